@@ -1,0 +1,61 @@
+// The configuration of one CoServer: read once at boot from a YAML file, checked whole, every error named with its key.
+
+export interface CoServerConfig {
+  coServer: 'A' | 'B';
+  pair: {
+    /** 32 hex digits, the same on both CoServers. */
+    id: string;
+    /** File with the pair's key: 64 hex digits, mode 0600, made by pairing. */
+    keyFile: string;
+  };
+  /** The dedicated links, at least one, in the same order on both CoServers. */
+  links: { nic: string; address: string; peer: string }[];
+  business: { nic: string };
+  management: { nic: string; address: string };
+  witness: { address: string; port: number };
+  heartbeat: { intervalMs: number; timeoutMs: number };
+  checkpoint: {
+    /** ms from the first held frame to the checkpoint that releases it, and the longest time without a checkpoint. */
+    outputDelayMs: number;
+    idleMs: number;
+    /** The shortest time between two checkpoints. */
+    minimumMs: number;
+  };
+  console: {
+    /** TLS port on the management address; 0: none. */
+    port: number;
+    /** argon2id hash of the operator's password. */
+    passwordHash: string;
+    /** Unix socket: the same API without TLS for the local CLI, mode 0600. */
+    socket: string;
+    /** Serial device of the serial console; empty: none. */
+    serial: string;
+  };
+  /** Directory of durable state (records, journal, certificates, history). */
+  stateDir: string;
+  /** Directory of sockets and pid files. */
+  runDir: string;
+  /** Set in the lab only: a Unix socket where lab actions (power, links) can be asked for. */
+  labSocket: string;
+  engine: {
+    binary: string;
+    /** The version this build was qualified with: a prefix of `query-version`'s, e.g. "11.1". */
+    version: string;
+    acceleration: 'kvm' | 'tcg';
+    /** Directory for logs of the engine and the guest's serial port. */
+    logDir: string;
+  };
+  workload: {
+    name: string;
+    memoryMiB: number;
+    cpus: number;
+    mac: string;
+    disk: { path: string; sizeMiB: number };
+    kernel: string;
+    initrd: string;
+    append: string;
+    /** A line with this word on the guest's serial port says it is up; empty: the first frame on its NIC does. */
+    readyMarker: string;
+    bootTimeoutS: number;
+  };
+}

@@ -1,0 +1,75 @@
+// What the gate's worker thread is asked and what it reports. The gate is the only way between the guest's NIC and the LAN.
+import type { ChannelSetup } from '../wire/channel-setup.ts';
+
+export interface GateSetup {
+  channel: ChannelSetup;
+  interval: SharedArrayBuffer;
+  /** The business NIC. */
+  nic: string;
+  /** Unix stream socket the engine's `-netdev stream` connects to (be32 length + Ethernet frame, both directions). */
+  socketPath: string;
+}
+
+/**
+ *  closed    nothing passes; the engine's frames are dropped
+ *  solo      guest <-> LAN at once
+ *  holding   primary, level 3: LAN -> guest at once and recorded at the partner; guest -> LAN held until its interval commits
+ *            (interval 0 passes at once)
+ *  frozen    the partner is lost and nobody has decided: as holding, and commits release nothing
+ *  standby   secondary: inputs from the partner recorded; the replica's frames are dropped (passive mode)
+ */
+export type GateMode = 'closed' | 'solo' | 'holding' | 'frozen' | 'standby';
+
+export interface GuestAddresses {
+  mac: string;
+  ipv4: string[];
+  ipv6: string[];
+}
+
+export type GateCommands = {
+  open(a: Record<string, never>): Promise<void>;
+  setMode(a: { mode: GateMode }): Promise<void>;
+  /** frozen|holding -> solo: everything held leaves now. Only after the arbiter's grant is durable. */
+  releaseAll(a: Record<string, never>): Promise<{ frames: number }>;
+  /** Drops everything held (this side lost). */
+  dropAll(a: Record<string, never>): Promise<{ frames: number }>;
+  /** standby -> solo: becomes LAN owner, feeds the recorded inputs to the guest, announces its addresses. */
+  takeOver(a: Record<string, never>): Promise<{ fedFrames: number; addresses: GuestAddresses }>;
+  /** Gratuitous ARP and unsolicited NA for the guest's learned addresses, now and at 50, 200, 600 ms. */
+  announce(a: Record<string, never>): Promise<GuestAddresses>;
+  linkVerdict(a: { link: number; up: boolean }): void;
+  status(a: Record<string, never>): GateStatus;
+};
+
+export interface GateStatus {
+  mode: GateMode;
+  engineConnected: boolean;
+  heldFrames: number;
+  heldBytes: number;
+  /** ms the oldest held frame waits; 0 when nothing is held. */
+  oldestHeldMs: number;
+  recordedFrames: number;
+  /** Totals since start. */
+  framesIn: number;
+  framesOut: number;
+  bytesIn: number;
+  bytesOut: number;
+  dropped: number;
+  addresses: GuestAddresses;
+}
+
+export type GateEvents = {
+  /** Something is held that was not before: a checkpoint is wanted. At most one until the next commit. */
+  outputHeld: { interval: number };
+  /** The business NIC's carrier. */
+  carrier: { up: boolean };
+  status: GateStatus;
+};
+
+/** Asked by the memory stream over its own port. */
+export type CutCommands = {
+  /** The guest is stopped: read what it sent until two event-loop turns brought nothing; then answer. */
+  cut(a: { interval: number }): Promise<{ heldFrames: number }>;
+  /** The partner owns interval n (primary) / has loaded it (secondary): release or forget what is tagged <= n. */
+  commit(a: { interval: number }): void;
+};

@@ -1,0 +1,66 @@
+// What the memory stream's worker thread is asked and what it reports: QEMU's checkpoint stream, proxied over the links.
+import type { ChannelSetup } from '../wire/channel-setup.ts';
+
+export interface MemorySetup {
+  channel: ChannelSetup;
+  interval: SharedArrayBuffer;
+  /** The primary's engine connects here (`migrate unix:`). */
+  sourceSocketPath: string;
+  /** The secondary's engine listens here (`migrate-incoming unix:`). */
+  incomingSocketPath: string;
+}
+
+export type MemoryCommands = {
+  /** Primary: listens for the engine's migration. Ends an earlier session. */
+  startSource(a: Record<string, never>): Promise<void>;
+  /** Secondary: connects to the engine's incoming socket when the stream begins. Ends an earlier session. */
+  startTarget(a: Record<string, never>): Promise<void>;
+  /** Primary: READY is held until this call: sets interval 1, tells the partner, passes READY on. The first checkpoint may follow. */
+  releaseReady(a: Record<string, never>): Promise<void>;
+  /** Secondary, takeover: answers when no committed checkpoint waits to be loaded. Nothing further is accepted from the partner. */
+  rollForward(a: Record<string, never>): Promise<{ committed: number; loaded: number; waitedMs: number }>;
+  /** Secondary, takeover: half-closes the engine's migration socket (its return path is still read). */
+  detach(a: Record<string, never>): Promise<void>;
+  /** Ends the session on this side: sockets closed, interval 0. */
+  stop(a: Record<string, never>): Promise<void>;
+  linkVerdict(a: { link: number; up: boolean }): void;
+  status(a: Record<string, never>): MemoryStatus;
+};
+
+export type MemoryPhase = 'idle' | 'listening' | 'precopy' | 'readyHeld' | 'running' | 'checkpoint' | 'ended';
+
+export interface MemoryStatus {
+  role: 'none' | 'source' | 'target';
+  phase: MemoryPhase;
+  /** Last committed and last loaded interval. */
+  committed: number;
+  loaded: number;
+  checkpoints: number;
+  transferredBytes: number;
+}
+
+export interface CheckpointReport {
+  interval: number;
+  /** ms from REQUEST to LOADED, the guest's pause as the primary saw it (VMSTATE_SEND to LOADED), and REQUEST to commit. */
+  totalMs: number;
+  pauseMs: number;
+  commitMs: number;
+  bytes: number;
+  pages: number;
+  deviceStateBytes: number;
+}
+
+export type MemoryEvents = {
+  phase: { role: 'source' | 'target'; phase: MemoryPhase };
+  progress: { transferredBytes: number; rateBytesPerS: number };
+  /** The secondary has loaded everything and waits: READY is held at the primary until `releaseReady`. */
+  readyHeld: { role: 'source' | 'target' };
+  /** Secondary: READY was released by the primary: intervals start. */
+  started: { interval: number };
+  checkpoint: CheckpointReport;
+  /** Secondary: interval n committed. */
+  committed: { interval: number };
+  /** The session ended by itself: engine closed, stream unknown ("flag 0x.. at offset .."), channel reset. */
+  lost: { role: 'source' | 'target'; reason: string; cause: 'engine' | 'protocol' | 'channel' };
+  status: MemoryStatus;
+};

@@ -1,0 +1,80 @@
+// What the mirror's worker thread is asked and what it reports. Offsets and sizes in bytes.
+import type { ChannelSetup } from '../wire/channel-setup.ts';
+
+export interface MirrorSetup {
+  channel: ChannelSetup;
+  interval: SharedArrayBuffer;
+  /** The guest's disk: a file or a block device. Created (sparse, of sizeBytes) when it is a missing file. */
+  diskPath: string;
+  sizeBytes: number;
+  /** The durable journal of checkpoint intervals. */
+  journalPath: string;
+  /** Unix socket of the NBD export named `disk0`. */
+  socketPath: string;
+}
+
+/**
+ * Modes of the local copy:
+ *  closed   no export; nothing is served (start state, and after `close`)
+ *  solo     the guest runs here; writes go to this copy only
+ *  source   the guest runs here; every write also goes to the partner, acknowledged when both have it
+ *  target   the partner is the source and this copy is being made equal: inconsistent, no export
+ *  replica  this copy equals the partner's last commit; the partner's writes are journaled by interval, the export
+ *           serves the secondary replica's guest through a private overlay
+ */
+export type MirrorMode = 'closed' | 'solo' | 'source' | 'target' | 'replica';
+
+export type MirrorCommands = {
+  /** Opens disk and journal. A journal left by a crash is replayed up to its last commit record, the rest discarded. */
+  open(a: Record<string, never>): Promise<{ committed: number; replayed: number; discarded: number }>;
+  /** closed -> solo: export served. */
+  serveSolo(a: Record<string, never>): Promise<void>;
+  /** solo -> source: from now every write also goes to the partner (which must be `target`). */
+  startSource(a: Record<string, never>): Promise<void>;
+  /** source: makes the partner's copy equal (hash compare, changed blocks sent). Answers when both are equal and flushed on both. */
+  resync(a: { rateBytesPerS?: number }): Promise<{ comparedBytes: number; copiedBytes: number }>;
+  /** closed -> target. */
+  startTarget(a: Record<string, never>): Promise<void>;
+  /** target -> replica (after the source's resync ended): the export is served with an empty overlay. */
+  startReplica(a: Record<string, never>): Promise<void>;
+  /** source -> solo: pending and held writes are completed with the local result. Only after the arbiter's grant is durable. */
+  goSolo(a: Record<string, never>): Promise<{ released: number }>;
+  /** replica -> solo (takeover): discards what is newer than the last commit, journals and merges the overlay; new writes wait meanwhile. */
+  takeOver(a: Record<string, never>): Promise<{ committed: number; discardedBytes: number; mergedBytes: number }>;
+  /** any -> closed: export closed, pending requests dropped unanswered, disk flushed. */
+  close(a: Record<string, never>): Promise<void>;
+  linkVerdict(a: { link: number; up: boolean }): void;
+  status(a: Record<string, never>): MirrorStatus;
+};
+
+export interface MirrorStatus {
+  mode: MirrorMode;
+  pendingWrites: number;
+  /** ms since the oldest write that waits for the partner was received; 0 when none waits. */
+  oldestPendingMs: number;
+  journalBytes: number;
+  overlayBytes: number;
+  /** Totals since start. */
+  reads: number;
+  writes: number;
+  flushes: number;
+  writtenBytes: number;
+  committed: number;
+}
+
+export type MirrorEvents = {
+  resyncProgress: { comparedBytes: number; copiedBytes: number; totalBytes: number; rateBytesPerS: number };
+  /** An I/O error of the local disk: never retried. */
+  diskError: { operation: 'read' | 'write' | 'flush'; offset: number; message: string };
+  /** The channel to the partner came up / went down (all links). */
+  channel: { up: boolean };
+  status: MirrorStatus;
+};
+
+/** Asked by the memory stream on the secondary over its own port, with the secondary stopped. */
+export type CommitCommands = {
+  /** Makes interval n durable (commit record, flush). After the answer n survives a crash of this side. */
+  decide(a: { interval: number }): Promise<void>;
+  /** Applies the journal up to n to the copy, drops the overlay. The engine may load the checkpoint afterwards. */
+  apply(a: { interval: number }): Promise<void>;
+};
