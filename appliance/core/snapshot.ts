@@ -109,4 +109,6 @@ export interface Snapshot {
   actions: { name: string; label: string; allowed: boolean; reason: string }[];
   /** Set when the pair runs in the lab on one machine: consoles show lab buttons. */
   lab: boolean;
+  /** Where each CoServer's web console answers, with its certificate's SHA-256 fingerprint where that is known. */
+  consoles?: { coServer: CoServerName; url: string; fingerprint: string | null }[];
 }

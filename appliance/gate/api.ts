@@ -8,6 +8,8 @@ export interface GateSetup {
   nic: string;
   /** Unix stream socket the engine's `-netdev stream` connects to (be32 length + Ethernet frame, both directions). */
   socketPath: string;
+  /** 'aa:bb:cc:dd:ee:ff'. Without it the source of the first frame is taken for the guest's. */
+  guestMac?: string;
 }
 
 /**
@@ -41,6 +43,26 @@ export type GateCommands = {
   status(a: Record<string, never>): GateStatus;
 };
 
+/** Frames, since start. Only the first four are losses; the network's own protocols repair them. */
+export interface GateDrops {
+  /** The held queue was full. */
+  heldFull: number;
+  /** The business NIC did not take them, or refused them. */
+  lanFull: number;
+  /** The engine did not read, or was not connected. */
+  engineFull: number;
+  /** Too short to be Ethernet. */
+  runts: number;
+  /** The replica's frames, and those of a guest that does not own the LAN. */
+  notOwner: number;
+  /** Held when this side lost. */
+  discarded: number;
+  /** Seen on the LAN with the guest's own MAC as their source. */
+  echoed: number;
+  /** Inputs that are not recorded at the partner: the channel was down or congested, or the ring was full. */
+  unrecorded: number;
+}
+
 export interface GateStatus {
   mode: GateMode;
   engineConnected: boolean;
@@ -49,13 +71,17 @@ export interface GateStatus {
   /** ms the oldest held frame waits; 0 when nothing is held. */
   oldestHeldMs: number;
   recordedFrames: number;
-  /** Totals since start. */
+  /** Totals since start. In: LAN -> guest. Out: guest -> LAN. Bytes of frames without their lengths. */
   framesIn: number;
   framesOut: number;
   bytesIn: number;
   bytesOut: number;
+  /** The losses among the drops. */
   dropped: number;
+  drops: GateDrops;
   addresses: GuestAddresses;
+  /** What went wrong last without stopping the gate, in words; empty: nothing. */
+  problem: string;
 }
 
 export type GateEvents = {

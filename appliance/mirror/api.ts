@@ -41,6 +41,11 @@ export type MirrorCommands = {
   goSolo(a: Record<string, never>): Promise<{ released: number }>;
   /** replica -> solo (takeover): discards what is newer than the last commit, journals and merges the overlay; new writes wait meanwhile. */
   takeOver(a: Record<string, never>): Promise<{ committed: number; discardedBytes: number; mergedBytes: number }>;
+  /**
+   * replica -> target, planned (the replica's engine has ended): applies the whole journal, also what no checkpoint
+   * covers, drops the overlay; from now on every write of the partner is applied directly, whatever its interval.
+   */
+  collapse(a: Record<string, never>): Promise<{ appliedBytes: number }>;
   /** any -> closed: export closed, pending requests dropped unanswered, disk flushed. */
   close(a: Record<string, never>): Promise<void>;
   linkVerdict(a: { link: number; up: boolean }): void;

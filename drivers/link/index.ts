@@ -1,2 +1,3 @@
 // A reliable, ordered, authenticated and encrypted message channel between two machines over several dedicated links.
-export { PairChannel, type ChannelOptions, type ChannelLink, type ChannelStats } from './channel.ts';
+export { PairChannel } from './channel.ts';
+export type { Channel, ChannelEvents, ChannelOptions, ChannelStats } from './types.ts';

@@ -1,0 +1,22 @@
+// What the console's server needs from the process that it shows, and what it answers to a request.
+import type { Snapshot } from '../../core/snapshot.ts';
+
+/** Accepted, or the sentence that the operator reads. */
+export type RequestAnswer = { accepted: true } | { accepted: false; reason: string };
+
+export type ActionArgs = Record<string, string | number | boolean>;
+
+/** Asks the core. The core alone decides; a console never refuses on its own knowledge. */
+export type ActionRequest = (action: string, args: ActionArgs) => Promise<RequestAnswer>;
+
+/** What the lab is asked, as one JSON line: power of a CoServer (A, B), a link (1, 2), a frozen process. */
+export interface LabAction {
+  action: string;
+  target: string;
+}
+
+export interface SnapshotSource {
+  snapshot: () => Snapshot;
+  /** Calls the listener after every change; answers the function that ends that. */
+  onChange: (listener: () => void) => () => void;
+}

@@ -1,0 +1,201 @@
+// What the state means, in the operator's words: redundancy, the sentences of both CoServers, what may fail now.
+import type { PartnerStatus, PhaseKind, State } from './machine.ts';
+import type { CopyState, CoServerName, CoServerView, Redundancy, Role, WorkloadView } from './snapshot.ts';
+
+export interface Picture {
+  redundancy: Redundancy;
+  redundancySentence: string;
+  singlePoints: string[];
+  coServers: CoServerView[];
+  workloadState: WorkloadView['state'];
+  workloadSentence: string;
+}
+
+const PRIMARY: readonly PhaseKind[] = ['starting', 'running', 'resyncing', 'protecting', 'committing', 'duplex', 'steppingDown'];
+const SECONDARY: readonly PhaseKind[] = ['target', 'incoming', 'ready', 'secondary'];
+
+export function roleOf(phase: PhaseKind, standing: State['record']['standing']): Role {
+  if (PRIMARY.includes(phase)) return 'primary';
+  if (SECONDARY.includes(phase)) return 'secondary';
+  if (phase === 'claiming' || phase === 'acting') {
+    if (standing === 'duplexPrimary' || standing === 'simplex') return 'primary';
+    if (standing === 'duplexSecondary') return 'secondary';
+  }
+  return 'none';
+}
+
+export function pictureOf(s: State): Picture {
+  const other: CoServerName = s.me === 'A' ? 'B' : 'A';
+  const mine: CoServerView = {
+    name: s.me,
+    present: true,
+    role: roleOf(s.phase.kind, s.record.standing),
+    phase: s.phase.kind,
+    sentence: sentenceOf(s.phase.kind, s.phase.note),
+    generation: s.record.generation,
+    copy: copyOf(s.record.standing, s.phase.kind),
+    version: s.version,
+  };
+  const theirs = partnerView(other, s.partner, s);
+  const redundancy = redundancyOf(s);
+  return {
+    redundancy,
+    redundancySentence: redundancySentence(s, redundancy, other),
+    singlePoints: singlePoints(s, redundancy, other),
+    coServers: s.me === 'A' ? [mine, theirs] : [theirs, mine],
+    ...workloadOf(s, other),
+  };
+}
+
+function redundancyOf(s: State): Redundancy {
+  if (s.phase.kind === 'duplex' || s.phase.kind === 'secondary') return 'duplex';
+  if (PRIMARY.includes(s.phase.kind)) return 'simplex';
+  if (s.partner && PRIMARY.includes(s.partner.phase)) return s.partner.phase === 'duplex' ? 'duplex' : 'simplex';
+  return 'isolated';
+}
+
+function redundancySentence(s: State, redundancy: Redundancy, other: CoServerName): string {
+  if (redundancy === 'duplex') return 'Duplex: either server may fail now, clients notice nothing.';
+  switch (s.phase.kind) {
+    case 'claiming':
+      return s.phase.claim?.unreachableSince !== null && s.phase.claim ? 'Held: the partner is lost and the witness does not answer. Output waits for either of them.' : 'Held for a moment: the partner is lost, the witness is asked.';
+    case 'running':
+      return s.partnerHeard ? `Simplex: the workload runs on ${s.me} alone; ${other} is preparing to rejoin.` : `Simplex: the workload runs on ${s.me} alone; ${other} is not heard.`;
+    case 'resyncing':
+      return `Simplex: the workload runs on ${s.me}; the disk of ${other} is being made equal.`;
+    case 'protecting':
+    case 'committing':
+      return `Simplex: the workload runs on ${s.me}; its memory is being copied to ${other}.`;
+    case 'starting':
+      return `The workload is starting on ${s.me}.`;
+    case 'off':
+      return 'The workload is switched off. Both copies are kept.';
+    case 'failed':
+      return `The workload does not run: ${s.phase.note}`;
+    case 'steppingDown':
+      return 'The guest is being shut down.';
+    default:
+      if (redundancy === 'simplex') return `Simplex: the workload runs on ${other}; ${s.me} is rejoining.`;
+      return s.partnerHeard ? 'Isolated: the two CoServers agree on who may run.' : `Isolated: ${other} is not heard, and this CoServer may not run alone yet.`;
+  }
+}
+
+function singlePoints(s: State, redundancy: Redundancy, other: CoServerName): string[] {
+  const points: string[] = [];
+  if (redundancy === 'simplex') {
+    const runs = PRIMARY.includes(s.phase.kind) ? s.me : other;
+    points.push(`CoServer ${runs}: the workload runs there alone.`);
+  }
+  const up = s.links.filter((l) => l.up).length;
+  if (up === 1 && s.links.length > 1) {
+    const down = s.links.findIndex((l) => !l.up);
+    points.push(`Link ${up === 1 ? s.links.findIndex((l) => l.up) + 1 : 1}: link ${down + 1} is down, everything goes over it.`);
+  }
+  if (!s.arbiterReachable) points.push('The witness is not reachable: if a server fails now, the other waits for it.');
+  return points;
+}
+
+function workloadOf(s: State, other: CoServerName): { workloadState: WorkloadView['state']; workloadSentence: string } {
+  const kind = PRIMARY.includes(s.phase.kind) || !s.partner ? s.phase.kind : s.partner.phase;
+  const where = PRIMARY.includes(s.phase.kind) ? s.me : other;
+  switch (kind) {
+    case 'duplex':
+      return { workloadState: 'running', workloadSentence: `Runs on both; ${where} is the primary.` };
+    case 'running':
+    case 'resyncing':
+      return { workloadState: 'running', workloadSentence: `Runs on ${where} alone.` };
+    case 'protecting':
+    case 'committing':
+      return { workloadState: 'running', workloadSentence: `Runs on ${where}; its memory is being copied.` };
+    case 'starting':
+      return { workloadState: 'starting', workloadSentence: `Is starting on ${where}.` };
+    case 'claiming':
+    case 'acting':
+      return { workloadState: 'held', workloadSentence: 'Held until it is certain who may run.' };
+    case 'steppingDown':
+      return { workloadState: 'running', workloadSentence: 'Is being shut down.' };
+    case 'off':
+      return { workloadState: 'off', workloadSentence: 'Switched off.' };
+    case 'failed':
+      return { workloadState: 'failed', workloadSentence: s.phase.note };
+    default:
+      return { workloadState: 'stopped', workloadSentence: 'Does not run here.' };
+  }
+}
+
+function partnerView(name: CoServerName, p: PartnerStatus | null, s: State): CoServerView {
+  if (!p) {
+    const sentence = s.partnerHeard ? 'Is heard, but has not said yet what it is.' : 'Is not heard on any link.';
+    return { name, present: s.partnerHeard, role: 'none', phase: s.partnerHeard ? 'connecting' : 'silent', sentence, generation: 0, copy: unheardCopy(s), version: '' };
+  }
+  return {
+    name,
+    present: true,
+    role: roleOf(p.phase, p.record.standing),
+    phase: p.phase,
+    sentence: sentenceOf(p.phase, ''),
+    generation: p.record.generation,
+    copy: copyOf(p.record.standing, p.phase),
+    version: p.version,
+  };
+}
+
+/** What is known of the copy of a partner that is not heard. */
+function unheardCopy(s: State): CopyState {
+  return s.record.standing === 'simplex' ? 'outdated' : 'unknown';
+}
+
+function copyOf(standing: State['record']['standing'], phase: PhaseKind): CopyState {
+  switch (standing) {
+    case 'fresh':
+      return 'unknown';
+    case 'simplex':
+    case 'duplexPrimary':
+    case 'duplexSecondary':
+      return 'upToDate';
+    case 'outdated':
+      return phase === 'target' ? 'upToDate' : 'outdated';
+    case 'inconsistent':
+      return 'inconsistent';
+  }
+}
+
+function sentenceOf(phase: PhaseKind, note: string): string {
+  const more = note ? ` (${note})` : '';
+  switch (phase) {
+    case 'isolated':
+      return `Decides whether it may run${more}.`;
+    case 'claiming':
+      return `Withholds output and asks the witness${more}.`;
+    case 'starting':
+      return 'Starts the guest.';
+    case 'running':
+      return 'Runs the guest alone.';
+    case 'resyncing':
+      return 'Runs the guest and makes the partner\'s disk equal.';
+    case 'protecting':
+      return 'Runs the guest and copies its memory to the partner.';
+    case 'committing':
+      return 'Hands the partner the right to take over.';
+    case 'duplex':
+      return 'Runs the primary replica.';
+    case 'standby':
+      return `Waits to be made equal${more}.`;
+    case 'target':
+      return 'Its disk is being made equal.';
+    case 'incoming':
+      return 'Takes in the guest\'s memory.';
+    case 'ready':
+      return 'Holds everything; the first interval follows.';
+    case 'secondary':
+      return 'Runs the secondary replica, ready to take over.';
+    case 'acting':
+      return `Changes over${more}.`;
+    case 'steppingDown':
+      return 'Shuts the guest down.';
+    case 'off':
+      return 'The workload is switched off.';
+    case 'failed':
+      return `Does not run the workload${more}.`;
+  }
+}

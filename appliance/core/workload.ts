@@ -1,0 +1,258 @@
+// The protected workload: from a guest that runs alone to two replicas, one small step each time both sides are ready.
+//
+// Repair is level-driven: each side looks at its own phase and at what the partner says of itself, and takes the next
+// step when both fit. A step that fails is undone as a whole (abandon the partner, run on alone) and tried again later,
+// with a growing pause. The order at the end is the one that matters: the primary records "duplex" (it may then no
+// longer go on without a grant) before the secondary does (it may then take over), and only then READY is released.
+import { onPartnerGone, stopOutdated } from './arbitration.ts';
+import { type CommandName, enter, type Event, persist, type PhaseKind, type Work } from './machine.ts';
+
+/** Phases in which this CoServer runs the guest as the primary. */
+export const PRIMARY_PHASES: readonly PhaseKind[] = ['starting', 'running', 'resyncing', 'protecting', 'committing', 'duplex', 'steppingDown'];
+
+export function tickWorkload(work: Work): void {
+  const { state } = work;
+  const { phase, partner, record } = state;
+  if (phase.busy) return;
+  switch (phase.kind) {
+    case 'running':
+      if (!partner || state.now < state.retryAt) return;
+      if (partner.version !== state.version) return;
+      if (partner.phase !== 'standby' || partner.record.standing === 'simplex') return;
+      enter(work, 'resyncing', 'the partner is ready to be made equal');
+      return;
+    case 'resyncing':
+      if (partner?.phase === 'target') start(work, 'resync');
+      return;
+    case 'protecting':
+      if (partner?.phase === 'incoming') start(work, 'protect');
+      return;
+    case 'committing':
+      if (partner?.phase === 'ready' && partner.record.standing === 'duplexSecondary' && partner.record.generation === record.generation) start(work, 'releaseReady');
+      return;
+    case 'standby':
+      if (!partner) return;
+      if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
+        persist(work, { generation: partner.record.generation, standing: 'inconsistent', workloadOff: partner.record.workloadOff });
+        start(work, 'openTarget');
+      }
+      return;
+    case 'target':
+      if (!partner) return;
+      if (partner.phase === 'protecting') start(work, 'openIncoming');
+      else if (partner.phase === 'running' || partner.phase === 'isolated' || partner.phase === 'off') backToStandby(work, 'the partner gave up making this copy equal');
+      return;
+    case 'incoming':
+      if (!partner) return;
+      if (partner.phase === 'committing' && partner.record.standing === 'duplexPrimary' && phase.note === READY_HELD) {
+        persist(work, { generation: partner.record.generation, standing: 'duplexSecondary' });
+        enter(work, 'ready', 'equal: waits for the first interval');
+      } else if (partner.phase === 'running' || partner.phase === 'isolated') backToStandby(work, 'the partner gave up the protection');
+      return;
+    case 'secondary':
+    case 'ready':
+      if (partner?.phase === 'steppingDown' && phase.kind === 'secondary') {
+        persist(work, { standing: 'outdated' });
+        start(work, 'leaveLockstep');
+      }
+      return;
+    case 'steppingDown':
+      // The partner's yield first: until then this side may not let output go by itself.
+      if (record.standing === 'duplexPrimary') {
+        if (partner?.record.standing !== 'outdated' || partner.record.generation !== record.generation) return;
+        persist(work, { standing: 'simplex', generation: record.generation + 1 });
+      }
+      start(work, 'shutDownGuest');
+      return;
+    default:
+      return;
+  }
+}
+
+const READY_HELD = 'holds the whole state of the guest';
+
+function backToStandby(work: Work, reason: string): void {
+  enter(work, 'acting', reason, { then: 'standby' });
+  work.commands.push({ kind: 'stopAll', reason });
+}
+
+type Simple = Extract<CommandName, 'resync' | 'protect' | 'releaseReady' | 'openTarget' | 'openIncoming' | 'leaveLockstep' | 'shutDownGuest'>;
+
+function start(work: Work, command: Simple): void {
+  work.state.phase = { ...work.state.phase, busy: command };
+  work.commands.push({ kind: command });
+}
+
+/** In-band news of the checkpoint stream, and its loss. */
+export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'readyHeld' | 'intervalsStarted' }>): void {
+  const { state, commands } = work;
+  const { phase } = state;
+  switch (e.kind) {
+    case 'readyHeld':
+      if (phase.kind === 'protecting') {
+        // From here on this side may not go on alone without a grant: the record first, then the partner's.
+        persist(work, { standing: 'duplexPrimary' });
+        enter(work, 'committing', 'the partner holds the whole state of the guest');
+      } else if (phase.kind === 'incoming') state.phase = { ...phase, note: READY_HELD };
+      return;
+    case 'intervalsStarted':
+      if (phase.kind === 'ready') {
+        enter(work, 'secondary', 'runs the secondary replica');
+        commands.push({ kind: 'record', severity: 'info', row: null, text: 'Duplex: this CoServer runs the secondary replica and can take over at any moment.' });
+      }
+      return;
+    case 'streamLost':
+      if (phase.kind === 'secondary' || phase.kind === 'ready') {
+        if (e.cause !== 'channel') {
+          commands.push({ kind: 'record', severity: 'critical', row: null, text: `The secondary replica failed (${e.reason}): this CoServer yields and rejoins.` });
+          stopOutdated(work, e.reason);
+          return;
+        }
+      }
+      onPartnerGone(work, `the ${e.stream} stream broke: ${e.reason}`);
+      return;
+  }
+}
+
+export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' | 'diskFailed' }>): void {
+  const { state, commands } = work;
+  const { record } = state;
+  const kind = state.phase.kind;
+  if (e.kind === 'diskFailed') {
+    commands.push({ kind: 'record', severity: 'critical', row: '12', text: `The local disk failed: ${e.reason}.` });
+    if (kind === 'duplex' || kind === 'committing' || kind === 'secondary' || kind === 'ready') stopOutdated(work, `local disk failed: ${e.reason}`);
+    return;
+  }
+  if (kind === 'acting' || kind === 'standby' || kind === 'isolated' || kind === 'off' || kind === 'failed') return;
+  if (kind === 'target' || kind === 'incoming') {
+    commands.push({ kind: 'record', severity: 'warning', row: null, text: `The replica that was being prepared ended: ${e.reason}.` });
+    backToStandby(work, e.reason);
+    return;
+  }
+  if (e.cause === 'guestShutdown' && PRIMARY_PHASES.includes(kind) && record.standing === 'simplex') {
+    persist(work, { workloadOff: true });
+    commands.push({ kind: 'record', severity: 'info', row: null, text: 'The guest shut itself down. The workload is off until you start it.' });
+    enter(work, 'acting', 'the guest shut down', { then: 'off' });
+    commands.push({ kind: 'stopAll', reason: 'the guest shut down' });
+    return;
+  }
+  if (kind === 'duplex' || kind === 'committing' || kind === 'secondary' || kind === 'ready' || record.standing === 'duplexPrimary') {
+    // Also when the guest switched itself off: the partner goes on from the last checkpoint and does the same, alone.
+    commands.push({ kind: 'record', severity: 'critical', row: null, text: `The engine ended (${e.reason}): this CoServer yields to the partner.` });
+    stopOutdated(work, e.reason);
+    return;
+  }
+  if (kind === 'claiming') {
+    stopOutdated(work, e.reason);
+    return;
+  }
+  // Alone: the guest crashed with nobody to go on. Restart it, with a growing pause.
+  commands.push({ kind: 'record', severity: 'critical', row: '19', text: `The guest ended (${e.reason}) and is started again.` });
+  fail(work);
+  enter(work, 'acting', e.reason, { then: 'starting' });
+  commands.push({ kind: 'stopAll', reason: e.reason });
+}
+
+function fail(work: Work): void {
+  const { state } = work;
+  const pause = Math.min(state.timing.retryMs * 2 ** state.failures, state.timing.retryMaximumMs);
+  state.failures++;
+  state.retryAt = state.now + pause;
+}
+
+/** A background command ended. Late answers of a phase that is over are ignored: phase.busy no longer names them. */
+export function onFinished(work: Work, command: CommandName, ok: boolean, reason: string): void {
+  const { state, commands } = work;
+  const { phase } = state;
+  if (phase.kind === 'acting') {
+    if (command === 'stopAll' || command === 'takeOver' || command === 'continueAlone' || command === 'abandonPartner') acted(work, command, ok, reason);
+    return;
+  }
+  if (phase.busy !== command) return;
+  state.phase = { ...phase, busy: null };
+  if (!ok) {
+    failed(work, command, reason);
+    return;
+  }
+  switch (command) {
+    case 'startGuest':
+    case 'adoptGuest':
+      state.adoptable = false;
+      enter(work, 'running', 'the guest runs here, alone');
+      return;
+    case 'openTarget':
+      enter(work, 'target', 'is being made equal');
+      return;
+    case 'resync':
+      commands.push({ kind: 'record', severity: 'info', row: null, text: `The disks are equal: ${reason}.` });
+      enter(work, 'protecting', 'the disks are equal; the memory follows');
+      return;
+    case 'openIncoming':
+      enter(work, 'incoming', 'waits for the guest\'s memory');
+      return;
+    case 'releaseReady':
+      state.failures = 0;
+      enter(work, 'duplex', 'both replicas run');
+      commands.push({ kind: 'record', severity: 'info', row: null, text: `Duplex: generation ${state.record.generation} is protected; either server may fail now.` });
+      return;
+    case 'leaveLockstep':
+      enter(work, 'target', 'follows the primary\'s writes');
+      return;
+    default:
+      return;
+  }
+}
+
+function acted(work: Work, command: CommandName, ok: boolean, reason: string): void {
+  const { state, commands } = work;
+  const then = state.phase.then ?? 'standby';
+  if (!ok) {
+    commands.push({ kind: 'record', severity: 'critical', row: null, text: `${command} failed: ${reason}.` });
+    if (command === 'takeOver' || command === 'continueAlone') {
+      // The state of the guest is lost; its disk is not: start it again from this copy, which this side owns.
+      enter(work, 'acting', reason, { then: 'starting' });
+      commands.push({ kind: 'stopAll', reason });
+      return;
+    }
+  }
+  if (then === 'starting') {
+    enter(work, 'starting', 'starts again', { busy: 'startGuest' });
+    commands.push({ kind: 'startGuest', generation: state.record.generation });
+  } else enter(work, then, reason || state.phase.note);
+}
+
+function failed(work: Work, command: CommandName, reason: string): void {
+  const { state, commands } = work;
+  fail(work);
+  const again = Math.ceil((state.retryAt - state.now) / 1000);
+  switch (command) {
+    case 'startGuest':
+    case 'adoptGuest':
+      state.adoptable = false;
+      commands.push({ kind: 'record', severity: 'critical', row: null, text: `The guest does not start: ${reason}` });
+      enter(work, 'failed', reason);
+      return;
+    case 'resync':
+    case 'protect':
+      commands.push({ kind: 'record', severity: 'warning', row: null, text: `Protection failed: ${reason}. Tried again in ${again} s.` });
+      enter(work, 'acting', reason, { then: 'running' });
+      commands.push({ kind: 'abandonPartner', reason });
+      return;
+    case 'releaseReady':
+      onPartnerGone(work, reason);
+      return;
+    case 'shutDownGuest':
+      commands.push({ kind: 'record', severity: 'warning', row: null, text: `The guest did not shut down: ${reason}` });
+      enter(work, 'acting', reason, { then: 'running' });
+      commands.push({ kind: 'abandonPartner', reason });
+      return;
+    case 'openTarget':
+    case 'openIncoming':
+    case 'leaveLockstep':
+      commands.push({ kind: 'record', severity: 'warning', row: null, text: `Could not follow the partner: ${reason}` });
+      backToStandby(work, reason);
+      return;
+    default:
+      return;
+  }
+}

@@ -1,0 +1,333 @@
+// The gate itself: joins the guest's NIC, the business NIC and the partner by the rules of the mode. Only wiring: what may
+// leave and when is decided in rules.ts and held-output.ts; sockets are elsewhere and come in as parts.
+import type { Channel } from '../../drivers/link/index.ts';
+import { RpcError } from '../wire/rpc.ts';
+import { ANNOUNCE_AT_MS, announcement } from './announcement.ts';
+import type { GateDrops, GateEvents, GateMode, GateStatus, GuestAddresses } from './api.ts';
+import type { EngineLink } from './engine-socket.ts';
+import { countFrames, type FrameSink, LENGTH_BYTES, toBatch } from './frames.ts';
+import { GuestAddressBook } from './guest-addresses.ts';
+import { type HeldBatch, HeldOutput } from './held-output.ts';
+import { InputRecorder } from './input-recorder.ts';
+import { InputRing } from './input-ring.ts';
+import { filterForGuest } from './lan-filter.ts';
+import { LanOutput, PASS_LIMIT_BYTES, RELEASE_LIMIT_BYTES } from './lan-output.ts';
+import type { LanPort } from './lan-port.ts';
+import { decodePartnerMessage, encodeAddresses, type PartnerMessage } from './partner-messages.ts';
+import { type GateRules, refusalOf, rulesOf } from './rules.ts';
+
+/** A stopped guest's socket is quiet after some turns; one that still sends after this long was not stopped. */
+const CUT_LIMIT_MS = 1000;
+
+/** Turns of the event loop without a byte: in each, the socket was polled and empty. */
+const CUT_QUIET_TURNS = 2;
+
+export interface GateParts {
+  lan: LanPort;
+  channel: Channel;
+  interval: { readonly current: number };
+  /** Null: learned. */
+  guestMac: string | null;
+  nowMs(): number;
+  emit<K extends keyof GateEvents & string>(name: K, data: GateEvents[K]): void;
+}
+
+export class Gate {
+  readonly #parts: GateParts;
+  readonly #lan: LanOutput;
+  readonly #held = new HeldOutput();
+  readonly #ring = new InputRing();
+  readonly #recorder: InputRecorder;
+  readonly #book: GuestAddressBook;
+  #engine: EngineLink | null = null;
+  #mode: GateMode = 'closed';
+  #rules: GateRules = rulesOf('closed');
+  #problem = '';
+  #announcing: NodeJS.Timeout[] = [];
+  /** The book's revision that the partner has; -1: none. */
+  #partnerKnows = -1;
+  readonly #drops: GateDrops = { heldFull: 0, lanFull: 0, engineFull: 0, runts: 0, notOwner: 0, discarded: 0, echoed: 0, unrecorded: 0 };
+  readonly #totals = { framesIn: 0, framesOut: 0, bytesIn: 0, bytesOut: 0 };
+
+  constructor(parts: GateParts) {
+    this.#parts = parts;
+    this.#book = new GuestAddressBook(parts.guestMac);
+    this.#lan = new LanOutput(parts.lan);
+    this.#recorder = new InputRecorder(parts.channel);
+    parts.lan.onFrames((batch) => this.#fromLan(batch));
+    parts.channel.on('message', (message) => this.#fromPartner(message));
+    parts.channel.on('up', () => this.#forgetPartner());
+    parts.channel.on('reset', () => this.#forgetPartner());
+  }
+
+  /** The engine's frames come in here. */
+  readonly sink: FrameSink = {
+    frame: (bytes, offset, length) => this.#book.learn(bytes, offset, length),
+    batch: (batch, frames) => this.#fromEngine(batch, frames),
+    runt: () => {
+      this.#drops.runts++;
+    },
+  };
+
+  /** Something that does not stop the gate went wrong: shown with the status. */
+  problem(message: string): void {
+    this.#problem = message;
+  }
+
+  /** The engine's socket exists only after the gate whose sink it feeds. */
+  attach(engine: EngineLink): void {
+    this.#engine = engine;
+  }
+
+  // --- data ---
+
+  #fromEngine(batch: Buffer, frames: number): void {
+    switch (this.#rules.output) {
+      case 'drop':
+        this.#drops.notOwner += frames;
+        return;
+      case 'pass':
+        this.#toLan(batch, frames, PASS_LIMIT_BYTES);
+        return;
+      case 'hold':
+      case 'freeze':
+        this.#hold(batch, frames, this.#rules.output === 'freeze');
+        return;
+      default:
+        this.#rules.output satisfies never;
+    }
+  }
+
+  #hold(batch: Buffer, frames: number, frozen: boolean): void {
+    const interval = this.#parts.interval.current;
+    const verdict = this.#held.offer(batch, frames, interval, frozen, this.#parts.nowMs());
+    if (verdict.kind === 'pass') this.#toLan(batch, frames, PASS_LIMIT_BYTES);
+    else if (verdict.kind === 'dropped') this.#drops.heldFull += frames;
+    else if (verdict.first) this.#parts.emit('outputHeld', { interval });
+  }
+
+  #toLan(batch: Buffer, frames: number, limitBytes: number): void {
+    if (this.#lan.send(batch, limitBytes)) {
+      this.#totals.framesOut += frames;
+      this.#totals.bytesOut += batch.length - frames * LENGTH_BYTES;
+    } else this.#drops.lanFull += frames;
+  }
+
+  #release(list: readonly HeldBatch[]): number {
+    let frames = 0;
+    for (const held of list) {
+      this.#toLan(held.batch, held.frames, RELEASE_LIMIT_BYTES);
+      frames += held.frames;
+    }
+    return frames;
+  }
+
+  #fromLan(batch: Buffer): void {
+    if (this.#rules.input === 'drop') return;
+    const wanted = filterForGuest(batch, this.#book);
+    this.#drops.echoed += wanted.echoed;
+    if (wanted.frames === 0) return;
+    let lost = 0;
+    let lostBytes = 0;
+    for (const run of wanted.runs) {
+      if (this.#toEngine(run)) continue;
+      lost += countFrames(run);
+      lostBytes += run.length;
+    }
+    const taken = wanted.frames - lost;
+    this.#drops.engineFull += lost;
+    this.#totals.framesIn += taken;
+    this.#totals.bytesIn += wanted.bytes - lostBytes - taken * LENGTH_BYTES;
+    if (this.#rules.input === 'passAndRecord')
+      this.#recorder.record(wanted.runs, wanted.frames, wanted.bytes, this.#parts.interval.current);
+  }
+
+  #toEngine(batch: Buffer): boolean {
+    return this.#engine?.write(batch) ?? false;
+  }
+
+  // --- partner ---
+
+  #fromPartner(bytes: Buffer): void {
+    if (this.#rules.partner === 'ignore') return;
+    let message: PartnerMessage;
+    try {
+      message = decodePartnerMessage(bytes);
+    } catch (e) {
+      // The partner is authentic but of another version. Its inputs are only an accelerator: go on without.
+      this.problem((e as Error).message);
+      return;
+    }
+    switch (message.kind) {
+      case 'inputs':
+        // A copy: the message may be a small part of a large network buffer, which the ring's limit would not see.
+        this.#drops.unrecorded += this.#ring.record(message.interval, Buffer.from(message.batch), message.frames);
+        return;
+      case 'addresses':
+        this.#book.import(message.mac, message.addresses);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #forgetPartner(): void {
+    this.#partnerKnows = -1;
+  }
+
+  /** Tells the partner the guest's addresses when they changed. To be called some times per second. */
+  shareAddresses(): void {
+    const { channel } = this.#parts;
+    if (this.#rules.input !== 'passAndRecord' || !channel.isUp || this.#partnerKnows === this.#book.revision) return;
+    this.#partnerKnows = this.#book.revision;
+    channel.send(encodeAddresses(this.#book.mac, this.#book.export()));
+  }
+
+  // --- the memory stream's commands ---
+
+  /** Answers when the stopped guest's frames are all here. Rejects when the engine goes on sending. */
+  async cut(): Promise<{ heldFrames: number }> {
+    const deadline = this.#parts.nowMs() + CUT_LIMIT_MS;
+    let last = -1;
+    let quiet = 0;
+    while (quiet < CUT_QUIET_TURNS) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const read = this.#engine?.bytesRead ?? 0;
+      quiet = read === last ? quiet + 1 : 0;
+      last = read;
+      if (quiet === 0 && this.#parts.nowMs() > deadline) {
+        throw new RpcError(`the guest's frames do not end within ${CUT_LIMIT_MS} ms: it is not stopped`, 'NOT_STOPPED');
+      }
+    }
+    return { heldFrames: this.#held.frames };
+  }
+
+  commit(interval: number): void {
+    switch (this.#mode) {
+      case 'holding':
+      case 'frozen':
+        this.#release(this.#held.commit(interval, this.#mode === 'frozen'));
+        return;
+      case 'standby':
+        this.#ring.forgetBefore(interval);
+        return;
+      case 'closed':
+      case 'solo':
+        // The session that it belongs to is over on this side.
+        return;
+      default:
+        this.#mode satisfies never;
+    }
+  }
+
+  // --- the main thread's commands ---
+
+  setMode(mode: GateMode): void {
+    const from = this.#mode;
+    const refusal = refusalOf(from, mode, this.#held.frames);
+    if (refusal) throw new RpcError(`gate: ${from} -> ${mode}: ${refusal}`, 'HELD_OUTPUT');
+    // Told again, a standby begins again: what it recorded belongs to a session that is over.
+    if (from === mode && mode !== 'standby') return;
+    switch (mode) {
+      case 'closed':
+      case 'standby':
+        this.#discard();
+        break;
+      case 'holding':
+      case 'frozen':
+        if (from !== 'holding' && from !== 'frozen') {
+          this.#held.begin();
+          this.#forgetPartner();
+        } else if (mode === 'holding') this.#release(this.#held.thaw());
+        break;
+      case 'solo':
+        break;
+      default:
+        mode satisfies never;
+    }
+    this.#enter(mode);
+  }
+
+  releaseAll(): { frames: number } {
+    if (this.#mode === 'closed' || this.#mode === 'standby') {
+      throw new RpcError(`gate: releaseAll while ${this.#mode}: this side does not own the LAN; takeOver does`, 'WRONG_MODE');
+    }
+    const frames = this.#release(this.#held.takeAll());
+    this.#enter('solo');
+    return { frames };
+  }
+
+  dropAll(): { frames: number } {
+    const frames = this.#held.takeAll().reduce((n, held) => n + held.frames, 0);
+    this.#drops.discarded += frames;
+    return { frames };
+  }
+
+  takeOver(): { fedFrames: number; addresses: GuestAddresses } {
+    if (this.#mode !== 'standby' && this.#mode !== 'solo') {
+      throw new RpcError(`gate: takeOver while ${this.#mode}: only a gate in standby takes over`, 'WRONG_MODE');
+    }
+    const recorded = this.#ring.takeAll();
+    this.#enter('solo');
+    let fedFrames = 0;
+    for (const { batch, frames } of recorded) {
+      if (this.#toEngine(batch)) fedFrames += frames;
+      else this.#drops.engineFull += frames;
+    }
+    return { fedFrames, addresses: this.announce() };
+  }
+
+  announce(): GuestAddresses {
+    if (!this.#rules.mayAnnounce)
+      throw new RpcError(`gate: announce while ${this.#mode}: this side does not speak for the guest`, 'WRONG_MODE');
+    this.#stopAnnouncing();
+    for (const delay of ANNOUNCE_AT_MS) {
+      if (delay === 0) this.#announceOnce();
+      else this.#announcing.push(setTimeout(() => this.#announceOnce(), delay).unref());
+    }
+    return this.#book.addresses();
+  }
+
+  status(): GateStatus {
+    const d = this.#drops;
+    const unrecorded = d.unrecorded + this.#recorder.skippedFrames;
+    return {
+      mode: this.#mode,
+      engineConnected: this.#engine?.connected ?? false,
+      heldFrames: this.#held.frames,
+      heldBytes: this.#held.bytes,
+      oldestHeldMs: this.#held.oldestMs(this.#parts.nowMs()),
+      recordedFrames: this.#ring.frames,
+      ...this.#totals,
+      dropped: d.heldFull + d.lanFull + d.engineFull + d.runts,
+      drops: { ...d, unrecorded },
+      addresses: this.#book.addresses(),
+      problem: this.#lan.lastError ?? this.#problem,
+    };
+  }
+
+  #enter(mode: GateMode): void {
+    this.#mode = mode;
+    this.#rules = rulesOf(mode);
+    this.#recorder.discard();
+    if (mode !== 'standby') this.#ring.takeAll();
+    if (!this.#rules.mayAnnounce) this.#stopAnnouncing();
+  }
+
+  /** This side does not own the LAN any more. */
+  #discard(): void {
+    this.dropAll();
+    this.#drops.discarded += this.#lan.clear();
+    this.#ring.takeAll();
+  }
+
+  #announceOnce(): void {
+    const frames = announcement(this.#book);
+    if (frames.length > 0) this.#lan.send(toBatch(frames), RELEASE_LIMIT_BYTES);
+  }
+
+  #stopAnnouncing(): void {
+    for (const timer of this.#announcing) clearTimeout(timer);
+    this.#announcing = [];
+  }
+}

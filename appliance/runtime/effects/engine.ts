@@ -1,0 +1,205 @@
+// One engine at a time on this CoServer: started, adopted, watched, spoken to over three monitors (control, checkpoint
+// trigger, emergency), killed. What the engine's end means is the core's business; what is expected is known here.
+import { mkdirSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkVersion, DEFAULT_MACHINE, describeExit, EngineProcess, engineArguments, formatVersion, QmpClient } from '../../../drivers/qemu/index.ts';
+import type { CoServerConfig } from '../../config.ts';
+
+export interface EngineExitNews {
+  cause: 'guestShutdown' | 'crash';
+  reason: string;
+}
+
+/** The engine's three monitors: what must not wait behind another command has its own. */
+interface Monitors {
+  control: QmpClient;
+  trigger: QmpClient;
+  emergency: QmpClient;
+}
+
+const MONITOR_WITHIN_MS = 20_000;
+/** After the guest switched off, the engine needs this long at most to end. */
+const END_WITHIN_MS = 10_000;
+const SERIAL_POLL_MS = 200;
+
+export class Engine {
+  readonly #config: CoServerConfig;
+  readonly #sockets: { gate: string; mirror: string };
+  readonly #onExit: (news: EngineExitNews) => void;
+  #process: EngineProcess | null = null;
+  #monitors: Monitors | null = null;
+  #expected = false;
+  #guestShutdown = false;
+  #serialFrom = 0;
+  version = '';
+
+  constructor(config: CoServerConfig, sockets: { gate: string; mirror: string }, onExit: (news: EngineExitNews) => void) {
+    this.#config = config;
+    this.#sockets = sockets;
+    this.#onExit = onExit;
+  }
+
+  get isRunning(): boolean {
+    return this.#process !== null && this.#process.exit === undefined;
+  }
+
+  get control(): QmpClient {
+    return this.#need().control;
+  }
+
+  /** The monitor on which checkpoints are asked for; null while no engine runs. */
+  get trigger(): QmpClient | null {
+    return this.#monitors?.trigger ?? null;
+  }
+
+  get emergency(): QmpClient {
+    return this.#need().emergency;
+  }
+
+  get serialPath(): string {
+    return join(this.#config.engine.logDir, 'guest-console.log');
+  }
+
+  #need(): Monitors {
+    if (!this.#monitors) throw new Error('no engine runs on this CoServer');
+    return this.#monitors;
+  }
+
+  get #pidFile(): string {
+    return join(this.#config.runDir, 'engine.pid');
+  }
+
+  #monitorPath(name: string): string {
+    return join(this.#config.runDir, `engine-${name}.sock`);
+  }
+
+  /** Starts the engine; with `incoming` it waits for a checkpoint stream. An engine that runs already is ended first. */
+  async start(incoming: boolean): Promise<void> {
+    await this.kill();
+    const { engine, workload, runDir } = this.#config;
+    mkdirSync(engine.logDir, { recursive: true });
+    mkdirSync(runDir, { recursive: true });
+    for (const m of ['control', 'trigger', 'emergency']) await rm(this.#monitorPath(m), { force: true });
+    this.#serialFrom = (await this.serialText()).length;
+    this.#expected = false;
+    this.#guestShutdown = false;
+    const started = await EngineProcess.start({
+      command: [engine.binary],
+      args: engineArguments({
+        name: workload.name,
+        machine: DEFAULT_MACHINE,
+        acceleration: engine.acceleration,
+        memoryMiB: workload.memoryMiB,
+        cpus: workload.cpus,
+        boot: { kernel: workload.kernel, initrd: workload.initrd, append: workload.append },
+        serial: { kind: 'file', path: this.serialPath },
+        network: { socketPath: this.#sockets.gate, mac: workload.mac },
+        disk: { socketPath: this.#sockets.mirror, exportName: 'disk0' },
+        monitors: ['control', 'trigger', 'emergency'].map((m) => this.#monitorPath(m)),
+        incoming,
+      }),
+      pidFile: this.#pidFile,
+      logPath: join(engine.logDir, 'engine.log'),
+    });
+    this.#watch(started);
+    try {
+      await this.#connect(started);
+      checkVersion(this.control.version, engine.version);
+    } catch (e) {
+      await this.kill();
+      throw e;
+    }
+    this.version = formatVersion(this.control.version);
+  }
+
+  /** Takes up the engine that an earlier life of this process left running. False when there is none. */
+  async adopt(): Promise<boolean> {
+    const found = await EngineProcess.adopt(this.#pidFile);
+    if (!found) return false;
+    this.#expected = false;
+    this.#watch(found);
+    await this.#connect(found);
+    this.version = formatVersion(this.control.version);
+    return true;
+  }
+
+  /** Is there an engine of an earlier life? Nothing is connected yet. */
+  async isAdoptable(): Promise<boolean> {
+    return (await EngineProcess.adopt(this.#pidFile)) !== undefined;
+  }
+
+  async kill(): Promise<void> {
+    this.#expected = true;
+    this.#closeMonitors();
+    const engine = this.#process ?? (await EngineProcess.adopt(this.#pidFile)) ?? null;
+    this.#process = null;
+    await engine?.kill();
+  }
+
+  async serialText(): Promise<string> {
+    return readFile(this.serialPath, 'latin1').catch(() => '');
+  }
+
+  /** Waits for the marker on the guest's serial port. Throws with its last lines when it does not come. */
+  async waitReady(marker: string, timeoutS: number, signal: AbortSignal): Promise<void> {
+    const deadline = performance.now() + timeoutS * 1000;
+    for (;;) {
+      signal.throwIfAborted();
+      const text = (await this.serialText()).slice(this.#serialFrom);
+      if (text.includes(marker)) return;
+      const tail = text.trimEnd().split('\n').slice(-6).join(' | ') || '(nothing)';
+      const exit = this.#process?.exit;
+      if (exit) throw new Error(`the engine ended while the guest booted: ${describeExit(exit)}; the guest's console said: ${tail}`);
+      if (performance.now() > deadline) throw new Error(`the guest did not say '${marker}' within ${timeoutS} s: check its kernel, initrd and disk. Its console said last: ${tail}`);
+      await new Promise((resolve) => setTimeout(resolve, SERIAL_POLL_MS));
+    }
+  }
+
+  async #connect(engine: EngineProcess): Promise<void> {
+    // An engine that cannot even start ends at once: its own words are a better error than a missing monitor.
+    const died = engine.exited.then((exit) => {
+      throw new Error(`the engine did not start: ${describeExit(exit)}`);
+    });
+    const open = (name: string) => QmpClient.connect({ path: this.#monitorPath(name), name: `engine ${name}`, timeoutMs: MONITOR_WITHIN_MS });
+    const all = Promise.all([open('control'), open('trigger'), open('emergency')]);
+    all.catch(() => undefined);
+    const [control, trigger, emergency] = await Promise.race([all, died]);
+    died.catch(() => undefined);
+    this.#monitors = { control, trigger, emergency };
+    control.on('SHUTDOWN', (e) => {
+      if (e.data['guest'] === true && e.data['reason'] === 'guest-shutdown') this.#guestShutdown = true;
+    });
+  }
+
+  #watch(engine: EngineProcess): void {
+    this.#process = engine;
+    void engine.exited.then((exit) => {
+      if (this.#process !== engine) return;
+      this.#process = null;
+      this.#closeMonitors();
+      if (!this.#expected) this.#onExit({ cause: this.#guestShutdown ? 'guestShutdown' : 'crash', reason: describeExit(exit) });
+    });
+  }
+
+  #closeMonitors(): void {
+    const monitors = this.#monitors;
+    this.#monitors = null;
+    if (monitors) for (const m of Object.values(monitors) as QmpClient[]) m.close();
+  }
+
+  /** Resolves when the engine has ended by itself. Rejects after `timeoutS`. */
+  async waitEnd(timeoutS: number): Promise<void> {
+    const engine = this.#process;
+    if (!engine) return;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`the guest did not switch itself off within ${timeoutS} s`)), timeoutS * 1000 + END_WITHIN_MS);
+    });
+    try {
+      await Promise.race([engine.exited, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

@@ -1,0 +1,147 @@
+// The figures behind the picture: what the workers report, kept for the consoles, and the Snapshot made of all of it.
+import type { CoServerConfig } from '../config.ts';
+import type { State } from '../core/machine.ts';
+import { pictureOf } from '../core/picture.ts';
+import { ACTIONS, mayRequest } from '../core/requests.ts';
+import type { ProgressView, Snapshot } from '../core/snapshot.ts';
+import type { GateStatus } from '../gate/api.ts';
+import type { HeartbeatStatus } from '../heartbeat/api.ts';
+import type { CheckpointReport } from '../memory/api.ts';
+import type { History } from './history.ts';
+import type { Workers } from './workers.ts';
+
+/** Checkpoints kept for the charts and the percentiles. */
+const RECENT_CHECKPOINTS = 240;
+const RATE_WINDOW_MS = 5_000;
+
+export class Figures {
+  readonly #config: CoServerConfig;
+  readonly #history: History;
+  readonly #startedAt = performance.now();
+  readonly #checkpoints: (CheckpointReport & { at: number; atMs: number })[] = [];
+  #gate: GateStatus | null = null;
+  #gateRate = { in: 0, out: 0, at: 0, bytesIn: 0, bytesOut: 0 };
+  #heartbeat: HeartbeatStatus | null = null;
+  #progress: ProgressView | null = null;
+  #witness = { reachable: false, sentence: 'The witness was not asked yet.' };
+  #cpu = { at: performance.now(), usage: process.cpuUsage(), percent: 0 };
+
+  constructor(config: CoServerConfig, history: History) {
+    this.#config = config;
+    this.#history = history;
+  }
+
+  /** @param onChange Something a console shows at once has changed. */
+  follow(workers: Workers, onChange: () => void): void {
+    workers.gate.on('status', (s) => {
+      const now = performance.now();
+      const seconds = (now - this.#gateRate.at) / 1000;
+      if (this.#gate && seconds > 0)
+        this.#gateRate = { at: now, bytesIn: s.bytesIn, bytesOut: s.bytesOut, in: (s.bytesIn - this.#gateRate.bytesIn) / seconds, out: (s.bytesOut - this.#gateRate.bytesOut) / seconds };
+      else this.#gateRate = { at: now, bytesIn: s.bytesIn, bytesOut: s.bytesOut, in: 0, out: 0 };
+      this.#gate = s;
+    });
+    workers.heartbeat.on('status', (s) => {
+      this.#heartbeat = s;
+      onChange();
+    });
+    workers.memory.on('checkpoint', (c) => {
+      this.#checkpoints.push({ ...c, at: Date.now(), atMs: performance.now() });
+      if (this.#checkpoints.length > RECENT_CHECKPOINTS) this.#checkpoints.shift();
+    });
+    workers.memory.on('progress', (p) => {
+      const total = this.#config.workload.memoryMiB * 1048576;
+      this.#show('Copying the guest\'s memory', Math.min(p.transferredBytes, total), total, p.rateBytesPerS);
+      onChange();
+    });
+    workers.mirror.on('resyncProgress', (p) => {
+      this.#show('Making the partner\'s disk equal', p.comparedBytes, p.totalBytes, p.rateBytesPerS);
+      onChange();
+    });
+  }
+
+  setWitness(reachable: boolean, reason: string): void {
+    this.#witness = { reachable, sentence: reachable ? 'The witness answers.' : `The witness does not answer: ${reason}.` };
+  }
+
+  #show(what: string, doneBytes: number, totalBytes: number, rateBytesPerS: number): void {
+    this.#progress = { what, doneBytes, totalBytes, rateBytesPerS, etaS: rateBytesPerS > 0 ? Math.max(0, (totalBytes - doneBytes) / rateBytesPerS) : null };
+  }
+
+  snapshot(state: State): Snapshot {
+    const picture = pictureOf(state);
+    const kind = state.phase.kind;
+    if (kind !== 'resyncing' && kind !== 'protecting' && kind !== 'incoming' && kind !== 'target') this.#progress = null;
+    const pauses = this.#checkpoints.map((c) => c.pauseMs).sort((a, b) => a - b);
+    const recently = this.#checkpoints.filter((c) => performance.now() - c.atMs < RATE_WINDOW_MS).length;
+    const usage = this.#cpuPercent();
+    const { workload } = this.#config;
+    return {
+      coServer: state.me,
+      at: Date.now(),
+      uptimeMs: Math.round(performance.now() - this.#startedAt),
+      redundancy: picture.redundancy,
+      redundancySentence: picture.redundancySentence,
+      singlePoints: picture.singlePoints,
+      generation: state.record.generation,
+      arbiter: { kind: 'witness', ...this.#witness },
+      coServers: picture.coServers,
+      links: this.#config.links.map((l, i) => {
+        const seen = this.#heartbeat?.links[i];
+        const since = state.links[i]?.since ?? 0;
+        return { name: `link ${i + 1}`, nic: l.nic, up: state.links[i]?.up ?? false, carrier: seen?.carrier ?? false, rttMs: seen?.rttMs ?? -1, since: Math.round(Date.now() - (performance.now() - since)) };
+      }),
+      workload: {
+        name: workload.name,
+        state: picture.workloadState,
+        level: 'faultTolerant',
+        addresses: this.#gate ? [...this.#gate.addresses.ipv4, ...this.#gate.addresses.ipv6] : [],
+        acceleration: this.#config.engine.acceleration,
+        sentence: picture.workloadSentence,
+      },
+      progress: this.#progress,
+      checkpoints: {
+        mode: 'passive',
+        interval: this.#checkpoints.at(-1)?.interval ?? 0,
+        perSecond: recently / (RATE_WINDOW_MS / 1000),
+        pauseP50Ms: percentile(pauses, 0.5),
+        pauseP99Ms: percentile(pauses, 0.99),
+        recent: this.#checkpoints.map((c) => ({ at: c.at, pauseMs: c.pauseMs, bytes: c.bytes })),
+      },
+      heartbeat: {
+        timeoutMs: this.#heartbeat?.timeoutMs ?? this.#config.heartbeat.timeoutMs,
+        floorMs: this.#heartbeat?.jitter.floorMs ?? 0,
+        jitterP99Ms: this.#heartbeat?.jitter.p99Ms ?? 0,
+        jitterMaxMs: this.#heartbeat?.jitter.maxMs ?? 0,
+      },
+      gate: {
+        heldFrames: this.#gate?.heldFrames ?? 0,
+        oldestHeldMs: this.#gate?.oldestHeldMs ?? 0,
+        bytesInPerS: Math.round(this.#gateRate.in),
+        bytesOutPerS: Math.round(this.#gateRate.out),
+      },
+      timeline: [...this.#history.timeline],
+      takeovers: [...this.#history.takeovers],
+      process: { rssBytes: process.memoryUsage.rss(), cpuPercent: usage },
+      actions: ACTIONS.map(({ name, label }) => {
+        const verdict = mayRequest(state, name);
+        return { name, label, allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
+      }),
+      lab: this.#config.labSocket !== '',
+    };
+  }
+
+  #cpuPercent(): number {
+    const now = performance.now();
+    if (now - this.#cpu.at < 1000) return this.#cpu.percent;
+    const used = process.cpuUsage(this.#cpu.usage);
+    const percent = Math.round(((used.user + used.system) / 1000 / (now - this.#cpu.at)) * 1000) / 10;
+    this.#cpu = { at: now, usage: process.cpuUsage(), percent };
+    return percent;
+  }
+}
+
+/** @param sorted Ascending. 0 when it is empty. */
+function percentile(sorted: number[], p: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? 0;
+}

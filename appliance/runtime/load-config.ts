@@ -1,0 +1,110 @@
+// Reads the configuration file and checks all of it: every error is named with its key, what stands there and what is
+// needed; unknown keys are errors too, because a misspelt key would silently keep its default.
+import { readFileSync, statSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { parse } from 'yaml';
+import type { CoServerConfig } from '../config.ts';
+import { PAIR_KEY_BYTES } from '../wire/keys.ts';
+
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+}
+
+type Check = (value: unknown) => string | null;
+type Shape = { [key: string]: Check | Shape | [Shape] };
+
+const text: Check = (v) => (typeof v === 'string' ? null : 'a text');
+const filled: Check = (v) => (typeof v === 'string' && v !== '' ? null : 'a text that is not empty');
+const path: Check = (v) => (typeof v === 'string' && v.startsWith('/') ? null : 'an absolute path');
+const pathOrNone: Check = (v) => (v === '' ? null : path(v));
+const address: Check = (v) => (typeof v === 'string' && isIP(v) ? null : 'an IP address');
+const nic: Check = (v) => (typeof v === 'string' && /^[^\s/]{1,15}$/.test(v) ? null : 'the name of a network interface');
+const mac: Check = (v) => (typeof v === 'string' && /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(v) ? null : 'a MAC address like 52:54:00:12:34:56');
+const oneOf = (...choices: string[]): Check => (v) => (typeof v === 'string' && choices.includes(v) ? null : `one of ${choices.join(', ')}`);
+const whole = (least: number, most: number): Check => (v) => (typeof v === 'number' && Number.isInteger(v) && v >= least && v <= most ? null : `a whole number from ${least} to ${most}`);
+const port = whole(1, 65535);
+
+const SHAPE: Shape = {
+  coServer: oneOf('A', 'B'),
+  pair: { id: (v) => (typeof v === 'string' && /^[0-9a-f]{32}$/.test(v) ? null : '32 hex digits'), keyFile: path },
+  links: [{ nic, address, peer: address }],
+  business: { nic },
+  management: { nic, address },
+  witness: { address, port },
+  heartbeat: { intervalMs: whole(5, 1000), timeoutMs: whole(50, 10_000) },
+  checkpoint: { outputDelayMs: whole(0, 1000), idleMs: whole(50, 60_000), minimumMs: whole(0, 10_000) },
+  console: { port: whole(0, 65535), passwordHash: text, socket: path, serial: pathOrNone },
+  stateDir: path,
+  runDir: path,
+  labSocket: pathOrNone,
+  engine: { binary: path, version: filled, acceleration: oneOf('kvm', 'tcg'), logDir: path },
+  workload: {
+    name: filled,
+    memoryMiB: whole(16, 1 << 20),
+    cpus: whole(1, 64),
+    mac,
+    disk: { path, sizeMiB: whole(1, 1 << 26) },
+    kernel: path,
+    initrd: path,
+    append: text,
+    readyMarker: text,
+    bootTimeoutS: whole(1, 3600),
+  },
+};
+
+export function parseConfig(source: string, file: string): CoServerConfig {
+  let value: unknown;
+  try {
+    value = parse(source);
+  } catch (e) {
+    throw new ConfigError(`${file}: not YAML: ${(e as Error).message}`);
+  }
+  const errors: string[] = [];
+  check(value, SHAPE, '', errors);
+  if (errors.length > 0) throw new ConfigError(`${file}: ${errors.join('; ')}`);
+  return value as CoServerConfig;
+}
+
+export function loadConfig(file: string): CoServerConfig {
+  let source: string;
+  try {
+    source = readFileSync(file, 'utf8');
+  } catch (e) {
+    throw new ConfigError(`cannot read the configuration ${file}: ${(e as Error).message}`);
+  }
+  return parseConfig(source, file);
+}
+
+/** The pair's key: 64 hex digits in a file that only root may read. */
+export function loadPairKey(file: string): Buffer {
+  let source: string;
+  try {
+    if ((statSync(file).mode & 0o077) !== 0) throw new ConfigError(`${file} can be read by others than its owner: chmod 600 ${file}`);
+    source = readFileSync(file, 'utf8').trim();
+  } catch (e) {
+    if (e instanceof ConfigError) throw e;
+    throw new ConfigError(`cannot read the pair's key: ${(e as Error).message}`);
+  }
+  if (!/^[0-9a-f]{64}$/.test(source)) throw new ConfigError(`${file} does not hold a pair's key (${PAIR_KEY_BYTES * 2} hex digits): pair the CoServers again`);
+  return Buffer.from(source, 'hex');
+}
+
+function check(value: unknown, shape: Shape, at: string, errors: string[]): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    errors.push(`${at || 'the file'}: a section with ${Object.keys(shape).join(', ')} is needed`);
+    return;
+  }
+  const section = value as Record<string, unknown>;
+  for (const key of Object.keys(section)) if (!(key in shape)) errors.push(`${at}${key}: unknown key`);
+  for (const [key, rule] of Object.entries(shape)) {
+    const found = section[key];
+    const name = `${at}${key}`;
+    if (typeof rule === 'function') {
+      const needed = rule(found);
+      if (needed) errors.push(`${name}: ${found === undefined ? 'missing' : `'${String(found)}'`}, ${needed} is needed`);
+    } else if (Array.isArray(rule)) {
+      if (!Array.isArray(found) || found.length === 0) errors.push(`${name}: a list with at least one entry is needed`);
+      else for (const [i, entry] of found.entries()) check(entry, rule[0], `${name}[${i}].`, errors);
+    } else check(found, rule, `${name}.`, errors);
+  }
+}

@@ -1,0 +1,86 @@
+// One queue, one step at a time: an event goes into the core, the commands that come out are obeyed in order.
+//
+// `persist`, `freeze` and `say` are barriers: the next command waits until they have ended. The others are started in
+// order and come back as `commandFinished`. A failed barrier ends the process: the partner takes over, and this CoServer
+// restarts from its durable record.
+import { type Command, type CommandName, type Event, type State, step } from '../core/machine.ts';
+
+/** Omit over each member of a union. */
+type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
+/** An event without its time: the pump stamps it. */
+export type NewEvent = DistributiveOmit<Event, 'at'>;
+
+export interface Effects {
+  /** Obeys one command. Resolves with a sentence for the record. Rejects with what went wrong. */
+  obey(command: Command): Promise<string>;
+}
+
+export interface PumpOptions {
+  state: State;
+  effects: Effects;
+  /** Monotonic ms. */
+  now: () => number;
+  /** Every event that mattered, before it is obeyed: the journal. */
+  log: (event: Event, commands: readonly Command[]) => void;
+  onState: (state: State) => void;
+  onFatal: (error: Error) => void;
+}
+
+const BARRIERS: ReadonlySet<CommandName> = new Set<CommandName>(['persist', 'freeze', 'say', 'record']);
+
+export class Pump {
+  readonly #options: PumpOptions;
+  #state: State;
+  #tail: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  constructor(options: PumpOptions) {
+    this.#options = options;
+    this.#state = options.state;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  stop(): void {
+    this.#stopped = true;
+  }
+
+  feed(event: NewEvent): void {
+    if (this.#stopped) return;
+    const stamped = { ...event, at: this.#options.now() } as Event;
+    const before = this.#state;
+    let commands: Command[];
+    try {
+      const result = step(before, stamped);
+      this.#state = result.state;
+      commands = result.commands;
+    } catch (e) {
+      this.#options.onFatal(e as Error);
+      return;
+    }
+    if (stamped.kind !== 'tick' || commands.length > 0 || before.phase.kind !== this.#state.phase.kind) this.#options.log(stamped, commands);
+    this.#options.onState(this.#state);
+    if (commands.length > 0) this.#tail = this.#tail.then(() => this.#obeyAll(commands));
+  }
+
+  async #obeyAll(commands: Command[]): Promise<void> {
+    for (const command of commands) {
+      if (this.#stopped) return;
+      if (BARRIERS.has(command.kind)) {
+        try {
+          await this.#options.effects.obey(command);
+        } catch (e) {
+          this.#options.onFatal(new Error(`${command.kind} failed: ${(e as Error).message}`, { cause: e }));
+          return;
+        }
+        continue;
+      }
+      this.#options.effects.obey(command).then(
+        (reason) => this.feed({ kind: 'commandFinished', command: command.kind, ok: true, reason }),
+        (e: Error) => this.feed({ kind: 'commandFinished', command: command.kind, ok: false, reason: e.message }),
+      );
+    }
+  }
+}

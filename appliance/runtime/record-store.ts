@@ -1,0 +1,97 @@
+// The durable record: who may run, in two alternating checksummed slots of one file. A write goes to the slot that does
+// not hold the newest record, so a torn write leaves the older one whole.
+//
+// | offset | bytes | field                                    |
+// |      0 |     8 | "TWINREC1"                               |
+// |      8 |     8 | write counter, be64                      |
+// |     16 |     4 | length of the JSON text, be32            |
+// |     20 |     4 | crc32 of bytes 0..19 and the text, be32  |
+// |     24 |     n | the record, JSON                         |
+// Slots begin at 0 and 4096.
+import { constants, existsSync } from 'node:fs';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { crc32 } from 'node:zlib';
+import type { DurableRecord, Standing } from '../core/machine.ts';
+
+const MAGIC = 'TWINREC1';
+const SLOT_BYTES = 4096;
+const HEADER_BYTES = 24;
+const STANDINGS: readonly Standing[] = ['fresh', 'simplex', 'duplexPrimary', 'duplexSecondary', 'outdated', 'inconsistent'];
+
+export const FRESH_RECORD: DurableRecord = { generation: 0, standing: 'fresh', workloadOff: false };
+
+export function encodeSlot(counter: bigint, record: DurableRecord): Buffer {
+  const text = Buffer.from(JSON.stringify(record));
+  if (HEADER_BYTES + text.length > SLOT_BYTES) throw new Error('the record does not fit its slot');
+  const slot = Buffer.alloc(SLOT_BYTES);
+  slot.write(MAGIC, 0, 'latin1');
+  slot.writeBigUInt64BE(counter, 8);
+  slot.writeUInt32BE(text.length, 16);
+  text.copy(slot, HEADER_BYTES);
+  slot.writeUInt32BE(crc32(text, crc32(slot.subarray(0, 20))), 20);
+  return slot;
+}
+
+/** The slot's record, or null when it is empty, torn or of another format. */
+export function decodeSlot(slot: Buffer): { counter: bigint; record: DurableRecord } | null {
+  if (slot.length < HEADER_BYTES || slot.toString('latin1', 0, 8) !== MAGIC) return null;
+  const length = slot.readUInt32BE(16);
+  if (HEADER_BYTES + length > slot.length) return null;
+  const text = slot.subarray(HEADER_BYTES, HEADER_BYTES + length);
+  if (slot.readUInt32BE(20) !== crc32(text, crc32(slot.subarray(0, 20)))) return null;
+  const r = JSON.parse(text.toString()) as DurableRecord;
+  if (!Number.isSafeInteger(r.generation) || !STANDINGS.includes(r.standing)) return null;
+  return { counter: slot.readBigUInt64BE(8), record: { generation: r.generation, standing: r.standing, workloadOff: r.workloadOff === true } };
+}
+
+export class RecordStore {
+  readonly #file: FileHandle;
+  #counter: bigint;
+  #record: DurableRecord;
+
+  private constructor(file: FileHandle, counter: bigint, record: DurableRecord) {
+    this.#file = file;
+    this.#counter = counter;
+    this.#record = record;
+  }
+
+  /** Opens or creates the file. Throws when it exists and neither slot is whole: who may run is then unknown. */
+  static async open(path: string): Promise<RecordStore> {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    const isNew = !existsSync(path);
+    const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+    const slots: Buffer[] = [];
+    for (const at of [0, SLOT_BYTES]) {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(SLOT_BYTES), 0, SLOT_BYTES, at);
+      slots.push(buffer.subarray(0, bytesRead));
+    }
+    const whole = slots.map(decodeSlot).filter((s) => s !== null);
+    const newest = whole.sort((a, b) => (a.counter < b.counter ? 1 : -1))[0];
+    const isEmpty = slots.every((s) => s.every((byte) => byte === 0));
+    if (!newest && !isNew && !isEmpty) {
+      await file.close();
+      throw new Error(`${path}: both copies of the record are damaged, so it is unknown who may run. Let the partner run, and start this CoServer anew as its copy: move the file away`);
+    }
+    const store = new RecordStore(file, newest?.counter ?? 0n, newest?.record ?? FRESH_RECORD);
+    return store;
+  }
+
+  get record(): DurableRecord {
+    return this.#record;
+  }
+
+  /** Durable when it resolves. Generations never shrink. */
+  async write(record: DurableRecord): Promise<void> {
+    if (record.generation < this.#record.generation) throw new Error(`generation ${record.generation} is older than the recorded ${this.#record.generation}`);
+    const counter = this.#counter + 1n;
+    await this.#file.write(encodeSlot(counter, record), 0, SLOT_BYTES, Number(counter % 2n) * SLOT_BYTES);
+    await this.#file.datasync();
+    this.#counter = counter;
+    this.#record = record;
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+}

@@ -1,0 +1,222 @@
+// The boot of one CoServer, phase by phase: configuration, durable record, worker threads, witness, engine, consoles,
+// and then the pump, which from there on decides everything.
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { appendFile } from 'node:fs/promises';
+import os from 'node:os';
+import { join } from 'node:path';
+import type { CoServerConfig } from '../config.ts';
+import { initialState, type State, statusOf } from '../core/machine.ts';
+import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
+import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
+import { IntervalCounter } from '../wire/interval.ts';
+import { WitnessClient } from '../witness/client.ts';
+import { CheckpointTrigger } from './effects/checkpoint-trigger.ts';
+import { Engine } from './effects/engine.ts';
+import { Obey } from './effects/obey.ts';
+import { Figures } from './figures.ts';
+import { History } from './history.ts';
+import { loadPairKey } from './load-config.ts';
+import { log } from './log.ts';
+import { Pump } from './pump.ts';
+import { RecordStore } from './record-store.ts';
+import { ControlStream } from './sources/control.ts';
+import { startWorkers } from './workers.ts';
+import { startConsoles } from './consoles.ts';
+
+const TICK_MS = 50;
+/** The hot threads before the engine's: a heartbeat that waits for a CPU looks like a dead server. */
+const PRIORITY = -15;
+const JITTER_MEASUREMENT_MS = 1_000;
+
+export async function runCoServer(config: CoServerConfig, version: string, script: URL): Promise<void> {
+  const fatal = (why: string, error: Error): never => {
+    log('fatal', `${why}: ${error.stack ?? error.message}`);
+    process.exit(70);
+  };
+  process.on('uncaughtException', (e) => fatal('uncaught', e));
+  process.on('unhandledRejection', (e) => fatal('unhandled', e as Error));
+
+  log('info', `Twinstep ${version}, CoServer ${config.coServer}`);
+  try {
+    os.setPriority(0, PRIORITY);
+  } catch (e) {
+    log('warning', `the process keeps its ordinary priority: ${(e as Error).message}`);
+  }
+  mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+  mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
+  const pairKey = loadPairKey(config.pair.keyFile);
+  const records = await RecordStore.open(join(config.stateDir, 'record'));
+  log('info', `record: generation ${records.record.generation}, ${records.record.standing}`);
+
+  const changes = new Set<() => void>();
+  const changed = () => {
+    for (const f of changes) f();
+  };
+  const history = await History.open(join(config.stateDir, 'history.jsonl'), config.coServer, changed);
+  const figures = new Figures(config, history);
+
+  const interval = new IntervalCounter();
+  const links = config.links.map((l) => ({ localAddress: l.address, remoteAddress: l.peer }));
+  const channel = (stream: StreamName): ChannelSetup => ({ stream, side: config.coServer, links, pairKey });
+  const sockets = { gate: join(config.runDir, 'net.sock'), mirror: join(config.runDir, 'disk.sock'), source: join(config.runDir, 'mig-out.sock'), incoming: join(config.runDir, 'mig-in.sock') };
+  const workers = startWorkers(
+    script,
+    {
+      heartbeat: {
+        coServer: config.coServer,
+        pairId: Buffer.from(config.pair.id, 'hex'),
+        pairKey,
+        links: config.links.map((l) => ({ nic: l.nic, localAddress: l.address, remoteAddress: l.peer })),
+        intervalMs: config.heartbeat.intervalMs,
+        timeoutMs: config.heartbeat.timeoutMs,
+      },
+      mirror: {
+        channel: channel('disk'),
+        interval: interval.buffer,
+        diskPath: config.workload.disk.path,
+        sizeBytes: config.workload.disk.sizeMiB * 1048576,
+        journalPath: join(config.stateDir, 'intervals.journal'),
+        socketPath: sockets.mirror,
+      },
+      gate: { channel: channel('network'), interval: interval.buffer, nic: config.business.nic, socketPath: sockets.gate },
+      memory: { channel: channel('memory'), interval: interval.buffer, sourceSocketPath: sockets.source, incomingSocketPath: sockets.incoming },
+    },
+    (role, error) => fatal(`the ${role} thread ended`, error),
+  );
+  figures.follow(workers, changed);
+
+  const engine = new Engine(config, sockets, (news) => pump.feed({ kind: 'engineExited', ...news }));
+  const trigger = new CheckpointTrigger(config.checkpoint, () => {
+    const monitor = engine.trigger;
+    if (monitor) triggerCheckpoint(monitor, config.checkpoint.idleMs).catch((e: Error) => log('warning', `checkpoint not triggered: ${e.message}`));
+  });
+  const witness = new WitnessClient({
+    ...config.witness,
+    pairId: config.pair.id,
+    pairKey,
+    coServer: config.coServer,
+    onReachable: (reachable, reason) => {
+      figures.setWitness(reachable, reason);
+      history.add({ severity: reachable ? 'info' : 'warning', row: reachable ? '10' : '8', text: reachable ? 'The witness answers.' : `The witness does not answer: ${reason}.` });
+    },
+  });
+  const control = new ControlStream(channel('control'), {
+    status: (status) => pump.feed({ kind: 'partnerSaid', status }),
+    problem: (text) => history.add({ severity: 'warning', row: null, text }),
+  });
+
+  const journal = join(config.stateDir, 'events.jsonl');
+  let writing: Promise<void> = Promise.resolve();
+  const obey = new Obey({
+    config,
+    workers,
+    engine,
+    records,
+    witness,
+    history,
+    trigger,
+    sockets,
+    say: (status) => {
+      workers.heartbeat.call('setPayload', { generation: status.record.generation, role: roleNumber(pump.state), revision: status.revision }).catch(() => undefined);
+      control.say(status);
+    },
+    feed: (event) => pump.feed(event),
+    state: () => pump.state,
+  });
+  const pump = new Pump({
+    state: initialState({
+      me: config.coServer,
+      incarnation: randomBytes(8).toString('hex'),
+      pairId: config.pair.id,
+      version,
+      record: records.record,
+      links: config.links.length,
+      now: performance.now(),
+      adoptable: await engine.isAdoptable(),
+    }),
+    effects: obey,
+    now: () => performance.now(),
+    log: (event, commands) => {
+      const line = `${JSON.stringify({ event, commands: commands.map((c) => c.kind) })}\n`;
+      writing = writing.then(() => appendFile(journal, line, { mode: 0o600 })).catch(() => undefined);
+    },
+    onState: changed,
+    onFatal: (e) => fatal('the core', e),
+  });
+
+  workers.heartbeat.on('link', ({ link, up, silentMs }) => {
+    if (!up) obey.lossAt = performance.now();
+    control.linkVerdict(link, up);
+    for (const w of [workers.mirror, workers.gate, workers.memory]) w.call('linkVerdict', { link, up }).catch(() => undefined);
+    pump.feed({ kind: 'linkObserved', link, up, silentMs });
+  });
+  workers.heartbeat.on('partner', ({ restarted }) => {
+    if (restarted) pump.feed({ kind: 'partnerRestarted' });
+  });
+  workers.heartbeat.on('late', ({ lateMs }) => pump.feed({ kind: 'lateTick', lateMs }));
+  workers.heartbeat.on('stranger', ({ link, count }) => history.add({ severity: 'warning', row: null, text: `${count} heartbeat frames with another pair's key came over link ${link + 1}: is a foreign CoServer connected there?` }));
+  workers.gate.on('outputHeld', () => trigger.outputHeld());
+  workers.memory.on('checkpoint', () => trigger.checkpointed());
+  workers.memory.on('readyHeld', () => pump.feed({ kind: 'readyHeld' }));
+  workers.memory.on('started', () => pump.feed({ kind: 'intervalsStarted' }));
+  workers.memory.on('lost', ({ reason, cause }) => {
+    if (obey.lossAt === 0) obey.lossAt = performance.now();
+    pump.feed({ kind: 'streamLost', stream: 'memory', cause, reason });
+  });
+  workers.mirror.on('diskError', ({ operation, offset, message }) => pump.feed({ kind: 'diskFailed', reason: `${operation} at ${offset}: ${message}` }));
+
+  await workers.gate.call('open', {});
+  const jitter = await workers.heartbeat.call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS });
+  log('info', `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`);
+  const consoles = await startConsoles({
+    config,
+    snapshot: () => figures.snapshot(pump.state),
+    onChange: (f) => {
+      changes.add(f);
+      return () => changes.delete(f);
+    },
+    request: async (action) => {
+      const offered = figures.snapshot(pump.state).actions.find((a) => a.name === action);
+      if (!offered) return { accepted: false, reason: `There is no action '${action}'.` };
+      if (!offered.allowed) return { accepted: false, reason: offered.reason };
+      pump.feed({ kind: 'operatorRequested', action });
+      return { accepted: true };
+    },
+  });
+
+  history.add({ severity: 'info', row: null, text: `CoServer ${config.coServer} started: generation ${records.record.generation}, ${records.record.standing}.` });
+  control.say(statusOf(pump.state));
+  const ticks = setInterval(() => pump.feed({ kind: 'tick' }), TICK_MS);
+
+  const end = async (signal: string) => {
+    log('info', `${signal}: stops; the guest's engine runs on and is taken up at the next start`);
+    clearInterval(ticks);
+    pump.stop();
+    await consoles.close();
+    process.exit(0);
+  };
+  process.once('SIGTERM', () => void end('SIGTERM'));
+  process.once('SIGINT', () => void end('SIGINT'));
+}
+
+/** The role as a heartbeat frame carries it. */
+function roleNumber(s: State): number {
+  switch (s.phase.kind) {
+    case 'secondary':
+    case 'ready':
+      return 2;
+    case 'duplex':
+    case 'running':
+    case 'resyncing':
+    case 'protecting':
+    case 'committing':
+    case 'starting':
+      return 1;
+    case 'failed':
+    case 'off':
+      return 3;
+    default:
+      return 0;
+  }
+}

@@ -1,0 +1,52 @@
+// The control stream: each CoServer tells the other what it is (PartnerStatus), at every change and as a reminder.
+import { PairChannel, type Channel } from '../../../drivers/link/index.ts';
+import type { PartnerStatus } from '../../core/machine.ts';
+import { type ChannelSetup, STREAM_PORTS } from '../../wire/channel-setup.ts';
+import { deriveKey } from '../../wire/keys.ts';
+import { parsePartnerStatus } from '../../wire/partner-status.ts';
+
+const REMIND_EVERY_MS = 500;
+
+export class ControlStream {
+  readonly #channel: Channel;
+  readonly #timer: NodeJS.Timeout;
+  #latest: PartnerStatus | null = null;
+
+  constructor(setup: ChannelSetup, on: { status: (s: PartnerStatus) => void; problem: (text: string) => void }) {
+    this.#channel = new PairChannel({
+      side: setup.side,
+      port: STREAM_PORTS.control,
+      links: setup.links,
+      key: deriveKey(setup.pairKey, 'stream:control'),
+    });
+    this.#channel.on('message', (message) => {
+      try {
+        on.status(parsePartnerStatus(message.toString('utf8')));
+      } catch (e) {
+        on.problem(`The partner said something that cannot be understood: ${(e as Error).message}`);
+      }
+    });
+    this.#channel.on('up', () => this.#send());
+    this.#channel.on('reset', () => this.#send());
+    this.#channel.on('stranger', (address, message) => on.problem(`A stranger at ${address} was refused: ${message}`));
+    this.#timer = setInterval(() => this.#send(), REMIND_EVERY_MS);
+  }
+
+  say(status: PartnerStatus): void {
+    this.#latest = status;
+    this.#send();
+  }
+
+  linkVerdict(link: number, up: boolean): void {
+    this.#channel.linkVerdict(link, up);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#channel.close();
+  }
+
+  #send(): void {
+    if (this.#latest && this.#channel.isUp) this.#channel.send(Buffer.from(JSON.stringify(this.#latest)));
+  }
+}

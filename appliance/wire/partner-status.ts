@@ -1,0 +1,47 @@
+// The control stream's only message: a PartnerStatus as JSON, checked field by field.
+import type { PartnerStatus, PhaseKind, Standing } from '../core/machine.ts';
+
+const STANDINGS: readonly Standing[] = ['fresh', 'simplex', 'duplexPrimary', 'duplexSecondary', 'outdated', 'inconsistent'];
+const PHASES: readonly PhaseKind[] = [
+  'isolated', 'claiming', 'starting', 'running', 'resyncing', 'protecting', 'committing', 'duplex',
+  'standby', 'target', 'incoming', 'ready', 'secondary', 'acting', 'steppingDown', 'off', 'failed',
+];
+
+export function parsePartnerStatus(text: string): PartnerStatus {
+  const m = object(JSON.parse(text), 'the message');
+  const record = object(m['record'], 'record');
+  return {
+    coServer: oneOf(m['coServer'], ['A', 'B'] as const, 'coServer'),
+    incarnation: short(m['incarnation'], 'incarnation'),
+    record: {
+      generation: whole(record['generation'], 'record.generation'),
+      standing: oneOf(record['standing'], STANDINGS, 'record.standing'),
+      workloadOff: record['workloadOff'] === true,
+    },
+    phase: oneOf(m['phase'], PHASES, 'phase'),
+    revision: whole(m['revision'], 'revision'),
+    version: short(m['version'], 'version'),
+    pairId: short(m['pairId'], 'pairId'),
+  };
+}
+
+function object(v: unknown, name: string): Record<string, unknown> {
+  if (typeof v !== 'object' || v === null || Array.isArray(v)) throw new Error(`${name} is no object`);
+  return v as Record<string, unknown>;
+}
+
+function oneOf<T extends string>(v: unknown, choices: readonly T[], name: string): T {
+  const found = choices.find((c) => c === v);
+  if (found === undefined) throw new Error(`${name} is ${JSON.stringify(v)}`);
+  return found;
+}
+
+function short(v: unknown, name: string): string {
+  if (typeof v !== 'string' || v.length > 64) throw new Error(`${name} is no short text`);
+  return v;
+}
+
+function whole(v: unknown, name: string): number {
+  if (typeof v !== 'number' || !Number.isSafeInteger(v) || v < 0) throw new Error(`${name} is no whole number`);
+  return v;
+}

@@ -1,0 +1,3 @@
+// A disk kept in a file or on a block device.
+export { FileStore, type FileStoreOptions } from './store.ts';
+export { type BlockStore, StoreError, type StoreErrorKind, type StoreOperation } from './types.ts';

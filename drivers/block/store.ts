@@ -1,0 +1,273 @@
+// A BlockStore on a file or a block device, by the thread pool's pread, pwrite, pwritev and fdatasync.
+//
+// Never a synchronous call: a disk that hangs would freeze the thread. A flush that failed is never tried again: the
+// kernel has dropped the pages it could not write, and a second fdatasync would claim that all is well.
+// Node has no fallocate: zeroes are written, except where the range reads as zero already (holes stay holes).
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import { promisify } from 'node:util';
+import { type BlockStore, StoreError, type StoreOperation } from './types.ts';
+
+const open = promisify(fs.open);
+const close = promisify(fs.close);
+const fstat = promisify(fs.fstat);
+const ftruncate = promisify(fs.ftruncate);
+const fsync = promisify(fs.fsync);
+
+/** Requests given to the thread pool at a time: more only queue there, in front of everybody else's. */
+const PARALLEL_REQUESTS = 16;
+/** Zeroes are looked for and written in steps of this size. */
+const ZERO_STEP_BYTES = 1024 * 1024;
+/** The kernel takes at most IOV_MAX = 1024 parts in one call. */
+const PARTS_PER_CALL = 1024;
+const ZEROES = Buffer.alloc(ZERO_STEP_BYTES);
+
+export interface FileStoreOptions {
+  path: string;
+  /** A missing file is created, sparse, of this size. An existing file or device must have at least this size. */
+  sizeBytes: number;
+}
+
+export class FileStore implements BlockStore {
+  readonly sizeBytes: number;
+  readonly #fd: number;
+  readonly #path: string;
+  #running = 0;
+  readonly #waiting: (() => void)[] = [];
+  #flushing: Promise<void> | undefined;
+  #nextFlush: Promise<void> | undefined;
+  #flushError: StoreError | undefined;
+  #closed = false;
+  /** Set by `close`: called whenever a request has ended. */
+  #idle: (() => void) | undefined;
+
+  private constructor(fd: number, filePath: string, sizeBytes: number) {
+    this.#fd = fd;
+    this.#path = filePath;
+    this.sizeBytes = sizeBytes;
+  }
+
+  static async open(options: FileStoreOptions): Promise<FileStore> {
+    const fail = (message: string, code = 'EIO'): StoreError => new StoreError('setup', 'open', 0, message, code);
+    const { path: filePath, sizeBytes } = options;
+    if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0) throw fail(`${filePath}: a size of ${sizeBytes} bytes makes no disk`, 'EINVAL');
+    let fd: number;
+    let created = false;
+    try {
+      const device = await isBlockDevice(filePath);
+      // On a device O_EXCL asks the kernel for exclusive use: it refuses one that is mounted or in use elsewhere.
+      fd = await open(filePath, device ? fs.constants.O_RDWR | fs.constants.O_EXCL : fs.constants.O_RDWR);
+    } catch (e) {
+      const error = e as NodeJS.ErrnoException;
+      if (error.code !== 'ENOENT') throw fail(`cannot open the disk ${filePath}: ${error.message}`, error.code);
+      try {
+        fd = await open(filePath, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL, 0o600);
+        created = true;
+      } catch (e2) {
+        throw fail(`cannot create the disk ${filePath}: ${(e2 as Error).message}`, (e2 as NodeJS.ErrnoException).code);
+      }
+    }
+    try {
+      if (created) {
+        await ftruncate(fd, sizeBytes);
+        await fsync(fd);
+        await syncDirectory(path.dirname(filePath));
+      }
+      const found = await sizeOf(fd);
+      if (found < sizeBytes)
+        throw fail(`${filePath} has ${found} bytes, ${sizeBytes} are needed: enlarge it or set a smaller disk`, 'EINVAL');
+      return new FileStore(fd, filePath, sizeBytes);
+    } catch (e) {
+      await close(fd);
+      throw e instanceof StoreError
+        ? e
+        : fail(`cannot use the disk ${filePath}: ${(e as Error).message}`, (e as NodeJS.ErrnoException).code);
+    }
+  }
+
+  async read(offset: number, length: number): Promise<Buffer> {
+    this.#check('read', offset, length);
+    const buffer = Buffer.allocUnsafeSlow(length);
+    const wait = this.#enter();
+    if (wait) await wait;
+    try {
+      let done = 0;
+      while (done < length) {
+        const n = await this.#pread(buffer, done, length - done, offset + done);
+        if (n === 0) throw new StoreError('io', 'read', offset + done, `${this.#path}: ends at ${offset + done}, before its size`);
+        done += n;
+      }
+      return buffer;
+    } finally {
+      this.#leave();
+    }
+  }
+
+  async write(offset: number, ...parts: Uint8Array[]): Promise<void> {
+    let length = 0;
+    for (const p of parts) length += p.length;
+    this.#check('write', offset, length);
+    const wait = this.#enter();
+    if (wait) await wait;
+    try {
+      let rest = parts;
+      let at = offset;
+      while (length > 0) {
+        const n = await this.#pwrite(rest, at);
+        if (n === 0) throw new StoreError('io', 'write', at, `${this.#path}: takes no more bytes at ${at}`);
+        at += n;
+        length -= n;
+        if (length > 0) rest = withoutFirst(rest, n);
+      }
+    } finally {
+      this.#leave();
+    }
+  }
+
+  async zero(offset: number, length: number): Promise<void> {
+    this.#check('write', offset, length);
+    for (let at = offset; at < offset + length; at += ZERO_STEP_BYTES) {
+      const step = Math.min(ZERO_STEP_BYTES, offset + length - at);
+      const zeroes = ZEROES.subarray(0, step);
+      if (zeroes.equals(await this.read(at, step))) continue;
+      await this.write(at, zeroes);
+    }
+  }
+
+  /** Flushes that are asked for while one runs share the next one. */
+  flush(): Promise<void> {
+    if (this.#flushError) return Promise.reject(this.#flushError);
+    if (this.#nextFlush) return this.#nextFlush;
+    if (!this.#flushing) {
+      this.#flushing = this.#fdatasync();
+      return this.#flushing;
+    }
+    const start = async (): Promise<void> => {
+      this.#nextFlush = undefined;
+      if (this.#flushError) throw this.#flushError;
+      this.#flushing = this.#fdatasync();
+      return this.#flushing;
+    };
+    this.#nextFlush = this.#flushing.then(start, start);
+    return this.#nextFlush;
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#running > 0 || this.#flushing) {
+      await new Promise<void>((resolve) => {
+        this.#idle = () => {
+          if (this.#running === 0 && !this.#flushing) resolve();
+        };
+      });
+    }
+    await close(this.#fd);
+  }
+
+  #check(operation: StoreOperation, offset: number, length: number): void {
+    if (!(Number.isSafeInteger(offset) && Number.isSafeInteger(length)) || offset < 0 || length < 0 || offset + length > this.sizeBytes) {
+      throw new StoreError(
+        'range',
+        operation,
+        offset,
+        `${this.#path}: ${length} bytes at ${offset} are outside of the disk (${this.sizeBytes})`,
+        'EINVAL',
+      );
+    }
+    if (this.#closed) throw new StoreError('range', operation, offset, `${this.#path}: is closed`, 'EBADF');
+    if (operation === 'write' && this.#flushError) throw this.#flushError;
+  }
+
+  #enter(): Promise<void> | undefined {
+    if (this.#running < PARALLEL_REQUESTS) {
+      this.#running++;
+      return undefined;
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #leave(): void {
+    const next = this.#waiting.shift();
+    if (next) next();
+    else {
+      this.#running--;
+      this.#idle?.();
+    }
+  }
+
+  #pread(buffer: Buffer, at: number, length: number, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.read(this.#fd, buffer, at, length, position, (e, n) => (e ? reject(this.#classify('read', position, e)) : resolve(n)));
+    });
+  }
+
+  #pwrite(parts: Uint8Array[], position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      const ended = (e: NodeJS.ErrnoException | null, n: number): void => (e ? reject(this.#classify('write', position, e)) : resolve(n));
+      const [first] = parts;
+      if (first && parts.length === 1) fs.write(this.#fd, first, 0, first.length, position, ended);
+      else fs.writev(this.#fd, parts.length > PARTS_PER_CALL ? parts.slice(0, PARTS_PER_CALL) : parts, position, ended);
+    });
+  }
+
+  #fdatasync(): Promise<void> {
+    return new Promise<void>((resolve, reject) => {
+      fs.fdatasync(this.#fd, (e) => {
+        this.#flushing = undefined;
+        if (e) {
+          this.#flushError = this.#classify('flush', 0, e);
+          reject(this.#flushError);
+        } else resolve();
+        if (!this.#nextFlush) this.#idle?.();
+      });
+    });
+  }
+
+  #classify(operation: StoreOperation, offset: number, e: NodeJS.ErrnoException): StoreError {
+    const code = e.code ?? 'EIO';
+    const kind = code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG' ? 'noSpace' : 'io';
+    return new StoreError(
+      kind,
+      operation,
+      offset,
+      `${this.#path}: ${operation} at ${offset}: ${e.message}`,
+      kind === 'noSpace' ? 'ENOSPC' : 'EIO',
+    );
+  }
+}
+
+function withoutFirst(parts: Uint8Array[], bytes: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  for (const p of parts) {
+    if (bytes >= p.length) bytes -= p.length;
+    else {
+      rest.push(bytes > 0 ? p.subarray(bytes) : p);
+      bytes = 0;
+    }
+  }
+  return rest;
+}
+
+async function isBlockDevice(filePath: string): Promise<boolean> {
+  return (await promisify(fs.stat)(filePath)).isBlockDevice();
+}
+
+/** A device's own stat says 0: the kernel tells its size, in sectors of 512 bytes, in /sys. */
+async function sizeOf(fd: number): Promise<number> {
+  const s = await fstat(fd);
+  if (s.isFile()) return s.size;
+  if (!s.isBlockDevice()) throw new Error('is neither a file nor a block device');
+  const major = (s.rdev >> 8) & 0xfff;
+  const minor = (s.rdev & 0xff) | ((s.rdev >> 12) & 0xfff00);
+  return Number(await promisify(fs.readFile)(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * 512;
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const fd = await open(directory, fs.constants.O_RDONLY);
+  try {
+    await fsync(fd);
+  } finally {
+    await close(fd);
+  }
+}

@@ -1,0 +1,15 @@
+// The engine, QEMU: its command line, its process, its monitors.
+export { DEFAULT_MACHINE, type EngineDescription, engineArguments } from './arguments.ts';
+export type { EngineVersion } from './codec.ts';
+export { describeExit, EngineError, type EngineExit, EngineProcess, type EngineStart } from './process.ts';
+export * from './protection.ts';
+export {
+  type ExecuteOptions,
+  QapiError,
+  QmpClient,
+  type QmpClientEvents,
+  QmpConnectionError,
+  type QmpEvent,
+  QmpTimeoutError,
+} from './qmp-client.ts';
+export { checkVersion, EngineVersionError, formatVersion } from './version.ts';

@@ -1,0 +1,105 @@
+// Makes the program that a CoServer runs: dist/twinstep.mjs (one file, also the code of every worker thread), dist/native/ (addons)
+// and dist/web/ (the browser's part of the console). Built beside its final place and renamed; the same sources give the same bytes.
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { nativeAddons } from './native-addons.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+/** The bundle is an ES module; what it contains is partly CommonJS and asks for `require`, `__filename` and `__dirname`. */
+const BANNER = [
+  "import { createRequire as __createRequire } from 'node:module';",
+  "import { dirname as __pathDirname } from 'node:path';",
+  "import { fileURLToPath as __fileURLToPath } from 'node:url';",
+  'const require = __createRequire(import.meta.url);',
+  'const __filename = __fileURLToPath(import.meta.url);',
+  'const __dirname = __pathDirname(__filename);',
+].join('\n');
+
+export interface BundleOptions {
+  /** Program's entry. Default: appliance/main.ts. */
+  entry?: string;
+  /** Folder of the browser's part. Default: appliance/console/web; passed over when there is none. */
+  web?: string;
+  /** Where to put the result; what was there is replaced. Default: dist. */
+  outDirectory?: string;
+}
+
+export interface Bundle {
+  program: string;
+  /** Names below native/. */
+  addons: string[];
+  web: boolean;
+}
+
+/** Throws with esbuild's own message, which names file and line. */
+export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> {
+  const entry = options.entry ?? join(ROOT, 'appliance/main.ts');
+  const web = options.web ?? join(ROOT, 'appliance/console/web');
+  const out = options.outDirectory ?? join(ROOT, 'dist');
+  const work = `${out}.building`;
+  rmSync(work, { recursive: true, force: true });
+  mkdirSync(work, { recursive: true });
+  try {
+    const addons = new Set<string>();
+    await build({
+      absWorkingDir: ROOT,
+      entryPoints: [entry],
+      outfile: join(work, 'twinstep.mjs'),
+      bundle: true,
+      platform: 'node',
+      target: 'node24',
+      format: 'esm',
+      sourcemap: 'linked',
+      legalComments: 'none',
+      banner: { js: BANNER },
+      // import.meta.main of the entry only: every file of the bundle would otherwise believe that it was started.
+      plugins: [nativeAddons(work, addons)],
+      logLevel: 'silent',
+    });
+    const hasWeb = existsSync(join(web, 'index.html'));
+    if (hasWeb) await buildWeb(web, join(work, 'web'));
+    writeFileSync(join(work, 'package.json'), '{"type":"module"}\n');
+    replaceDirectory(work, out);
+    return { program: join(out, 'twinstep.mjs'), addons: [...addons].sort(), web: hasWeb };
+  } catch (error) {
+    rmSync(work, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+/** The page works without a network beside the appliance: everything is in these files. */
+async function buildWeb(source: string, target: string): Promise<void> {
+  const script = ['main.tsx', 'app.tsx', 'index.tsx'].find((name) => existsSync(join(source, name)));
+  if (!script) throw new Error(`${source} has an index.html but none of main.tsx, app.tsx, index.tsx`);
+  mkdirSync(target, { recursive: true });
+  await build({
+    absWorkingDir: ROOT,
+    entryPoints: [{ in: join(source, script), out: 'app' }],
+    outdir: target,
+    bundle: true,
+    platform: 'browser',
+    target: 'es2022',
+    format: 'esm',
+    minify: true,
+    sourcemap: 'linked',
+    jsx: 'automatic',
+    jsxImportSource: 'preact',
+    legalComments: 'none',
+    logLevel: 'silent',
+  });
+}
+
+function replaceDirectory(from: string, to: string): void {
+  const old = `${to}.old`;
+  rmSync(old, { recursive: true, force: true });
+  if (existsSync(to)) renameSync(to, old);
+  renameSync(from, to);
+  rmSync(old, { recursive: true, force: true });
+}
+
+if (import.meta.main) {
+  const bundle = await buildBundle();
+  console.log(`${bundle.program} (${readdirSync(join(bundle.program, '..')).join(', ')}; addons: ${bundle.addons.join(', ')})`);
+}

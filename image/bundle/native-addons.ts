@@ -1,0 +1,72 @@
+// An esbuild plugin: every native addon (.node file) that the code reaches is copied to `native/<name>-<hash>.node` beside the bundle,
+// and loaded from there. Three ways lead to one: a literal `require('./x.node')`, `node-gyp-build` (picks a prebuilt file at run time,
+// which we do at build time), and our own code, which names the file relative to itself: `createRequire(import.meta.url)('./x.node')`.
+import { createHash } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Plugin } from 'esbuild';
+
+const EXTERNAL = 'native-addon';
+const GYP = 'node-gyp-build-choice';
+
+/** `copied` collects the files' names below `native/`, for whoever wants to list them. */
+export function nativeAddons(outDirectory: string, copied: Set<string>): Plugin {
+  /** Copies one addon; answers how the bundle names it. */
+  const copy = (file: string): string => {
+    const hash = createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 12);
+    const name = `${basename(file, '.node').replace(/[^\w.-]/g, '_')}-${hash}.node`;
+    mkdirSync(join(outDirectory, 'native'), { recursive: true });
+    copyFileSync(file, join(outDirectory, 'native', name));
+    copied.add(name);
+    return `./native/${name}`;
+  };
+  return {
+    name: 'native-addons',
+    setup(build) {
+      build.onResolve({ filter: /\.node$/ }, (args) => {
+        const file = createRequire(join(args.resolveDir, 'x.js')).resolve(args.path);
+        return { path: file, namespace: EXTERNAL };
+      });
+      // A package whose main file is the addon itself.
+      build.onLoad({ filter: /\.node$/, namespace: 'file' }, (args) => ({ contents: load(copy(args.path)), loader: 'js' }));
+      build.onLoad({ filter: /.*/, namespace: EXTERNAL }, (args) => ({ contents: load(copy(args.path)), loader: 'js' }));
+      build.onResolve({ filter: /^node-gyp-build$/ }, (args) => ({ path: packageDirectory(args.resolveDir), namespace: GYP }));
+      build.onLoad({ filter: /.*/, namespace: GYP }, (args) => {
+        const choose: { resolve(directory: string): string } = createRequire(join(args.path, 'package.json'))('node-gyp-build');
+        return { contents: `module.exports = () => ${requireCall(copy(choose.resolve(args.path)))};`, loader: 'js' };
+      });
+      build.onLoad({ filter: /\.ts$/, namespace: 'file' }, (args) => {
+        if (args.path.includes('/node_modules/')) return undefined;
+        const source = readFileSync(args.path, 'utf8');
+        if (!source.includes('.node')) return undefined;
+        const contents = source.replace(/(['"`])(\.{1,2}\/[^'"`\n]+\.node)\1/g, (whole: string, quote: string, path: string) => {
+          const file = resolve(dirname(args.path), path);
+          if (!existsSync(file)) throw new Error(`${args.path} wants ${path}, which is not built; run: sh image/setup/setup.sh prepare`);
+          return whole.replace(path, copy(file)).replaceAll(quote, quote);
+        });
+        return { contents, loader: 'ts' };
+      });
+    },
+  };
+}
+
+/** The banner's `require` resolves from the bundle, wherever it was moved to, in the main thread and in workers alike. */
+function requireCall(name: string): string {
+  // Not a plain call: esbuild would try to resolve it.
+  return `globalThis.Function.prototype.call.call(require, null, ${JSON.stringify(name)})`;
+}
+
+function load(name: string): string {
+  return `module.exports = ${requireCall(name)};`;
+}
+
+function packageDirectory(from: string): string {
+  let directory = from;
+  while (!existsSync(join(directory, 'package.json')) || !existsSync(join(directory, 'prebuilds'))) {
+    const parent = dirname(directory);
+    if (parent === directory) throw new Error(`no package with prebuilt addons above ${from}`);
+    directory = parent;
+  }
+  return directory;
+}
