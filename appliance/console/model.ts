@@ -224,8 +224,11 @@ export function coServerModel(s: Snapshot, name: CoServerName): CoServerModel {
     sentence: printable(view.sentence),
     facts: [
       fact('Disk copy', copy.value, view.present ? copy.tone : copy.tone === 'good' ? 'info' : copy.tone),
-      fact('Generation', String(view.generation), view.generation < s.generation ? 'warning' : 'info'),
-      fact('Version', view.version === '' ? 'not known' : view.version),
+      fact(
+        'Generation',
+        `${view.generation > 0 ? view.generation : 'not known'}${view.version === '' ? '' : `, version ${view.version}`}`,
+        view.generation < s.generation ? 'warning' : 'info',
+      ),
     ],
   };
 }
@@ -300,9 +303,8 @@ export function workloadModel(s: Snapshot): WorkloadModel {
     sentence: printable(w.sentence),
     addresses,
     facts: [
-      fact('State', w.state, WORKLOAD_TONE[w.state]),
       fact('Runs on', primary ? `${primary.name}${second}` : 'no CoServer', primary ? 'info' : 'warning'),
-      fact('Protection asked', LEVEL[w.level]),
+      fact('Protection', LEVEL[w.level]),
       fact('Addresses', addresses.length === 0 ? 'none learned yet' : addresses.join('  ')),
       fact('Acceleration', ACCELERATION[w.acceleration]),
     ],
@@ -325,8 +327,7 @@ export function progressModel(s: Snapshot): ProgressModel | null {
 
 export function singlePointsModel(s: Snapshot): SinglePointsModel {
   const lines = s.singlePoints.map(printable);
-  if (lines.length > 0)
-    return { tone: s.redundancy === 'duplex' ? 'warning' : 'critical', title: 'One failure of these stops the workload', lines };
+  if (lines.length > 0) return { tone: s.redundancy === 'duplex' ? 'warning' : 'critical', title: 'Single points of failure now', lines };
   if (s.redundancy === 'isolated')
     return {
       tone: 'unknown',

@@ -47,7 +47,7 @@ export function onPartnerGone(work: Work, why: string): void {
   }
 }
 
-function claim(work: Work, goal: 'start' | 'takeOver' | 'continue', row: string, why: string, delayMs: number): void {
+export function claim(work: Work, goal: 'start' | 'takeOver' | 'continue', row: string, why: string, delayMs: number): void {
   const { state } = work;
   enter(work, 'claiming', why, { claim: { goal, row, why, askAt: state.now + delayMs, asked: false, unreachableSince: null } });
 }
@@ -64,6 +64,7 @@ export function onPartnerStatus(work: Work, status: State['partner'] & object): 
   if (known && known.incarnation === status.incarnation && status.revision < known.revision) return;
   const restarted = known !== null && known.incarnation !== status.incarnation;
   state.partner = status;
+  state.partnerPromotable = status.record.standing === 'duplexSecondary' && status.record.generation === state.record.generation;
   if (restarted) onPartnerGone(work, 'the partner restarted');
   if (isShared(state) && status.record.generation > state.record.generation) {
     commands.push({ kind: 'record', severity: 'critical', row: '18', text: `The partner runs generation ${status.record.generation}, this CoServer only ${state.record.generation}: it stops and rejoins.` });
@@ -77,10 +78,14 @@ export function onPartnerStatus(work: Work, status: State['partner'] & object): 
   }
 }
 
-/** The partner's own durable word: stopped and outdated at our generation. */
+/**
+ * The partner's own durable word: stopped and outdated at our generation; or it gave up before it was ever recorded as
+ * our secondary, with a copy that nobody may use.
+ */
 function yielded(state: State): boolean {
   const p = state.partner;
-  return p !== null && p.record.standing === 'outdated' && p.record.generation === state.record.generation;
+  if (!p || p.record.generation !== state.record.generation) return false;
+  return p.record.standing === 'outdated' || (p.record.standing === 'inconsistent' && p.phase === 'standby' && state.phase.kind === 'committing');
 }
 
 export function onArbiterAnswer(work: Work, e: { generation: number; answer: 'granted' | 'refused' | 'unreachable'; reason: string }): void {
@@ -131,7 +136,8 @@ function goSimplex(work: Work, goal: 'start' | 'takeOver' | 'continue', row: str
 /** Stops, durably outdated first: this generation is never claimed again by this side. */
 export function stopOutdated(work: Work, reason: string): void {
   work.commands.push({ kind: 'freeze' });
-  persist(work, { standing: 'outdated' });
+  const { record } = work.state;
+  persist(work, { standing: 'outdated', wasPrimary: record.standing === 'outdated' ? record.wasPrimary : record.standing === 'duplexPrimary' });
   act(work, 'standby', reason);
   work.commands.push({ kind: 'stopAll', reason });
 }
@@ -139,8 +145,14 @@ export function stopOutdated(work: Work, reason: string): void {
 /** What time alone decides: whom to ask, and when. */
 export function tickArbitration(work: Work): void {
   const { state, commands } = work;
-  const { phase, record, partner } = state;
+  const { record, partner } = state;
+  let { phase } = state;
   if (phase.kind === 'isolated') decideAfterRestart(work);
+  // Both yielded in the same moment, so neither went on (a grant would have moved the generation): the primary's copy leads.
+  if (phase.kind === 'standby' && record.standing === 'outdated' && record.wasPrimary && partner?.phase === 'standby' && partner.record.standing === 'outdated' && partner.record.generation === record.generation) {
+    claim(work, 'start', '21', 'both sides had yielded, this copy leads', 0);
+  }
+  phase = state.phase;
   if (phase.kind !== 'claiming' || !phase.claim) return;
   const c = phase.claim;
   // Neither side has a grant, the witness is away, and the partner is back: the secondary yields, the primary goes on.

@@ -20,6 +20,8 @@ export interface DurableRecord {
   standing: Standing;
   /** The operator (or the guest itself) switched the workload off: nobody starts it until he asks. */
   workloadOff: boolean;
+  /** outdated: it was the primary of this generation. When both sides yielded at once, its copy has everything. */
+  wasPrimary: boolean;
 }
 
 export type PhaseKind =
@@ -74,6 +76,8 @@ export interface State {
   failures: number;
   retryAt: number;
   arbiterReachable: boolean;
+  /** The partner was seen recorded as secondary of this generation: it can go on if this side's guest dies. */
+  partnerPromotable: boolean;
 }
 
 export interface Timing {
@@ -178,6 +182,7 @@ export function initialState(a: {
     failures: 0,
     retryAt: a.now,
     arbiterReachable: true,
+    partnerPromotable: false,
   };
 }
 

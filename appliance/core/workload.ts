@@ -4,7 +4,7 @@
 // step when both fit. A step that fails is undone as a whole (abandon the partner, run on alone) and tried again later,
 // with a growing pause. The order at the end is the one that matters: the primary records "duplex" (it may then no
 // longer go on without a grant) before the secondary does (it may then take over), and only then READY is released.
-import { onPartnerGone, stopOutdated } from './arbitration.ts';
+import { claim, onPartnerGone, stopOutdated } from './arbitration.ts';
 import { type CommandName, enter, type Event, persist, type PhaseKind, type Work } from './machine.ts';
 
 /** Phases in which this CoServer runs the guest as the primary. */
@@ -13,6 +13,10 @@ export const PRIMARY_PHASES: readonly PhaseKind[] = ['starting', 'running', 'res
 export function tickWorkload(work: Work): void {
   const { state } = work;
   const { phase, partner, record } = state;
+  if ((phase.kind === 'protecting' || (phase.kind === 'resyncing' && phase.busy)) && (partner?.phase === 'standby' || partner?.phase === 'isolated')) {
+    onPartnerGone(work, 'the partner gave up');
+    return;
+  }
   if (phase.busy) return;
   switch (phase.kind) {
     case 'running':
@@ -136,16 +140,20 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
     commands.push({ kind: 'stopAll', reason: 'the guest shut down' });
     return;
   }
-  if (kind === 'duplex' || kind === 'committing' || kind === 'secondary' || kind === 'ready' || record.standing === 'duplexPrimary') {
+  if (kind === 'duplex' || kind === 'committing' || kind === 'secondary' || kind === 'ready' || kind === 'claiming' || record.standing === 'duplexPrimary') {
+    if (kind === 'claiming' || (record.standing === 'duplexPrimary' && !state.partnerPromotable)) {
+      // Nobody else may be able to go on: whoever is granted starts the guest again from its copy.
+      commands.push({ kind: 'record', severity: 'critical', row: '19', text: `The engine ended (${e.reason}) while it was undecided who may run.` });
+      commands.push({ kind: 'freeze' });
+      claim(work, 'start', '19', e.reason, 0);
+      return;
+    }
     // Also when the guest switched itself off: the partner goes on from the last checkpoint and does the same, alone.
     commands.push({ kind: 'record', severity: 'critical', row: null, text: `The engine ended (${e.reason}): this CoServer yields to the partner.` });
     stopOutdated(work, e.reason);
     return;
   }
-  if (kind === 'claiming') {
-    stopOutdated(work, e.reason);
-    return;
-  }
+
   // Alone: the guest crashed with nobody to go on. Restart it, with a growing pause.
   commands.push({ kind: 'record', severity: 'critical', row: '19', text: `The guest ended (${e.reason}) and is started again.` });
   fail(work);

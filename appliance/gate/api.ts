@@ -43,12 +43,14 @@ export type GateCommands = {
   status(a: Record<string, never>): GateStatus;
 };
 
-/** Frames, since start. Only the first four are losses; the network's own protocols repair them. */
+/** Frames, since start. Only the first five are losses; the network's own protocols repair them. */
 export interface GateDrops {
   /** The held queue was full. */
   heldFull: number;
   /** The business NIC did not take them, or refused them. */
   lanFull: number;
+  /** Arrived at the business NIC while this process was too slow to fetch them. */
+  lanReceive: number;
   /** The engine did not read, or was not connected. */
   engineFull: number;
   /** Too short to be Ethernet. */

@@ -10,6 +10,9 @@ import { type FrameSink, FrameSplitter } from './frames.ts';
 /** 8 MiB: 64 ms of a full 1 Gbit NIC, more than a checkpoint's pause. Beyond it inputs are dropped, as a full NIC does. */
 export const INPUT_LIMIT_BYTES = 8 * 1024 * 1024;
 
+/** Bytes of a unix socket's path (sockaddr_un without its final NUL). */
+const PATH_LIMIT_BYTES = 107;
+
 /** What the gate needs of it. */
 export interface EngineLink {
   readonly connected: boolean;
@@ -37,6 +40,11 @@ export class EngineSocket implements EngineLink {
 
   /** Throws Error with code EADDRINUSE when another process serves the path. */
   static async listen(path: string, events: EngineSocketEvents): Promise<EngineSocket> {
+    const bytes = Buffer.byteLength(path);
+    if (bytes > PATH_LIMIT_BYTES)
+      throw new Error(
+        `gate: the socket path '${path}' is ${bytes} bytes long, at most ${PATH_LIMIT_BYTES} are possible: use a shorter run directory`,
+      );
     const engine = new EngineSocket(events);
     try {
       await engine.#listen(path);

@@ -46,7 +46,17 @@ export class Gate {
   #announcing: NodeJS.Timeout[] = [];
   /** The book's revision that the partner has; -1: none. */
   #partnerKnows = -1;
-  readonly #drops: GateDrops = { heldFull: 0, lanFull: 0, engineFull: 0, runts: 0, notOwner: 0, discarded: 0, echoed: 0, unrecorded: 0 };
+  readonly #drops: GateDrops = {
+    heldFull: 0,
+    lanFull: 0,
+    lanReceive: 0,
+    engineFull: 0,
+    runts: 0,
+    notOwner: 0,
+    discarded: 0,
+    echoed: 0,
+    unrecorded: 0,
+  };
   readonly #totals = { framesIn: 0, framesOut: 0, bytesIn: 0, bytesOut: 0 };
 
   constructor(parts: GateParts) {
@@ -175,18 +185,26 @@ export class Gate {
     this.#partnerKnows = -1;
   }
 
-  /** Tells the partner the guest's addresses when they changed. To be called some times per second. */
-  shareAddresses(): void {
+  /** To be called some times per second: looks at the counter, tells the partner the guest's addresses when they changed. */
+  tick(): void {
     const { channel } = this.#parts;
+    this.#observe();
     if (this.#rules.input !== 'passAndRecord' || !channel.isUp || this.#partnerKnows === this.#book.revision) return;
     this.#partnerKnows = this.#book.revision;
     channel.send(encodeAddresses(this.#book.mac, this.#book.export()));
+  }
+
+  #observe(): number {
+    const interval = this.#parts.interval.current;
+    if (this.#mode === 'holding' || this.#mode === 'frozen') this.#held.observe(interval);
+    return interval;
   }
 
   // --- the memory stream's commands ---
 
   /** Answers when the stopped guest's frames are all here. Rejects when the engine goes on sending. */
   async cut(): Promise<{ heldFrames: number }> {
+    this.#observe();
     const deadline = this.#parts.nowMs() + CUT_LIMIT_MS;
     let last = -1;
     let quiet = 0;
@@ -289,8 +307,13 @@ export class Gate {
   }
 
   status(): GateStatus {
-    const d = this.#drops;
-    const unrecorded = d.unrecorded + this.#recorder.skippedFrames;
+    const nic = this.#parts.lan.health();
+    const drops: GateDrops = {
+      ...this.#drops,
+      lanFull: this.#drops.lanFull + nic.sendLost,
+      lanReceive: nic.receiveLost,
+      unrecorded: this.#drops.unrecorded + this.#recorder.skippedFrames,
+    };
     return {
       mode: this.#mode,
       engineConnected: this.#engine?.connected ?? false,
@@ -299,10 +322,10 @@ export class Gate {
       oldestHeldMs: this.#held.oldestMs(this.#parts.nowMs()),
       recordedFrames: this.#ring.frames,
       ...this.#totals,
-      dropped: d.heldFull + d.lanFull + d.engineFull + d.runts,
-      drops: { ...d, unrecorded },
+      dropped: drops.heldFull + drops.lanFull + drops.lanReceive + drops.engineFull + drops.runts,
+      drops,
       addresses: this.#book.addresses(),
-      problem: this.#lan.lastError ?? this.#problem,
+      problem: this.#lan.lastError || nic.problem || this.#problem,
     };
   }
 

@@ -72,9 +72,14 @@ export class HeldOutput {
     this.#reported = 0;
   }
 
+  /** The counter was read: from 1 on nothing passes any more, also when the guest was silent until the counter went back. */
+  observe(interval: number): void {
+    if (interval > this.#latest) this.#latest = interval;
+  }
+
   /** `frozen`: nothing passes, not even before the first interval. */
   offer(batch: Buffer, frames: number, interval: number, frozen: boolean, now: number): HoldVerdict {
-    if (interval > this.#latest) this.#latest = interval;
+    this.observe(interval);
     if (this.#latest === 0 && this.#queue.length === 0 && !frozen) return { kind: 'pass' };
     const tag = interval < this.#latest ? NEVER : interval;
     const cost = batch.length + HELD_ENTRY_OVERHEAD_BYTES;
@@ -90,6 +95,7 @@ export class HeldOutput {
   /** The partner owns interval n. Answers what may leave now, in order; nothing while frozen (it leaves with the next commit). */
   commit(interval: number, frozen: boolean): HeldBatch[] {
     if (interval >= NEVER || !Number.isSafeInteger(interval)) throw new RangeError(`commit of interval ${interval}`);
+    this.observe(interval);
     if (interval > this.#committed) this.#committed = interval;
     return frozen ? [] : this.thaw();
   }

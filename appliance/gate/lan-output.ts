@@ -12,8 +12,8 @@ export class LanOutput {
   readonly #port: LanPort;
   #queue: Buffer[] = [];
   #bytes = 0;
-  /** Why the NIC refused frames last; null: it never did, or sends again. */
-  lastError: string | null = null;
+  /** Why the NIC refuses frames; empty: it does not. */
+  lastError = '';
 
   constructor(port: LanPort) {
     this.#port = port;
@@ -54,7 +54,7 @@ export class LanOutput {
   #offer(batch: Buffer): number {
     try {
       const taken = this.#port.send(batch);
-      this.lastError = null;
+      this.lastError = '';
       return taken;
     } catch (e) {
       this.lastError = (e as Error).message;

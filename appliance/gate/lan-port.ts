@@ -7,5 +7,7 @@ export interface LanPort {
   onFrames(callback: (batch: Buffer) => void): void;
   /** There is room again after `send` took less than everything. */
   onWritable(callback: () => void): void;
+  /** Frames lost inside the NIC's queues since it was opened, and what is wrong with the NIC, in words; empty: nothing. */
+  health(): { sendLost: number; receiveLost: number; problem: string };
   close(): void;
 }

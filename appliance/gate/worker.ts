@@ -1,15 +1,15 @@
 // The gate's worker thread: opens the sockets, answers the main thread and the memory stream.
+import { carrier } from '../../drivers/ethernet/index.ts';
 import { type Channel, PairChannel } from '../../drivers/link/index.ts';
 import { STREAM_PORTS } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
 import { deriveKey } from '../wire/keys.ts';
 import { type Port, RpcError, serve } from '../wire/rpc.ts';
 import type { CutCommands, GateCommands, GateEvents, GateSetup } from './api.ts';
-import { readCarrier } from './carrier.ts';
 import { EngineSocket } from './engine-socket.ts';
+import { openEthernetLanPort } from './ethernet-lan-port.ts';
 import { Gate } from './gate.ts';
 import type { LanPort } from './lan-port.ts';
-import { openLanPort } from './lan-port-ethernet.ts';
 
 /** Carrier and the partner's copy of the addresses are looked at this often. */
 const TICK_MS = 100;
@@ -19,12 +19,13 @@ const CHANNEL_WINDOW_BYTES = 2 * 1024 * 1024;
 
 /** What a test may put in place of the machine's own. */
 export interface GateEdges {
-  openLan(nic: string): LanPort | Promise<LanPort>;
+  openLan(nic: string): LanPort;
   openChannel(setup: GateSetup): Channel;
-  readCarrier(nic: string): boolean;
+  /** Throws when the NIC is gone. */
+  carrier(nic: string): boolean;
 }
 
-const MACHINE: GateEdges = { openLan: openLanPort, openChannel, readCarrier };
+const MACHINE: GateEdges = { openLan: openEthernetLanPort, openChannel, carrier };
 
 /** Serves GateCommands on `port` and CutCommands on `cutPort`. Nothing is opened before the command `open`. */
 export function runGateWorker(setup: GateSetup, port: Port, cutPort: Port, edges: GateEdges = MACHINE): void {
@@ -36,7 +37,7 @@ export function runGateWorker(setup: GateSetup, port: Port, cutPort: Port, edges
   let opening: Promise<void> | null = null;
 
   const open = async (): Promise<void> => {
-    const lan = await edges.openLan(setup.nic);
+    const lan = edges.openLan(setup.nic);
     const channel = edges.openChannel(setup);
     const interval = new IntervalCounter(setup.interval);
     const gate = new Gate({ lan, channel, interval, guestMac: setup.guestMac ?? null, nowMs: () => performance.now(), emit });
@@ -51,16 +52,24 @@ export function runGateWorker(setup: GateSetup, port: Port, cutPort: Port, edges
     tick(gate);
   };
 
+  const hasCarrier = (): boolean => {
+    try {
+      return edges.carrier(setup.nic);
+    } catch {
+      return false; // the NIC is gone: that is what the event says
+    }
+  };
+
   const tick = (gate: Gate): void => {
-    let carrier: boolean | null = null;
+    let wasUp: boolean | null = null;
     let ticks = 0;
     const beat = (): void => {
-      const up = edges.readCarrier(setup.nic);
-      if (up !== carrier) {
-        carrier = up;
+      const up = hasCarrier();
+      if (up !== wasUp) {
+        wasUp = up;
         emit('carrier', { up });
       }
-      gate.shareAddresses();
+      gate.tick();
       if (ticks++ % STATUS_EVERY_TICKS === 0) emit('status', gate.status());
     };
     beat();

@@ -8,6 +8,11 @@ export interface MemorySetup {
   sourceSocketPath: string;
   /** The secondary's engine listens here (`migrate-incoming unix:`). */
   incomingSocketPath: string;
+  /**
+   * Primary: the engine goes on as soon as a checkpoint is handed over and the gate has cut, not only when the secondary has
+   * loaded it. Correct while all output is held until the commit (passive mode). Default: true.
+   */
+  earlyAcknowledge?: boolean;
 }
 
 export type MemoryCommands = {
@@ -17,6 +22,11 @@ export type MemoryCommands = {
   startTarget(a: Record<string, never>): Promise<void>;
   /** Primary: READY is held until this call: sets interval 1, tells the partner, passes READY on. The first checkpoint may follow. */
   releaseReady(a: Record<string, never>): Promise<void>;
+  /**
+   * Primary, after the guest shut itself down (QMP SHUTDOWN, then `lost` with cause 'engine'): makes the last interval, which no
+   * checkpoint will cover, durable on the partner's disk and lets its output go. The secondary's engine is of no use afterwards.
+   */
+  commitFinal(a: Record<string, never>): Promise<{ committed: number }>;
   /** Secondary, takeover: answers when no committed checkpoint waits to be loaded. Nothing further is accepted from the partner. */
   rollForward(a: Record<string, never>): Promise<{ committed: number; loaded: number; waitedMs: number }>;
   /** Secondary, takeover: half-closes the engine's migration socket (its return path is still read). */

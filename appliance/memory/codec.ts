@@ -156,7 +156,7 @@ export class ForwardParser {
       case 'section':
         return this.#section(b, at);
       case 'ram':
-        return this.#ram(b, at, flush);
+        return this.#ram(b, at);
       case 'blocks':
         return this.#block(b, at, flush);
       case 'message':
@@ -191,7 +191,8 @@ export class ForwardParser {
       if (type !== SECTION.start) throw this.#unknown('section', type, at);
       // 01, be32 id, 03 "ram", be32 instance 0, be32 version 4
       if (b.length - at < 17) return undefined;
-      if (b[at + 5] !== 3 || b.toString('latin1', at + 6, at + 9) !== 'ram') throw new StreamError('a section other than RAM', this.#base + at);
+      if (b[at + 5] !== 3 || b.toString('latin1', at + 6, at + 9) !== 'ram')
+        throw new StreamError('a section other than RAM', this.#base + at);
       const version = b.readUInt32BE(at + 13);
       if (version !== 4) throw this.#unknown('RAM version', version, at + 13);
       this.#sectionId = b.readUInt32BE(at + 1);
@@ -233,7 +234,7 @@ export class ForwardParser {
   }
 
   /** be64 (address | flags), without `continue` u8 length and the block's name, then what the flag says. */
-  #ram(b: Buffer, at: number, flush: (end: number) => void): number | undefined {
+  #ram(b: Buffer, at: number): number | undefined {
     if (b.length - at < 8) return undefined;
     const low = b.readUInt32BE(at + 4);
     const flags = low & 0xfff;
@@ -280,7 +281,6 @@ export class ForwardParser {
         return next;
       }
       default:
-        flush(at);
         throw this.#unknown('flag', flags, at);
     }
   }
@@ -396,7 +396,8 @@ export class ReturnParser {
     }
     const type = b.readUInt16BE(at);
     const length = b.readUInt16BE(at + 2);
-    if ((type !== PONG && type !== SHUT) || length !== 4) throw new StreamError(`unknown return message 0x${type.toString(16)}`, this.#base + at);
+    if ((type !== PONG && type !== SHUT) || length !== 4)
+      throw new StreamError(`unknown return message 0x${type.toString(16)}`, this.#base + at);
     if (b.length - at < 8) return undefined;
     const value = b.readUInt32BE(at + 4);
     if (type === SHUT && value !== 0) throw new StreamError(`the secondary's engine could not load the guest (${value})`, this.#base + at);

@@ -73,6 +73,8 @@ export type MirrorEvents = {
   diskError: { operation: 'read' | 'write' | 'flush'; offset: number; message: string };
   /** The channel to the partner came up / went down (all links). */
   channel: { up: boolean };
+  /** source: the partner's copy does not follow any more; writes are held until `goSolo`. Once per `startSource`. */
+  lost: { reason: string };
   status: MirrorStatus;
 };
 

@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import os from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { CoServerConfig } from '../config.ts';
 import { initialState, type State, statusOf } from '../core/machine.ts';
 import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
@@ -171,6 +172,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   log('info', `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`);
   const consoles = await startConsoles({
     config,
+    webRoot: fileURLToPath(new URL('./web', script)),
     snapshot: () => figures.snapshot(pump.state),
     onChange: (f) => {
       changes.add(f);

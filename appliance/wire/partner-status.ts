@@ -17,6 +17,7 @@ export function parsePartnerStatus(text: string): PartnerStatus {
       generation: whole(record['generation'], 'record.generation'),
       standing: oneOf(record['standing'], STANDINGS, 'record.standing'),
       workloadOff: record['workloadOff'] === true,
+      wasPrimary: record['wasPrimary'] === true,
     },
     phase: oneOf(m['phase'], PHASES, 'phase'),
     revision: whole(m['revision'], 'revision'),

@@ -96,6 +96,14 @@ export async function powerDownGuest(client: QmpClient): Promise<void> {
   await client.execute('system_powerdown');
 }
 
+/**
+ * What a guest's own shutdown or reset does to the engine: 'poweroff' ends it. 'pause' keeps it, stopped: for a secondary, whose
+ * replica may get there ahead of the primary, or alone; the next checkpoint makes it run again from the primary's state.
+ */
+export async function setShutdownAction(client: QmpClient, shutdown: 'poweroff' | 'pause'): Promise<void> {
+  await client.execute('set-action', { shutdown });
+}
+
 /** Ends the engine at once, disks flushed. */
 export async function quitEngine(client: QmpClient): Promise<void> {
   await client.execute('quit');

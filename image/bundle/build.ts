@@ -1,6 +1,6 @@
 // Makes the program that a CoServer runs: dist/twinstep.mjs (one file, also the code of every worker thread), dist/native/ (addons)
 // and dist/web/ (the browser's part of the console). Built beside its final place and renamed; the same sources give the same bytes.
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { nativeAddons } from './native-addons.ts';
@@ -54,7 +54,6 @@ export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> 
       sourcemap: 'linked',
       legalComments: 'none',
       banner: { js: BANNER },
-      // import.meta.main of the entry only: every file of the bundle would otherwise believe that it was started.
       plugins: [nativeAddons(work, addons)],
       logLevel: 'silent',
     });
@@ -71,12 +70,13 @@ export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> 
 
 /** The page works without a network beside the appliance: everything is in these files. */
 async function buildWeb(source: string, target: string): Promise<void> {
-  const script = ['main.tsx', 'app.tsx', 'index.tsx'].find((name) => existsSync(join(source, name)));
-  if (!script) throw new Error(`${source} has an index.html but none of main.tsx, app.tsx, index.tsx`);
-  mkdirSync(target, { recursive: true });
+  const script = ['app.tsx', 'main.tsx', 'index.tsx'].find((name) => existsSync(join(source, name)));
+  if (!script) throw new Error(`${source} has an index.html but none of app.tsx, main.tsx, index.tsx`);
+  const entryPoints = [{ in: join(source, script), out: 'app' }];
+  if (existsSync(join(source, 'style.css'))) entryPoints.push({ in: join(source, 'style.css'), out: 'style' });
   await build({
     absWorkingDir: ROOT,
-    entryPoints: [{ in: join(source, script), out: 'app' }],
+    entryPoints,
     outdir: target,
     bundle: true,
     platform: 'browser',
@@ -89,6 +89,8 @@ async function buildWeb(source: string, target: string): Promise<void> {
     legalComments: 'none',
     logLevel: 'silent',
   });
+  const plain = readdirSync(source).filter((name) => /\.(html|svg|png|ico|webmanifest)$/.test(name));
+  for (const name of plain) copyFileSync(join(source, name), join(target, name));
 }
 
 function replaceDirectory(from: string, to: string): void {

@@ -40,10 +40,11 @@ export function nativeAddons(outDirectory: string, copied: Set<string>): Plugin 
         if (args.path.includes('/node_modules/')) return undefined;
         const source = readFileSync(args.path, 'utf8');
         if (!source.includes('.node')) return undefined;
-        const contents = source.replace(/(['"`])(\.{1,2}\/[^'"`\n]+\.node)\1/g, (whole: string, quote: string, path: string) => {
+        const contents = source.replace(/(['"`])([^'"`\s]+\.node)\1/g, (whole: string, quote: string, path: string) => {
           const file = resolve(dirname(args.path), path);
-          if (!existsSync(file)) throw new Error(`${args.path} wants ${path}, which is not built; run: sh image/setup/setup.sh prepare`);
-          return whole.replace(path, copy(file)).replaceAll(quote, quote);
+          if (existsSync(file)) return `${quote}${copy(file)}${quote}`;
+          if (path.startsWith('.')) throw new Error(`${args.path} wants ${path}, which is not built; run: sh image/setup/setup.sh prepare`);
+          return whole;
         });
         return { contents, loader: 'ts' };
       });

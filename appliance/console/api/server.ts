@@ -72,12 +72,12 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
     registerRoutes(local, { ...shared, signIn: null });
     await local.ready();
     const removeName = await listenOnUnixSocket(local.server, config.socketPath);
-    closers.push(() => local.close().then(removeName));
+    closers.push(() => closeServer(local).then(removeName));
     if (config.port === 0) return { url: null, close };
 
     const password = new PasswordVerifier(config.passwordHash);
     const remote = bare((handler) => createHttpsServer({ ...options.tls, minVersion: 'TLSv1.2' }, handler));
-    closers.push(() => remote.close());
+    closers.push(() => closeServer(remote));
     // Both consoles of a pair may be reached through one name with two ports, and cookies know no ports: each has its own name.
     const cookieName = `__Host-twinstep-${options.snapshot().coServer}`;
     registerRoutes(remote, { ...shared, signIn: { sessions: new Sessions(nowMs), password, cookieName, nowMs } });
@@ -87,7 +87,7 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
     await remote.register(fastifyStatic, {
       root: options.webRoot,
       cacheControl: false,
-      setHeaders: (reply) => reply.setHeader('cache-control', 'no-cache'),
+      setHeaders: (reply) => reply.header('cache-control', 'no-cache'),
     });
     await remote.ready();
     await listenOnAddress(remote.server, config.address, config.port);
@@ -101,7 +101,6 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
 function bare(serverOf: (handler: FastifyServerFactoryHandler) => ReturnType<typeof createHttpServer>): FastifyInstance {
   return fastify({
     bodyLimit: BODY_LIMIT_BYTES,
-    forceCloseConnections: true,
     ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
     serverFactory: (handler) => {
       const server = serverOf(handler);
@@ -112,6 +111,17 @@ function bare(serverOf: (handler: FastifyServerFactoryHandler) => ReturnType<typ
       return server;
     },
   });
+}
+
+/** The framework closes only what it opened itself. */
+async function closeServer(app: FastifyInstance): Promise<void> {
+  const { server } = app;
+  if (server.listening) {
+    const closed = new Promise((resolve) => server.close(resolve));
+    server.closeAllConnections();
+    await closed;
+  }
+  await app.close();
 }
 
 function listenOnAddress(server: Server, address: string, port: number): Promise<void> {

@@ -142,6 +142,7 @@ export class Obey implements Effects {
 
   async #startGuest(signal: AbortSignal): Promise<string> {
     const { workers, engine, config } = this.#p;
+    await this.#stopAll();
     await this.#openDisk();
     await workers.mirror.call('serveSolo', {});
     await workers.gate.call('setMode', { mode: 'solo' });

@@ -39,10 +39,16 @@ export class DownloadClient extends TcpClient {
     try {
       for (const event of this.#reader.push(piece)) {
         if (event.kind === 'head') {
-          if (event.status !== 200 || event.length !== this.#bytes) return this.mismatch(`answer ${event.status} of ${event.length} bytes`);
+          if (event.status !== 200 || event.length !== this.#bytes) {
+            this.mismatch(`answer ${event.status} of ${event.length} bytes`);
+            return;
+          }
         } else if (event.kind === 'body') {
           const wrong = this.#checker.push(event.piece);
-          if (wrong >= 0) return this.mismatch(`wrong byte at ${wrong}`);
+          if (wrong >= 0) {
+            this.mismatch(`wrong byte at ${wrong}`);
+            return;
+          }
         } else {
           this.tally.operation(nowMs() - this.#startedMs);
           this.#ask();

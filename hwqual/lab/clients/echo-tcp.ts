@@ -10,8 +10,8 @@ const MESSAGES = 2 ** 27;
 export class EchoTcpClient extends TcpClient {
   readonly #everyMs: number;
   #count = 0;
-  #message = Buffer.alloc(0);
-  #answer = Buffer.alloc(0);
+  #message: Buffer = Buffer.alloc(0);
+  #answer: Buffer = Buffer.alloc(0);
   #sentMs = 0;
 
   constructor(tally: Tally, host: string, options: { everyMs: number }) {
@@ -39,8 +39,14 @@ export class EchoTcpClient extends TcpClient {
     const now = nowMs();
     this.tally.moved(piece.length);
     this.#answer = Buffer.concat([this.#answer, piece]);
-    if (this.#answer.length < MESSAGE_BYTES) return this.tally.meter.progress(now);
-    if (!this.#answer.equals(this.#message)) return this.mismatch(`answer of ${this.#answer.length} bytes differs`);
+    if (this.#answer.length < MESSAGE_BYTES) {
+      this.tally.meter.progress(now);
+      return;
+    }
+    if (!this.#answer.equals(this.#message)) {
+      this.mismatch(`answer of ${this.#answer.length} bytes differs`);
+      return;
+    }
     this.tally.meter.rest(now);
     this.tally.operation(now - this.#sentMs);
     this.later(this.#everyMs - (now - this.#sentMs), () => this.#ask());

@@ -64,7 +64,10 @@ export class EchoUdpClient implements Client {
   #received(answer: Buffer): void {
     // The late answer of a request that was sent again is no news.
     if (!this.#waiting || (answer.length >= COUNT_BYTES && answer.readUInt32BE(0) < this.#count)) return;
-    if (!answer.equals(this.#message)) return this.tally.countWrong(`UDP answer of ${answer.length} bytes to request ${this.#count} differs`);
+    if (!answer.equals(this.#message)) {
+      this.tally.countWrong(`UDP answer of ${answer.length} bytes to request ${this.#count} differs`);
+      return;
+    }
     const now = nowMs();
     this.#waiting = false;
     if (this.#timer !== null) clearTimeout(this.#timer);

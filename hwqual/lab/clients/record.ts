@@ -61,9 +61,18 @@ export class RecordClient extends TcpClient {
     const now = nowMs();
     this.tally.moved(piece.length);
     this.#answer += piece.toString('latin1');
-    if (!this.#answer.endsWith('\n')) return this.tally.meter.progress(now);
-    if (this.#answer.startsWith('error ')) return this.fail(`the guest answered "${this.#answer.trim()}"`);
-    if (this.#answer !== `ok ${this.#number}\n`) return this.mismatch(`answer ${JSON.stringify(this.#answer.slice(0, 80))}`);
+    if (!this.#answer.endsWith('\n')) {
+      this.tally.meter.progress(now);
+      return;
+    }
+    if (this.#answer.startsWith('error ')) {
+      this.fail(`the guest answered "${this.#answer.trim()}"`);
+      return;
+    }
+    if (this.#answer !== `ok ${this.#number}\n`) {
+      this.mismatch(`answer ${JSON.stringify(this.#answer.slice(0, 80))}`);
+      return;
+    }
     this.#book.acknowledged.push(this.#number);
     this.tally.meter.rest(now);
     this.tally.operation(now - this.#sentMs);

@@ -31,7 +31,7 @@ export class ShortClient extends TcpClient {
   }
 
   protected override connected(): void {
-    this.tally.meter.expect(this.#startedMs);
+    this.tally.meter.expect(nowMs());
     this.socket.write(`GET /file/${this.#bytes} HTTP/1.1\r\nHost: guest\r\nConnection: close\r\n\r\n`);
   }
 
@@ -40,8 +40,14 @@ export class ShortClient extends TcpClient {
     this.tally.moved(piece.length);
     try {
       for (const event of this.#reader.push(piece)) {
-        if (event.kind === 'head' && (event.status !== 200 || event.length !== this.#bytes)) return this.mismatch(`answer ${event.status}`);
-        if (event.kind === 'body' && this.#checker.push(event.piece) >= 0) return this.mismatch('wrong content');
+        if (event.kind === 'head' && (event.status !== 200 || event.length !== this.#bytes)) {
+          this.mismatch(`answer ${event.status}`);
+          return;
+        }
+        if (event.kind === 'body' && this.#checker.push(event.piece) >= 0) {
+          this.mismatch('wrong content');
+          return;
+        }
         if (event.kind === 'end') this.#complete = true;
       }
     } catch (error) {
@@ -50,7 +56,10 @@ export class ShortClient extends TcpClient {
   }
 
   protected override ended(): void {
-    if (!this.#complete) return this.fail('closed before the answer was complete');
+    if (!this.#complete) {
+      this.fail('closed before the answer was complete');
+      return;
+    }
     const now = nowMs();
     this.tally.meter.rest(now);
     this.tally.operation(now - this.#startedMs);

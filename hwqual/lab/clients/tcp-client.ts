@@ -71,14 +71,20 @@ export abstract class TcpClient implements Client {
       if (this.#socket === socket) then();
     };
     this.tally.meter.expect(nowMs());
-    socket.on('connect', mine(() => {
-      this.tally.meter.rest(nowMs());
-      this.connected();
-    }));
+    socket.on(
+      'connect',
+      mine(() => {
+        this.tally.meter.rest(nowMs());
+        this.connected();
+      }),
+    );
     socket.on('data', (piece: Buffer) => {
       if (this.#socket === socket) this.received(piece);
     });
-    socket.on('end', mine(() => this.ended()));
+    socket.on(
+      'end',
+      mine(() => this.ended()),
+    );
     socket.on('error', (error) => {
       if (this.#socket === socket) this.fail(error.message);
     });

@@ -51,8 +51,12 @@ export class UploadClient extends TcpClient {
     this.#startedMs = nowMs();
     const body = this.#chunked ? 'Transfer-Encoding: chunked' : `Content-Length: ${this.#bytes}`;
     this.socket.write(`PUT /sink?progress=${PROGRESS_BYTES} HTTP/1.1\r\nHost: guest\r\n${body}\r\n\r\n`);
-    this.tally.meter.expect(nowMs());
     this.#tick();
+  }
+
+  /** Whether the guest owes a report or the answer: what is less than one report's worth comes with the next piece. */
+  #isOwed(): boolean {
+    return this.#sent - this.#taken >= PROGRESS_BYTES || this.#sent === this.#bytes;
   }
 
   #tick(): void {
@@ -65,7 +69,7 @@ export class UploadClient extends TcpClient {
       if (this.#chunked) this.socket.write(`${length.toString(16)}\r\n`);
       this.socket.write(piece);
       if (this.#chunked) this.socket.write(this.#sent === this.#bytes ? '\r\n0\r\n\r\n' : '\r\n');
-      this.tally.meter.expect(nowMs());
+      if (this.#isOwed()) this.tally.meter.expect(nowMs());
     }
     if (this.#sent < this.#bytes) this.later(TICK_MS, () => this.#tick());
   }
@@ -74,8 +78,10 @@ export class UploadClient extends TcpClient {
     try {
       for (const event of this.#reader.push(piece)) {
         if (event.kind === 'head' && event.status === 102) this.#took(Number(event.headers.get('x-received')));
-        else if (event.kind === 'head' && event.status !== 200) return this.fail(`answer ${event.status}`);
-        else if (event.kind === 'body') this.#answer += event.piece.toString('latin1');
+        else if (event.kind === 'head' && event.status !== 200) {
+          this.fail(`answer ${event.status}`);
+          return;
+        } else if (event.kind === 'body') this.#answer += event.piece.toString('latin1');
         else if (event.kind === 'end') {
           if (!this.#finished()) return;
         }
@@ -88,9 +94,8 @@ export class UploadClient extends TcpClient {
   #took(bytes: number): void {
     this.#taken = bytes;
     const now = nowMs();
-    // What is left below one report's worth will be reported with the next piece: nothing is owed until that is sent.
-    if (this.#sent - bytes < PROGRESS_BYTES && this.#sent < this.#bytes) this.tally.meter.rest(now);
-    else this.tally.meter.progress(now);
+    if (this.#isOwed()) this.tally.meter.progress(now);
+    else this.tally.meter.rest(now);
   }
 
   /** False: the connection was given up. */

@@ -63,7 +63,19 @@ async function kernelVersion(root: string): Promise<string> {
 
 /** Compiles the server. The hash of the source decides whether this happens at all; see buildGuest. */
 async function compileServer(out: string): Promise<void> {
-  const args = ['-static', '-O2', '-s', '-std=gnu11', '-Wall', '-Wextra', '-pthread', '-Wl,--build-id=none', '-o', out, join(HERE, 'server.c')];
+  const args = [
+    '-static',
+    '-O2',
+    '-s',
+    '-std=gnu11',
+    '-Wall',
+    '-Wextra',
+    '-pthread',
+    '-Wl,--build-id=none',
+    '-o',
+    out,
+    join(HERE, 'server.c'),
+  ];
   await run('gcc', args).catch((error: unknown) => {
     const detail = error instanceof Error ? error.message : String(error);
     throw new Error(`the guest's server does not compile (are gcc and libc6-dev installed?): ${detail}`);
@@ -73,7 +85,10 @@ async function compileServer(out: string): Promise<void> {
 /** Module files unpacked, in load order. busybox unpacks .xz: it comes from the same root and is static. */
 async function readModules(root: string, version: string): Promise<CpioEntry[]> {
   const folder = join(root, 'lib/modules', version);
-  const [dep, builtin] = await Promise.all([readFile(join(folder, 'modules.dep'), 'utf8'), readFile(join(folder, 'modules.builtin'), 'utf8')]);
+  const [dep, builtin] = await Promise.all([
+    readFile(join(folder, 'modules.dep'), 'utf8'),
+    readFile(join(folder, 'modules.builtin'), 'utf8'),
+  ]);
   const paths = resolveModules(MODULES, dep, builtin);
   return Promise.all(
     paths.map(async (path): Promise<CpioEntry> => {
@@ -107,9 +122,19 @@ async function buildInitrd(root: string, version: string, server: string): Promi
 
 async function contentHash(root: string, version: string): Promise<string> {
   const sources = ['server.c', 'init', 'build.ts', 'cpio.ts', 'modules.ts', 'kernel-image.ts'].map((name) => join(HERE, name));
-  const inputs = [...sources, join(root, 'boot', `vmlinuz-${version}`), join(root, 'lib/modules', version, 'modules.dep'), join(root, 'bin/busybox')];
+  const inputs = [
+    ...sources,
+    join(root, 'boot', `vmlinuz-${version}`),
+    join(root, 'lib/modules', version, 'modules.dep'),
+    join(root, 'bin/busybox'),
+  ];
   const hash = createHash('sha256').update(version);
-  for (const input of inputs) hash.update(createHash('sha256').update(await readFile(input)).digest());
+  for (const input of inputs)
+    hash.update(
+      createHash('sha256')
+        .update(await readFile(input))
+        .digest(),
+    );
   return hash.digest('hex').slice(0, 16);
 }
 

@@ -11,11 +11,13 @@ const MAX_KERNEL_BYTES = 512 * 1024 * 1024;
 
 /** The ELF kernel inside; null when this image is packed in another way (the bzImage itself still boots). */
 export function elfKernel(bzImage: Buffer): Buffer | null {
-  if (bzImage.length < 0x250 || bzImage.toString('latin1', 0x202, 0x206) !== 'HdrS') throw new Error('not a Linux kernel: no "HdrS" at 0x202');
+  if (bzImage.length < 0x250 || bzImage.toString('latin1', 0x202, 0x206) !== 'HdrS')
+    throw new Error('not a Linux kernel: no "HdrS" at 0x202');
   const setupSectors = bzImage.readUInt8(0x1f1) === 0 ? 4 : bzImage.readUInt8(0x1f1);
   const start = (setupSectors + 1) * 512 + bzImage.readUInt32LE(0x248);
   const length = bzImage.readUInt32LE(0x24c);
-  if (length < 8 || start + length > bzImage.length) throw new Error(`damaged Linux kernel: payload of ${length} bytes at ${start} is outside the file`);
+  if (length < 8 || start + length > bzImage.length)
+    throw new Error(`damaged Linux kernel: payload of ${length} bytes at ${start} is outside the file`);
   if (bzImage.readUInt32LE(start) !== ZSTD_MAGIC) return null;
   // The payload's last four bytes are its length once unpacked, not part of the zstd frame.
   const unpackedBytes = bzImage.readUInt32LE(start + length - 4);

@@ -28,7 +28,12 @@ function parseDependencies(text: string): Map<string, { path: string; needs: str
  */
 export function resolveModules(wanted: readonly string[], modulesDep: string, modulesBuiltin: string): string[] {
   const available = parseDependencies(modulesDep);
-  const builtin = new Set(modulesBuiltin.split('\n').filter((line) => line !== '').map(moduleName));
+  const builtin = new Set(
+    modulesBuiltin
+      .split('\n')
+      .filter((line) => line !== '')
+      .map(moduleName),
+  );
   const ordered: string[] = [];
   const add = (name: string, neededBy: string): void => {
     const key = name.replaceAll('-', '_');

@@ -67,8 +67,8 @@ export function duplex(): Snapshot {
       },
     ],
     links: [
-      { name: '1', nic: 'link1', up: true, carrier: true, rttMs: 0.28, since: NOW - 3_660_000 },
-      { name: '2', nic: 'link2', up: true, carrier: true, rttMs: 0.31, since: NOW - 3_660_000 },
+      { name: 'link 1', nic: 'link1', up: true, carrier: true, rttMs: 0.28, since: NOW - 3_660_000 },
+      { name: 'link 2', nic: 'link2', up: true, carrier: true, rttMs: 0.31, since: NOW - 3_660_000 },
     ],
     workload: {
       name: 'vm1',
@@ -209,8 +209,8 @@ export function resyncing(): Snapshot {
       },
     ],
     links: [
-      { name: '1', nic: 'link1', up: true, carrier: true, rttMs: 0.41, since: NOW - 6000 },
-      { name: '2', nic: 'link2', up: false, carrier: true, rttMs: -1, since: NOW - 14_000 },
+      { name: 'link 1', nic: 'link1', up: true, carrier: true, rttMs: 0.41, since: NOW - 6000 },
+      { name: 'link 2', nic: 'link2', up: false, carrier: true, rttMs: -1, since: NOW - 14_000 },
     ],
     progress: { what: 'Disk copy from B to A', doneBytes: 125_000_000, totalBytes: 268_435_456, rateBytesPerS: 21_300_000, etaS: 6.7 },
     timeline: [...s.timeline, event(5_900, 'B', 'info', null, 'A is back with generation 7: its copy is outdated, the resync starts.')],

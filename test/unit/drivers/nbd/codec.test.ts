@@ -145,6 +145,6 @@ t.test('hostile bytes: no exception, nothing after garbage, nothing kept beyond 
 t.test('an error chunk', async (t) => {
   t.equal(
     encodeErrorChunk(1n, 22, 'no').toString('hex'),
-    '668e33ef00018001000000000000000100000008000000160002' + Buffer.from('no').toString('hex'),
+    `668e33ef00018001000000000000000100000008000000160002${Buffer.from('no').toString('hex')}`,
   );
 });

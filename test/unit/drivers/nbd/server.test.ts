@@ -39,7 +39,7 @@ class MemoryExport implements NbdExport {
 }
 
 let n = 0;
-async function start(t: Tap.Test, exported = new MemoryExport()) {
+async function start(t: { teardown(f: () => unknown): unknown }, exported = new MemoryExport()) {
   const path = join(dir, `s${n++}`);
   const troubles: string[] = [];
   const server = new NbdServer(exported, { trouble: (m) => troubles.push(m) });
@@ -47,10 +47,6 @@ async function start(t: Tap.Test, exported = new MemoryExport()) {
   t.teardown(() => server.close());
   return { path, exported, server, troubles };
 }
-declare namespace Tap {
-  type Test = typeof t;
-}
-
 t.test('read, write, zeroes, flush, many at a time', async (t) => {
   const { path, exported } = await start(t);
   const c = await NbdClient.connect(path, 'disk0');

@@ -1,0 +1,156 @@
+// The console on a serial line: a full screen of facts on a byte stream, redrawn where it changed. Looking needs no password (who stands
+// at the line could as well pull the plug); asking for an action does. A line that nobody reads costs nothing: while what was
+// written has not left, nothing more is written, and then the newest picture is.
+import type { Duplex } from 'node:stream';
+import { LoginLimiter } from '../api/login-limiter.ts';
+import { PasswordVerifier } from '../api/password.ts';
+import type { ActionRequest, SnapshotSource } from '../api/types.ts';
+import { consoleModel } from '../model.ts';
+import { type Dialog, freshDialog, onAnswered, onKey, onTime, onVerified } from './dialog.ts';
+import { frame, PAGE_ROWS } from './frame.ts';
+import { keyDecoder } from './keys.ts';
+import { changes, type Grid, gridOf } from './screen.ts';
+
+/** Twice a second is live to the eye and leaves a 115200 baud line mostly idle. */
+const DRAW_INTERVAL_MS = 500;
+/** After a key: soon, but a flood of keys is one drawing. */
+const KEY_INTERVAL_MS = 40;
+/** A terminal may be connected at any time, and kernel messages may have crossed the screen: all is drawn anew now and then. */
+const REPAINT_MS = 15_000;
+/** A line that was blocked for so long was not being read: whoever reads now sees fragments. */
+const BLOCKED_REPAINT_MS = 2_000;
+
+export interface SerialConsoleOptions extends SnapshotSource {
+  /** Emits 'data' and takes bytes; may emit 'reopened' when the device came back. */
+  stream: Duplex;
+  request: ActionRequest;
+  /** argon2id, PHC string; '': no actions. */
+  passwordHash: string;
+  log?: (line: string) => void;
+  /** Monotonic ms. */
+  nowMs?: () => number;
+}
+
+export interface SerialConsole {
+  close(): void;
+}
+
+export function startSerialConsole(options: SerialConsoleOptions): SerialConsole {
+  const { stream, request } = options;
+  const nowMs = options.nowMs ?? (() => performance.now());
+  const password = new PasswordVerifier(options.passwordHash);
+  const limiter = new LoginLimiter();
+  const decode = keyDecoder();
+  let dialog: Dialog = freshDialog(nowMs());
+  let shown: Grid | null = null;
+  let repaintAt = 0;
+  let blockedSince: number | null = null;
+  let timer: NodeJS.Timeout | undefined;
+  let dueAt = Number.POSITIVE_INFINITY;
+  let drawnAt = Number.NEGATIVE_INFINITY;
+  let closed = false;
+
+  const draw = (): void => {
+    timer = undefined;
+    dueAt = Number.POSITIVE_INFINITY;
+    if (closed) return;
+    const now = nowMs();
+    drawnAt = now;
+    dialog = onTime(dialog, now);
+    if (blockedSince === null) {
+      const picture = frame(consoleModel(options.snapshot()), dialog);
+      dialog = { ...dialog, scroll: picture.scroll };
+      const wanted = gridOf(picture.lines);
+      if (now >= repaintAt) {
+        shown = null;
+        repaintAt = now + REPAINT_MS;
+      }
+      const bytes = changes(shown, wanted);
+      shown = wanted;
+      if (bytes !== '' && !stream.write(bytes, 'latin1')) blockedSince = now;
+    }
+    schedule(1000);
+  };
+  const schedule = (inMs: number): void => {
+    const at = nowMs() + inMs;
+    if (closed || at >= dueAt) return;
+    clearTimeout(timer);
+    dueAt = at;
+    timer = setTimeout(draw, inMs);
+  };
+  const soon = (intervalMs: number): void => schedule(Math.max(0, drawnAt + intervalMs - nowMs()));
+  const repaint = (): void => {
+    repaintAt = 0;
+    soon(KEY_INTERVAL_MS);
+  };
+
+  const verify = async (typed: string): Promise<void> => {
+    const admission = limiter.admit('serial', nowMs());
+    let right = false;
+    let message = 'Wrong password.';
+    if (password.unset) message = 'No password is set: put console.passwordHash into the configuration.';
+    else if (!admission.admitted) message = `Too many attempts: try again in ${admission.retryAfterS} s.`;
+    else {
+      const check = await password.check(typed);
+      right = check === 'right';
+      if (right) limiter.succeeded('serial');
+      options.log?.(`serial console: sign-in ${right ? 'accepted' : 'refused: wrong password'}`);
+    }
+    dialog = onVerified(dialog, right, message);
+  };
+  const ask = async (action: string): Promise<void> => {
+    const answer = await request(action, {});
+    options.log?.(`serial console: action ${action}: ${answer.accepted ? 'accepted' : `refused: ${answer.reason}`}`);
+    dialog = onAnswered(dialog, answer.accepted ? 'Accepted: the events page says what happens.' : `Refused: ${answer.reason}`);
+  };
+  const run = (work: Promise<void>): void => {
+    work
+      .catch((error: Error) => {
+        options.log?.(`serial console: ${error.message}`);
+        dialog = onAnswered(dialog, 'That failed; the log says why.');
+      })
+      .finally(() => soon(KEY_INTERVAL_MS));
+  };
+
+  const onData = (bytes: Buffer): void => {
+    const { actions } = consoleModel(options.snapshot());
+    for (const key of decode(bytes)) {
+      const step = onKey(dialog, key, actions, PAGE_ROWS, nowMs());
+      dialog = step.dialog;
+      if (step.duty?.kind === 'redraw') repaint();
+      else if (step.duty?.kind === 'verify') run(verify(step.duty.password));
+      else if (step.duty?.kind === 'ask') run(ask(step.duty.action));
+    }
+    soon(KEY_INTERVAL_MS);
+  };
+  const onDrain = (): void => {
+    if (blockedSince !== null && nowMs() - blockedSince > BLOCKED_REPAINT_MS) repaintAt = 0;
+    blockedSince = null;
+    soon(DRAW_INTERVAL_MS);
+  };
+  const onReopened = (): void => {
+    // Whoever is there now need not be who signed in.
+    dialog = freshDialog(nowMs());
+    blockedSince = null;
+    repaint();
+  };
+  const unsubscribe = options.onChange(() => soon(DRAW_INTERVAL_MS));
+  const close = (): void => {
+    if (closed) return;
+    closed = true;
+    clearTimeout(timer);
+    unsubscribe();
+    stream.off('data', onData);
+    stream.off('drain', onDrain);
+    stream.off('reopened', onReopened);
+    stream.off('close', close);
+    // The terminal is left usable: plain letters, wrapping, a cursor, at the last row.
+    if (stream.writable) stream.write('\u001b[0m\u001b[?7h\u001b[?25h\u001b[24;1H\r\n');
+  };
+  stream.on('data', onData);
+  stream.on('drain', onDrain);
+  stream.on('reopened', onReopened);
+  stream.on('close', close);
+  draw();
+  return { close };
+}

@@ -1,0 +1,139 @@
+// What the serial console is doing, as a pure state: which page, how far scrolled, whether a password is being typed, what is asked.
+// Keys come in, what must be done (verify, ask) comes out; time comes in as an argument.
+import type { ActionModel } from '../model.ts';
+import type { Key } from './keys.ts';
+import { PAGES, type Page } from './pages.ts';
+
+/** An operator who walked away is signed out. */
+export const IDLE_SIGN_OUT_MS = 5 * 60_000;
+const PASSWORD_MAX_BYTES = 256;
+
+export type Mode =
+  | { kind: 'view' }
+  | { kind: 'password'; typed: readonly number[] }
+  | { kind: 'actions' }
+  | { kind: 'confirm'; action: ActionModel }
+  /** A password is being verified or an action asked for. */
+  | { kind: 'waiting' };
+
+export interface Dialog {
+  page: Page;
+  scroll: number;
+  mode: Mode;
+  signedIn: boolean;
+  lastKeyAt: number;
+  message: string;
+}
+
+export type Duty = { kind: 'verify'; password: string } | { kind: 'ask'; action: string } | { kind: 'redraw' };
+
+export interface Step {
+  dialog: Dialog;
+  duty: Duty | null;
+}
+
+export const freshDialog = (now: number): Dialog => ({
+  page: 'overview',
+  scroll: 0,
+  mode: { kind: 'view' },
+  signedIn: false,
+  lastKeyAt: now,
+  message: '',
+});
+
+export function onKey(d: Dialog, key: Key, actions: readonly ActionModel[], pageRows: number, now: number): Step {
+  const dialog: Dialog = { ...onTime(d, now), lastKeyAt: now };
+  if (key.kind === 'redraw') return { dialog, duty: { kind: 'redraw' } };
+  switch (dialog.mode.kind) {
+    case 'view':
+      return viewKey({ ...dialog, message: '' }, key, pageRows);
+    case 'password':
+      return passwordKey(dialog, dialog.mode.typed, key);
+    case 'actions':
+      return actionKey({ ...dialog, message: '' }, key, actions, pageRows);
+    case 'confirm':
+      return isLetter(key, 'y')
+        ? { dialog: { ...dialog, mode: { kind: 'waiting' }, message: 'Asked...' }, duty: { kind: 'ask', action: dialog.mode.action.name } }
+        : stay({ ...dialog, mode: { kind: 'actions' }, message: 'Not asked.' });
+    case 'waiting':
+      return stay(dialog);
+    default:
+      throw new Error(`unknown mode ${String(dialog.mode satisfies never)}`);
+  }
+}
+
+/** Signs out after idle time. The same object when nothing changes. */
+export function onTime(d: Dialog, now: number): Dialog {
+  const busy = d.signedIn || d.mode.kind === 'password';
+  if (!busy || now - d.lastKeyAt < IDLE_SIGN_OUT_MS) return d;
+  return { ...d, signedIn: false, mode: { kind: 'view' }, scroll: 0, message: 'Signed out: nobody pressed a key.' };
+}
+
+export function onVerified(d: Dialog, right: boolean, message: string): Dialog {
+  return right ? { ...d, signedIn: true, mode: { kind: 'actions' }, scroll: 0, message: '' } : { ...d, mode: { kind: 'view' }, message };
+}
+
+export function onAnswered(d: Dialog, message: string): Dialog {
+  return { ...d, mode: d.signedIn ? { kind: 'actions' } : { kind: 'view' }, message };
+}
+
+function viewKey(dialog: Dialog, key: Key, pageRows: number): Step {
+  const at = key.kind === 'byte' ? '1234'.indexOf(String.fromCharCode(key.byte)) : -1;
+  const page = at >= 0 ? PAGES[at] : undefined;
+  if (page) return stay({ ...dialog, page, scroll: 0 });
+  if (isLetter(key, 'a'))
+    return stay(
+      dialog.signedIn ? { ...dialog, mode: { kind: 'actions' }, scroll: 0 } : { ...dialog, mode: { kind: 'password', typed: [] } },
+    );
+  if (isLetter(key, 'q') && dialog.signedIn) return stay({ ...dialog, signedIn: false, message: 'Signed out.' });
+  return stay(scrolled(dialog, key, pageRows));
+}
+
+function passwordKey(dialog: Dialog, typed: readonly number[], key: Key): Step {
+  switch (key.kind) {
+    case 'byte':
+      return stay(typed.length < PASSWORD_MAX_BYTES ? { ...dialog, mode: { kind: 'password', typed: [...typed, key.byte] } } : dialog);
+    case 'backspace':
+      return stay({ ...dialog, mode: { kind: 'password', typed: typed.slice(0, -1) } });
+    case 'enter':
+      if (typed.length === 0) return stay({ ...dialog, mode: { kind: 'view' }, message: '' });
+      return { dialog: { ...dialog, mode: { kind: 'waiting' }, message: 'Checking...' }, duty: { kind: 'verify', password: utf8(typed) } };
+    case 'escape':
+    case 'cancel':
+      return stay({ ...dialog, mode: { kind: 'view' }, message: 'Not signed in.' });
+    case 'move':
+    case 'redraw':
+      return stay(dialog);
+    default:
+      throw new Error(`unknown key ${String(key satisfies never)}`);
+  }
+}
+
+function actionKey(dialog: Dialog, key: Key, actions: readonly ActionModel[], pageRows: number): Step {
+  if (isLetter(key, 'q')) return stay({ ...dialog, signedIn: false, mode: { kind: 'view' }, scroll: 0, message: 'Signed out.' });
+  if (key.kind === 'escape' || key.kind === 'cancel' || key.kind === 'enter') return stay({ ...dialog, mode: { kind: 'view' }, scroll: 0 });
+  const number = key.kind === 'byte' ? key.byte - 0x30 : 0;
+  const action = number >= 1 && number <= 9 ? actions[number - 1] : undefined;
+  if (!action) return stay(scrolled(dialog, key, pageRows));
+  if (!action.allowed) return stay({ ...dialog, message: `Not now: ${action.reason}` });
+  return stay({ ...dialog, mode: { kind: 'confirm', action } });
+}
+
+function scrolled(dialog: Dialog, key: Key, pageRows: number): Dialog {
+  const page = Math.max(1, pageRows - 1);
+  const by =
+    key.kind === 'move'
+      ? key.direction * (key.by === 'page' ? page : 1)
+      : isLetter(key, 'n') || isLetter(key, ' ')
+        ? page
+        : isLetter(key, 'p')
+          ? -page
+          : 0;
+  return by === 0 ? dialog : { ...dialog, scroll: Math.max(0, dialog.scroll + by) };
+}
+
+const stay = (dialog: Dialog): Step => ({ dialog, duty: null });
+
+const isLetter = (key: Key, letter: string): boolean => key.kind === 'byte' && String.fromCharCode(key.byte).toLowerCase() === letter;
+
+const utf8 = (bytes: readonly number[]): string => new TextDecoder().decode(Uint8Array.from(bytes));

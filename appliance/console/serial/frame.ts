@@ -1,0 +1,57 @@
+// One whole screen of the serial console: title, page, message, keys. Pure.
+import type { ConsoleModel } from '../model.ts';
+import type { Dialog } from './dialog.ts';
+import { ascii, BLANK, type Line, pad, plain } from './layout.ts';
+import { actionLines, PAGES, pageLines } from './pages.ts';
+import { COLUMNS, ROWS } from './screen.ts';
+
+/** Between the title and the two last rows. */
+export const PAGE_ROWS = ROWS - 3;
+
+export interface Frame {
+  lines: Line[];
+  /** As far as it can be scrolled: the dialog's may be beyond. */
+  scroll: number;
+}
+
+export function frame(m: ConsoleModel, d: Dialog): Frame {
+  const inActions = d.mode.kind === 'actions' || d.mode.kind === 'confirm' || (d.mode.kind === 'waiting' && d.signedIn);
+  const all = inActions ? actionLines(m.actions, COLUMNS) : pageLines(d.page, m, COLUMNS);
+  const scroll = Math.min(d.scroll, Math.max(0, all.length - PAGE_ROWS));
+  const shown = all.slice(scroll, scroll + PAGE_ROWS);
+  const below = all.length - scroll - shown.length;
+  return {
+    lines: [
+      titleLine(m),
+      ...Array.from({ length: PAGE_ROWS }, (_, i) => shown[i] ?? BLANK),
+      messageLine(d, scroll, below),
+      keyLine(d, inActions),
+    ],
+    scroll,
+  };
+}
+
+function titleLine(m: ConsoleModel): Line {
+  const { headline: h } = m;
+  const left = ` TWINSTEP  CoServer ${h.coServer}  ${h.facts.map((f) => `${f.label.toLowerCase()} ${f.value}`).join(', ')}`;
+  const right = `${h.date} ${h.clock} UTC `;
+  return [{ text: `${pad(ascii(left), COLUMNS - right.length)}${right}`, style: 'reverse' }];
+}
+
+function messageLine(d: Dialog, above: number, below: number): Line {
+  if (d.mode.kind === 'password')
+    return [{ text: pad(`Password: ${'*'.repeat(Math.min(40, d.mode.typed.length))}_`, COLUMNS), style: 'bold' }];
+  if (d.mode.kind === 'confirm')
+    return [{ text: pad(ascii(`${d.mode.action.label}: press y to ask for it, any other key not to`), COLUMNS), style: 'bold' }];
+  if (d.message !== '') return [{ text: pad(ascii(d.message), COLUMNS), style: 'bold' }];
+  if (above === 0 && below === 0) return BLANK;
+  return plain(`-- ${above === 0 ? '' : `${above} rows above (p) `}${below === 0 ? '' : `${below} rows below (n) `}--`);
+}
+
+function keyLine(d: Dialog, inActions: boolean): Line {
+  const pages = PAGES.map((page, i) => (!inActions && page === d.page ? `[${i + 1} ${page}]` : ` ${i + 1} ${page} `)).join('');
+  const text = inActions
+    ? ' Enter: back to the pages   q: sign out   Ctrl-L: redraw'
+    : `${pages}  a actions  ${d.signedIn ? 'q sign out' : ''}  Ctrl-L redraw`;
+  return [{ text: pad(text, COLUMNS - 1), style: 'reverse' }];
+}

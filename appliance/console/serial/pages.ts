@@ -1,0 +1,175 @@
+// The pages of the serial console, as lines of text of a given width: the same view models as the web's page. The command line prints
+// the same lines.
+import type { ActionModel, ConsoleModel, CoServerModel } from '../model.ts';
+import {
+  ascii,
+  BLANK,
+  bold,
+  columnChart,
+  factLines,
+  hanging,
+  indented,
+  type Line,
+  lineText,
+  pad,
+  plain,
+  progressBar,
+  sideBySide,
+  timeBar,
+  toneMark,
+  wrap,
+} from './layout.ts';
+
+export const PAGES = ['overview', 'events', 'takeover', 'figures'] as const;
+export type Page = (typeof PAGES)[number];
+
+export function pageLines(page: Page, m: ConsoleModel, width: number): Line[] {
+  switch (page) {
+    case 'overview':
+      return overviewLines(m, width);
+    case 'events':
+      return eventLines(m, width);
+    case 'takeover':
+      return takeoverLines(m, width);
+    case 'figures':
+      return figureLines(m, width);
+    default:
+      throw new Error(`unknown page ${String(page satisfies never)}`);
+  }
+}
+
+export function overviewLines(m: ConsoleModel, width: number): Line[] {
+  const { headline: h, workload: w, singlePoints: points } = m;
+  const column = Math.floor((width - 8) / 2);
+  const [first = [], second = []] = [w.facts.slice(0, 2), w.facts.slice(2)].map((facts) => factLines(facts, 12, column));
+  return [
+    ...hanging(`${toneMark(h.tone)} ${h.word}  `, h.sentence, width, 'bold'),
+    ...progressLines(m, width),
+    ...hanging(`${toneMark(points.tone)} `, points.lines.length === 0 ? `${points.title}.` : `${points.title}:`, width),
+    ...points.lines.flatMap((line) => hanging('     - ', line, width)),
+    BLANK,
+    ...coServerPair(m.coServers, width),
+    BLANK,
+    ...m.links.flatMap((l) => hanging(`${toneMark(l.tone)} ${pad(ascii(l.name), 8)} `, `${l.detail} (${l.nic})`, width)),
+    ...hanging(`${toneMark(h.arbiter.tone)} ${pad(ascii(h.arbiter.label), 8)} `, h.arbiter.value, width),
+    ...hanging(`${toneMark(w.tone)} Workload `, `${w.name} ${w.state}: ${w.sentence}`, width),
+    ...indented(sideBySide(first, second, column, '   '), 5),
+    ...consoleLines(m, width),
+  ];
+}
+
+function progressLines({ progress: p }: ConsoleModel, width: number): Line[] {
+  if (!p) return [];
+  return [plain(`     ${progressBar(p.fraction, 30)} ${p.percent}`), ...hanging('     ', `${p.what}: ${p.detail}`, width)];
+}
+
+function coServerPair(coServers: readonly CoServerModel[], width: number): Line[] {
+  const column = Math.floor((width - 3) / 2);
+  const [left = [], right = []] = coServers.map((c) => coServerLines(c, column));
+  return sideBySide(left, right, column, ' | ');
+}
+
+function coServerLines(c: CoServerModel, width: number): Line[] {
+  return [
+    bold(pad(`${toneMark(c.tone)} CoServer ${c.name}${c.here ? ' (this one)' : ''}`, width)),
+    ...hanging('     ', c.part === c.phase ? c.part : `${c.part} (${c.phase})`, width),
+    ...hanging('     ', c.sentence, width),
+    ...indented(factLines(c.facts, 10, width - 5), 5),
+  ];
+}
+
+function consoleLines(m: ConsoleModel, width: number): Line[] {
+  return m.consoles.flatMap((c) => [
+    ...hanging('', `Web console of ${c.coServer}: ${c.url}`, width),
+    // Without colons it fits one row; browsers show both forms.
+    ...(c.fingerprint === null ? [] : hanging('SHA-256 ', c.fingerprint.replaceAll(':', ''), width)),
+  ]);
+}
+
+export function eventLines(m: ConsoleModel, width: number): Line[] {
+  if (m.events.length === 0) return [plain('Nothing has happened yet.')];
+  let date = '';
+  return m.events.flatMap((e) => {
+    const day = e.date === date ? [] : [bold(`${e.date} UTC`)];
+    date = e.date;
+    const row = e.row === '' ? '' : ` (${e.row})`;
+    return [...day, ...hanging(`${toneMark(e.tone)} ${e.clock} ${e.coServer}  `, `${e.text}${row}`, width)];
+  });
+}
+
+export function takeoverLines(m: ConsoleModel, width: number): Line[] {
+  const t = m.takeover;
+  if (!t) return [plain('No takeover and no loss of the partner so far.')];
+  const bar = 24;
+  const name = width - bar - 22;
+  return [
+    ...hanging('', `${t.title}, done ${t.total} after the loss was noticed`, width, 'bold'),
+    plain(t.when),
+    ...hanging('Reason: ', t.reason, width),
+    ...hanging('Decided by: ', t.row, width),
+    BLANK,
+    ...t.steps.flatMap((s) =>
+      wrap(s.step, name).map((text, i) =>
+        plain(
+          i === 0
+            ? `${s.at.padStart(9)} ${s.took.padStart(9)}  ${pad(text, name)} ${timeBar(s.start, s.width, bar)}`
+            : `${' '.repeat(21)}${text}`,
+        ),
+      ),
+    ),
+    ...(t.earlier.length === 0 ? [] : [BLANK, bold('Earlier'), ...t.earlier.flatMap((line) => hanging('', line, width))]),
+  ];
+}
+
+export function figureLines(m: ConsoleModel, width: number): Line[] {
+  const column = Math.floor((width - 3) / 2);
+  const blocks = m.figures.map((g) => [bold(pad(ascii(g.title), column)), ...factLines(g.facts, 19, column)]);
+  // The first group is the longest: it gets a column of its own.
+  const [first = [], ...rest] = blocks;
+  const charts =
+    m.recent.length === 0
+      ? [plain('No checkpoints yet.')]
+      : [
+          bold(`Pause of the latest checkpoints, ms (newest right)`),
+          ...columnChart(
+            m.recent.map((r) => r.pauseMs),
+            width - 12,
+            5,
+            (v) => v.toFixed(0),
+          ),
+          bold(`Their size, MB`),
+          ...columnChart(
+            m.recent.map((r) => r.bytes / 1e6),
+            width - 12,
+            4,
+            (v) => v.toFixed(1),
+          ),
+        ];
+  return [
+    ...sideBySide(
+      first,
+      rest.flatMap((block, i) => (i === 0 ? block : [BLANK, ...block])),
+      column,
+      '   ',
+    ),
+    BLANK,
+    ...charts,
+  ];
+}
+
+export function actionLines(actions: readonly ActionModel[], width: number): Line[] {
+  if (actions.length === 0) return [plain('There is nothing to ask for.')];
+  return [
+    bold('Actions: press the number'),
+    BLANK,
+    ...actions.flatMap((a, i) => [
+      ...hanging(a.allowed ? ` ${i + 1}   ` : ' -   ', a.label, width, a.allowed ? 'bold' : 'plain'),
+      ...(a.reason === '' ? [] : hanging('     ', a.allowed ? a.reason : `not now: ${a.reason}`, width)),
+    ]),
+  ];
+}
+
+/** Plain text, for the command line. */
+export function pageText(lines: readonly Line[]): string {
+  return lines.map((line) => `${lineText(line)}\n`).join('');
+}

@@ -1,0 +1,44 @@
+// What the two sides of the memory stream share: their surroundings, and the limits they both keep to.
+import type { IntervalCounter } from '../wire/interval.ts';
+import type { MemoryEvents, MemoryPhase } from './api.ts';
+import type { LossCause, MemoryMessage } from './messages.ts';
+
+/**
+ * Forward bytes under way between the two engines before the source stops reading its engine. Small: QEMU estimates from the
+ * rate at which it is read how long the last, stopped round would take; what is queued here would be added to the pause.
+ */
+export const SYNCHRONISATION_WINDOW_BYTES = 4 * 1024 * 1024;
+/** The target reports what it consumed in steps of this: small against the window, large against a message. */
+export const CONSUMED_STEP_BYTES = 256 * 1024;
+
+/** Given to a session by the worker; all of it can be replaced in a test. */
+export interface SessionSurroundings {
+  interval: IntervalCounter;
+  /** False: wait for `onDrain`. */
+  send(message: MemoryMessage): boolean;
+  emit<K extends keyof MemoryEvents & string>(name: K, data: MemoryEvents[K]): void;
+  /** Answers when the gate has read everything the stopped guest sent in this interval. */
+  cut(interval: number): Promise<unknown>;
+  /** Source: the partner owns the interval. Target: the engine has loaded it. */
+  commitOutput(interval: number): Promise<unknown>;
+  /** Target: the mirror makes the interval durable / applies it. */
+  decide(interval: number): Promise<unknown>;
+  apply(interval: number): Promise<unknown>;
+  nowMs(): number;
+}
+
+/** One session: from startSource / startTarget to stop. */
+export interface Session {
+  readonly role: 'source' | 'target';
+  readonly phase: MemoryPhase;
+  readonly committed: number;
+  readonly loaded: number;
+  readonly checkpoints: number;
+  readonly transferredBytes: number;
+  onMessage(message: MemoryMessage): void;
+  onDrain(): void;
+  /** The session ended by itself: reported once; the engine's socket is left as it is (see README.md: takeover). */
+  lose(cause: LossCause, reason: string): void;
+  /** Sockets closed, the partner told. */
+  close(): Promise<void>;
+}

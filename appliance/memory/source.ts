@@ -1,0 +1,417 @@
+// The primary's side of the memory stream: reads the engine's migration socket, sends it over the link, and decides when
+// the engine may go on after a checkpoint.
+//
+//   listening -> precopy -> readyHeld -> running <-> checkpoint -> ended
+//
+// The order in a checkpoint of interval n, on which the other streams rely:
+//   VMSTATE_SEND read      the guest is stopped and drained: the gate is asked to `cut`
+//   last byte read and cut answered   interval counter n+1; only then may the engine learn LOADED and run the guest
+//   "committed n" and cut answered    the gate is told `commit n`: the output of n leaves
+import { rm } from 'node:fs/promises';
+import net from 'node:net';
+import type { CheckpointReport, MemoryPhase } from './api.ts';
+import { type ForwardEvent, ForwardParser, LOADED_BYTES, RECEIVED_BYTES, type ReturnMessage, ReturnParser } from './codec.ts';
+import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
+import { type Session, type SessionSurroundings, SYNCHRONISATION_WINDOW_BYTES } from './session.ts';
+
+export interface SourceOptions {
+  socketPath: string;
+  session: number;
+  /** The engine goes on after a checkpoint as soon as it is handed over, not only when the secondary has loaded it. */
+  earlyAcknowledge: boolean;
+}
+
+const PROGRESS_EVERY_MS = 250;
+/** The partner may have to flush and apply the interval before, then this one. */
+const FINAL_TIMEOUT_MS = 60_000;
+
+interface CheckpointInWork {
+  interval: number;
+  requestedMs: number;
+  stoppedMs: number;
+  resumedMs: number;
+  committedMs: number;
+  pages: number;
+  bytes: number;
+  deviceStateBytes: number;
+  /** The gate has cut and the counter was raised. */
+  cutDone: boolean;
+  committed: boolean;
+  /** The secondary's engine has loaded it. */
+  loaded: boolean;
+}
+
+export class SourceSession implements Session {
+  readonly role = 'source';
+  readonly #around: SessionSurroundings;
+  readonly #options: SourceOptions;
+  readonly #forward: ForwardParser;
+  readonly #return: ReturnParser;
+  #server: net.Server | undefined;
+  #engine: net.Socket | undefined;
+  #phase: MemoryPhase = 'listening';
+  #ready: Uint8Array | undefined;
+  #checkpoint: CheckpointInWork | undefined;
+  /** Early acknowledgement: the engine goes on, the secondary still loads. */
+  #loading: CheckpointInWork | undefined;
+  #cut: Promise<unknown> | undefined;
+  #sentBytes = 0;
+  #consumedBytes = 0;
+  #channelFull = false;
+  #committed = 0;
+  #loaded = 0;
+  #checkpoints = 0;
+  #lostCause: LossCause | undefined;
+  #final: { interval: number; resolve(): void; reject(error: Error): void } | undefined;
+  #progressMs = 0;
+  #progressBytes = 0;
+
+  constructor(around: SessionSurroundings, options: SourceOptions) {
+    this.#around = around;
+    this.#options = options;
+    this.#forward = new ForwardParser({ bytes: (b) => this.#sendData(b), event: (e) => this.#onForwardEvent(e) });
+    this.#return = new ReturnParser((message, bytes) => this.#onReturnMessage(message, bytes));
+  }
+
+  get phase(): MemoryPhase {
+    return this.#phase;
+  }
+  get committed(): number {
+    return this.#committed;
+  }
+  get loaded(): number {
+    return this.#loaded;
+  }
+  get checkpoints(): number {
+    return this.#checkpoints;
+  }
+  get transferredBytes(): number {
+    return this.#sentBytes;
+  }
+
+  /** Throws when the socket cannot be made, naming it. */
+  async listen(): Promise<void> {
+    await rm(this.#options.socketPath, { force: true });
+    const server = net.createServer((socket) => this.#accept(socket));
+    server.maxConnections = 1;
+    this.#server = server;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', (error) => reject(new Error(`memory stream: cannot listen on ${this.#options.socketPath}: ${error.message}`)));
+      server.listen(this.#options.socketPath, resolve);
+    });
+    this.#around.emit('phase', { role: 'source', phase: 'listening' });
+  }
+
+  /** Interval 1 begins; the partner is told; the engine gets READY. Throws unless READY is held. */
+  releaseReady(): void {
+    const ready = this.#ready;
+    if (this.#phase !== 'readyHeld' || !ready) throw new Error(`memory stream: READY is not held, the phase is '${this.#phase}'`);
+    this.#ready = undefined;
+    this.#forward.enterCheckpoints();
+    this.#around.interval.current = 1;
+    this.#around.send({ kind: 'released', session: this.#options.session });
+    this.#setPhase('running');
+    this.#engine?.write(ready);
+  }
+
+  /** See MemoryCommands.commitFinal. Throws when the session did not end by the engine, or the partner refuses or is lost. */
+  async commitFinal(): Promise<{ committed: number }> {
+    const interval = this.#around.interval.current;
+    if (this.#lostCause !== 'engine' || interval === 0) {
+      throw new Error(
+        `memory stream: no final interval to commit: ${this.#lostCause ? `lost by '${this.#lostCause}'` : 'the session has not ended'}`,
+      );
+    }
+    if (this.#final) throw new Error('memory stream: the final interval is being committed already');
+    await this.#around.cut(interval);
+    const final = Promise.withResolvers<void>();
+    this.#final = { interval, resolve: final.resolve, reject: final.reject };
+    const timer = setTimeout(
+      () =>
+        final.reject(new Error(`memory stream: the partner did not commit the final interval ${interval} within ${FINAL_TIMEOUT_MS} ms`)),
+      FINAL_TIMEOUT_MS,
+    );
+    this.#around.send({ kind: 'final', session: this.#options.session, interval });
+    try {
+      await final.promise;
+    } finally {
+      clearTimeout(timer);
+      this.#final = undefined;
+    }
+    this.#committed = interval;
+    await this.#around.commitOutput(interval);
+    return { committed: interval };
+  }
+
+  onMessage(message: MemoryMessage): void {
+    if (this.#final && message.session === this.#options.session) {
+      if (message.kind === 'committed' && message.interval === this.#final.interval) this.#final.resolve();
+      else if (message.kind === 'end')
+        this.#final.reject(new Error(`memory stream: the partner refused the final interval: ${message.reason}`));
+      return;
+    }
+    if (this.#phase === 'ended' || this.#phase === 'listening' || message.session !== this.#options.session) return;
+    switch (message.kind) {
+      case 'data':
+        this.#guard(() => this.#return.feed(message.bytes));
+        return;
+      case 'committed':
+        this.#onCommitted(message.interval);
+        return;
+      case 'consumed':
+        this.#onConsumed(message.bytes);
+        return;
+      case 'end':
+        this.#finish(message.cause, `the partner ended the session: ${message.reason}`);
+        return;
+      case 'begin':
+      case 'final':
+      case 'released':
+        this.lose('protocol', `message '${message.kind}' from the secondary`);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  onDrain(): void {
+    this.#channelFull = false;
+    this.#throttle();
+  }
+
+  lose(cause: LossCause, reason: string): void {
+    this.#final?.reject(new Error(`memory stream: ${reason}`));
+    if (this.#phase === 'ended') return;
+    if (cause !== 'channel' && this.#phase !== 'listening') {
+      this.#around.send({ kind: 'end', session: this.#options.session, cause, reason });
+    }
+    this.#finish(cause, reason);
+  }
+
+  async close(): Promise<void> {
+    this.#final?.reject(new Error('memory stream: stopped'));
+    if (this.#phase !== 'ended' && this.#phase !== 'listening') {
+      this.#around.send({ kind: 'end', session: this.#options.session, cause: 'engine', reason: 'the primary stopped the protection' });
+    }
+    this.#phase = 'ended';
+    this.#engine?.destroy();
+    this.#server?.close();
+    await rm(this.#options.socketPath, { force: true });
+  }
+
+  #accept(socket: net.Socket): void {
+    if (this.#phase !== 'listening') {
+      socket.destroy();
+      return;
+    }
+    this.#server?.close();
+    this.#engine = socket;
+    this.#progressMs = this.#around.nowMs();
+    this.#around.send({ kind: 'begin', session: this.#options.session, version: MEMORY_STREAM_VERSION });
+    this.#setPhase('precopy');
+    socket.on('data', (chunk: Buffer) => this.#guard(() => this.#forward.feed(chunk)));
+    // 'close' follows; QEMU's way of leaving is often a reset connection.
+    socket.on('error', () => {});
+    socket.on('close', () => this.lose('engine', "the primary's engine closed the migration"));
+  }
+
+  #onForwardEvent(event: ForwardEvent): void {
+    const now = this.#around.nowMs();
+    switch (event.kind) {
+      case 'memory':
+        return;
+      case 'request':
+        this.#checkpoint = {
+          interval: this.#around.interval.current,
+          requestedMs: now,
+          stoppedMs: 0,
+          resumedMs: 0,
+          committedMs: 0,
+          pages: 0,
+          bytes: 0,
+          deviceStateBytes: 0,
+          cutDone: false,
+          committed: false,
+          loaded: false,
+        };
+        this.#setPhase('checkpoint');
+        return;
+      case 'sendBegin': {
+        const checkpoint = this.#checkpoint;
+        if (!checkpoint) return;
+        checkpoint.stoppedMs = now;
+        this.#cut = this.#around.cut(checkpoint.interval);
+        this.#cut.catch(() => {});
+        return;
+      }
+      case 'checkpointEnd': {
+        const checkpoint = this.#checkpoint;
+        if (!checkpoint) return;
+        checkpoint.pages = event.pages;
+        checkpoint.bytes = event.bytes;
+        checkpoint.deviceStateBytes = event.deviceStateBytes;
+        void this.#afterCut(checkpoint);
+        return;
+      }
+      default:
+        event satisfies never;
+    }
+  }
+
+  /** The whole checkpoint was read: waits for the gate, raises the counter, lets the engine and the output go. */
+  async #afterCut(checkpoint: CheckpointInWork): Promise<void> {
+    try {
+      await this.#cut;
+    } catch (error) {
+      this.lose('protocol', `the gate did not cut interval ${checkpoint.interval}: ${(error as Error).message}`);
+      return;
+    }
+    if (this.#phase === 'ended') return;
+    this.#around.interval.current = checkpoint.interval + 1;
+    checkpoint.cutDone = true;
+    if (this.#options.earlyAcknowledge) {
+      if (!checkpoint.loaded) this.#loading = checkpoint;
+      this.#resumeEngine(checkpoint, RECEIVED_BYTES, LOADED_BYTES);
+    } else if (checkpoint.loaded) {
+      this.#resumeEngine(checkpoint, LOADED_BYTES);
+    }
+    this.#releaseOutput(checkpoint);
+    if (checkpoint.loaded) this.#report(checkpoint);
+  }
+
+  #resumeEngine(checkpoint: CheckpointInWork, ...words: Uint8Array[]): void {
+    checkpoint.resumedMs = this.#around.nowMs();
+    this.#checkpoint = undefined;
+    this.#setPhase('running');
+    this.#engine?.write(Buffer.concat(words));
+  }
+
+  #onConsumed(bytes: number): void {
+    if (bytes > this.#sentBytes) {
+      this.lose('protocol', `the partner consumed ${bytes} of ${this.#sentBytes} bytes`);
+      return;
+    }
+    this.#consumedBytes = bytes;
+    this.#throttle();
+  }
+
+  #onCommitted(interval: number): void {
+    const checkpoint = this.#loading ?? this.#checkpoint;
+    if (!checkpoint || interval !== checkpoint.interval || checkpoint.committed) {
+      this.lose('protocol', `the partner committed interval ${interval}, ${checkpoint ? checkpoint.interval : 'none'} was expected`);
+      return;
+    }
+    checkpoint.committed = true;
+    checkpoint.committedMs = this.#around.nowMs();
+    this.#committed = interval;
+    this.#releaseOutput(checkpoint);
+  }
+
+  /** Not before the cut: what the gate reads of this interval later would otherwise stay behind. */
+  #releaseOutput(checkpoint: CheckpointInWork): void {
+    if (!checkpoint.cutDone || !checkpoint.committed) return;
+    this.#around.commitOutput(checkpoint.interval).catch((error) => {
+      this.lose('protocol', `the gate did not commit interval ${checkpoint.interval}: ${(error as Error).message}`);
+    });
+  }
+
+  #onReturnMessage(message: ReturnMessage, bytes: Buffer): void {
+    switch (message) {
+      case 'preamble':
+      case 'reply':
+        this.#engine?.write(bytes);
+        return;
+      case 'ready':
+        this.#ready = bytes;
+        this.#setPhase('readyHeld');
+        this.#around.emit('readyHeld', { role: 'source' });
+        return;
+      case 'received':
+        if (!this.#options.earlyAcknowledge) this.#engine?.write(bytes);
+        return;
+      case 'loaded':
+        this.#onLoaded();
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #onLoaded(): void {
+    const checkpoint = this.#loading ?? this.#checkpoint;
+    if (!checkpoint?.committed) {
+      this.lose('protocol', 'LOADED before the commit');
+      return;
+    }
+    checkpoint.loaded = true;
+    this.#loaded = checkpoint.interval;
+    this.#checkpoints++;
+    this.#loading = undefined;
+    // Before the gate has cut, the engine must wait: #afterCut goes on.
+    if (!checkpoint.cutDone) return;
+    if (!this.#options.earlyAcknowledge) this.#resumeEngine(checkpoint, LOADED_BYTES);
+    this.#report(checkpoint);
+  }
+
+  #report(c: CheckpointInWork): void {
+    const report: CheckpointReport = {
+      interval: c.interval,
+      totalMs: this.#around.nowMs() - c.requestedMs,
+      pauseMs: c.resumedMs - c.stoppedMs,
+      commitMs: c.committedMs - c.requestedMs,
+      bytes: c.bytes,
+      pages: c.pages,
+      deviceStateBytes: c.deviceStateBytes,
+    };
+    this.#around.emit('checkpoint', report);
+  }
+
+  #sendData(bytes: Buffer): void {
+    this.#sentBytes += bytes.length;
+    if (!this.#around.send({ kind: 'data', session: this.#options.session, bytes })) this.#channelFull = true;
+    this.#throttle();
+    if (this.#phase === 'precopy') this.#progress();
+  }
+
+  /** Back-pressure: the engine is read only while the channel and the partner have room. */
+  #throttle(): void {
+    const engine = this.#engine;
+    if (!engine) return;
+    const full = this.#channelFull || this.#sentBytes - this.#consumedBytes > SYNCHRONISATION_WINDOW_BYTES;
+    if (full && !engine.isPaused()) engine.pause();
+    else if (!full && engine.isPaused()) engine.resume();
+  }
+
+  #progress(): void {
+    const now = this.#around.nowMs();
+    const elapsedMs = now - this.#progressMs;
+    if (elapsedMs < PROGRESS_EVERY_MS) return;
+    const rateBytesPerS = ((this.#sentBytes - this.#progressBytes) * 1000) / elapsedMs;
+    this.#progressMs = now;
+    this.#progressBytes = this.#sentBytes;
+    this.#around.emit('progress', { transferredBytes: this.#sentBytes, rateBytesPerS });
+  }
+
+  #guard(parse: () => void): void {
+    if (this.#phase === 'ended') return;
+    try {
+      parse();
+    } catch (error) {
+      this.lose('protocol', (error as Error).message);
+    }
+  }
+
+  #setPhase(phase: MemoryPhase): void {
+    if (this.#phase === phase) return;
+    this.#phase = phase;
+    this.#around.emit('phase', { role: 'source', phase });
+  }
+
+  #finish(cause: LossCause, reason: string): void {
+    if (this.#phase === 'ended') return;
+    this.#lostCause = cause;
+    this.#setPhase('ended');
+    this.#server?.close();
+    this.#around.emit('lost', { role: 'source', reason, cause });
+  }
+}

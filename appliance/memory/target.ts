@@ -1,0 +1,409 @@
+// The secondary's side of the memory stream: feeds the engine's incoming socket, and owns the commit point.
+//
+//   listening -> precopy -> readyHeld -> running <-> checkpoint -> ended
+//
+// A checkpoint reaches the engine whole or not at all: from VMSTATE_SEND on it is collected. With its last byte this side owns
+// interval n: the mirror decides n (durable), the primary is told, the mirror applies n, then the engine gets it all.
+import net from 'node:net';
+import type { MemoryPhase } from './api.ts';
+import { type ForwardEvent, ForwardParser, MAX_DEVICE_STATE_BYTES, PAGE_BYTES, type ReturnMessage, ReturnParser } from './codec.ts';
+import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
+import { CONSUMED_STEP_BYTES, type Session, type SessionSurroundings } from './session.ts';
+
+export interface TargetOptions {
+  socketPath: string;
+}
+
+/** The engine listens before `startTarget` is called, or very soon after: longer means it died. */
+const CONNECT_TIMEOUT_MS = 5_000;
+const CONNECT_RETRY_MS = 20;
+/** Loading a committed checkpoint takes ms per MB. An engine that does not answer within this is broken: no takeover with it. */
+const ROLL_FORWARD_TIMEOUT_MS = 20_000;
+/** Record heads (8 to 264 bytes per page) beside the pages, messages, and the largest device state. */
+const RECORD_HEAD_BYTES = 32;
+
+/** A checkpoint has at most every page once, and the device state. */
+export function checkpointLimitBytes(memoryBytes: number): number {
+  return Math.ceil(memoryBytes / PAGE_BYTES) * (PAGE_BYTES + RECORD_HEAD_BYTES) + MAX_DEVICE_STATE_BYTES;
+}
+
+export class TargetSession implements Session {
+  readonly role = 'target';
+  readonly #around: SessionSurroundings;
+  readonly #options: TargetOptions;
+  readonly #forward: ForwardParser;
+  readonly #return: ReturnParser;
+  #session: number | undefined;
+  #engine: net.Socket | undefined;
+  #phase: MemoryPhase = 'listening';
+  /** False from rollForward on, and after the session was lost: the partner's bytes are dropped. */
+  #accepting = true;
+  #memoryBytes = 0;
+  /** The checkpoint in collection. */
+  #collected: Buffer[] | undefined;
+  #collectedBytes = 0;
+  /** Collected completely; the mirror is at work on it. What comes behind it waits. */
+  #committing = false;
+  #connecting = false;
+  #started = false;
+  #requested = 0;
+  #behind: Buffer[] = [];
+  /** The mirror failed at it: nobody knows whether the interval is durable. */
+  #undecided: string | undefined;
+  #takingOver = false;
+  #finalCommitted = false;
+  #detached = false;
+  #receivedBytes = 0;
+  #consumedBytes = 0;
+  #reportedBytes = 0;
+  #committed = 0;
+  #loaded = 0;
+  #changed: (() => void)[] = [];
+
+  constructor(around: SessionSurroundings, options: TargetOptions) {
+    this.#around = around;
+    this.#options = options;
+    this.#forward = new ForwardParser({ bytes: (b) => this.#onBytes(b), event: (e) => this.#onForwardEvent(e) });
+    this.#return = new ReturnParser((message, bytes) => this.#onReturnMessage(message, bytes));
+  }
+
+  get phase(): MemoryPhase {
+    return this.#phase;
+  }
+  get committed(): number {
+    return this.#committed;
+  }
+  get loaded(): number {
+    return this.#loaded;
+  }
+  get checkpoints(): number {
+    return this.#loaded;
+  }
+  get transferredBytes(): number {
+    return this.#receivedBytes;
+  }
+
+  onMessage(message: MemoryMessage): void {
+    if (message.kind === 'final' && message.session === this.#session) {
+      void this.#commitFinal(message.interval);
+      return;
+    }
+    if (!this.#accepting) return;
+    if (message.kind === 'begin') {
+      this.#begin(message);
+      return;
+    }
+    if (message.session !== this.#session) return;
+    switch (message.kind) {
+      case 'data':
+        this.#receivedBytes += message.bytes.length;
+        this.#guard(() => this.#forward.feed(message.bytes));
+        return;
+      case 'released':
+        this.#onReleased();
+        return;
+      case 'end':
+        this.#finish(message.cause, `the partner ended the session: ${message.reason}`);
+        return;
+      case 'final':
+        return;
+      case 'committed':
+      case 'consumed':
+        this.lose('protocol', `message '${message.kind}' from the primary`);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  onDrain(): void {
+    // What this side sends is a few words per checkpoint: it never waits.
+  }
+
+  lose(cause: LossCause, reason: string): void {
+    if (this.#phase === 'ended') return;
+    if (cause !== 'channel') this.#tellEnd(cause, reason);
+    this.#finish(cause, reason);
+  }
+
+  /** Takeover. Throws when the state of the engine and the disk could differ: this replica must not run then. */
+  async rollForward(): Promise<{ committed: number; loaded: number; waitedMs: number }> {
+    const startMs = this.#around.nowMs();
+    if (!this.#started) throw new Error(`memory stream: nothing to take over: protection had not begun (phase '${this.#phase}')`);
+    if (this.#accepting) this.#tellEnd('channel', 'the secondary takes over');
+    this.#accepting = false;
+    this.#takingOver = true;
+    this.#collected = undefined;
+    const deadline = startMs + ROLL_FORWARD_TIMEOUT_MS;
+    for (;;) {
+      if (this.#undecided) throw new Error(`memory stream: ${this.#undecided}`);
+      if (this.#finalCommitted) throw new Error('memory stream: nothing to take over: the guest has shut down and its last interval is committed');
+      if (!this.#committing && this.#loaded === this.#committed) break;
+      if (this.#engine?.destroyed !== false) {
+        throw new Error(`memory stream: the engine ended before it loaded the committed interval ${this.#committed}`);
+      }
+      const leftMs = deadline - this.#around.nowMs();
+      if (leftMs <= 0) {
+        throw new Error(
+          `memory stream: the engine did not load the committed interval ${this.#committed} within ${ROLL_FORWARD_TIMEOUT_MS} ms`,
+        );
+      }
+      await this.#nextChange(leftMs);
+    }
+    this.#setPhase('ended');
+    return { committed: this.#committed, loaded: this.#loaded, waitedMs: this.#around.nowMs() - startMs };
+  }
+
+  /** The engine sees the end of its migration stream; what it still says is read and dropped. */
+  detach(): void {
+    this.#accepting = false;
+    this.#detached = true;
+    this.#engine?.end();
+  }
+
+  async close(): Promise<void> {
+    if (this.#accepting && this.#phase !== 'ended') this.#tellEnd('engine', 'the secondary stopped the protection');
+    this.#accepting = false;
+    this.#phase = 'ended';
+    this.#engine?.destroy();
+    this.#notify();
+  }
+
+  #begin(message: { session: number; version: number }): void {
+    if (this.#phase !== 'listening') {
+      this.lose('channel', 'the primary began another session');
+      return;
+    }
+    this.#session = message.session;
+    if (message.version !== MEMORY_STREAM_VERSION) {
+      const versions = `version ${message.version} of the memory stream, this side ${MEMORY_STREAM_VERSION}`;
+      this.lose('protocol', `the primary speaks ${versions}: install the same release on both CoServers`);
+      return;
+    }
+    this.#setPhase('precopy');
+    this.#connect(this.#around.nowMs() + CONNECT_TIMEOUT_MS);
+  }
+
+  #onReleased(): void {
+    if (this.#phase !== 'readyHeld') {
+      this.lose('protocol', `READY released in phase '${this.#phase}'`);
+      return;
+    }
+    this.#started = true;
+    this.#around.interval.current = 1;
+    this.#setPhase('running');
+    this.#around.emit('started', { interval: 1 });
+  }
+
+  /** Bytes that come before the connection stands wait in #behind: less than the source's window. */
+  #connect(deadlineMs: number): void {
+    this.#connecting = true;
+    const socket = net.connect(this.#options.socketPath);
+    socket.once('connect', () => {
+      if (this.#phase === 'ended') {
+        socket.destroy();
+        return;
+      }
+      this.#engine = socket;
+      socket.on('data', (chunk: Buffer) => this.#guard(() => this.#return.feed(chunk)));
+      socket.on('close', () => this.#onEngineClosed());
+      this.#connecting = false;
+      this.#releaseBehind();
+    });
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      if (this.#engine === socket || this.#phase === 'ended') return;
+      if ((error.code === 'ENOENT' || error.code === 'ECONNREFUSED') && this.#around.nowMs() < deadlineMs) {
+        setTimeout(() => this.#phase !== 'ended' && this.#connect(deadlineMs), CONNECT_RETRY_MS);
+      } else {
+        this.lose('engine', `the secondary's engine does not listen on ${this.#options.socketPath}: ${error.message}`);
+      }
+    });
+  }
+
+  #onEngineClosed(): void {
+    this.#notify();
+    if (!this.#detached) this.lose('engine', "the secondary's engine closed the migration");
+  }
+
+  #onForwardEvent(event: ForwardEvent): void {
+    switch (event.kind) {
+      case 'memory':
+        this.#memoryBytes = event.totalBytes;
+        return;
+      case 'request':
+        this.#requested++;
+        this.#setPhase('checkpoint');
+        return;
+      case 'sendBegin':
+        if (this.#committing) throw new Error('a checkpoint before the one before was loaded');
+        this.#collected = [];
+        this.#collectedBytes = 0;
+        return;
+      case 'checkpointEnd': {
+        const collected = this.#collected ?? [];
+        this.#collected = undefined;
+        void this.#commit(this.#committed + 1, collected);
+        return;
+      }
+      default:
+        event satisfies never;
+    }
+  }
+
+  #onBytes(bytes: Buffer): void {
+    if (this.#collected) {
+      this.#collectedBytes += bytes.length;
+      const limit = checkpointLimitBytes(this.#memoryBytes);
+      if (this.#collectedBytes > limit) throw new Error(`a checkpoint of more than ${limit} bytes`);
+      this.#collected.push(bytes);
+      this.#consumed(bytes.length);
+    } else if (this.#committing || this.#connecting) {
+      this.#behind.push(bytes);
+    } else {
+      this.#engine?.write(bytes, () => this.#consumed(bytes.length));
+    }
+  }
+
+  async #commit(interval: number, checkpoint: Buffer[]): Promise<void> {
+    this.#committing = true;
+    try {
+      await this.#around.decide(interval);
+      this.#committed = interval;
+      if (this.#accepting && this.#session !== undefined) this.#around.send({ kind: 'committed', session: this.#session, interval });
+      this.#around.emit('committed', { interval });
+      await this.#around.apply(interval);
+    } catch (error) {
+      this.#undecided = `the mirror failed at interval ${interval}: ${(error as Error).message}`;
+      this.#notify();
+      this.lose('protocol', this.#undecided);
+      return;
+    }
+    this.#committing = false;
+    this.#writeCheckpoint(checkpoint);
+    this.#releaseBehind();
+    this.#notify();
+  }
+
+  #writeCheckpoint(checkpoint: Buffer[]): void {
+    this.#engine?.cork();
+    for (const part of checkpoint) this.#engine?.write(part);
+    this.#engine?.uncork();
+  }
+
+  /** The guest has shut down at the primary: its last interval has no checkpoint, only disk writes and output. */
+  async #commitFinal(interval: number): Promise<void> {
+    while (this.#committing && !this.#undecided) await this.#nextChange(ROLL_FORWARD_TIMEOUT_MS);
+    if (this.#takingOver || this.#undecided || !this.#started || interval < this.#committed || interval > this.#committed + 1) {
+      const why = this.#takingOver ? 'the secondary takes over' : (this.#undecided ?? `interval ${interval} after ${this.#committed}`);
+      this.#tellEnd('protocol', why);
+      return;
+    }
+    this.#accepting = false;
+    this.#collected = undefined;
+    if (interval > this.#committed) {
+      this.#committing = true;
+      try {
+        await this.#around.decide(interval);
+        this.#committed = interval;
+        this.#finalCommitted = true;
+        await this.#around.apply(interval);
+      } catch (error) {
+        this.#undecided = `the mirror failed at the final interval ${interval}: ${(error as Error).message}`;
+        this.#tellEnd('protocol', this.#undecided);
+        return;
+      } finally {
+        this.#committing = false;
+        this.#notify();
+      }
+      this.#around.emit('committed', { interval });
+    }
+    if (this.#session !== undefined) this.#around.send({ kind: 'committed', session: this.#session, interval });
+  }
+
+  #releaseBehind(): void {
+    const behind = this.#behind;
+    this.#behind = [];
+    for (const bytes of behind) this.#onBytes(bytes);
+  }
+
+  #onReturnMessage(message: ReturnMessage, bytes: Buffer): void {
+    switch (message) {
+      case 'ready':
+        this.#forward.enterCheckpoints();
+        this.#relay(bytes);
+        this.#setPhase('readyHeld');
+        this.#around.emit('readyHeld', { role: 'target' });
+        return;
+      case 'loaded':
+        this.#loaded++;
+        if (this.#loaded !== this.#committed)
+          throw new Error(`the engine loaded ${this.#loaded} checkpoints, ${this.#committed} were committed`);
+        this.#around.interval.current = this.#loaded + 1;
+        this.#around.commitOutput(this.#loaded).catch((error) => this.lose('protocol', `the gate: ${(error as Error).message}`));
+        this.#relay(bytes);
+        if (this.#requested === this.#loaded) this.#setPhase('running');
+        this.#notify();
+        return;
+      case 'preamble':
+      case 'reply':
+      case 'received':
+        this.#relay(bytes);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #relay(bytes: Buffer): void {
+    if (this.#accepting && this.#session !== undefined) this.#around.send({ kind: 'data', session: this.#session, bytes });
+  }
+
+  #consumed(bytes: number): void {
+    this.#consumedBytes += bytes;
+    if (!this.#accepting || this.#session === undefined || this.#consumedBytes - this.#reportedBytes < CONSUMED_STEP_BYTES) return;
+    this.#reportedBytes = this.#consumedBytes;
+    this.#around.send({ kind: 'consumed', session: this.#session, bytes: this.#consumedBytes });
+  }
+
+  #guard(parse: () => void): void {
+    // After a detach the engine may say anything; after rollForward began only LOADED still matters.
+    if (this.#detached) return;
+    try {
+      parse();
+    } catch (error) {
+      this.lose('protocol', (error as Error).message);
+    }
+  }
+
+  #tellEnd(cause: LossCause, reason: string): void {
+    if (this.#session !== undefined) this.#around.send({ kind: 'end', session: this.#session, cause, reason });
+  }
+
+  #setPhase(phase: MemoryPhase): void {
+    if (this.#phase === phase || this.#phase === 'ended') return;
+    this.#phase = phase;
+    this.#around.emit('phase', { role: 'target', phase });
+  }
+
+  #finish(cause: LossCause, reason: string): void {
+    if (this.#phase === 'ended') return;
+    this.#accepting = false;
+    this.#collected = undefined;
+    this.#setPhase('ended');
+    this.#around.emit('lost', { role: 'target', reason, cause });
+  }
+
+  #notify(): void {
+    for (const resolve of this.#changed.splice(0)) resolve();
+  }
+
+  #nextChange(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, timeoutMs);
+      this.#changed.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+}

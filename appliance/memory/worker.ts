@@ -1,0 +1,138 @@
+// The memory stream's worker: one channel for the life of the process, one session after the other on it.
+import { randomInt } from 'node:crypto';
+import { type Channel, PairChannel } from '../../drivers/link/index.ts';
+import type { CutCommands } from '../gate/api.ts';
+import type { CommitCommands } from '../mirror/api.ts';
+import { type ChannelSetup, STREAM_PORTS } from '../wire/channel-setup.ts';
+import { IntervalCounter } from '../wire/interval.ts';
+import { deriveKey } from '../wire/keys.ts';
+import { Caller, type Port, serve } from '../wire/rpc.ts';
+import type { MemoryCommands, MemoryEvents, MemorySetup, MemoryStatus } from './api.ts';
+import { decodeMessage, encodeMessage, type MemoryMessage } from './messages.ts';
+import type { Session, SessionSurroundings } from './session.ts';
+import { SourceSession } from './source.ts';
+import { TargetSession } from './target.ts';
+
+/** The gate drains a socket whose sender is stopped: ms. Longer means it is gone. */
+const CUT_TIMEOUT_MS = 5_000;
+/** The mirror flushes a journal: as long as a disk may take. */
+const COMMIT_TIMEOUT_MS = 30_000;
+const STATUS_EVERY_MS = 1_000;
+
+function openChannel(setup: ChannelSetup): Channel {
+  return new PairChannel({
+    side: setup.side,
+    port: STREAM_PORTS.memory,
+    links: setup.links,
+    key: deriveKey(setup.pairKey, 'stream:memory'),
+  });
+}
+
+/**
+ * Serves MemoryCommands on `port`; calls the gate on `cutPort` and the mirror on `commitPort`.
+ * @param open The channel to the partner: another one in tests.
+ */
+export function runMemoryWorker(
+  setup: MemorySetup,
+  port: Port,
+  cutPort: Port,
+  commitPort: Port,
+  open: (setup: ChannelSetup) => Channel = openChannel,
+): void {
+  const channel = open(setup.channel);
+  const gate = new Caller<CutCommands, Record<string, never>>('gate', cutPort);
+  const mirror = new Caller<CommitCommands, Record<string, never>>('mirror', commitPort);
+  const interval = new IntervalCounter(setup.interval);
+  let session: Session | undefined;
+
+  const around: SessionSurroundings = {
+    interval,
+    send: (message) => channel.send(...encodeMessage(message)),
+    emit: (name, data) => emit(name, data),
+    cut: (n) => gate.call('cut', { interval: n }, CUT_TIMEOUT_MS),
+    commitOutput: (n) => gate.call('commit', { interval: n }, CUT_TIMEOUT_MS),
+    decide: (n) => mirror.call('decide', { interval: n }, COMMIT_TIMEOUT_MS),
+    apply: (n) => mirror.call('apply', { interval: n }, COMMIT_TIMEOUT_MS),
+    nowMs: () => performance.now(),
+  };
+
+  const endSession = async () => {
+    const ending = session;
+    session = undefined;
+    await ending?.close();
+    interval.current = 0;
+  };
+
+  const status = (): MemoryStatus => ({
+    role: session?.role ?? 'none',
+    phase: session?.phase ?? 'idle',
+    committed: session?.committed ?? 0,
+    loaded: session?.loaded ?? 0,
+    checkpoints: session?.checkpoints ?? 0,
+    transferredBytes: session?.transferredBytes ?? 0,
+  });
+
+  const target = (command: string): TargetSession => {
+    if (session instanceof TargetSession) return session;
+    throw new Error(`memory stream: '${command}' is for the secondary, the role here is '${session?.role ?? 'none'}'`);
+  };
+
+  const handlers: MemoryCommands = {
+    async startSource() {
+      await endSession();
+      const earlyAcknowledge = setup.earlyAcknowledge ?? true;
+      const source = new SourceSession(around, { socketPath: setup.sourceSocketPath, session: randomInt(1, 2 ** 32), earlyAcknowledge });
+      session = source;
+      await source.listen();
+    },
+    async startTarget() {
+      await endSession();
+      session = new TargetSession(around, { socketPath: setup.incomingSocketPath });
+      emit('phase', { role: 'target', phase: 'listening' });
+    },
+    async releaseReady() {
+      if (!(session instanceof SourceSession))
+        throw new Error(`memory stream: no READY is held, the role here is '${session?.role ?? 'none'}'`);
+      session.releaseReady();
+    },
+    async commitFinal() {
+      if (!(session instanceof SourceSession))
+        throw new Error(`memory stream: 'commitFinal' is for the primary, the role here is '${session?.role ?? 'none'}'`);
+      return session.commitFinal();
+    },
+    async rollForward() {
+      return target('rollForward').rollForward();
+    },
+    async detach() {
+      target('detach').detach();
+    },
+    stop: endSession,
+    linkVerdict: ({ link, up }) => channel.linkVerdict(link, up),
+    status,
+  };
+  const emit = serve<MemoryCommands, MemoryEvents>(port, handlers);
+
+  const onMessage = (bytes: Buffer) => {
+    let message: MemoryMessage;
+    try {
+      message = decodeMessage(bytes);
+    } catch (error) {
+      session?.lose('protocol', (error as Error).message);
+      return;
+    }
+    if (message.kind === 'begin' && !(session instanceof TargetSession)) {
+      // Nobody here awaits a stream: the primary must not wait for it.
+      around.send({ kind: 'end', session: message.session, cause: 'channel', reason: 'no secondary awaits the stream on the partner' });
+      return;
+    }
+    session?.onMessage(message);
+  };
+  channel.on('message', onMessage);
+  channel.on('drain', () => session?.onDrain());
+  channel.on('reset', (reason) => {
+    if (session && session.phase !== 'listening') session.lose('channel', `the link's session ended: ${reason}`);
+  });
+  setInterval(() => {
+    if (session) emit('status', status());
+  }, STATUS_EVERY_MS).unref();
+}

@@ -1,0 +1,88 @@
+// What the two mirrors say to each other, as bytes (table in README.md). Pure. All integers big endian.
+//
+// The source asks, the other side answers each request once, in any order. An attachment is the time from `attach` to
+// the end of the channel's session, the source's `goSolo` or the next `attach`: what belongs to another is ignored.
+
+export const MESSAGE_HEADER_BYTES = 32;
+export const MESSAGE_VERSION = 1;
+/** Data of one message: longer writes are cut, so that no write waits long behind another on the links. */
+export const MESSAGE_MAX_DATA_BYTES = 1024 * 1024;
+/** A resync compares blocks of this size... */
+export const COMPARE_BLOCK_BYTES = 64 * 1024;
+/** ... by their SHA-256: the guest chooses the content, so the hash must not be one that can be made to collide. */
+export const DIGEST_BYTES = 32;
+
+/**
+ *  attach   `offset`: bytes of the disk, `length`: MESSAGE_VERSION
+ *  write    data
+ *  zero     `length` bytes of the disk
+ *  flush    everything that was answered is durable
+ *  compare  `length` bytes of the disk; data: the digest of each block. Answered with one byte per block: 1 if it differs
+ *  synced   resync: every block was compared. Answered when all is durable
+ *  answer   `status`; data: compare's answer, or the reason (UTF-8)
+ */
+export type MessageKind = 'attach' | 'write' | 'zero' | 'flush' | 'compare' | 'synced' | 'answer';
+const KINDS: readonly (MessageKind | undefined)[] = [undefined, 'attach', 'write', 'zero', 'flush', 'compare', 'synced', 'answer'];
+
+/** refused: not now, in this mode. failed: the copy cannot follow any more. */
+export type AnswerStatus = 'ok' | 'refused' | 'failed';
+const STATUSES: readonly AnswerStatus[] = ['ok', 'refused', 'failed'];
+
+export interface MirrorMessage {
+  kind: MessageKind;
+  fua: boolean;
+  attachment: number;
+  /** Numbers requests within an attachment. */
+  request: number;
+  interval: number;
+  offset: number;
+  length: number;
+  status: AnswerStatus;
+  data: Uint8Array;
+}
+
+/** The header; the data follows it as a part of its own. */
+export function encodeMessageHeader(m: Omit<MirrorMessage, 'data'>): Buffer {
+  const b = Buffer.alloc(MESSAGE_HEADER_BYTES);
+  b.writeUInt8(KINDS.indexOf(m.kind), 0);
+  b.writeUInt8(m.fua ? 1 : 0, 1);
+  b.writeUInt32BE(m.attachment, 4);
+  b.writeUInt32BE(m.request, 8);
+  b.writeUInt32BE(m.interval, 12);
+  b.writeBigUInt64BE(BigInt(m.offset), 16);
+  b.writeUInt32BE(m.length, 24);
+  b.writeUInt32BE(STATUSES.indexOf(m.status), 28);
+  return b;
+}
+
+/** Throws on anything that this version does not say: the partner runs other software, or is broken. */
+export function decodeMessage(bytes: Buffer): MirrorMessage {
+  if (bytes.length < MESSAGE_HEADER_BYTES) throw new Error(`a disk message of ${bytes.length} bytes`);
+  const kind = KINDS[bytes.readUInt8(0)];
+  const status = STATUSES[bytes.readUInt32BE(28)];
+  const offset = Number(bytes.readBigUInt64BE(16));
+  const data = bytes.subarray(MESSAGE_HEADER_BYTES);
+  const m = { offset, length: bytes.readUInt32BE(24), interval: bytes.readUInt32BE(12) };
+  if (!kind || !status)
+    throw new Error(
+      `a disk message of unknown kind ${bytes.readUInt8(0)}, status ${bytes.readUInt32BE(28)}: do both CoServers run the same version?`,
+    );
+  if (!Number.isSafeInteger(offset)) throw new Error(`a disk message for offset ${offset}`);
+  if (kind === 'write' && (data.length !== m.length || data.length > MESSAGE_MAX_DATA_BYTES))
+    throw new Error(`a write of ${m.length} bytes with ${data.length}`);
+  if (
+    kind === 'compare' &&
+    (m.length > MESSAGE_MAX_DATA_BYTES || data.length !== Math.ceil(m.length / COMPARE_BLOCK_BYTES) * DIGEST_BYTES)
+  ) {
+    throw new Error(`a comparison of ${m.length} bytes with ${data.length} bytes of digests`);
+  }
+  return {
+    kind,
+    fua: (bytes.readUInt8(1) & 1) !== 0,
+    attachment: bytes.readUInt32BE(4),
+    request: bytes.readUInt32BE(8),
+    ...m,
+    status,
+    data,
+  };
+}

@@ -1,0 +1,337 @@
+// One copy of the guest's disk: its modes, and what may follow what. api.ts says what each command means.
+//
+//   closed -> solo <-> source          (the guest runs here)
+//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover)
+//                  ^------ collapse                            any -> closed
+import { randomInt } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { type BlockStore, type FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
+import type { Channel } from '../../drivers/link/index.ts';
+import { NbdServer } from '../../drivers/nbd/index.ts';
+import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
+import { Follower } from './follower.ts';
+import { GuestDisk } from './guest-disk.ts';
+import { Journal } from './journal.ts';
+import { decodeMessage, encodeMessageHeader, type MirrorMessage } from './messages.ts';
+import { Partner } from './partner.ts';
+import { Replica, writeRuns } from './replica.ts';
+import { resync } from './resync.ts';
+
+/** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
+const SEGMENT_BYTES = 4 * 1024 * 1024 * 1024;
+/** Of the overlay's scratch file, sparse: what the secondary may write between two checkpoints. */
+const SCRATCH_BYTES = 16 * 1024 * 1024 * 1024;
+/** The partner answers `attach` when its earlier work has ended; a link may have to come up first. */
+const ATTACH_TIMEOUT_MS = 10_000;
+
+export interface MirrorSurroundings {
+  channel: Channel;
+  /** The present checkpoint interval. */
+  interval(): number;
+  openStore(options: FileStoreOptions): Promise<BlockStore>;
+  emit<K extends keyof MirrorEvents>(name: K, data: MirrorEvents[K]): void;
+}
+
+/** What is open from `open` to `close`. */
+interface Opened {
+  disk: BlockStore;
+  journal: Journal;
+  guest: GuestDisk;
+  follower: Follower;
+  server: NbdServer | undefined;
+  replica: Replica | undefined;
+}
+
+export class Mirror {
+  readonly #setup: MirrorSetup;
+  readonly #around: MirrorSurroundings;
+  readonly #channel: Channel;
+  #mode: MirrorMode = 'closed';
+  #opened: Opened | undefined;
+  #committed = 0;
+  /** One command that changes the mode at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(setup: MirrorSetup, around: MirrorSurroundings) {
+    this.#setup = setup;
+    this.#around = around;
+    this.#channel = around.channel;
+    this.#channel.on('message', (bytes) => this.#received(bytes));
+    this.#channel.on('drain', () => this.#opened?.guest.partner?.drained());
+    this.#channel.on('up', () => around.emit('channel', { up: true }));
+    this.#channel.on('down', () => around.emit('channel', { up: false }));
+    this.#channel.on('reset', (reason) => {
+      this.#opened?.follower.detach();
+      this.#opened?.guest.partner?.lose(`the disk stream's session ended: ${reason}`);
+    });
+  }
+
+  /** What `serve` offers to the main thread. */
+  get commands(): MirrorCommands {
+    return {
+      open: () => this.#inTurn(() => this.#open()),
+      serveSolo: () => this.#inTurn(() => this.#serveSolo()),
+      startSource: () => this.#inTurn(() => this.#startSource()),
+      resync: (a) => this.#resync(a.rateBytesPerS),
+      startTarget: () => this.#inTurn(() => this.#startTarget()),
+      startReplica: () => this.#inTurn(() => this.#startReplica()),
+      goSolo: async () => this.#goSolo(),
+      takeOver: () => this.#inTurn(() => this.#takeOver()),
+      collapse: () => this.#inTurn(() => this.#collapse()),
+      close: () => this.#inTurn(() => this.#close()),
+      linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
+      status: () => this.status(),
+    };
+  }
+
+  /** What it offers to the memory stream. */
+  get commitCommands(): CommitCommands {
+    return {
+      decide: ({ interval }) => this.#replica('decide').decide(interval),
+      apply: async ({ interval }) => {
+        await this.#replica('apply').apply(interval);
+        this.#committed = interval;
+      },
+    };
+  }
+
+  status(): MirrorStatus {
+    const o = this.#opened;
+    return {
+      mode: this.#mode,
+      pendingWrites: o?.guest.partner?.pending ?? 0,
+      oldestPendingMs: Math.round(o?.guest.partner?.oldestPendingMs(performance.now()) ?? 0),
+      journalBytes: o?.journal.bytes ?? 0,
+      overlayBytes: o?.replica?.overlayBytes ?? 0,
+      reads: o?.guest.reads ?? 0,
+      writes: o?.guest.writes ?? 0,
+      flushes: o?.guest.flushes ?? 0,
+      writtenBytes: o?.guest.writtenBytes ?? 0,
+      committed: this.#committed,
+    };
+  }
+
+  async #open(): Promise<{ committed: number; replayed: number; discarded: number }> {
+    if (this.#opened) return { committed: this.#committed, replayed: 0, discarded: 0 };
+    const { setup, openStore } = { setup: this.#setup, openStore: this.#around.openStore };
+    const stores: BlockStore[] = [];
+    const store = async (path: string, sizeBytes: number): Promise<BlockStore> => {
+      const s = await openStore({ path, sizeBytes });
+      stores.push(s);
+      return s;
+    };
+    try {
+      const disk = await store(setup.diskPath, setup.sizeBytes);
+      const segments = [
+        await store(`${setup.journalPath}.0`, SEGMENT_BYTES),
+        await store(`${setup.journalPath}.1`, SEGMENT_BYTES),
+      ] as const;
+      const { journal, recovered } = await Journal.open(segments, disk.sizeBytes);
+      if (!recovered.patches.isEmpty) {
+        await writeRuns(disk, recovered.patches.runs());
+        await disk.flush();
+      }
+      await journal.reset();
+      this.#committed = recovered.committed;
+      const onError = (e: Error): void => this.#report(e);
+      const guest = new GuestDisk({ disk, interval: this.#around.interval, onError });
+      const follower = new Follower({ disk, send: (...parts) => void this.#channel.send(...parts), onError });
+      this.#opened = { disk, journal, guest, follower, server: undefined, replica: undefined };
+      return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded };
+    } catch (e) {
+      await Promise.allSettled(stores.map((s) => s.close()));
+      throw e;
+    }
+  }
+
+  async #serveSolo(): Promise<void> {
+    const o = await this.#closedNow('serveSolo');
+    await this.#export(o);
+    this.#mode = 'solo';
+  }
+
+  async #startSource(): Promise<void> {
+    const o = this.#need('startSource', 'solo');
+    const interval = this.#around.interval();
+    if (interval !== 0) throw new Error(`startSource: the interval is ${interval}; it must be 0 until the partner's copy is equal`);
+    const partner = new Partner(this.#channel, randomInt(1, 2 ** 32), (reason) => this.#around.emit('lost', { reason }));
+    // Answers are looked for from now on; the guest's writes go there only once the partner agreed.
+    this.#attaching = partner;
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      await Promise.race([
+        partner.attach(o.disk.sizeBytes),
+        new Promise<never>((_, reject) => {
+          const why = (): string => (this.#channel.isUp ? 'the partner does not answer' : 'no link to the partner is up');
+          timer = setTimeout(() => reject(new Error(`startSource: ${why()}`)), ATTACH_TIMEOUT_MS);
+        }),
+      ]);
+      o.guest.partner = partner;
+      this.#mode = 'source';
+    } catch (e) {
+      partner.release();
+      throw e;
+    } finally {
+      clearTimeout(timer);
+      this.#attaching = undefined;
+    }
+  }
+  #attaching: Partner | undefined;
+
+  async #resync(rateBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number }> {
+    const o = this.#need('resync', 'source');
+    const { partner, lock } = o.guest;
+    if (!partner) throw new Error('resync: there is no partner');
+    return await resync({ disk: o.disk, partner, lock, rateBytesPerS, onProgress: (p) => this.#around.emit('resyncProgress', p) });
+  }
+
+  async #startTarget(): Promise<void> {
+    await this.#closedNow('startTarget');
+    this.#mode = 'target';
+  }
+
+  async #startReplica(): Promise<void> {
+    const o = this.#need('startReplica', 'target');
+    if (!o.follower.isEqual) throw new Error("startReplica: this copy is not equal to the partner's: a resync must end first");
+    const replica = new Replica({
+      disk: o.disk,
+      journal: o.journal,
+      openScratch: async () => {
+        await rm(this.#scratchPath, { force: true });
+        return await this.#around.openStore({ path: this.#scratchPath, sizeBytes: SCRATCH_BYTES });
+      },
+      onError: (e) => this.#report(e),
+    });
+    this.#committed = 0;
+    o.guest.replica = replica;
+    o.replica = replica;
+    o.follower.follow(replica);
+    try {
+      await this.#export(o);
+    } catch (e) {
+      o.guest.replica = undefined;
+      o.replica = undefined;
+      throw e;
+    }
+    this.#mode = 'replica';
+  }
+
+  #goSolo(): { released: number } {
+    const o = this.#need('goSolo', 'source');
+    const { partner } = o.guest;
+    o.guest.partner = undefined;
+    this.#mode = 'solo';
+    return { released: partner?.release() ?? 0 };
+  }
+
+  async #takeOver(): Promise<{ committed: number; discardedBytes: number; mergedBytes: number }> {
+    const o = this.#need('takeOver', 'replica');
+    const replica = this.#replica('takeOver');
+    await replica.settle();
+    o.follower.detach();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    o.guest.gate = promise;
+    // If it fails, the disk or the journal is broken: the guest's writes stay where they are, this copy must not serve.
+    const result = await replica.takeOver();
+    o.guest.replica = undefined;
+    o.replica = undefined;
+    o.guest.gate = undefined;
+    this.#mode = 'solo';
+    resolve();
+    await rm(this.#scratchPath, { force: true });
+    return result;
+  }
+
+  async #collapse(): Promise<{ appliedBytes: number }> {
+    const o = this.#need('collapse', 'replica');
+    await o.server?.close();
+    o.server = undefined;
+    let appliedBytes = 0;
+    await o.follower.collapse(async (replica) => {
+      appliedBytes = await replica.collapse();
+    });
+    o.guest.replica = undefined;
+    o.replica = undefined;
+    this.#mode = 'target';
+    await rm(this.#scratchPath, { force: true });
+    return { appliedBytes };
+  }
+
+  async #close(): Promise<void> {
+    const o = this.#opened;
+    if (!o) return;
+    await o.server?.close();
+    o.follower.detach();
+    o.guest.partner = undefined;
+    this.#channel.reset();
+    this.#mode = 'closed';
+    this.#opened = undefined;
+    try {
+      await o.replica?.stop();
+      await o.disk.flush();
+    } catch (e) {
+      this.#report(e as Error);
+    }
+    await Promise.allSettled([o.journal.close(), o.disk.close(), rm(this.#scratchPath, { force: true })]);
+  }
+
+  async #export(o: Opened): Promise<void> {
+    const server = new NbdServer(o.guest, { trouble: () => undefined });
+    await server.listen(this.#setup.socketPath);
+    o.server = server;
+  }
+
+  #received(bytes: Buffer): void {
+    const o = this.#opened;
+    let m: MirrorMessage;
+    try {
+      m = decodeMessage(bytes);
+    } catch (e) {
+      // Whatever that was, nothing after it can be trusted to mean what we think.
+      o?.guest.partner?.lose((e as Error).message);
+      this.#channel.reset();
+      return;
+    }
+    if (m.kind === 'answer') {
+      for (const partner of [this.#attaching, o?.guest.partner]) if (partner?.attachment === m.attachment) partner.answered(m);
+    } else if (o && (this.#mode === 'target' || this.#mode === 'replica')) o.follower.receive(m);
+    else if (m.kind === 'attach') {
+      const reason = Buffer.from(`the partner's copy is '${this.#mode}', not a target`);
+      this.#channel.send(encodeMessageHeader({ ...m, kind: 'answer', status: 'refused', length: reason.length }), reason);
+    }
+  }
+
+  get #scratchPath(): string {
+    return `${this.#setup.journalPath}.scratch`;
+  }
+
+  #report(e: Error): void {
+    if (e instanceof StoreError && e.operation !== 'open')
+      this.#around.emit('diskError', { operation: e.operation, offset: e.offset, message: e.message });
+    else this.#around.emit('diskError', { operation: 'write', offset: 0, message: e.message });
+  }
+
+  async #closedNow(command: string): Promise<Opened> {
+    if (this.#mode !== 'closed') throw new Error(`${command}: this copy is '${this.#mode}', not 'closed'`);
+    await this.#open();
+    if (!this.#opened) throw new Error(`${command}: closed meanwhile`);
+    return this.#opened;
+  }
+
+  #need(command: string, mode: MirrorMode): Opened {
+    if (this.#mode !== mode || !this.#opened) throw new Error(`${command}: this copy is '${this.#mode}', not '${mode}'`);
+    return this.#opened;
+  }
+
+  #replica(command: string): Replica {
+    const replica = this.#opened?.replica;
+    if (!replica) throw new Error(`${command}: this copy is '${this.#mode}', not a replica`);
+    return replica;
+  }
+
+  #inTurn<T>(command: () => Promise<T>): Promise<T> {
+    const run = this.#turn.then(command);
+    this.#turn = run.catch(() => undefined);
+    return run;
+  }
+}

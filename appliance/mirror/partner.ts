@@ -1,0 +1,152 @@
+// The source's view of the partner's copy: requests that wait for their answers.
+//
+// A request of the guest ends with the partner's `ok`, or by `release`; never otherwise: while the partner is silent,
+// the guest's writes are held. Requests of a resync fail when the partner is lost.
+import type { Channel } from '../../drivers/link/index.ts';
+import { type AnswerStatus, encodeMessageHeader, MESSAGE_VERSION, type MessageKind, type MirrorMessage } from './messages.ts';
+
+/** What the partner is asked. */
+export interface PartnerRequest {
+  kind: Exclude<MessageKind, 'answer'>;
+  fua?: boolean;
+  interval?: number;
+  offset?: number;
+  length?: number;
+  data?: Uint8Array;
+}
+
+interface Pending {
+  isGuest: boolean;
+  sinceMs: number;
+  resolve: (data: Uint8Array) => void;
+  reject: (e: Error) => void;
+}
+
+export class Partner {
+  readonly attachment: number;
+  /** Ends when the source went on alone. */
+  readonly released: Promise<void>;
+  readonly #channel: Channel;
+  readonly #onLost: (reason: string) => void;
+  readonly #pending = new Map<number, Pending>();
+  /** Messages that wait for room in the channel. Bounded by what the NBD server and a resync have open. */
+  readonly #outbox: Uint8Array[][] = [];
+  #full = false;
+  #next = 1;
+  #lost: string | undefined;
+  #isReleased = false;
+  readonly #release: () => void;
+
+  constructor(channel: Channel, attachment: number, onLost: (reason: string) => void) {
+    this.#channel = channel;
+    this.attachment = attachment;
+    this.#onLost = onLost;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.released = promise;
+    this.#release = resolve;
+  }
+
+  async attach(sizeBytes: number): Promise<void> {
+    await this.ask({ kind: 'attach', offset: sizeBytes, length: MESSAGE_VERSION });
+  }
+
+  /** A request of the guest: held until the partner has it, or `release`. */
+  async hold(r: PartnerRequest): Promise<void> {
+    await this.#request(r, true);
+  }
+
+  /** A request of a resync. Rejected when the partner refuses or is lost. */
+  async ask(r: PartnerRequest): Promise<Uint8Array> {
+    return await this.#request(r, false);
+  }
+
+  get pending(): number {
+    let n = 0;
+    for (const p of this.#pending.values()) if (p.isGuest) n++;
+    return n;
+  }
+
+  oldestPendingMs(nowMs: number): number {
+    for (const p of this.#pending.values()) if (p.isGuest) return nowMs - p.sinceMs;
+    return 0;
+  }
+
+  answered(m: MirrorMessage): void {
+    const p = this.#pending.get(m.request);
+    if (!p) return;
+    if (m.status === 'ok') {
+      this.#pending.delete(m.request);
+      p.resolve(m.data);
+    } else this.#refused(p, m.request, m.status, new TextDecoder().decode(m.data));
+  }
+
+  #refused(p: Pending, request: number, status: AnswerStatus, reason: string): void {
+    if (!p.isGuest) {
+      this.#pending.delete(request);
+      p.reject(new Error(reason));
+    }
+    if (status === 'failed' || p.isGuest) this.lose(reason);
+  }
+
+  /** There is room in the channel again. */
+  drained(): void {
+    this.#full = false;
+    while (!this.#full) {
+      const parts = this.#outbox.shift();
+      if (!parts) return;
+      this.#full = !this.#channel.send(...parts);
+    }
+  }
+
+  /** The partner's copy does not follow any more: guest requests stay held, a resync fails. */
+  lose(reason: string): void {
+    if (this.#lost !== undefined || this.#isReleased) return;
+    this.#lost = reason;
+    this.#outbox.length = 0;
+    for (const [request, p] of this.#pending) {
+      if (p.isGuest) continue;
+      this.#pending.delete(request);
+      p.reject(new Error(reason));
+    }
+    this.#onLost(reason);
+  }
+
+  /** The source goes on alone: what the guest waits for is given up. Answers how many requests that were. */
+  release(): number {
+    this.#isReleased = true;
+    this.#outbox.length = 0;
+    let n = 0;
+    for (const p of this.#pending.values()) {
+      if (p.isGuest) {
+        n++;
+        p.resolve(new Uint8Array());
+      } else p.reject(new Error('the source goes on alone'));
+    }
+    this.#pending.clear();
+    this.#release();
+    return n;
+  }
+
+  #request(r: PartnerRequest, isGuest: boolean): Promise<Uint8Array> {
+    if (this.#isReleased) return isGuest ? Promise.resolve(new Uint8Array()) : Promise.reject(new Error('the source goes on alone'));
+    if (this.#lost !== undefined && !isGuest) return Promise.reject(new Error(this.#lost));
+    const request = this.#next++ >>> 0;
+    return new Promise((resolve, reject) => {
+      this.#pending.set(request, { isGuest, sinceMs: performance.now(), resolve, reject });
+      if (this.#lost !== undefined) return;
+      const header = encodeMessageHeader({
+        kind: r.kind,
+        fua: r.fua ?? false,
+        attachment: this.attachment,
+        request,
+        interval: r.interval ?? 0,
+        offset: r.offset ?? 0,
+        length: r.length ?? 0,
+        status: 'ok',
+      });
+      const parts = r.data ? [header, r.data] : [header];
+      if (this.#full) this.#outbox.push(parts);
+      else this.#full = !this.#channel.send(...parts);
+    });
+  }
+}

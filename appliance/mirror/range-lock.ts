@@ -1,0 +1,59 @@
+// Ranges of the disk in use by a change. A change that overlaps an earlier one waits until that has ended: so that both
+// copies see overlapping writes in the same order, and a resync never overtakes a write. First come, first served.
+
+interface Entry {
+  readonly start: number;
+  readonly end: number;
+  /** Set while it waits. */
+  go: (() => void) | undefined;
+}
+
+/**
+ * The list is searched from its start: the engine has at most 16 requests open per connection, our server takes 256,
+ * a resync a few. Reads take no lock: what a read returns of a write that has not ended is undefined on any disk.
+ */
+export class RangeLock {
+  readonly #entries = new Set<Entry>();
+
+  /** Undefined: the lock is held now. Else it is held when the promise ends. Either way: `leave` with the entry. */
+  enter(start: number, end: number): { entry: Entry; wait: Promise<void> | undefined } {
+    const entry: Entry = { start, end, go: undefined };
+    const free = this.#isFree(entry);
+    this.#entries.add(entry);
+    if (free) return { entry, wait: undefined };
+    const wait = new Promise<void>((resolve) => {
+      entry.go = resolve;
+    });
+    return { entry, wait };
+  }
+
+  leave(entry: Entry): void {
+    this.#entries.delete(entry);
+    for (const e of this.#entries) {
+      if (!e.go || e.end <= entry.start || e.start >= entry.end || !this.#isFree(e)) continue;
+      const go = e.go;
+      e.go = undefined;
+      go();
+    }
+  }
+
+  /** Runs `change` with the range locked. */
+  async with<T>(start: number, end: number, change: () => Promise<T>): Promise<T> {
+    const { entry, wait } = this.enter(start, end);
+    if (wait) await wait;
+    try {
+      return await change();
+    } finally {
+      this.leave(entry);
+    }
+  }
+
+  /** No earlier entry overlaps. */
+  #isFree(entry: Entry): boolean {
+    for (const e of this.#entries) {
+      if (e === entry) return true;
+      if (e.start < entry.end && e.end > entry.start) return false;
+    }
+    return true;
+  }
+}

@@ -1,0 +1,368 @@
+// The partner's copy of the disk: the primary's writes by interval, and the private world of the secondary's guest.
+//
+//                    interval 0            interval n, once n is committed
+//   primary's write ----------> disk  <---- written back <---- journal (and memory) <---- primary's write, interval >= 1
+//   secondary's read:  disk, patched with what is committed and not yet written back, patched with the overlay
+//   secondary's write: overlay only; dropped when the checkpoint is applied, merged when the secondary takes over
+//
+// The disk (with the journal replayed) is always the last committed interval, whole, and nothing newer. `apply` answers
+// at once: the committed records are in the journal durably, so they are written back while the guests run again.
+import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
+import type { Journal } from './journal.ts';
+import { bytesOf, PatchMap, type Piece, type PieceSource, type Run } from './patch-map.ts';
+
+/** Of journaled data held in memory as well; beyond, it is read back from the journal. One busy interval is a few MiB. */
+const JOURNAL_MEMORY_BYTES = 64 * 1024 * 1024;
+/** Of the overlay held in memory; beyond, it goes to a scratch file. */
+const OVERLAY_MEMORY_BYTES = 64 * 1024 * 1024;
+/** Requests of a write-back at a time: it competes with the journal's appends, which the primary's guest waits for. */
+const WRITE_BACK_REQUESTS = 4;
+
+export interface ReplicaParts {
+  disk: BlockStore;
+  journal: Journal;
+  /** Makes the scratch file for an overlay that is too large for memory. */
+  openScratch(): Promise<BlockStore>;
+  /** The disk or the journal failed in the background: nothing can be committed here any more. */
+  onError(e: Error): void;
+}
+
+export class Replica {
+  readonly #parts: ReplicaParts;
+  readonly #disk: BlockStore;
+  readonly #journal: Journal;
+  #committed = 0;
+  #decided = 0;
+  #deciding: Promise<void> = Promise.resolve();
+  /** Writes of interval 0 are in the cache of the disk. */
+  #diskDirty = false;
+  /** Journaled, not committed: by interval, ascending. */
+  readonly #open = new Map<number, PatchMap>();
+  /** Committed, to be written back next; and what is being written back. */
+  #waiting = new PatchMap();
+  #writing: PatchMap | undefined;
+  #writeBack: Promise<void> | undefined;
+  /** The left segment's newest interval: with it written back, the segment is free. */
+  #leftInterval: number | undefined;
+  #highestInterval = 0;
+  readonly #overlay = new PatchMap();
+  #scratch: Promise<BlockStore> | undefined;
+  #scratchTail = 0;
+  /** Reads and writes of the guest that are under way. */
+  readonly #guest = new Set<Promise<unknown>>();
+  #ending = false;
+  #failed: Error | undefined;
+
+  constructor(parts: ReplicaParts) {
+    this.#parts = parts;
+    this.#disk = parts.disk;
+    this.#journal = parts.journal;
+  }
+
+  get committed(): number {
+    return this.#committed;
+  }
+
+  /** The primary's writes have been of interval 1 or later. */
+  get isJournaling(): boolean {
+    return this.#highestInterval > 0;
+  }
+
+  get overlayBytes(): number {
+    return this.#overlay.bytes;
+  }
+
+  // The primary's side.
+
+  /** Ends when this side has it: interval 0 on the disk, others in the journal; in stable storage if `fua`. */
+  async write(interval: number, offset: number, data: Uint8Array, fua: boolean): Promise<void> {
+    await this.#change(interval, offset, data.length, data, fua);
+  }
+
+  async zero(interval: number, offset: number, length: number, fua: boolean): Promise<void> {
+    await this.#change(interval, offset, length, undefined, fua);
+  }
+
+  async #change(interval: number, offset: number, length: number, data: Uint8Array | undefined, fua: boolean): Promise<void> {
+    this.#mustRun();
+    if (interval === 0) {
+      if (this.#highestInterval > 0)
+        throw new Error(`a write of interval 0 after interval ${this.#highestInterval}: the partner's counter went back`);
+      this.#diskDirty = true;
+      await (data ? this.#disk.write(offset, data) : this.#disk.zero(offset, length));
+    } else {
+      if (interval <= this.#decided) throw new Error(`a write of interval ${interval}, which was committed already`);
+      this.#highestInterval = Math.max(this.#highestInterval, interval);
+      const { file, at, done } = this.#journal.append(data ? 'write' : 'zero', interval, offset, length, data ? [data] : []);
+      let source: PieceSource = { kind: 'zero' };
+      if (data) source = this.#journalMemory() + length <= JOURNAL_MEMORY_BYTES ? { kind: 'memory', data } : { kind: 'file', file, at };
+      let patches = this.#open.get(interval);
+      if (!patches) {
+        patches = new PatchMap();
+        this.#open.set(interval, patches);
+      }
+      patches.insert(offset, offset + length, source);
+      await done;
+    }
+    if (fua) await this.flush();
+  }
+
+  /** Everything that ended is in stable storage. */
+  async flush(): Promise<void> {
+    await Promise.all([this.#journal.sync(), this.#flushDisk()]);
+  }
+
+  async decide(interval: number): Promise<void> {
+    this.#mustRun();
+    if (interval <= this.#decided) throw new Error(`interval ${interval} cannot be committed: ${this.#decided} was already`);
+    if (this.#decided > this.#committed) throw new Error(`interval ${interval} cannot be committed: ${this.#decided} is not applied yet`);
+    this.#decided = interval;
+    this.#deciding = (async () => {
+      // The first commit stands on the writes of interval 0.
+      await this.#flushDisk();
+      this.#journal.append('commit', interval, 0, 0);
+      await this.#journal.sync();
+    })();
+    this.#deciding.catch(() => {});
+    await this.#deciding;
+  }
+
+  async apply(interval: number): Promise<void> {
+    await this.#deciding;
+    if (this.#failed) throw this.#failed;
+    if (interval !== this.#decided) throw new Error(`interval ${interval} cannot be applied: ${this.#decided} is what was decided last`);
+    if (interval === this.#committed) return;
+    for (const [n, patches] of this.#open) {
+      if (n > interval) continue;
+      this.#waiting.absorb(patches);
+      this.#open.delete(n);
+    }
+    this.#committed = interval;
+    this.#dropOverlay();
+    if (this.#leftInterval === undefined && this.#journal.switchSegment(interval)) this.#leftInterval = this.#highestInterval;
+    this.#startWriteBack();
+  }
+
+  // The secondary's side.
+
+  async read(offset: number, length: number): Promise<Buffer> {
+    return await this.#tracked(this.#read(offset, length));
+  }
+
+  async #read(offset: number, length: number): Promise<Buffer> {
+    const end = offset + length;
+    // What is found now stays right while the disk is read: a write-back under way writes these same bytes.
+    const layers = [this.#writing?.find(offset, end) ?? [], this.#waiting.find(offset, end), this.#overlay.find(offset, end)];
+    const buffer = layers.some((l) => covers(l, offset, end)) ? Buffer.allocUnsafeSlow(length) : await this.#disk.read(offset, length);
+    for (const layer of layers) {
+      for (const p of layer) {
+        const bytes = await bytesOf(p);
+        if (bytes) buffer.set(bytes, p.start - offset);
+        else buffer.fill(0, p.start - offset, p.end - offset);
+      }
+    }
+    return buffer;
+  }
+
+  async guestWrite(offset: number, data: Uint8Array): Promise<void> {
+    if (this.#overlay.memoryBytes + data.length <= OVERLAY_MEMORY_BYTES) {
+      this.#overlay.insert(offset, offset + data.length, { kind: 'memory', data });
+      return;
+    }
+    await this.#tracked(this.#spill(offset, data));
+  }
+
+  guestZero(offset: number, length: number): void {
+    this.#overlay.insert(offset, offset + length, { kind: 'zero' });
+  }
+
+  async #spill(offset: number, data: Uint8Array): Promise<void> {
+    this.#scratch ??= this.#parts.openScratch();
+    const file = await this.#scratch;
+    const at = this.#scratchTail;
+    if (at + data.length > file.sizeBytes) {
+      throw new StoreError(
+        'noSpace',
+        'write',
+        offset,
+        `the secondary wrote more than ${file.sizeBytes} bytes since the last checkpoint`,
+        'ENOSPC',
+      );
+    }
+    this.#scratchTail += data.length;
+    await file.write(at, data);
+    this.#overlay.insert(offset, offset + data.length, { kind: 'file', file, at });
+  }
+
+  // Ends.
+
+  /** Refuses when a checkpoint is decided that the secondary has not loaded. To be asked before `takeOver`. */
+  async settle(): Promise<void> {
+    this.#mustRun();
+    await this.#deciding;
+    if (this.#decided > this.#committed)
+      throw new Error(`interval ${this.#decided} is decided and not applied: the secondary must load that checkpoint first`);
+  }
+
+  /**
+   * The primary is dead. What it had not committed goes; the secondary's own writes become part of the copy: journaled
+   * first (from then on a crash keeps them), then written, then the journal is emptied. Reads are served meanwhile;
+   * the caller must not send writes any more.
+   */
+  async takeOver(): Promise<{ committed: number; discardedBytes: number; mergedBytes: number }> {
+    await this.settle();
+    this.#ending = true;
+    await Promise.allSettled([...this.#guest]);
+    let discardedBytes = 0;
+    for (const patches of this.#open.values()) discardedBytes += patches.bytes;
+    this.#open.clear();
+    const mergedBytes = this.#overlay.bytes;
+    const runs = this.#overlay.runs();
+    for (const run of runs) {
+      if (run.pieces.length === 0) this.#journal.append('overlayZero', this.#committed, run.start, run.end - run.start);
+      else this.#journal.append('overlayWrite', this.#committed, run.start, run.end - run.start, await gather(run));
+    }
+    this.#journal.append('takeOver', this.#committed, 0, 0);
+    await Promise.all([this.#journal.sync(), this.#writeBack]);
+    if (this.#failed) throw this.#failed;
+    await writeRuns(this.#disk, runs);
+    await this.#disk.flush();
+    this.#overlay.clear();
+    await this.#retire();
+    return { committed: this.#committed, discardedBytes, mergedBytes };
+  }
+
+  /**
+   * The primary goes on without lockstep, and the secondary's guest has ended: this copy takes every write the primary
+   * made, also what no checkpoint covers, as one last commit. Answers how many bytes that were.
+   */
+  async collapse(): Promise<number> {
+    this.#mustRun();
+    this.#ending = true;
+    await this.#deciding;
+    const last = Math.max(this.#decided, this.#highestInterval);
+    await this.#flushDisk();
+    if (last > this.#decided) this.#journal.append('commit', last, 0, 0);
+    await this.#journal.sync();
+    this.#decided = last;
+    let bytes = 0;
+    for (const patches of this.#open.values()) bytes += patches.bytes;
+    await this.apply(last);
+    await this.stop();
+    if (this.#failed) throw this.#failed;
+    return bytes;
+  }
+
+  /** No takeover: the copy is left as the last commit. */
+  async stop(): Promise<void> {
+    this.#ending = true;
+    await this.#deciding.catch(() => {});
+    await this.#writeBack;
+    if (this.#failed) return;
+    this.#overlay.clear();
+    if (this.#decided > this.#committed) {
+      // The commit record may be durable: the next `open` replays it.
+      await Promise.allSettled([...this.#guest]);
+      await (await this.#scratch)?.close();
+      return;
+    }
+    await this.#disk.flush();
+    await this.#retire();
+  }
+
+  /** Empties the journal when nobody reads from it any more. */
+  async #retire(): Promise<void> {
+    await Promise.allSettled([...this.#guest]);
+    await this.#journal.reset();
+    await (await this.#scratch)?.close();
+  }
+
+  #startWriteBack(): void {
+    if (this.#writeBack || this.#failed) return;
+    this.#writeBack = this.#writeBackAll()
+      .catch((e: Error) => {
+        this.#failed ??= e;
+        this.#parts.onError(e);
+      })
+      .finally(() => {
+        this.#writeBack = undefined;
+      });
+  }
+
+  async #writeBackAll(): Promise<void> {
+    while (!this.#waiting.isEmpty || (this.#leftInterval !== undefined && this.#leftInterval <= this.#committed)) {
+      this.#writing = this.#waiting;
+      this.#waiting = new PatchMap();
+      const interval = this.#committed;
+      await writeRuns(this.#disk, this.#writing.runs());
+      this.#writing = undefined;
+      if (this.#leftInterval !== undefined && this.#leftInterval <= interval) {
+        await this.#disk.flush();
+        await this.#journal.freeOther();
+        this.#leftInterval = undefined;
+      }
+    }
+  }
+
+  #dropOverlay(): void {
+    this.#overlay.clear();
+    this.#scratchTail = 0;
+  }
+
+  async #flushDisk(): Promise<void> {
+    if (!this.#diskDirty) return;
+    await this.#disk.flush();
+    // Once intervals are journaled the disk gets no more of these writes; before, the next flush finds it clean enough.
+    if (this.#highestInterval > 0) this.#diskDirty = false;
+  }
+
+  #journalMemory(): number {
+    let bytes = this.#waiting.memoryBytes + (this.#writing?.memoryBytes ?? 0);
+    for (const patches of this.#open.values()) bytes += patches.memoryBytes;
+    return bytes;
+  }
+
+  #mustRun(): void {
+    if (this.#failed) throw this.#failed;
+    if (this.#ending) throw new Error('this copy is no replica any more');
+  }
+
+  async #tracked<T>(p: Promise<T>): Promise<T> {
+    this.#guest.add(p);
+    try {
+      return await p;
+    } finally {
+      this.#guest.delete(p);
+    }
+  }
+}
+
+/** Writes runs to the disk, a few at a time. */
+export async function writeRuns(disk: BlockStore, runs: readonly Run[]): Promise<void> {
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    for (let run = runs[next++]; run; run = runs[next++]) {
+      if (run.pieces.length === 0) await disk.zero(run.start, run.end - run.start);
+      else await disk.write(run.start, ...(await gather(run)));
+    }
+  };
+  await Promise.all(Array.from({ length: WRITE_BACK_REQUESTS }, worker));
+}
+
+async function gather(run: Run): Promise<Uint8Array[]> {
+  const parts: Uint8Array[] = [];
+  for (const p of run.pieces) {
+    const bytes = await bytesOf(p);
+    if (bytes) parts.push(bytes);
+  }
+  return parts;
+}
+
+function covers(pieces: readonly Piece[], start: number, end: number): boolean {
+  let at = start;
+  for (const p of pieces) {
+    if (p.start > at) return false;
+    at = p.end;
+  }
+  return at >= end;
+}

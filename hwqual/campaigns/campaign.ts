@@ -1,0 +1,148 @@
+// Runs a list of rounds from a protected guest to its clean shutdown, and judges the whole: the story and the kills are such lists.
+import { cpus, release, totalmem } from 'node:os';
+import type { CoServerName } from '../../appliance/core/snapshot.ts';
+import type { Clients } from '../lab/clients/controller.ts';
+import { defaultClients } from '../lab/clients/controller.ts';
+import type { Clock } from './clock.ts';
+import { systemClock } from './clock.ts';
+import type { LabControl } from './lab-control.ts';
+import type { Marker, Report, Round } from './report.ts';
+import { type RoundPlan, runRound } from './round.ts';
+import { summarize } from './statistics.ts';
+
+/** From power-on to duplex under emulation, with the whole disk to copy. */
+const DUPLEX_TIMEOUT_S = 300;
+
+export interface CampaignOptions {
+  name: string;
+  plan: readonly RoundPlan[];
+  lab: LabControl;
+  clients: Clients;
+  clock?: Clock;
+  duplexTimeoutS?: number;
+  /** Called after each round, for progress and for keeping evidence. */
+  onRound?: (round: Round, report: Report) => Promise<void>;
+}
+
+function emptyReport(name: string, clock: Clock): Report {
+  return {
+    format: 'twinstep-campaign/1',
+    name,
+    startedAt: clock.now(),
+    endedAt: clock.now(),
+    machine: { cpus: cpus().length, memoryGiB: Math.round(totalmem() / 2 ** 30), system: `Linux ${release()}`, acceleration: 'unknown' },
+    rounds: [],
+    summary: summarize([]),
+    copiesIdentical: null,
+    copiesDetail: 'not compared',
+    lostOnColdDisk: { A: null, B: null },
+    guestShutDown: false,
+    ok: false,
+    problems: [],
+    incidents: [],
+    markers: [],
+    samples: [],
+  };
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Never throws: what went wrong is in the report's problems, and the report is not ok. */
+export async function runCampaign(options: CampaignOptions): Promise<Report> {
+  const { lab, clients, clock = systemClock, duplexTimeoutS = DUPLEX_TIMEOUT_S } = options;
+  const report = emptyReport(options.name, clock);
+  const mark = (marker: Marker): void => {
+    report.markers.push(marker);
+    lab.log(marker.text);
+  };
+  const summarizeNow = (): void => {
+    report.summary = summarize(report.rounds);
+    report.endedAt = clock.now();
+    report.samples = [...clients.samples];
+    report.incidents = [...clients.incidents];
+  };
+  try {
+    // Before the pair is protected: connections from before must survive like all others.
+    await clients.open(defaultClients());
+    mark({ at: clock.now(), text: 'clients open' });
+    await lab.waitDuplex(duplexTimeoutS);
+    mark({ at: clock.now(), text: 'duplex' });
+    const { A, B } = await lab.status();
+    report.machine.acceleration = (A ?? B)?.workload.acceleration ?? 'unknown';
+    await clients.mark('round 1');
+    for (const plan of options.plan) {
+      const round = await runRound({ lab, clients, clock, duplexTimeoutS, mark }, plan);
+      report.rounds.push(round);
+      summarizeNow();
+      await options.onRound?.(round, report);
+      // Without redundancy the next fault would be the second one: nothing to learn from it.
+      if (round.timeToDuplexMs === null) break;
+    }
+    if (report.rounds.length < options.plan.length)
+      report.problems.push(`ended after round ${report.rounds.length} of ${options.plan.length}`);
+  } catch (error) {
+    report.problems.push(messageOf(error));
+  }
+  await finish(report, lab, clients, mark, clock);
+  summarizeNow();
+  judge(report);
+  return report;
+}
+
+/** The end of every campaign, also of a failed one: each step is tried, what fails is said. */
+async function finish(report: Report, lab: LabControl, clients: Clients, mark: (marker: Marker) => void, clock: Clock): Promise<void> {
+  let acknowledged: number[] = [];
+  const attempt = async (what: string, step: () => Promise<void>): Promise<void> => {
+    try {
+      await step();
+    } catch (error) {
+      report.problems.push(`${what}: ${messageOf(error)}`);
+    }
+  };
+  await attempt('last check of the records', async () => {
+    const records = await clients.verifyRecords();
+    if (records.lostCount > 0) report.problems.push(`at the end ${records.lostCount} acknowledged records are not in the list`);
+    const window = await clients.mark('end');
+    const hung = Object.values(window.kinds).reduce((sum, kind) => sum + kind.hung + kind.broken + kind.wrong, 0);
+    if (hung > 0) report.problems.push(`${hung} connections hung, broken or wrong after the last round`);
+  });
+  await attempt('stopping the clients', async () => {
+    await clients.stop();
+    acknowledged = await clients.acknowledged();
+  });
+  await attempt('shutdown of the guest', async () => {
+    await lab.shutdownGuest();
+    report.guestShutDown = true;
+    mark({ at: clock.now(), text: 'guest shut down' });
+  });
+  if (!report.guestShutDown) return;
+  await attempt('comparison of the copies', async () => {
+    const { identical, detail } = await lab.compareCopies();
+    report.copiesIdentical = identical;
+    report.copiesDetail = detail;
+  });
+  for (const server of ['A', 'B'] as const) {
+    await attempt(`records on the cold copy of ${server}`, () => readCold(report, lab, server, acknowledged));
+  }
+}
+
+async function readCold(report: Report, lab: LabControl, server: CoServerName, acknowledged: readonly number[]): Promise<void> {
+  const cold = await lab.coldRecords?.(server);
+  if (cold === undefined) return;
+  const present = new Set(cold.records);
+  const lost = acknowledged.filter((number) => !present.has(number)).length;
+  report.lostOnColdDisk[server] = lost;
+  if (lost > 0) report.problems.push(`${lost} acknowledged records are not on the cold copy of ${server}`);
+  if (!cold.clean) report.problems.push(`the file system on the cold copy of ${server} is damaged: ${cold.detail}`);
+}
+
+function judge(report: Report): void {
+  for (const round of report.rounds) for (const problem of round.problems) report.problems.push(`round ${round.round}: ${problem}`);
+  if (!report.guestShutDown) report.problems.push('the guest was not shut down cleanly');
+  if (report.copiesIdentical === false) report.problems.push(`the copies differ: ${report.copiesDetail}`);
+  else if (report.copiesIdentical === null) report.problems.push('the copies were not compared');
+  if (report.rounds.length === 0) report.problems.push('no round was run');
+  report.ok = report.problems.length === 0;
+}

@@ -1,0 +1,60 @@
+// What a campaign asks of the pair it torments: a lab on one machine, or real servers. Every call either did what it says or
+// throws with a sentence that says what is wrong.
+import type { ChildProcess } from 'node:child_process';
+import type { CoServerName, Snapshot } from '../../appliance/core/snapshot.ts';
+
+export type LinkNumber = 1 | 2;
+
+/** The pictures that the CoServers give of themselves; null: none answered within a second (powered off, frozen, starting). */
+export type PairStatus = Record<CoServerName, Snapshot | null>;
+
+/** Where in a checkpoint a power failure can be asked for, in the order of the memory stream. */
+export const CHECKPOINT_PHASES = ['request', 'reply', 'vmstateSend', 'deviceState', 'received', 'commit', 'loaded'] as const;
+export type CheckpointPhase = (typeof CHECKPOINT_PHASES)[number];
+
+export interface CommandResult {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+export interface CopiesComparison {
+  identical: boolean;
+  /** "524288000 bytes equal", or where the first difference is. */
+  detail: string;
+}
+
+export interface ColdRecords {
+  /** The file system of this copy has nothing to mend. */
+  clean: boolean;
+  detail: string;
+  records: number[];
+}
+
+export interface LabControl {
+  /** A power failure: all its processes and its cables dead in the same moment. Resolves when that has happened. */
+  powerOff(server: CoServerName): Promise<void>;
+  powerOn(server: CoServerName): Promise<void>;
+  link(link: LinkNumber, state: 'up' | 'down'): Promise<void>;
+  /** All processes of a CoServer stopped as by SIGSTOP, its cables alive. */
+  freeze(server: CoServerName): Promise<void>;
+  thaw(server: CoServerName): Promise<void>;
+  status(): Promise<PairStatus>;
+  /** Resolves when both CoServers say duplex; throws with what they said last after `timeoutS`. */
+  waitDuplex(timeoutS: number): Promise<void>;
+  /** Runs a command in the LAN to its end. */
+  execLan(command: string[]): Promise<CommandResult>;
+  /** Starts a process in the LAN, with pipes for stdin, stdout and stderr. */
+  spawnLan(command: string[]): ChildProcess;
+  /** Asks the guest to shut down and resolves when it is off on both CoServers and both disk copies are at rest. */
+  shutdownGuest(): Promise<void>;
+  /** Byte for byte, after shutdownGuest. */
+  compareCopies(): Promise<CopiesComparison>;
+  /** The records of one copy read without the guest, after shutdownGuest (../lab/guest/data-disk.ts reads them). */
+  coldRecords?(server: CoServerName): Promise<ColdRecords>;
+  /** A power failure right after the next time this phase of a checkpoint is seen; throws if it is not seen within 10 s. */
+  killAtPhase?(server: CoServerName, phase: CheckpointPhase): Promise<void>;
+  /** Files and folders that explain a failure: guest serial logs, engine logs, journals, state. */
+  evidencePaths(): string[];
+  log(text: string): void;
+}

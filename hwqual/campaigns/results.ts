@@ -1,0 +1,57 @@
+// Keeps what a campaign leaves: the report as JSON and as a page, and the evidence of every round that failed.
+import { cp, mkdir, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, parse, resolve } from 'node:path';
+import type { LabControl } from './lab-control.ts';
+import type { Report, Round } from './report.ts';
+import { reportPage } from './report-page.ts';
+
+/** Campaigns keep their results here, outside version control. */
+export const RESULTS_FOLDER = resolve(import.meta.dirname, '../../test/results');
+
+/** Evidence of this many rounds: a pair that fails each time fails in the same way. Logs of one round are some megabytes. */
+const MAX_EVIDENCE_ROUNDS = 20;
+
+/** Writes FILE.json and, beside it, FILE.html. Answers both paths. */
+export async function saveReport(report: Report, file: string): Promise<{ json: string; page: string }> {
+  const { dir, name, ext } = parse(resolve(file));
+  const json = join(dir, ext === '.json' ? `${name}.json` : `${name}${ext}.json`);
+  const page = json.replace(/\.json$/, '.html');
+  await mkdir(dirname(json), { recursive: true });
+  await writeFile(json, `${JSON.stringify(report, null, 1)}\n`);
+  await writeFile(page, reportPage(report));
+  return { json, page };
+}
+
+/** A folder name that sorts by time: "2026-03-01T12-00-00-kills". */
+export function resultsName(what: string, at: number): string {
+  return `${new Date(at).toISOString().slice(0, 19).replaceAll(':', '-')}-${what}`;
+}
+
+/** For CampaignOptions.onRound: copies the lab's logs, the pair's pictures and the round itself of every failed round. */
+export class EvidenceKeeper {
+  readonly folder: string;
+  readonly #lab: LabControl;
+  #kept = 0;
+
+  constructor(lab: LabControl, folder: string) {
+    this.#lab = lab;
+    this.folder = folder;
+  }
+
+  async keep(round: Round): Promise<void> {
+    if (round.problems.length === 0 || this.#kept >= MAX_EVIDENCE_ROUNDS) return;
+    this.#kept++;
+    const folder = join(this.folder, `round-${round.round}`);
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, 'round.json'), JSON.stringify(round, null, 1));
+    await writeFile(join(folder, 'status.json'), JSON.stringify(await this.#lab.status(), null, 1));
+    for (const [i, path] of this.#lab.evidencePaths().entries()) {
+      // Same names on both CoServers: the parent folder and a number keep them apart. A log may vanish while it is copied.
+      const to = join(folder, `${i}-${basename(dirname(path))}-${basename(path)}`);
+      await cp(path, to, { recursive: true, filter: (from) => !from.endsWith('.sock') }).catch((error: unknown) => {
+        this.#lab.log(`evidence ${path} not kept: ${error instanceof Error ? error.message : String(error)}`);
+      });
+    }
+    this.#lab.log(`evidence of round ${round.round} kept in ${folder}`);
+  }
+}

@@ -1,0 +1,83 @@
+// What a pair is told before its first start: the configuration of each CoServer, the pair's key, the console's password.
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { hash } from '@node-rs/argon2';
+import { stringify } from 'yaml';
+import type { CoServerConfig } from '../../appliance/config.ts';
+import type { CoServerName } from '../../appliance/core/snapshot.ts';
+import { ADDRESSES, CO_SERVERS, coServerPaths, INSIDE, LINKS, type LabSettings, labPaths, partnerOf } from './settings.ts';
+
+export interface LabWorkload {
+  acceleration: 'kvm' | 'tcg';
+  append: string;
+  diskMiB: number;
+}
+
+/** The guest's own address; the clients in the LAN namespace reach it there. */
+const GUEST_MAC = '52:54:00:77:00:0a';
+/** Without the characters that look alike. */
+const PASSWORD_ALPHABET = 'abcdefghjkmnpqrstuvwxyz23456789';
+const PASSWORD_CHARACTERS = 16;
+
+export interface PairSecrets {
+  pairId: string;
+  pairKey: string;
+  password: string;
+  passwordHash: string;
+}
+
+export async function makeSecrets(): Promise<PairSecrets> {
+  // Bytes beyond the last whole alphabet are dropped: every character is equally likely.
+  const usable = [...randomBytes(8 * PASSWORD_CHARACTERS)].filter((b) => b < 256 - (256 % PASSWORD_ALPHABET.length));
+  const password = usable
+    .slice(0, PASSWORD_CHARACTERS)
+    .map((b) => PASSWORD_ALPHABET[b % PASSWORD_ALPHABET.length])
+    .join('');
+  return { pairId: randomBytes(16).toString('hex'), pairKey: randomBytes(32).toString('hex'), password, passwordHash: await hash(password) };
+}
+
+export function coServerConfig(name: CoServerName, secrets: PairSecrets, workload: LabWorkload): CoServerConfig {
+  return {
+    coServer: name,
+    pair: { id: secrets.pairId, keyFile: `${INSIDE.etc}/pair.key` },
+    links: LINKS.map((l) => ({ nic: `link${l}`, address: ADDRESSES.link(l, name), peer: ADDRESSES.link(l, partnerOf(name)) })),
+    business: { nic: 'lan0' },
+    management: { nic: 'mgmt0', address: ADDRESSES.management[name] },
+    witness: { address: ADDRESSES.witness, port: ADDRESSES.witnessPort },
+    // Both CoServers share the cores of one machine with their guests: silence of a third of a second may still be the scheduler's.
+    heartbeat: { intervalMs: 20, timeoutMs: 400 },
+    checkpoint: { outputDelayMs: 5, idleMs: 1000, minimumMs: 20 },
+    console: { port: 443, passwordHash: secrets.passwordHash, socket: `${INSIDE.run}/console.sock`, serial: INSIDE.serial },
+    stateDir: INSIDE.state,
+    runDir: INSIDE.run,
+    labSocket: `${INSIDE.control}/lab.sock`,
+    engine: { binary: '/usr/bin/qemu-system-x86_64', version: '11.1', acceleration: workload.acceleration, logDir: INSIDE.log },
+    workload: {
+      name: 'workload',
+      memoryMiB: 256,
+      cpus: 1,
+      mac: GUEST_MAC,
+      disk: { path: `${INSIDE.disks}/disk0`, sizeMiB: workload.diskMiB },
+      kernel: `${INSIDE.guest}/kernel`,
+      initrd: `${INSIDE.guest}/initrd.gz`,
+      append: workload.append,
+      readyMarker: 'GUEST READY',
+      bootTimeoutS: 120,
+    },
+  };
+}
+
+/** Writes both CoServers' configuration folders and the witness's key. Secrets get mode 0600. */
+export function writeConfiguration(settings: LabSettings, secrets: PairSecrets, workload: LabWorkload): void {
+  for (const name of CO_SERVERS) {
+    const { etc } = coServerPaths(settings, name);
+    mkdirSync(etc, { recursive: true, mode: 0o700 });
+    writeFileSync(join(etc, 'config.yaml'), stringify(coServerConfig(name, secrets, workload)), { mode: 0o600 });
+    writeFileSync(join(etc, 'pair.key'), `${secrets.pairKey}\n`, { mode: 0o600 });
+  }
+  const { witness } = labPaths(settings);
+  mkdirSync(witness.state, { recursive: true, mode: 0o700 });
+  mkdirSync(witness.log, { recursive: true });
+  writeFileSync(witness.key, `${secrets.pairKey}\n`, { mode: 0o600 });
+}

