@@ -269,10 +269,10 @@ export function linkModel(link: LinkView, at: number): LinkModel {
 }
 
 const LEVEL: Record<Snapshot['workload']['level'], string> = {
-  faultTolerant: 'fault tolerant (level 3)',
-  highlyAvailable: 'highly available (level 2)',
-  restart: 'restart (level 1)',
-  unprotected: 'unprotected (level 0)',
+  faultTolerant: 'level 3, fault tolerant',
+  highlyAvailable: 'level 2, highly available',
+  restart: 'level 1, restart',
+  unprotected: 'level 0, unprotected',
 };
 
 const WORKLOAD_TONE: Record<Snapshot['workload']['state'], Tone> = {
@@ -303,9 +303,13 @@ export function workloadModel(s: Snapshot): WorkloadModel {
     sentence: printable(w.sentence),
     addresses,
     facts: [
-      fact('Runs on', primary ? `${primary.name}${second}` : 'no CoServer', primary ? 'info' : 'warning'),
+      fact(
+        'Runs on',
+        primary ? `${primary.name}${second}` : s.coServers.every((c) => c.present) ? 'no CoServer' : 'not known here',
+        primary ? 'info' : 'warning',
+      ),
       fact('Protection', LEVEL[w.level]),
-      fact('Addresses', addresses.length === 0 ? 'none learned yet' : addresses.join('  ')),
+      fact('Addresses', addresses.length === 0 ? 'none learned yet' : addresses.join(', ')),
       fact('Acceleration', ACCELERATION[w.acceleration]),
     ],
   };
@@ -418,7 +422,7 @@ export function figureGroups(s: Snapshot): FigureGroup[] {
     {
       title: 'Checkpoints',
       facts: [
-        fact('Mode', `${c.mode}: output held to the commit`),
+        fact('Mode', `${c.mode}, output held`),
         fact('Interval', `number ${c.interval}`),
         fact('Rate', `${c.perSecond.toFixed(1)} per second`),
         fact('Pause p50', millisecondsText(c.pauseP50Ms)),

@@ -25,10 +25,10 @@ export interface GateEdges {
   carrier(nic: string): boolean;
 }
 
-const MACHINE: GateEdges = { openLan: openEthernetLanPort, openChannel, carrier };
+export const MACHINE_EDGES: GateEdges = { openLan: openEthernetLanPort, openChannel, carrier };
 
 /** Serves GateCommands on `port` and CutCommands on `cutPort`. Nothing is opened before the command `open`. */
-export function runGateWorker(setup: GateSetup, port: Port, cutPort: Port, edges: GateEdges = MACHINE): void {
+export function runGateWorker(setup: GateSetup, port: Port, cutPort: Port, edges: GateEdges = MACHINE_EDGES): void {
   let opened: { gate: Gate; channel: Channel } | null = null;
   const get = (): { gate: Gate; channel: Channel } => {
     if (!opened) throw new RpcError(`gate: not open: the command 'open' comes first`, 'NOT_OPEN');

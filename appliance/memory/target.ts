@@ -137,7 +137,8 @@ export class TargetSession implements Session {
     const deadline = startMs + ROLL_FORWARD_TIMEOUT_MS;
     for (;;) {
       if (this.#undecided) throw new Error(`memory stream: ${this.#undecided}`);
-      if (this.#finalCommitted) throw new Error('memory stream: nothing to take over: the guest has shut down and its last interval is committed');
+      if (this.#finalCommitted)
+        throw new Error('memory stream: nothing to take over: the guest has shut down and its last interval is committed');
       if (!this.#committing && this.#loaded === this.#committed) break;
       if (this.#engine?.destroyed !== false) {
         throw new Error(`memory stream: the engine ended before it loaded the committed interval ${this.#committed}`);

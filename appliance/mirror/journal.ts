@@ -33,6 +33,8 @@ interface Segment {
   /** Where the next record goes; 0: blank. */
   tail: number;
   blank: boolean;
+  /** What a blank header says was committed. */
+  blankCommitted: number;
   /** Counts of batches, to know whether a flush is due. */
   written: number;
   flushed: number;
@@ -71,18 +73,23 @@ export class Journal {
   #last: Promise<void> = Promise.resolve();
   #failed: Error | undefined;
 
-  private constructor(segments: readonly [Segment, Segment], diskBytes: number) {
+  readonly #switchBytes: number;
+
+  private constructor(segments: readonly [Segment, Segment], diskBytes: number, switchBytes: number) {
+    this.#switchBytes = switchBytes;
     this.#segments = segments;
     this.#active = segments[0];
     this.#diskBytes = diskBytes;
   }
 
   /** Reads what is there and changes nothing: write `recovered.patches` to the disk, flush it, then call `reset`. */
-  static async open(stores: readonly [BlockStore, BlockStore], diskBytes: number): Promise<{ journal: Journal; recovered: Recovered }> {
-    const segments = stores.map((store): Segment => ({ store, tail: 0, blank: true, written: 0, flushed: 0 }));
-    const [a, b] = segments;
-    if (!a || !b) throw new Error('a journal has two segments');
-    const journal = new Journal([a, b], diskBytes);
+  static async open(
+    stores: readonly [BlockStore, BlockStore],
+    diskBytes: number,
+    switchBytes: number = SWITCH_BYTES,
+  ): Promise<{ journal: Journal; recovered: Recovered }> {
+    const segment = (store: BlockStore): Segment => ({ store, tail: 0, blank: true, blankCommitted: 0, written: 0, flushed: 0 });
+    const journal = new Journal([segment(stores[0]), segment(stores[1])], diskBytes, switchBytes);
     return { journal, recovered: await journal.#recover() };
   }
 
@@ -155,24 +162,24 @@ export class Journal {
    */
   switchSegment(committed: number): boolean {
     const other = this.#active === this.#segments[0] ? this.#segments[1] : this.#segments[0];
-    if (this.#active.tail < SWITCH_BYTES || !other.blank) return false;
+    if (this.#active.tail < this.#switchBytes || !other.blank) return false;
     this.#committed = committed;
     this.#active = other;
     return true;
   }
 
-  /** Blanks the segment that is not active. */
-  async freeOther(): Promise<void> {
+  /** Blanks the segment that is not active. `committed` is remembered there, for whoever opens the journal next. */
+  async freeOther(committed = this.#committed): Promise<void> {
     const other = this.#active === this.#segments[0] ? this.#segments[1] : this.#segments[0];
-    await this.#blank(other);
+    await this.#blank(other, committed);
   }
 
   /** Everything that counts is on the disk, durably: the journal is durably empty afterwards and starts a new life. */
   async reset(): Promise<void> {
     await this.#last.catch(() => {});
     if (this.#failed) throw this.#failed;
-    await this.freeOther();
-    await this.#blank(this.#active);
+    await this.freeOther(0);
+    await this.#blank(this.#active, 0);
     this.#active = this.#segments[0];
     this.#life = newLife();
     this.#sequence = 1;
@@ -228,10 +235,10 @@ export class Journal {
     }
   }
 
-  async #blank(s: Segment): Promise<void> {
-    if (s.blank) return;
+  async #blank(s: Segment, committed: number): Promise<void> {
+    if (s.blank && s.blankCommitted === committed) return;
     try {
-      await s.store.write(0, encodeSegmentHeader({ blank: true, life: 0n, firstSequence: 0, committed: 0, diskBytes: this.#diskBytes }));
+      await s.store.write(0, encodeSegmentHeader({ blank: true, life: 0n, firstSequence: 0, committed, diskBytes: this.#diskBytes }));
       await s.store.flush();
     } catch (e) {
       throw this.#fail(e as Error);
@@ -239,6 +246,7 @@ export class Journal {
     s.flushed = s.written;
     s.tail = 0;
     s.blank = true;
+    s.blankCommitted = committed;
   }
 
   /** A journal that lost one record takes no more. */
@@ -249,9 +257,14 @@ export class Journal {
 
   async #recover(): Promise<Recovered> {
     const found: { segment: Segment; header: SegmentHeader }[] = [];
+    const [a, b] = this.#segments;
     for (const segment of this.#segments) {
       const header = decodeSegmentHeader(await segment.store.read(0, SEGMENT_HEADER_BYTES));
-      if (!header || header.blank) continue;
+      if (!header) continue;
+      if (header.blank) {
+        segment.blankCommitted = header.committed;
+        continue;
+      }
       segment.blank = false;
       segment.tail = SEGMENT_HEADER_BYTES;
       if (header.diskBytes !== this.#diskBytes) {
@@ -264,7 +277,7 @@ export class Journal {
     found.sort((a, b) => a.header.firstSequence - b.header.firstSequence);
     const first = found[0];
     const recovered: Recovered = {
-      committed: first?.header.committed ?? 0,
+      committed: Math.max(first?.header.committed ?? 0, a.blankCommitted, b.blankCommitted),
       tookOver: false,
       patches: new PatchMap(),
       replayed: 0,

@@ -18,9 +18,9 @@ import { Replica, writeRuns } from './replica.ts';
 import { resync } from './resync.ts';
 
 /** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
-const SEGMENT_BYTES = 4 * 1024 * 1024 * 1024;
+const SEGMENT_BYTES = 1024 * 1024 * 1024;
 /** Of the overlay's scratch file, sparse: what the secondary may write between two checkpoints. */
-const SCRATCH_BYTES = 16 * 1024 * 1024 * 1024;
+const SCRATCH_BYTES = 4 * 1024 * 1024 * 1024;
 /** The partner answers `attach` when its earlier work has ended; a link may have to come up first. */
 const ATTACH_TIMEOUT_MS = 10_000;
 

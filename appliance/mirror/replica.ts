@@ -11,10 +11,12 @@ import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
 import type { Journal } from './journal.ts';
 import { bytesOf, PatchMap, type Piece, type PieceSource, type Run } from './patch-map.ts';
 
-/** Of journaled data held in memory as well; beyond, it is read back from the journal. One busy interval is a few MiB. */
-const JOURNAL_MEMORY_BYTES = 64 * 1024 * 1024;
-/** Of the overlay held in memory; beyond, it goes to a scratch file. */
-const OVERLAY_MEMORY_BYTES = 64 * 1024 * 1024;
+const LIMITS = {
+  /** Of journaled data held in memory as well; beyond, it is read back from the journal. One busy interval is a few MiB. */
+  journalMemoryBytes: 64 * 1024 * 1024,
+  /** Of the overlay held in memory; beyond, it goes to a scratch file. */
+  overlayMemoryBytes: 64 * 1024 * 1024,
+};
 /** Requests of a write-back at a time: it competes with the journal's appends, which the primary's guest waits for. */
 const WRITE_BACK_REQUESTS = 4;
 
@@ -25,9 +27,12 @@ export interface ReplicaParts {
   openScratch(): Promise<BlockStore>;
   /** The disk or the journal failed in the background: nothing can be committed here any more. */
   onError(e: Error): void;
+  /** Smaller ones in tests. */
+  limits?: typeof LIMITS;
 }
 
 export class Replica {
+  readonly #limits: typeof LIMITS;
   readonly #parts: ReplicaParts;
   readonly #disk: BlockStore;
   readonly #journal: Journal;
@@ -55,6 +60,7 @@ export class Replica {
 
   constructor(parts: ReplicaParts) {
     this.#parts = parts;
+    this.#limits = parts.limits ?? LIMITS;
     this.#disk = parts.disk;
     this.#journal = parts.journal;
   }
@@ -95,7 +101,8 @@ export class Replica {
       this.#highestInterval = Math.max(this.#highestInterval, interval);
       const { file, at, done } = this.#journal.append(data ? 'write' : 'zero', interval, offset, length, data ? [data] : []);
       let source: PieceSource = { kind: 'zero' };
-      if (data) source = this.#journalMemory() + length <= JOURNAL_MEMORY_BYTES ? { kind: 'memory', data } : { kind: 'file', file, at };
+      if (data)
+        source = this.#journalMemory() + length <= this.#limits.journalMemoryBytes ? { kind: 'memory', data } : { kind: 'file', file, at };
       let patches = this.#open.get(interval);
       if (!patches) {
         patches = new PatchMap();
@@ -165,7 +172,7 @@ export class Replica {
   }
 
   async guestWrite(offset: number, data: Uint8Array): Promise<void> {
-    if (this.#overlay.memoryBytes + data.length <= OVERLAY_MEMORY_BYTES) {
+    if (this.#overlay.memoryBytes + data.length <= this.#limits.overlayMemoryBytes) {
       this.#overlay.insert(offset, offset + data.length, { kind: 'memory', data });
       return;
     }

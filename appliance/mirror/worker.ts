@@ -33,5 +33,5 @@ export function runMirrorWorker(setup: MirrorSetup, port: Port, commitPort: Port
   });
   const emit = serve<MirrorCommands, MirrorEvents>(port, mirror.commands);
   serve<CommitCommands, Record<string, never>>(commitPort, mirror.commitCommands);
-  setInterval(() => emit('status', mirror.status()), STATUS_EVERY_MS);
+  setInterval(() => emit('status', mirror.status()), STATUS_EVERY_MS).unref();
 }

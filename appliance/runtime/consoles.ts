@@ -1,5 +1,4 @@
 // The consoles of this CoServer: web on the management address, the local Unix socket, and the serial line.
-import { join } from 'node:path';
 import { openSerialPort } from '../../drivers/serial/index.ts';
 import type { CoServerConfig } from '../config.ts';
 import { consoleCertificate, labAt, type ActionRequest, type SnapshotSource, startConsoleServer } from '../console/api/index.ts';

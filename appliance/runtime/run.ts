@@ -2,8 +2,6 @@
 // and then the pump, which from there on decides everything.
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { appendFile } from 'node:fs/promises';
-import os from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { CoServerConfig } from '../config.ts';
@@ -18,7 +16,9 @@ import { Obey } from './effects/obey.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
 import { loadPairKey } from './load-config.ts';
+import { LineFile } from './line-file.ts';
 import { log } from './log.ts';
+import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
 import { ControlStream } from './sources/control.ts';
@@ -26,8 +26,6 @@ import { startWorkers } from './workers.ts';
 import { startConsoles } from './consoles.ts';
 
 const TICK_MS = 50;
-/** The hot threads before the engine's: a heartbeat that waits for a CPU looks like a dead server. */
-const PRIORITY = -15;
 const JITTER_MEASUREMENT_MS = 1_000;
 
 export async function runCoServer(config: CoServerConfig, version: string, script: URL): Promise<void> {
@@ -39,11 +37,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   process.on('unhandledRejection', (e) => fatal('unhandled', e as Error));
 
   log('info', `Twinstep ${version}, CoServer ${config.coServer}`);
-  try {
-    os.setPriority(0, PRIORITY);
-  } catch (e) {
-    log('warning', `the process keeps its ordinary priority: ${(e as Error).message}`);
-  }
+  const ordinary = raisePriority();
+  if (ordinary) log('warning', `the process keeps its ordinary priority: ${ordinary}`);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
   const pairKey = loadPairKey(config.pair.keyFile);
@@ -107,8 +102,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     problem: (text) => history.add({ severity: 'warning', row: null, text }),
   });
 
-  const journal = join(config.stateDir, 'events.jsonl');
-  let writing: Promise<void> = Promise.resolve();
+  const journal = new LineFile(join(config.stateDir, 'events.jsonl'));
   const obey = new Obey({
     config,
     workers,
@@ -138,10 +132,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     }),
     effects: obey,
     now: () => performance.now(),
-    log: (event, commands) => {
-      const line = `${JSON.stringify({ event, commands: commands.map((c) => c.kind) })}\n`;
-      writing = writing.then(() => appendFile(journal, line, { mode: 0o600 })).catch(() => undefined);
-    },
+    log: (event, commands) => journal.append({ event, commands: commands.map((c) => c.kind) }),
     onState: changed,
     onFatal: (e) => fatal('the core', e),
   });
@@ -149,7 +140,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   workers.heartbeat.on('link', ({ link, up, silentMs }) => {
     if (!up) obey.lossAt = performance.now();
     control.linkVerdict(link, up);
-    for (const w of [workers.mirror, workers.gate, workers.memory]) w.call('linkVerdict', { link, up }).catch(() => undefined);
+    const told = [workers.mirror.call('linkVerdict', { link, up }), workers.gate.call('linkVerdict', { link, up }), workers.memory.call('linkVerdict', { link, up })];
+    for (const t of told) t.catch(() => undefined);
     pump.feed({ kind: 'linkObserved', link, up, silentMs });
   });
   workers.heartbeat.on('partner', ({ restarted }) => {

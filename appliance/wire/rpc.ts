@@ -59,10 +59,13 @@ export class Caller<C extends Commands, E extends Events> {
     });
   }
 
-  on<K extends keyof E>(name: K, listener: (data: E[K]) => void): void {
-    const list = this.#listeners.get(name) ?? [];
-    list.push(listener as (data: never) => void);
-    this.#listeners.set(name, list);
+  /** Answers the function that ends the listening. */
+  on<K extends keyof E>(name: K, listener: (data: E[K]) => void): () => void {
+    const added = listener as (data: never) => void;
+    this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), added]);
+    return () => {
+      this.#listeners.set(name, (this.#listeners.get(name) ?? []).filter((l) => l !== added));
+    };
   }
 
   #receive(m: Message): void {

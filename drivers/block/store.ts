@@ -68,7 +68,8 @@ export class FileStore implements BlockStore {
       }
     }
     try {
-      if (created) {
+      // An empty file is one whose creation was cut short by a loss of power.
+      if (created || (await isEmptyFile(fd))) {
         await ftruncate(fd, sizeBytes);
         await fsync(fd);
         await syncDirectory(path.dirname(filePath));
@@ -247,6 +248,11 @@ function withoutFirst(parts: Uint8Array[], bytes: number): Uint8Array[] {
     }
   }
   return rest;
+}
+
+async function isEmptyFile(fd: number): Promise<boolean> {
+  const s = await fstat(fd);
+  return s.isFile() && s.size === 0;
 }
 
 async function isBlockDevice(filePath: string): Promise<boolean> {

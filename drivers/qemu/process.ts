@@ -48,17 +48,15 @@ export class EngineProcess {
   readonly exited: Promise<EngineExit>;
   readonly #record: PidRecord;
   readonly #pidFile: string;
-  readonly #child: ChildProcess | undefined;
   #exit: EngineExit | undefined;
 
-  private constructor(record: PidRecord, pidFile: string, ended: Promise<Ended>, child?: ChildProcess) {
+  private constructor(record: PidRecord, pidFile: string, ended: Promise<Ended>) {
     this.pid = record.pid;
-    this.#child = child;
     this.#record = record;
     this.#pidFile = pidFile;
     this.exited = ended.then(async ({ code, signal }) => {
       this.#exit = { code, signal, logTail: await tail(record.logPath) };
-      await rm(pidFile, { force: true });
+      await removeIfOf(record, pidFile);
       return this.#exit;
     });
   }
@@ -89,7 +87,7 @@ export class EngineProcess {
     const record = { pid, startTicks: startTicks ?? '0', bootId: await bootId(), logPath: options.logPath };
     await writeFile(`${options.pidFile}.new`, `${JSON.stringify(record)}\n`, { mode: 0o640 });
     await rename(`${options.pidFile}.new`, options.pidFile);
-    return new EngineProcess(record, options.pidFile, ended, child);
+    return new EngineProcess(record, options.pidFile, ended);
   }
 
   /** The running engine that `pidFile` names; undefined when there is none (any more): the stale file is removed. */
@@ -113,7 +111,8 @@ export class EngineProcess {
 
   /** Ends the engine without asking the guest; answers when it has ended. */
   async kill(): Promise<EngineExit> {
-    this.#child?.ref();
+    // Watching an engine does not keep our process alive; waiting for its end here does.
+    const hold = setInterval(() => {}, 1000);
     if (!this.#exit && (await isAlive(this.#record))) {
       try {
         process.kill(this.pid, 'SIGKILL');
@@ -121,7 +120,7 @@ export class EngineProcess {
         if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
       }
     }
-    return this.exited;
+    return this.exited.finally(() => clearInterval(hold));
   }
 }
 
@@ -148,6 +147,16 @@ async function readRecord(pidFile: string): Promise<PidRecord | undefined> {
     // falls through to the error below
   }
   throw new EngineError(`engine: ${pidFile} is no pid file of ours: if no engine runs, remove it`);
+}
+
+/** The file may name a later engine by now. */
+async function removeIfOf(record: PidRecord, pidFile: string): Promise<void> {
+  try {
+    const present = await readRecord(pidFile);
+    if (present?.pid === record.pid && present.startTicks === record.startTicks) await rm(pidFile, { force: true });
+  } catch {
+    // Not ours, or not readable: `adopt` will say so.
+  }
 }
 
 async function isAlive(record: PidRecord): Promise<boolean> {

@@ -7,7 +7,7 @@ import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
 import type { LabControl } from './lab-control.ts';
 import type { Marker, Report, Round } from './report.ts';
-import { type RoundPlan, runRound } from './round.ts';
+import { LEAD_MS, type RoundPlan, runRound, SETTLE_MS } from './round.ts';
 import { summarize } from './statistics.ts';
 
 /** From power-on to duplex under emulation, with the whole disk to copy. */
@@ -20,6 +20,8 @@ export interface CampaignOptions {
   clients: Clients;
   clock?: Clock;
   duplexTimeoutS?: number;
+  leadMs?: { least: number; most: number };
+  settleMs?: number;
   /** Called after each round, for progress and for keeping evidence. */
   onRound?: (round: Round, report: Report) => Promise<void>;
 }
@@ -51,7 +53,7 @@ function messageOf(error: unknown): string {
 
 /** Never throws: what went wrong is in the report's problems, and the report is not ok. */
 export async function runCampaign(options: CampaignOptions): Promise<Report> {
-  const { lab, clients, clock = systemClock, duplexTimeoutS = DUPLEX_TIMEOUT_S } = options;
+  const { lab, clients, clock = systemClock, duplexTimeoutS = DUPLEX_TIMEOUT_S, leadMs = LEAD_MS, settleMs = SETTLE_MS } = options;
   const report = emptyReport(options.name, clock);
   const mark = (marker: Marker): void => {
     report.markers.push(marker);
@@ -73,7 +75,7 @@ export async function runCampaign(options: CampaignOptions): Promise<Report> {
     report.machine.acceleration = (A ?? B)?.workload.acceleration ?? 'unknown';
     await clients.mark('round 1');
     for (const plan of options.plan) {
-      const round = await runRound({ lab, clients, clock, duplexTimeoutS, mark }, plan);
+      const round = await runRound({ lab, clients, clock, duplexTimeoutS, leadMs, settleMs, mark }, plan);
       report.rounds.push(round);
       summarizeNow();
       await options.onRound?.(round, report);

@@ -5,6 +5,9 @@ import { CHECKPOINT_PHASES } from './lab-control.ts';
 import type { Distribution, Report } from './report.ts';
 import type { RoundPlan } from './round.ts';
 
+/** Soon after duplex too: what was just protected is the most fragile. */
+const LEAD_MS = { least: 20, most: 2000 };
+
 /** `canTarget`: whether the lab offers killAtPhase. */
 export function killsPlan(count: number, canTarget: boolean): RoundPlan[] {
   if (!Number.isInteger(count) || count < 1) throw new Error(`the number of kills must be a whole number from 1, not ${count}`);
@@ -22,7 +25,13 @@ export interface KillsOptions extends Omit<CampaignOptions, 'name' | 'plan'> {
 
 export function runKills(options: KillsOptions): Promise<Report> {
   const { count, ...rest } = options;
-  return runCampaign({ ...rest, name: `${count} power failures`, plan: killsPlan(count, options.lab.killAtPhase !== undefined) });
+  return runCampaign({
+    leadMs: LEAD_MS,
+    settleMs: 0,
+    ...rest,
+    name: `${count} power failures`,
+    plan: killsPlan(count, options.lab.killAtPhase !== undefined),
+  });
 }
 
 /** The summary as a table of text, for a terminal. */

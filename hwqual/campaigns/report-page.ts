@@ -1,8 +1,8 @@
 // The report of a campaign as one HTML page that needs nothing else: for a reader who knows nothing of the pair. Pure.
 import { CLIENT_KINDS, type ClientKind, type Sample } from '../lab/clients/protocol.ts';
 import type { Action, Distribution, Report, Round } from './report.ts';
-import { worstTcpStall } from './statistics.ts';
-import { chart, escapeHtml, type Series } from './svg-chart.ts';
+import { isTcp, worstTcpStall } from './statistics.ts';
+import { chart, escapeHtml, type Series, shortNumber } from './svg-chart.ts';
 
 /** Okabe and Ito's colours: told apart also by those who see fewer. */
 const COLORS: Record<ClientKind, string> = {
@@ -43,11 +43,11 @@ const STYLE = `
 h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 8px}p{margin:6px 0}.quiet{color:var(--quiet)}
 .verdict{border-left:6px solid var(--good);background:var(--panel);padding:12px 16px;margin:16px 0;font-size:17px}.verdict.bad{border-color:var(--bad)}
 .verdict ul{margin:6px 0 0;padding-left:20px;font-size:15px}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:10px;margin:16px 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:10px;margin:16px 0}
 .tile{background:var(--panel);border:1px solid var(--edge);border-radius:8px;padding:10px 12px}.tile b{display:block;font-size:23px;font-variant-numeric:tabular-nums}
 .tile span{color:var(--quiet);font-size:13px}.tile.bad b{color:var(--bad)}.tile.good b{color:var(--good)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:tabular-nums}
-th,td{padding:6px 8px;border-bottom:1px solid var(--edge);text-align:right;vertical-align:top}th{color:var(--quiet);font-weight:600}
+th,td{padding:6px 8px;border-bottom:1px solid var(--edge);text-align:right;vertical-align:top}td{white-space:nowrap}td.text{white-space:normal}th{color:var(--quiet);font-weight:600}
 td.text,th.text{text-align:left}td.bad{color:var(--bad);font-weight:700}td.reason{min-width:240px}
 figure{margin:18px 0;padding:0}figcaption{font-weight:600}.legend{display:flex;flex-wrap:wrap;gap:4px 16px;font-size:13px;color:var(--quiet);margin:2px 0 4px}
 .legend i{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:5px}svg{width:100%;height:auto;display:block}
@@ -80,36 +80,42 @@ function thin(points: { x: number; y: number }[]): { x: number; y: number }[] {
   });
 }
 
-function sampleSeries(
-  samples: readonly Sample[],
-  start: number,
-  kinds: readonly ClientKind[],
-  read: (sample: Sample, kind: ClientKind) => number | null,
-): Series[] {
-  return kinds.flatMap((kind) => {
-    const points = samples.flatMap((sample) => {
-      const y = read(sample, kind);
-      return y === null ? [] : [{ x: (sample.at - start) / 1000, y }];
-    });
-    return points.length === 0 ? [] : [{ name: KIND_NAMES[kind], color: COLORS[kind], points: thin(points) }];
-  });
-}
+const MINUTES_FROM_S = 900;
 
 function timeCharts(report: Report): string {
-  const start = report.samples[0]?.at ?? report.startedAt;
-  const markers = report.markers.filter((m) => m.at >= start).map(({ at, text }) => ({ x: (at - start) / 1000, text }));
+  const { samples } = report;
+  const start = samples[0]?.at ?? report.startedAt;
+  const inMinutes = ((samples.at(-1)?.at ?? start) - start) / 1000 > MINUTES_FROM_S;
+  const unit = inMinutes ? 60 : 1;
+  const x = (at: number): number => (at - start) / 1000 / unit;
+  const markers = report.markers.filter((m) => m.at >= start).map(({ at, text }) => ({ x: x(at), text }));
+  const line = (name: string, color: string, read: (sample: Sample) => number | null): Series => ({
+    name,
+    color,
+    points: thin(
+      samples.flatMap((sample) => {
+        const y = read(sample);
+        return y === null ? [] : [{ x: x(sample.at), y }];
+      }),
+    ),
+  });
   const common = {
     style: 'line' as const,
     markers,
-    xLabel: (x: number) => `${Math.round(x)}`,
-    xTitle: 'seconds since the clients started',
+    xLabel: shortNumber,
+    xTitle: `${inMinutes ? 'minutes' : 'seconds'} since the clients started`,
   };
-  const stalls = sampleSeries(report.samples, start, CLIENT_KINDS, (sample, kind) => sample.kinds[kind]?.stallMs ?? null);
-  const seconds = sampleLengthS(report.samples);
-  const rate = sampleSeries(report.samples, start, ['download', 'upload'], (sample, kind) => {
+  const worst = (sample: Sample): number => Math.max(0, ...CLIENT_KINDS.filter(isTcp).map((kind) => sample.kinds[kind]?.stallMs ?? 0));
+  const seconds = sampleLengthS(samples);
+  const rate = (kind: ClientKind) => (sample: Sample) => {
     const bytes = sample.kinds[kind]?.bytes;
     return bytes === undefined ? null : bytes / seconds / 1e6;
-  });
+  };
+  const stalls = [
+    line('worst of all TCP clients', COLORS.download, worst),
+    line(KIND_NAMES.echoTcp, COLORS.echoTcp, (sample) => sample.kinds.echoTcp?.stallMs ?? null),
+  ];
+  const rates = (['download', 'upload'] as const).map((kind) => line(KIND_NAMES[kind], COLORS[kind], rate(kind)));
   return [
     chart({
       ...common,
@@ -118,7 +124,7 @@ function timeCharts(report: Report): string {
       log: true,
       series: stalls,
     }),
-    chart({ ...common, title: 'Data moved', unit: 'MB/s', series: rate }),
+    chart({ ...common, title: 'Data moved', unit: 'MB/s', series: rates }),
   ].join('\n');
 }
 

@@ -27,7 +27,7 @@ export function resultsName(what: string, at: number): string {
   return `${new Date(at).toISOString().slice(0, 19).replaceAll(':', '-')}-${what}`;
 }
 
-/** For CampaignOptions.onRound: copies the lab's logs, the pair's pictures and the round itself of every failed round. */
+/** Copies the lab's logs, the pair's pictures and the round itself of every failed round (`keep` is for CampaignOptions.onRound). */
 export class EvidenceKeeper {
   readonly folder: string;
   readonly #lab: LabControl;
@@ -41,9 +41,18 @@ export class EvidenceKeeper {
   async keep(round: Round): Promise<void> {
     if (round.problems.length === 0 || this.#kept >= MAX_EVIDENCE_ROUNDS) return;
     this.#kept++;
-    const folder = join(this.folder, `round-${round.round}`);
+    await this.#copy(`round-${round.round}`, 'round.json', round);
+  }
+
+  /** After the last step of a campaign that failed, while the lab is still there. */
+  async keepEnd(report: Report): Promise<void> {
+    if (!report.ok) await this.#copy('end', 'problems.json', report.problems);
+  }
+
+  async #copy(name: string, file: string, about: unknown): Promise<void> {
+    const folder = join(this.folder, name);
     await mkdir(folder, { recursive: true });
-    await writeFile(join(folder, 'round.json'), JSON.stringify(round, null, 1));
+    await writeFile(join(folder, file), JSON.stringify(about, null, 1));
     await writeFile(join(folder, 'status.json'), JSON.stringify(await this.#lab.status(), null, 1));
     for (const [i, path] of this.#lab.evidencePaths().entries()) {
       // Same names on both CoServers: the parent folder and a number keep them apart. A log may vanish while it is copied.
@@ -52,6 +61,6 @@ export class EvidenceKeeper {
         this.#lab.log(`evidence ${path} not kept: ${error instanceof Error ? error.message : String(error)}`);
       });
     }
-    this.#lab.log(`evidence of round ${round.round} kept in ${folder}`);
+    this.#lab.log(`evidence kept in ${folder}`);
   }
 }

@@ -26,13 +26,13 @@ import type { Action, Marker, Round } from './report.ts';
 import { countKinds, longestStalls, total, worstTcpStall } from './statistics.ts';
 
 /** The fault comes at a random moment of this long: many checkpoints. */
-const LEAD_MS = { least: 500, most: 2500 };
+export const LEAD_MS = { least: 500, most: 2500 };
 /** How long the survivor may take before the round says that nobody took over: as long as a connection may be silent. */
 const ALONE_TIMEOUT_MS = 20_000;
 /** How long a survivor works alone before the repair: enough for clients to show that they go on. */
 const ALONE_MS = 4_000;
 /** After duplex: retransmissions that the last pause caused still belong to this round. */
-const SETTLE_MS = 1_500;
+export const SETTLE_MS = 1_500;
 /** A mended link is used again within seconds. */
 const LINKS_TIMEOUT_MS = 15_000;
 const POLL_MS = 250;
@@ -43,6 +43,9 @@ export interface RoundSetup {
   clock: Clock;
   /** How long a CoServer may take from its repair to duplex. */
   duplexTimeoutS: number;
+  /** Bounds of the random time before the fault, and the time after duplex before the next round. */
+  leadMs: { least: number; most: number };
+  settleMs: number;
   /** Told when something is done, for the plots. */
   mark: (marker: Marker) => void;
 }
@@ -155,7 +158,7 @@ class Watch {
 
 /** Runs one round. Throws only when the lab or the clients themselves fail: everything else is in the result. */
 export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Round> {
-  const { lab, clients, clock } = setup;
+  const { lab, clients, clock, leadMs } = setup;
   const watch = new Watch(setup);
   const problems: string[] = [];
   const primary = primaryOf(await watch.look());
@@ -164,10 +167,12 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
   const roundAt = clock.now();
   lab.log(`round ${plan.round}: primary is ${primary}; ${fault.text}${plan.phase === null ? '' : ` at ${plan.phase}`}`);
 
-  await clock.sleep(LEAD_MS.least + clock.random() * (LEAD_MS.most - LEAD_MS.least));
+  await clock.sleep(leadMs.least + clock.random() * (leadMs.most - leadMs.least));
   watch.leftDuplex = false;
+  const askedAt = clock.now();
   await fault.cause();
-  const faultAt = clock.now();
+  // The lab's own milliseconds count as detection: rather too much than too little. At a phase the lab waits for its moment.
+  const faultAt = plan.phase === null ? askedAt : clock.now();
   setup.mark({ at: faultAt, text: fault.text });
   const noticed = await watch.until(fault.isNoticed, ALONE_TIMEOUT_MS);
   if (!noticed) problems.push(`${fault.text}: not noticed within ${ALONE_TIMEOUT_MS / 1000} s (${describeStatus(await lab.status())})`);
@@ -181,7 +186,7 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
   setup.mark({ at: repairAt, text: fault.repairText });
   const duplexAt = await reachDuplex(setup, watch, problems);
   if (duplexAt !== null && watch.leftDuplex) setup.mark({ at: duplexAt, text: 'duplex' });
-  await clock.sleep(SETTLE_MS);
+  await clock.sleep(setup.settleMs);
   const rejoinWindow = await clients.mark(`round ${plan.round + 1}`);
   const records = await verify(clients, problems);
   const timeline = timelineSince(await watch.look(), roundAt);

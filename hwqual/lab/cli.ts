@@ -5,12 +5,12 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { attachConsole } from './console-attach.ts';
 import { askLab, type LabRequest } from './control-socket.ts';
+import { describePowerOff, describeStatus, type LabStatus } from './describe.ts';
 import { holdLab, parseCoServer, parseLink } from './holder.ts';
 import { LabError, messageOf } from './lab-error.ts';
 import { prepareParts, requireRoot } from './prepare.ts';
 import { alreadyRuns, runningSupervisor } from './record.ts';
 import { coServerPaths, type LabSettings, labPaths, labSettings } from './settings.ts';
-import { describePowerOff, describeStatus, type LabStatus } from './describe.ts';
 import { sweep } from './sweep.ts';
 import { waitDuplex } from './wait-duplex.ts';
 
@@ -27,7 +27,10 @@ interface UpOptions {
 }
 
 /** What a detached holder tells the command that started it; the password goes this way and into no file. */
-type HolderMessage = { kind: 'progress'; text: string } | { kind: 'up'; password: string; web: string[] } | { kind: 'failed'; text: string };
+type HolderMessage =
+  | { kind: 'progress'; text: string }
+  | { kind: 'up'; password: string; web: string[] }
+  | { kind: 'failed'; text: string };
 
 const program = new Command('lab').description('A pair of CoServers on this machine, for experiments.').exitOverride().showHelpAfterError();
 program.option('--instance <name>', 'keeps labs apart: one to four small letters or digits', process.env.TWINSTEP_LAB_INSTANCE ?? '0');
@@ -66,7 +69,8 @@ async function hold(settings: LabSettings, options: UpOptions): Promise<void> {
   const send = process.send?.bind(process) as ((m: HolderMessage) => void) | undefined;
   const tell = (text: string) => (send && process.connected ? send({ kind: 'progress', text }) : print(text));
   const { acceleration } = options;
-  if (acceleration !== undefined && acceleration !== 'kvm' && acceleration !== 'tcg') throw new LabError(`--acceleration ${acceleration}`, 'give kvm or tcg');
+  if (acceleration !== undefined && acceleration !== 'kvm' && acceleration !== 'tcg')
+    throw new LabError(`--acceleration ${acceleration}`, 'give kvm or tcg');
   const diskMiB = options.disk === undefined ? undefined : Number(options.disk);
   const parts = await prepareParts(
     settings,
@@ -244,7 +248,8 @@ program
   .option('--file <name>', 'which', 'twinstep.log')
   .action(async (name: string, options: { follow?: boolean; file: string }) => {
     const path = join(coServerPaths(settingsOf(), parseCoServer(name)).log, options.file);
-    if (options.file.includes('/') || !existsSync(path)) throw new LabError(`there is no ${path}`, `see what is there: ls ${join(path, '..')}`);
+    if (options.file.includes('/') || !existsSync(path))
+      throw new LabError(`there is no ${path}`, `see what is there: ls ${join(path, '..')}`);
     const child = spawn('tail', ['-n', String(LOG_LINES), ...(options.follow ? ['-F'] : []), path], { stdio: 'inherit' });
     await new Promise((resolve) => child.once('exit', resolve));
   });

@@ -16,7 +16,10 @@ export function run(command: string, args: readonly string[], options: CommandOp
   const timeoutMs = options.timeoutMs ?? 30_000;
   const text = [command, ...args].join(' ');
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], ...(options.env ? { env: { ...process.env, ...options.env } } : {}) });
+    const child = spawn(command, args, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      ...(options.env ? { env: { ...process.env, ...options.env } } : {}),
+    });
     let out = '';
     let err = '';
     let timedOut = false;
@@ -32,7 +35,11 @@ export function run(command: string, args: readonly string[], options: CommandOp
     });
     child.once('error', (e: NodeJS.ErrnoException) => {
       clearTimeout(timer);
-      reject(e.code === 'ENOENT' ? new LabError(`the command ${command} is not installed`, missing(command)) : new LabError(`${text}: ${e.message}`));
+      reject(
+        e.code === 'ENOENT'
+          ? new LabError(`the command ${command} is not installed`, missing(command))
+          : new LabError(`${text}: ${e.message}`),
+      );
     });
     child.once('close', (code, signal) => {
       clearTimeout(timer);
@@ -47,7 +54,13 @@ export function run(command: string, args: readonly string[], options: CommandOp
 }
 
 function missing(command: string): string {
-  const packages: Record<string, string> = { ip: 'iproute2', gcc: 'gcc libc6-dev', nsenter: 'util-linux', unshare: 'util-linux', setpriv: 'util-linux' };
+  const packages: Record<string, string> = {
+    ip: 'iproute2',
+    gcc: 'gcc libc6-dev',
+    nsenter: 'util-linux',
+    unshare: 'util-linux',
+    setpriv: 'util-linux',
+  };
   const found = packages[command];
   return found === undefined ? '' : `install it: apt-get install ${found}`;
 }

@@ -6,7 +6,7 @@ import { hash } from '@node-rs/argon2';
 import { stringify } from 'yaml';
 import type { CoServerConfig } from '../../appliance/config.ts';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
-import { ADDRESSES, CO_SERVERS, coServerPaths, INSIDE, LINKS, type LabSettings, labPaths, partnerOf } from './settings.ts';
+import { ADDRESSES, CO_SERVERS, coServerPaths, INSIDE, type LabSettings, LINKS, labPaths, partnerOf } from './settings.ts';
 
 export interface LabWorkload {
   acceleration: 'kvm' | 'tcg';
@@ -34,7 +34,12 @@ export async function makeSecrets(): Promise<PairSecrets> {
     .slice(0, PASSWORD_CHARACTERS)
     .map((b) => PASSWORD_ALPHABET[b % PASSWORD_ALPHABET.length])
     .join('');
-  return { pairId: randomBytes(16).toString('hex'), pairKey: randomBytes(32).toString('hex'), password, passwordHash: await hash(password) };
+  return {
+    pairId: randomBytes(16).toString('hex'),
+    pairKey: randomBytes(32).toString('hex'),
+    password,
+    passwordHash: await hash(password),
+  };
 }
 
 export function coServerConfig(name: CoServerName, secrets: PairSecrets, workload: LabWorkload): CoServerConfig {

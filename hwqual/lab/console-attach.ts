@@ -11,7 +11,9 @@ export async function attachConsole(device: string, gone: Promise<void>): Promis
   const { stdin, stdout } = process;
   const port = new SerialPort({ path: device, baudRate: BAUD_RATE, autoOpen: false });
   await new Promise<void>((resolve, reject) => {
-    port.open((error) => (error === null ? resolve() : reject(new LabError(`the serial console ${device} cannot be opened: ${error.message}`))));
+    port.open((error) =>
+      error === null ? resolve() : reject(new LabError(`the serial console ${device} cannot be opened: ${error.message}`)),
+    );
   });
   stdout.write('Connected. Ctrl-] leaves.\r\n');
   if (stdin.isTTY) stdin.setRawMode(true);

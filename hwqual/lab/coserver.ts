@@ -7,6 +7,7 @@ import { run } from './command.ts';
 import { LabError } from './lab-error.ts';
 import { continueTree, firstChild, processTree, stopTree } from './processes.ts';
 import { coServerPaths, type LabSettings, labPaths } from './settings.ts';
+import { PLAIN_ENVIRONMENT } from './supervised.ts';
 
 /** Mounting takes a tenth of a second; a machine that needs this long is not working. */
 const START_TIMEOUT_MS = 30_000;
@@ -52,14 +53,25 @@ export class CoServer {
     const paths = coServerPaths(settings, name);
     // What a power failure empties.
     rmSync(paths.run, { recursive: true, force: true });
-    for (const directory of [paths.root, paths.run, paths.undo, paths.state, paths.disks, paths.log]) mkdirSync(directory, { recursive: true });
+    for (const directory of [paths.root, paths.run, paths.undo, paths.state, paths.disks, paths.log])
+      mkdirSync(directory, { recursive: true });
     for (const directory of [paths.run, paths.state, paths.disks, paths.undo]) chmodSync(directory, 0o700);
     const script = join(labPaths(settings).tools, 'mount.sh');
     const unshare = ['--mount', '--uts', '--ipc', '--pid', '--fork', '--kill-child', '--', 'sh', script];
     const args = [parts.engineRoot, join(settings.directory, name), settings.directory, parts.nodeBinary, name.toLowerCase(), parts.serial];
     // Dies with the lab's own process, whatever ends that.
-    const command = ['--pdeathsig', 'KILL', '--', 'nsenter', `--net=/run/netns/${settings.namespaces[name]}`, '--', 'unshare', ...unshare, ...args];
-    const shell = spawn('setpriv', command, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+    const command = [
+      '--pdeathsig',
+      'KILL',
+      '--',
+      'nsenter',
+      `--net=/run/netns/${settings.namespaces[name]}`,
+      '--',
+      'unshare',
+      ...unshare,
+      ...args,
+    ];
+    const shell = spawn('setpriv', command, { stdio: ['ignore', 'ignore', 'pipe'], detached: true, env: PLAIN_ENVIRONMENT });
     let said = '';
     shell.stderr.on('data', (d: Buffer) => {
       if (said.length < MAX_ERROR_BYTES) said += d;
@@ -68,7 +80,11 @@ export class CoServer {
       shell.once('error', reject);
       shell.once('exit', () => resolve());
     });
-    await awaitFile(join(paths.run, 'started'), ended, () => new LabError(`CoServer ${name} does not start: ${said.trim() || 'no reason given'}`));
+    await awaitFile(
+      join(paths.run, 'started'),
+      ended,
+      () => new LabError(`CoServer ${name} does not start: ${said.trim() || 'no reason given'}`),
+    );
     const pid1 = firstChild(shell.pid ?? 0);
     if (pid1 === undefined) throw new LabError(`CoServer ${name} ended as soon as it had started: ${said.trim()}`);
     return new CoServer(parts, shell, pid1, ended);
@@ -93,7 +109,8 @@ export class CoServer {
     if (what === 'all') stopTree(this.pid1);
     else {
       const product = this.product();
-      if (product === undefined) throw new LabError(`the product's process on ${this.name} does not run now`, `npm run lab -- logs ${this.name}`);
+      if (product === undefined)
+        throw new LabError(`the product's process on ${this.name} does not run now`, `npm run lab -- logs ${this.name}`);
       process.kill(product, 'SIGSTOP');
     }
     this.frozen = what;

@@ -13,10 +13,15 @@ export function describePowerOff(r: PowerOffReport): string {
   const unflushed = r.files.reduce((sum, f) => sum + f.unflushedSectors, 0);
   const lines = [
     `${r.processes} processes stood still after ${r.stoppedMs.toFixed(1)} ms, cables dead after ${r.cablesDeadMs.toFixed(1)} ms, all gone after ${r.endedMs.toFixed(1)} ms`,
-    unflushed === 0 ? 'nothing was unflushed: the disks lost nothing' : `the disks lost ${lost} of ${unflushed} unflushed sectors (seed ${r.seed})`,
+    unflushed === 0
+      ? 'nothing was unflushed: the disks lost nothing'
+      : `the disks lost ${lost} of ${unflushed} unflushed sectors (seed ${r.seed})`,
     ...r.files
       .filter((f) => f.lostSectors > 0 || f.sizeAfter !== f.sizeBefore)
-      .map((f) => `  ${f.path}: ${f.lostSectors} of ${f.unflushedSectors} sectors${f.sizeAfter === f.sizeBefore ? '' : `, ${f.sizeBefore} -> ${f.sizeAfter} bytes`}`),
+      .map(
+        (f) =>
+          `  ${f.path}: ${f.lostSectors} of ${f.unflushedSectors} sectors${f.sizeAfter === f.sizeBefore ? '' : `, ${f.sizeBefore} -> ${f.sizeAfter} bytes`}`,
+      ),
   ];
   return lines.join('\n');
 }
@@ -55,8 +60,12 @@ export function describeStatus(status: LabStatus): string {
   lines.push(`workload ${workload.name}: ${workload.state}, ${workload.acceleration}  ${workload.sentence}`);
   lines.push(picture.redundancySentence);
   if (progress !== null && progress.totalBytes > 0)
-    lines.push(`${progress.what}: ${Math.floor((100 * progress.doneBytes) / progress.totalBytes)} %${progress.etaS === null ? '' : `, ${Math.ceil(progress.etaS)} s left`}`);
+    lines.push(
+      `${progress.what}: ${Math.floor((100 * progress.doneBytes) / progress.totalBytes)} %${progress.etaS === null ? '' : `, ${Math.ceil(progress.etaS)} s left`}`,
+    );
   if (checkpoints.perSecond > 0)
-    lines.push(`checkpoints ${checkpoints.perSecond.toFixed(1)}/s, pause p50 ${checkpoints.pauseP50Ms.toFixed(1)} ms, p99 ${checkpoints.pauseP99Ms.toFixed(1)} ms`);
+    lines.push(
+      `checkpoints ${checkpoints.perSecond.toFixed(1)}/s, pause p50 ${checkpoints.pauseP50Ms.toFixed(1)} ms, p99 ${checkpoints.pauseP99Ms.toFixed(1)} ms`,
+    );
   return lines.join('\n');
 }

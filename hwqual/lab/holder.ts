@@ -37,10 +37,11 @@ export async function holdLab(settings: LabSettings, parts: LabParts, tell: (tex
     })();
     return going;
   };
-  aborted.then(
-    () => void takeDown().catch(() => undefined),
-    () => undefined,
-  );
+  if (aborted.aborted) {
+    await takeDown();
+    throw new LabError('interrupted; nothing was left behind');
+  }
+  aborted.addEventListener('abort', () => void takeDown().catch(() => undefined));
   try {
     control = await ControlSocket.listen(labPaths(settings).controlSocket, (request, closed) => obey(lab, request, closed, takeDown));
   } catch (error) {
@@ -50,11 +51,11 @@ export async function holdLab(settings: LabSettings, parts: LabParts, tell: (tex
   return { lab, gone, takeDown };
 }
 
-/** The first signal asks; the work under way ends first. */
-function abortedBySignal(): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => resolve());
-  });
+/** Aborted by the first signal that asks us to end; a second one changes nothing: what is under way ends first. */
+function abortedBySignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => controller.abort());
+  return controller.signal;
 }
 
 export function parseCoServer(text: string): CoServerName {

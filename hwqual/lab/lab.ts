@@ -95,7 +95,8 @@ export class Lab extends EventEmitter<LabEvents> {
     rmSync(paths.log, { force: true });
     for (const name of CO_SERVERS) rmSync(coServerPaths(settings, name).log, { recursive: true, force: true });
     rmSync(paths.witness.log, { recursive: true, force: true });
-    for (const directory of [paths.control, paths.guest, paths.tools, paths.forward]) mkdirSync(directory, { recursive: true, mode: 0o700 });
+    for (const directory of [paths.control, paths.guest, paths.tools, paths.forward])
+      mkdirSync(directory, { recursive: true, mode: 0o700 });
     this.#installSoftware();
     writeConfiguration(settings, secrets, this.#parts.workload);
     this.#say('the disks of both servers are made');
@@ -105,7 +106,12 @@ export class Lab extends EventEmitter<LabEvents> {
     for (const name of CO_SERVERS) this.#serial[name] = await SerialLine.open(coServerPaths(settings, name).serial, engineRoot);
     this.#startWitness();
     for (const [i, name] of CO_SERVERS.entries())
-      this.#forwards[i]?.start(engineRoot, settings.namespaces.witness, `${ADDRESSES.management[name]}:443`, join(paths.forward, `${name}.sock`));
+      this.#forwards[i]?.start(
+        engineRoot,
+        settings.namespaces.witness,
+        `${ADDRESSES.management[name]}:443`,
+        join(paths.forward, `${name}.sock`),
+      );
     for (const name of CO_SERVERS) await this.#powerOn(name);
   }
 
@@ -114,22 +120,41 @@ export class Lab extends EventEmitter<LabEvents> {
     const paths = labPaths(this.settings);
     cpSync(this.#parts.bundle, paths.bundle, { recursive: true });
     closeSync(openSync(join(paths.bundle, 'node'), 'w'));
-    for (const file of [this.#parts.guest.kernel, this.#parts.guest.initrd]) copyFileSync(file, join(paths.guest, file.endsWith('.gz') ? 'initrd.gz' : 'kernel'));
+    for (const file of [this.#parts.guest.kernel, this.#parts.guest.initrd])
+      copyFileSync(file, join(paths.guest, file.endsWith('.gz') ? 'initrd.gz' : 'kernel'));
     copyFileSync(this.#parts.volatileCache, join(paths.tools, 'volatile-cache.so'));
-    for (const script of ['mount.sh', 'supervisor.sh']) copyFileSync(join(import.meta.dirname, 'coserver', script), join(paths.tools, script));
+    for (const script of ['mount.sh', 'supervisor.sh'])
+      copyFileSync(join(import.meta.dirname, 'coserver', script), join(paths.tools, script));
   }
 
   #startWitness(): void {
     const { witness, bundle } = labPaths(this.settings);
     const listen = `${ADDRESSES.witness}:${ADDRESSES.witnessPort}`;
-    const args = ['--enable-source-maps', join(bundle, 'twinstep.mjs'), 'witness', '--listen', listen, '--state', witness.state, '--key', witness.key];
+    const args = [
+      '--enable-source-maps',
+      join(bundle, 'twinstep.mjs'),
+      'witness',
+      '--listen',
+      listen,
+      '--state',
+      witness.state,
+      '--key',
+      witness.key,
+    ];
     const [command, all] = inNamespace(this.settings.namespaces.witness, this.#parts.nodeBinary, args);
     this.#witness = new Supervised(command, all, join(witness.log, 'witness.log'));
   }
 
   /** Sweeps if this process ends without doing so itself, whatever ends it. */
   #startGuard(): void {
-    const sweepCommand = [process.execPath, '--no-warnings', join(import.meta.dirname, 'cli.ts'), 'sweep', '--instance', this.settings.instance];
+    const sweepCommand = [
+      process.execPath,
+      '--no-warnings',
+      join(import.meta.dirname, 'cli.ts'),
+      'sweep',
+      '--instance',
+      this.settings.instance,
+    ];
     this.#guard = spawn('sh', ['-c', 'read -r word || exec "$@"', 'sh', ...sweepCommand], {
       stdio: ['pipe', 'ignore', 'ignore'],
       detached: true,
@@ -152,7 +177,8 @@ export class Lab extends EventEmitter<LabEvents> {
   }
 
   #record(): void {
-    const pids = [this.#guard?.pid, this.#witness?.pid, ...Object.values(this.#running).flatMap((c) => [c.holderPid, c.pid1])];
+    // Not the guard: it is what sweeps.
+    const pids = [this.#witness?.pid, ...Object.values(this.#running).flatMap((c) => [c.holderPid, c.pid1])];
     recordProcesses(
       this.settings,
       pids.filter((pid): pid is number => pid !== undefined),

@@ -16,7 +16,12 @@ const BATCH_TIMEOUT_MS = 20_000;
 const SYSCTLS = {
   lan: { 'ipv6/conf/all/accept_dad': 0, 'ipv6/conf/default/accept_dad': 0, 'ipv6/conf/default/accept_ra': 0 },
   silent: { 'ipv6/conf/default/disable_ipv6': 1 },
-  coServer: { 'ipv6/conf/default/disable_ipv6': 1, 'ipv4/conf/all/arp_ignore': 1, 'ipv4/conf/all/arp_announce': 2, 'ipv4/conf/default/rp_filter': 0 },
+  coServer: {
+    'ipv6/conf/default/disable_ipv6': 1,
+    'ipv4/conf/all/arp_ignore': 1,
+    'ipv4/conf/all/arp_announce': 2,
+    'ipv4/conf/default/rp_filter': 0,
+  },
 } as const;
 
 /** A program of the engine's root on this machine's files: by its own loader, so that nothing needs to be installed here. */
@@ -120,7 +125,8 @@ export class LabNetwork {
     const lines = carrierLines(this.#cables, [...this.#present]);
     const armed = this.#armed;
     this.#armed = null;
-    if (armed === null || armed.exitCode !== null || armed.stdin === null) return applyBatch({ namespace: this.#settings.namespaces.rack, lines });
+    if (armed === null || armed.exitCode !== null || armed.stdin === null)
+      return applyBatch({ namespace: this.#settings.namespaces.rack, lines });
     const ended = new Promise<void>((resolve, reject) => {
       let said = '';
       armed.stderr?.on('data', (d: Buffer) => {
@@ -133,7 +139,8 @@ export class LabNetwork {
   }
 
   async #add(namespace: string): Promise<void> {
-    if (existsSync(join('/run/netns', namespace))) throw new LabError(`the network namespace ${namespace} exists already`, 'npm run lab -- down');
+    if (existsSync(join('/run/netns', namespace)))
+      throw new LabError(`the network namespace ${namespace} exists already`, 'npm run lab -- down');
     await run('ip', ['netns', 'add', namespace]);
   }
 

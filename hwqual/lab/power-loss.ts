@@ -66,7 +66,9 @@ export function planLoss(records: readonly UndoRecord[], dice: Dice): LossPlan {
     } else if (r.kind === 'truncate') {
       // A truncation that survived: what lay beyond it is no longer anybody's.
       for (const [s, pieces] of sectors) {
-        const kept = pieces.flatMap((p) => (p.offset < r.offset ? [{ offset: p.offset, bytes: p.bytes.subarray(0, r.offset - p.offset) }] : []));
+        const kept = pieces.flatMap((p) =>
+          p.offset < r.offset ? [{ offset: p.offset, bytes: p.bytes.subarray(0, r.offset - p.offset) }] : [],
+        );
         if (kept.length > 0) sectors.set(s, kept);
         else sectors.delete(s);
       }

@@ -49,14 +49,18 @@ function requireSpace(settings: LabSettings): void {
   const { bavail, bsize } = statfsSync(root);
   const freeMiB = Math.floor((bavail * bsize) / 2 ** 20);
   if (freeMiB < NEEDED_MIB)
-    throw new LabError(`${root} has ${freeMiB} MiB of free space, the lab needs ${NEEDED_MIB}`, 'free some space, or put the lab elsewhere: TWINSTEP_LAB_DIR=/path');
+    throw new LabError(
+      `${root} has ${freeMiB} MiB of free space, the lab needs ${NEEDED_MIB}`,
+      'free some space, or put the lab elsewhere: TWINSTEP_LAB_DIR=/path',
+    );
 }
 
 export async function prepareParts(settings: LabSettings, options: PrepareOptions, tell: (text: string) => void): Promise<LabParts> {
   requireRoot();
   requireSpace(settings);
   const engineRoot = engineRootPath();
-  if (!existsSync(join(engineRoot, 'usr/bin'))) throw new LabError(`the engine's root file system is not at ${engineRoot}`, 'sh image/setup/setup.sh (npm start does it by itself)');
+  if (!existsSync(join(engineRoot, 'usr/bin')))
+    throw new LabError(`the engine's root file system is not at ${engineRoot}`, 'sh image/setup/setup.sh (npm start does it by itself)');
   const volatileCache = await volatileCacheLibrary(settings.cacheDirectory);
   let bundle = options.bundle;
   if (bundle === undefined) {

@@ -35,7 +35,11 @@ export class SerialLine {
     mkdirSync(directory, { recursive: true });
     const ends = ['coserver', 'operator'].map((name) => join(directory, name));
     const [loader, args] = engineProgram(engineRoot, 'usr/bin/socat');
-    const socat = new Supervised(loader, [...args, ...ends.map((end) => `PTY,raw,echo=0,mode=600,link=${end}`)], join(directory, 'socat.log'));
+    const socat = new Supervised(
+      loader,
+      [...args, ...ends.map((end) => `PTY,raw,echo=0,mode=600,link=${end}`)],
+      join(directory, 'socat.log'),
+    );
     try {
       const [coServerEnd, operatorEnd] = await Promise.all(ends.map((end) => target(directory, end)));
       if (coServerEnd === undefined || operatorEnd === undefined) throw new Error('a line has two ends');

@@ -25,10 +25,12 @@ export interface LabSettings {
 
 export function labSettings(options: { instance?: string; root?: string; webPort?: number } = {}): LabSettings {
   const instance = options.instance ?? process.env.TWINSTEP_LAB_INSTANCE ?? '0';
-  if (!/^[a-z0-9]{1,4}$/.test(instance)) throw new LabError(`"${instance}" cannot name a lab`, 'give one to four small letters or digits: --instance 1');
+  if (!/^[a-z0-9]{1,4}$/.test(instance))
+    throw new LabError(`"${instance}" cannot name a lab`, 'give one to four small letters or digits: --instance 1');
   const number = /^\d{1,2}$/.test(instance) ? Number(instance) : 0;
   const webPort = options.webPort ?? FIRST_WEB_PORT + PORT_STEP * number;
-  if (!Number.isInteger(webPort) || webPort < 1 || webPort > 65534) throw new LabError(`${webPort} is not a port`, 'give one from 1 to 65534: --port 9443');
+  if (!Number.isInteger(webPort) || webPort < 1 || webPort > 65534)
+    throw new LabError(`${webPort} is not a port`, 'give one from 1 to 65534: --port 9443');
   const root = options.root ?? process.env.TWINSTEP_LAB_DIR ?? '/var/lib/twinstep-lab';
   const name = (what: string) => `ts${instance}-${what}`;
   return {

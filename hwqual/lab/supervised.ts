@@ -5,6 +5,9 @@ import { closeSync, openSync } from 'node:fs';
 /** Between two starts: a helper that cannot run must not eat the machine. */
 const RESTART_MS = 500;
 
+/** What runs for the lab sees nothing of the environment of whoever started it. */
+export const PLAIN_ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LANG: 'C.UTF-8' };
+
 export class Supervised {
   readonly #command: string;
   readonly #args: readonly string[];
@@ -27,7 +30,11 @@ export class Supervised {
   #start(): void {
     const log = openSync(this.#logPath, 'a', 0o600);
     // A group of its own, so that Ctrl-C on the terminal is ours alone; it dies with the lab's process whatever ends that.
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', this.#command, ...this.#args], { stdio: ['ignore', log, log], detached: true });
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', this.#command, ...this.#args], {
+      stdio: ['ignore', log, log],
+      detached: true,
+      env: PLAIN_ENVIRONMENT,
+    });
     closeSync(log);
     this.#child = child;
     const ended = () => {

@@ -11,7 +11,7 @@
 // administratively up (a NIC set down also loses its routes and fails its raw sockets, which no cable does), and a server
 // that loses power must not take the NIC out of its partner.
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
-import { ADDRESSES, LINKS, type LabSettings, type LinkNumber } from './settings.ts';
+import { ADDRESSES, type LabSettings, LINKS, type LinkNumber } from './settings.ts';
 
 export interface Batch {
   namespace: string;
@@ -50,7 +50,12 @@ export function rackBatches(settings: LabSettings): Batch[] {
     },
     {
       namespace: lan,
-      lines: ['link set lo up', 'link set lan0 up', `addr add ${ADDRESSES.lan.ipv4} dev lan0`, `addr add ${ADDRESSES.lan.ipv6} dev lan0 nodad`],
+      lines: [
+        'link set lo up',
+        'link set lan0 up',
+        `addr add ${ADDRESSES.lan.ipv4} dev lan0`,
+        `addr add ${ADDRESSES.lan.ipv6} dev lan0 nodad`,
+      ],
     },
     { namespace: witness, lines: ['link set lo up', 'link set mgmt0 up', `addr add ${ADDRESSES.witness}/24 dev mgmt0`] },
   ];
@@ -109,7 +114,8 @@ export function carrierLines(state: CableState, present: readonly CoServerName[]
       else if (state.powered[name]) farDown.push(`link set ${s}-link${l} down`);
       else down.push(`link set ${s}-link${l} down`);
     }
-    for (const nic of ['lan0', 'mgmt0']) (state.powered[name] ? up : down).push(`link set ${s}-${nic} ${state.powered[name] ? 'up' : 'down'}`);
+    for (const nic of ['lan0', 'mgmt0'])
+      (state.powered[name] ? up : down).push(`link set ${s}-${nic} ${state.powered[name] ? 'up' : 'down'}`);
   }
   return [...down, ...farDown, ...up];
 }

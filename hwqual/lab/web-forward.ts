@@ -29,7 +29,10 @@ export class WebForward {
       server.once('error', (e: NodeJS.ErrnoException) =>
         reject(
           e.code === 'EADDRINUSE'
-            ? new LabError(`port ${port} of this machine (for a web console) is in use`, 'choose another one: --port N (N for A, N+1 for B)')
+            ? new LabError(
+                `port ${port} of this machine (for a web console) is in use`,
+                'choose another one: --port N (N for A, N+1 for B)',
+              )
             : new LabError(`port ${port} of this machine (for a web console) cannot be used: ${e.message}`, 'choose another one: --port N'),
         ),
       );
@@ -42,7 +45,11 @@ export class WebForward {
   start(engineRoot: string, namespace: string, address: string, socketPath: string): void {
     this.#socketPath = socketPath;
     const [loader, args] = engineProgram(engineRoot, 'usr/bin/socat');
-    const all = [...args, `UNIX-LISTEN:${socketPath},fork,unlink-early,mode=600,max-children=${MAX_CONNECTIONS}`, `TCP4:${address},connect-timeout=5`];
+    const all = [
+      ...args,
+      `UNIX-LISTEN:${socketPath},fork,unlink-early,mode=600,max-children=${MAX_CONNECTIONS}`,
+      `TCP4:${address},connect-timeout=5`,
+    ];
     this.#socat = new Supervised(...inNamespace(namespace, loader, all), `${socketPath}.log`);
   }
 

@@ -25,8 +25,9 @@ export function nativeAddons(outDirectory: string, copied: Set<string>): Plugin 
     name: 'native-addons',
     setup(build) {
       build.onResolve({ filter: /\.node$/ }, (args) => {
-        const file = createRequire(join(args.resolveDir, 'x.js')).resolve(args.path);
-        return { path: file, namespace: EXTERNAL };
+        const file = resolve(args.resolveDir, args.path);
+        // A package that tries one file per platform: the others stay failing requires inside its try blocks.
+        return args.path.startsWith('.') && existsSync(file) ? { path: file, namespace: EXTERNAL } : undefined;
       });
       // A package whose main file is the addon itself.
       build.onLoad({ filter: /\.node$/, namespace: 'file' }, (args) => ({ contents: load(copy(args.path)), loader: 'js' }));

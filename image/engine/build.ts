@@ -15,14 +15,14 @@ import { mustRun } from './run-program.ts';
 // biome-ignore lint/suspicious/noTemplateCurlyInString: see above
 const PACKAGE_AND_VERSION = '${Package} ${Version}\\n';
 
-/** Builds the root unless it is there. Answers its path. Needs root; throws with the remedy. */
-export async function buildEngineRoot(signal: AbortSignal, say: (line: string) => void): Promise<string> {
+/** Builds the root unless it is there (`made` false). Needs root; throws with the remedy. */
+export async function buildEngineRoot(signal: AbortSignal, say: (line: string) => void): Promise<{ root: string; made: boolean }> {
   const root = engineRootPath();
-  if (existsSync(root)) return root;
+  if (existsSync(root)) return { root, made: false };
   const locked = parseLock(readFileSync(join(import.meta.dirname, 'packages.lock'), 'utf8'));
   const debs = join(cacheDirectory(), 'debs');
   const { fetched } = await fetchPackages(locked, debs, signal);
-  if (fetched > 0) say(`fetched ${fetched} packages into ${debs}`);
+  if (fetched > 0) say(`Fetched ${fetched} Debian packages of the engine root into ${debs}`);
 
   removeLeftovers(dirname(dirname(root)));
   // Beside its final place, so that the rename at the end is one step.
@@ -39,7 +39,7 @@ export async function buildEngineRoot(signal: AbortSignal, say: (line: string) =
     await removeTree(work);
     throw error;
   }
-  return root;
+  return { root, made: true };
 }
 
 async function runMmdebstrap(target: string, repository: string, work: string, signal: AbortSignal): Promise<void> {
@@ -135,7 +135,7 @@ async function main(): Promise<void> {
     const packages = await refreshLock(abort.signal);
     console.log(`packages.lock: ${packages.length} packages; review the difference, run npm test, then commit it`);
   } else {
-    console.log(await buildEngineRoot(abort.signal, (line) => console.log(line)));
+    console.log((await buildEngineRoot(abort.signal, (line) => console.log(line))).root);
   }
 }
 

@@ -9,7 +9,10 @@ import { applyPowerLoss, seededDice } from '../../hwqual/lab/power-loss.ts';
 import { volatileCacheEnvironment, volatileCacheLibrary } from '../../hwqual/lab/volatile-cache.ts';
 
 const SECTOR = 4096;
-type Step = { do: 'write' | 'writev' | 'append'; offset: number; length: number; byte: number } | { do: 'truncate'; size: number } | { do: 'sync' | 'dsync'; offset: number; length: number; byte: number };
+type Step =
+  | { do: 'write' | 'writev' | 'append'; offset: number; length: number; byte: number }
+  | { do: 'truncate'; size: number }
+  | { do: 'sync' | 'dsync'; offset: number; length: number; byte: number };
 
 function steps(seed: number, count: number): Step[] {
   const dice = seededDice(seed);
@@ -167,7 +170,10 @@ t.test('a log outlives a restart of the process, O_TRUNC and rewriting are cover
   const outside = join(directory, 'outside');
   const outcomes = new Set<string>();
   const node = async (script: string) => {
-    const child = spawn(process.execPath, ['-e', script], { env: { ...process.env, ...volatileCacheEnvironment(library, [disks], undo) }, stdio: 'inherit' });
+    const child = spawn(process.execPath, ['-e', script], {
+      env: { ...process.env, ...volatileCacheEnvironment(library, [disks], undo) },
+      stdio: 'inherit',
+    });
     t.equal(await new Promise((resolve) => child.once('exit', resolve)), 0);
   };
   for (let seed = 1; seed <= 12; seed++) {
@@ -179,8 +185,14 @@ t.test('a log outlives a restart of the process, O_TRUNC and rewriting are cover
     outcomes.add(readFileSync(path, 'utf8'));
   }
   t.ok(outcomes.has('old'), 'all of it lost');
-  t.ok([...outcomes].some((o) => o !== 'old'), 'some of it kept');
-  t.notOk([...outcomes].some((o) => !['old', 'new', 'New', '', '\0\0\0'].includes(o)), `only states it had: ${[...outcomes].map((o) => JSON.stringify(o))}`);
+  t.ok(
+    [...outcomes].some((o) => o !== 'old'),
+    'some of it kept',
+  );
+  t.notOk(
+    [...outcomes].some((o) => !['old', 'new', 'New', '', '\0\0\0'].includes(o)),
+    `only states it had: ${[...outcomes].map((o) => JSON.stringify(o))}`,
+  );
   await node(`fs.writeFileSync(${JSON.stringify(path)}, 'flushed', { flush: true })`);
   applyPowerLoss(undo, [disks], 1);
   t.equal(readFileSync(path, 'utf8'), 'flushed');

@@ -21,9 +21,10 @@ export interface ConsoleCertificate {
 }
 
 export interface CertificateOptions {
+  /** The state directory: `console-tls.pem` lies there. */
   stateDir: string;
   coServer: 'A' | 'B';
-  /** Addresses and names the console answers at. */
+  /** IP addresses or names the console answers at. */
   names: string[];
 }
 

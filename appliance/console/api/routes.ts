@@ -50,7 +50,7 @@ export function registerRoutes(app: FastifyInstance, options: RouteOptions): voi
   });
   app.setErrorHandler((error: Error & { statusCode?: number }, request, reply) => {
     const status = error.statusCode ?? 500;
-    if (status >= 500) options.log(`console: ${request.method} ${request.routeOptions.url ?? ''} failed: ${error.message}`);
+    if (status >= 500) options.log(`${request.method} ${request.routeOptions.url ?? ''} failed: ${error.message}`);
     return reply
       .code(status)
       .send({ accepted: false, reason: status >= 500 ? 'The console failed at this request; its log says why.' : error.message });
@@ -140,7 +140,7 @@ function registerSignIn(app: FastifyInstance, { log }: RouteOptions, signIn: Non
       if (!admission.admitted) return tooMany(reply, admission.retryAfterS);
       const check = await password.check(request.body.password);
       if (check === 'busy') return tooMany(reply, 1);
-      log(`console: sign-in from ${request.ip}: ${check === 'right' ? 'accepted' : 'wrong password'}`);
+      log(`sign-in from ${request.ip}: ${check === 'right' ? 'accepted' : 'wrong password'}`);
       if (check === 'wrong') return reply.code(401).send({ accepted: false, reason: 'Wrong password.' });
       limiter.succeeded(request.ip);
       reply.header('set-cookie', `${cookieName}=${sessions.open()}; ${attributes}; Max-Age=${SESSION_MS / 1000}`);

@@ -1,4 +1,5 @@
 // One whole screen of the serial console: title, page, message, keys. Pure.
+import { countText } from '../format.ts';
 import type { ConsoleModel } from '../model.ts';
 import type { Dialog } from './dialog.ts';
 import { ascii, BLANK, type Line, pad, plain } from './layout.ts';
@@ -42,16 +43,18 @@ function messageLine(d: Dialog, above: number, below: number): Line {
   if (d.mode.kind === 'password')
     return [{ text: pad(`Password: ${'*'.repeat(Math.min(40, d.mode.typed.length))}_`, COLUMNS), style: 'bold' }];
   if (d.mode.kind === 'confirm')
-    return [{ text: pad(ascii(`${d.mode.action.label}: press y to ask for it, any other key not to`), COLUMNS), style: 'bold' }];
+    return [{ text: pad(ascii(`${d.mode.action.label}? y: ask for it, any other key: do not`), COLUMNS), style: 'bold' }];
   if (d.message !== '') return [{ text: pad(ascii(d.message), COLUMNS), style: 'bold' }];
   if (above === 0 && below === 0) return BLANK;
-  return plain(`-- ${above === 0 ? '' : `${above} rows above (p) `}${below === 0 ? '' : `${below} rows below (n) `}--`);
+  return plain(
+    `-- ${above === 0 ? '' : `${countText(above, 'row')} above (p) `}${below === 0 ? '' : `${countText(below, 'row')} below (n) `}--`,
+  );
 }
 
 function keyLine(d: Dialog, inActions: boolean): Line {
   const pages = PAGES.map((page, i) => (!inActions && page === d.page ? `[${i + 1} ${page}]` : ` ${i + 1} ${page} `)).join('');
   const text = inActions
     ? ' Enter: back to the pages   q: sign out   Ctrl-L: redraw'
-    : `${pages}  a actions  ${d.signedIn ? 'q sign out' : ''}  Ctrl-L redraw`;
+    : `${pages} a actions  ${d.signedIn ? 'q sign out  ' : ''}Ctrl-L redraw`;
   return [{ text: pad(text, COLUMNS - 1), style: 'reverse' }];
 }

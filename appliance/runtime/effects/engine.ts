@@ -5,6 +5,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkVersion, DEFAULT_MACHINE, describeExit, EngineProcess, engineArguments, formatVersion, QmpClient } from '../../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../../config.ts';
+import { PROCESS_PRIORITY } from '../priority.ts';
 
 export interface EngineExitNews {
   cause: 'guestShutdown' | 'crash';
@@ -85,7 +86,8 @@ export class Engine {
     this.#expected = false;
     this.#guestShutdown = false;
     const started = await EngineProcess.start({
-      command: [engine.binary],
+      // The engine must not inherit our priority: its CPUs would starve the heartbeat.
+      command: ['nice', '-n', String(-PROCESS_PRIORITY), engine.binary],
       args: engineArguments({
         name: workload.name,
         machine: DEFAULT_MACHINE,

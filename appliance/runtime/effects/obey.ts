@@ -196,13 +196,20 @@ export class Obey implements Effects {
     await workers.memory.call('startSource', {});
     await qemu.setColoCapabilities(client);
     await qemu.setMigrationParameters(client, config.checkpoint.idleMs);
-    const held = new Promise<void>((resolve) => workers.memory.on('readyHeld', () => resolve()));
+    let unlisten = () => {};
+    const held = new Promise<void>((resolve) => {
+      unlisten = workers.memory.on('readyHeld', () => resolve());
+    });
     signal.throwIfAborted();
     const stoppedAt = performance.now();
     // Under emulation a live copy of a busy guest's memory is not reliable: it is stopped first, and the pause is shown.
     if (config.engine.acceleration === 'tcg') await qemu.stopGuest(client);
     await qemu.migrate(client, sockets.source);
-    await Promise.race([held, this.#migrationFailed(client, signal)]);
+    try {
+      await Promise.race([held, this.#migrationFailed(client, signal)]);
+    } finally {
+      unlisten();
+    }
     this.pauseOfProtectionMs = performance.now() - stoppedAt;
     return '';
   }
@@ -272,14 +279,12 @@ export class Obey implements Effects {
   /** Whatever state of a migration the engine is in: afterwards the guest runs, alone. */
   async #leaveStream(client: qemu.QmpClient): Promise<void> {
     const { engine, workers } = this.#p;
-    const status = await qemu.queryMigration(client).catch(() => 'colo' as const);
-    if (status === 'colo') {
-      await qemu.yankMigration(engine.emergency, YANK_WITHIN_MS).catch(() => undefined);
-      await qemu.loseHeartbeat(client);
-    } else if (status === 'setup' || status === 'active' || status === 'device' || status === 'pre-switchover') {
-      await workers.memory.call('stop', {});
-      await client.execute('migrate_cancel');
-    } else await workers.memory.call('stop', {});
+    // Out of band and before any question: an engine that waits for a silent partner answers nothing else.
+    await qemu.yankMigration(engine.emergency, YANK_WITHIN_MS).catch(() => undefined);
+    const status = await qemu.queryMigration(client);
+    if (status === 'colo') await qemu.loseHeartbeat(client);
+    else if (status === 'setup' || status === 'active' || status === 'device') await client.execute('migrate_cancel');
+    await workers.memory.call('stop', {});
     await this.#ensureRunning(client);
   }
 

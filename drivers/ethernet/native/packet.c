@@ -92,6 +92,13 @@ static bool get_arguments(napi_env env, napi_callback_info info, size_t wanted, 
   return true;
 }
 
+static napi_value throw_no_nic(napi_env env, const char *nic) {
+  char message[128];
+  snprintf(message, sizeof message, "no such NIC '%s'", nic);
+  napi_throw_error(env, "ENODEV", message);
+  return NULL;
+}
+
 // Reads a NIC's name; longer than the kernel allows is the same as not there.
 static bool get_nic(napi_env env, napi_value value, char nic[IFNAMSIZ]) {
   char name[64];
@@ -100,10 +107,8 @@ static bool get_nic(napi_env env, napi_value value, char nic[IFNAMSIZ]) {
     throw_type(env, "the NIC's name must be a string");
     return false;
   }
-  if (length == 0 || length >= IFNAMSIZ || if_nametoindex(name) == 0) {
-    char message[128];
-    snprintf(message, sizeof message, "no such NIC '%s'", name);
-    napi_throw_error(env, "ENODEV", message);
+  if (length == 0 || length >= IFNAMSIZ) {
+    throw_no_nic(env, name);
     return false;
   }
   memset(nic, 0, IFNAMSIZ);
@@ -314,8 +319,12 @@ static void on_poll(uv_poll_t *handle, int status, int events) {
   Socket *s = handle->data;
   if (!s->open) return;
   if (status < 0) {
-    // The error (a NIC that went down) is fetched and so cleared by the next call: libuv reports it as an event as well.
-    report(s, -status);
+    // libuv stops on any socket error. Fetching it (the NIC went down) clears it, and the socket is as good as before.
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    if (error) watch(s);
+    report(s, error ? error : -status);
     return;
   }
   if ((events & UV_WRITABLE) && s->writable_wanted) {
@@ -385,6 +394,8 @@ static napi_value Open(napi_env env, napi_callback_info info) {
     return throw_type(env, "open(nic, etherType, promiscuous, priority, receiveBufferBytes, sendBufferBytes, onFrames, onEvent)");
   }
   if (!get_nic(env, a[0], nic)) return NULL;
+  unsigned index = if_nametoindex(nic);
+  if (index == 0) return throw_no_nic(env, nic);
   snprintf(what, sizeof what, "packet socket on NIC '%s'", nic);
 
   // Protocol 0 until it is bound: otherwise frames of every other NIC would come in first.
@@ -393,7 +404,7 @@ static napi_value Open(napi_env env, napi_callback_info info) {
   if (!set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, (int)receive_bytes)) set_option(fd, SOL_SOCKET, SO_RCVBUF, (int)receive_bytes);
   if (!set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, (int)send_bytes)) set_option(fd, SOL_SOCKET, SO_SNDBUF, (int)send_bytes);
   struct sockaddr_ll address = {
-      .sll_family = AF_PACKET, .sll_protocol = htons((uint16_t)ether_type), .sll_ifindex = (int)if_nametoindex(nic)};
+      .sll_family = AF_PACKET, .sll_protocol = htons((uint16_t)ether_type), .sll_ifindex = (int)index};
   struct packet_mreq membership = {.mr_ifindex = address.sll_ifindex, .mr_type = PACKET_MR_PROMISC};
   if (!set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1) || !set_option(fd, SOL_PACKET, PACKET_AUXDATA, 1) ||
       !set_option(fd, SOL_SOCKET, SO_PRIORITY, (int)priority) || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
@@ -569,6 +580,7 @@ static napi_value request_nic(napi_env env, const char *nic, unsigned long numbe
   memcpy(request->ifr_name, nic, IFNAMSIZ);
   int result = ioctl(fd, number, request), error = errno;
   close(fd);
+  if (result < 0 && error == ENODEV) return throw_no_nic(env, nic);
   if (result < 0) {
     char what[128];
     snprintf(what, sizeof what, "%s on NIC '%s'", name, nic);

@@ -56,5 +56,5 @@ echo "coserver-$name" >proc/sys/kernel/hostname
 echo "coserver-$name" >etc/hostname
 pivot_root . mnt
 cd /
-umount -l /mnt
+/bin/busybox umount -l /mnt
 exec /bin/busybox sh /opt/lab/supervisor.sh

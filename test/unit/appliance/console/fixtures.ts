@@ -255,6 +255,10 @@ export function isolated(): Snapshot {
       ...OLD_EVENTS,
       event(46_900, 'A', 'critical', '2', 'Both links down; the witness refused generation 8: B has it. Stopped, copy marked outdated.'),
     ],
+    actions: [
+      { name: 'role-switch', label: 'Move the workload to the other CoServer', allowed: false, reason: 'B is not heard.' },
+      { name: 'force-start', label: 'Start here without the partner', allowed: false, reason: 'B runs the workload with generation 8.' },
+    ],
   };
 }
 

@@ -1,10 +1,18 @@
 // A gate's worker thread with a LAN of our own: frames to and from it are batches on `lanPort`; a boolean there is the carrier.
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { GateSetup } from '../../../../appliance/gate/api.ts';
-import { runGateWorker } from '../../../../appliance/gate/worker.ts';
+import { MACHINE_EDGES, runGateWorker } from '../../../../appliance/gate/worker.ts';
 import { fakePair } from '../../../../drivers/link/fake.ts';
 
-const { setup, cutPort, lanPort } = workerData as { setup: GateSetup; cutPort: MessagePort; lanPort: MessagePort };
+export interface GateThreadData {
+  setup: GateSetup;
+  cutPort: MessagePort;
+  lanPort: MessagePort;
+  /** The real channel to a partner, instead of one that has none. */
+  withPartner: boolean;
+}
+
+const { setup, cutPort, lanPort, withPartner } = workerData as GateThreadData;
 if (!parentPort) throw new Error('to be started as a worker thread');
 let up = true;
 runGateWorker(setup, parentPort, cutPort, {
@@ -23,6 +31,6 @@ runGateWorker(setup, parentPort, cutPort, {
     health: () => ({ sendLost: 0, receiveLost: 0, problem: '' }),
     close: () => lanPort.close(),
   }),
-  openChannel: () => fakePair().a,
+  openChannel: withPartner ? MACHINE_EDGES.openChannel : () => fakePair().a,
   carrier: () => up,
 });

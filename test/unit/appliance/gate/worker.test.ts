@@ -1,48 +1,14 @@
 // The gate as the main thread and the memory stream see it: a worker thread, commands, events, a real unix socket.
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { MessageChannel, Worker } from 'node:worker_threads';
 import t from 'tap';
-import type { CutCommands, GateCommands, GateEvents, GateSetup } from '../../../../appliance/gate/api.ts';
-import { IntervalCounter } from '../../../../appliance/wire/interval.ts';
-import { Caller } from '../../../../appliance/wire/rpc.ts';
+import { startGateThread } from './gate-threads.ts';
 import { framed, GUEST_MAC, ipv4Frame, labelOf, OTHER_MAC, unframed } from './guest-frames.ts';
-
-function start(t: { teardown(f: () => unknown): void }) {
-  const folder = mkdtempSync(join(tmpdir(), 'gate-'));
-  const interval = new IntervalCounter();
-  const setup: GateSetup = {
-    channel: { stream: 'network', side: 'A', links: [], pairKey: new Uint8Array(32) },
-    interval: interval.buffer,
-    nic: 'lan0',
-    socketPath: join(folder, 'engine.sock'),
-    guestMac: GUEST_MAC,
-  };
-  const cut = new MessageChannel();
-  const lan = new MessageChannel();
-  const worker = new Worker(new URL('./gate-thread.ts', import.meta.url), {
-    workerData: { setup, cutPort: cut.port1, lanPort: lan.port1 },
-    transferList: [cut.port1, lan.port1],
-  });
-  t.teardown(async () => {
-    await worker.terminate();
-    cut.port2.close();
-    lan.port2.close();
-    rmSync(folder, { recursive: true });
-  });
-  const gate = new Caller<GateCommands, GateEvents>('gate', worker);
-  const memory = new Caller<CutCommands, Record<string, never>>('gate', cut.port2);
-  const event = <K extends keyof GateEvents>(name: K) => new Promise<GateEvents[K]>((resolve) => gate.on(name, resolve));
-  return { setup, interval, gate, memory, lan: lan.port2, event };
-}
 
 const guestFrame = (n: number) => framed(ipv4Frame(OTHER_MAC, GUEST_MAC, '10.77.0.10', '10.77.0.1', n));
 
 t.test('from closed to protected, over the ports', async (t) => {
-  const s = start(t);
+  const s = startGateThread(t);
   await t.rejects(s.gate.call('setMode', { mode: 'solo' }), { code: 'NOT_OPEN' });
   const carrier = s.event('carrier');
   const status = s.event('status');
@@ -83,7 +49,7 @@ t.test('from closed to protected, over the ports', async (t) => {
 });
 
 t.test('a socket that cannot be opened: the command says why, and works when tried again', async (t) => {
-  const s = start(t);
+  const s = startGateThread(t);
   const other = createServer();
   other.listen(s.setup.socketPath);
   await once(other, 'listening');

@@ -95,7 +95,9 @@ t.test('sizes survive in order; a lost truncation takes what followed', (t) => {
     [[0, 10]],
   );
   // The truncation survived: what lay beyond it before does not come back.
-  const after = planLoss([write(0, 10, 10, 5), { kind: 'truncate', offset: 4, sizeBefore: 10, old: fill(6, 6) }], (below) => (below === 2 ? 1 : 0));
+  const after = planLoss([write(0, 10, 10, 5), { kind: 'truncate', offset: 4, sizeBefore: 10, old: fill(6, 6) }], (below) =>
+    below === 2 ? 1 : 0,
+  );
   t.equal(after.size, null);
   t.ok(after.writes.every((w) => w.offset + w.bytes.length <= 4));
   t.end();
@@ -114,7 +116,10 @@ t.test('applied to files: flushed bytes stay, the seed decides about the rest, l
     writeFileSync(join(directory, `0-${inode}.undo`), log);
     const losses = applyPowerLoss(directory, [directory], seed);
     const bytes = readFileSync(path);
-    t.ok(bytes.subarray(0, 4096).every((b) => b === 2), `seed ${seed}: the flushed sector stays`);
+    t.ok(
+      bytes.subarray(0, 4096).every((b) => b === 2),
+      `seed ${seed}: the flushed sector stays`,
+    );
     t.equal(bytes.length, 3 * 4096);
     t.equal(losses.length, 1);
     outcomes.add(`${bytes[4096]}${bytes[8192]}`);

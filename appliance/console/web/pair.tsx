@@ -1,0 +1,96 @@
+// The pair as a drawing: the two CoServers, the links between them, the witness below; in the lab with buttons at what they act on.
+import type { JSX } from 'preact';
+import type { ConsoleModel, CoServerModel, LinkModel } from '../model.ts';
+import { post } from './connection.ts';
+import { AskButton, type AskButtonProps, Facts, Mark } from './parts.tsx';
+
+type OnAnswer = AskButtonProps['onAnswer'];
+
+interface PairProps {
+  model: ConsoleModel;
+  onAnswer: OnAnswer;
+}
+
+export function Pair({ model, onAnswer }: PairProps): JSX.Element {
+  const [a, b] = model.coServers;
+  return (
+    <section class="pair" aria-label="The pair">
+      {a && <CoServer server={a} model={model} onAnswer={onAnswer} />}
+      <div class="between">
+        {model.links.map((link, index) => (
+          <Link key={link.name} link={link} number={index + 1} lab={model.lab} onAnswer={onAnswer} />
+        ))}
+        <div class={`witness ${model.headline.arbiter.tone}`}>
+          <Mark tone={model.headline.arbiter.tone} />
+          <strong>{model.headline.arbiter.label}</strong> {model.headline.arbiter.value}
+        </div>
+      </div>
+      {b && <CoServer server={b} model={model} onAnswer={onAnswer} />}
+    </section>
+  );
+}
+
+function CoServer({ server, model, onAnswer }: { server: CoServerModel; model: ConsoleModel; onAnswer: OnAnswer }): JSX.Element {
+  const { name } = server;
+  const runs = server.part === 'runs the workload';
+  return (
+    <article class={`coserver ${server.tone} ${server.present ? '' : 'absent'}`} aria-label={`CoServer ${name}`}>
+      <header>
+        <Mark tone={server.tone} />
+        <h2>CoServer {name}</h2>
+        {server.here && <span class="tag">this console</span>}
+      </header>
+      <p class="part">{server.part}</p>
+      {(runs || server.part === 'ready to take over') && (
+        <p class={`guest ${runs ? 'primary' : 'secondary'}`}>
+          {model.workload.name} <small>{runs ? 'primary' : 'secondary'}</small>
+        </p>
+      )}
+      <p class="sentence">{server.sentence}</p>
+      <Facts facts={[{ label: 'Phase', value: server.phase, tone: 'info' }, ...server.facts]} />
+      {model.lab && (
+        <fieldset class="lab" aria-label={`Lab: CoServer ${name}`}>
+          <LabButton action="power-off" target={name} label={`Power off ${name}`} onAnswer={onAnswer} />
+          <LabButton action="power-on" target={name} label={`Power on ${name}`} onAnswer={onAnswer} />
+          <LabButton action="freeze" target={name} label={`Freeze ${name}`} onAnswer={onAnswer} />
+          <LabButton action="thaw" target={name} label={`Thaw ${name}`} onAnswer={onAnswer} />
+        </fieldset>
+      )}
+    </article>
+  );
+}
+
+function Link({ link, number, lab, onAnswer }: { link: LinkModel; number: number; lab: boolean; onAnswer: OnAnswer }): JSX.Element {
+  return (
+    <div class={`link ${link.up ? 'up' : 'down'}`}>
+      <p class="link-name">
+        <Mark tone={link.tone} />
+        <strong>{link.name}</strong> <span class="quiet">{link.nic}</span>
+      </p>
+      <div class="wire" aria-hidden="true">
+        <span class="cut">✕</span>
+      </div>
+      <p class="link-detail">{link.detail}</p>
+      {lab && (
+        <fieldset class="lab" aria-label={`Lab: ${link.name}`}>
+          <LabButton action="cut-link" target={String(number)} label={`Cut link ${number}`} onAnswer={onAnswer} />
+          <LabButton action="mend-link" target={String(number)} label={`Mend link ${number}`} onAnswer={onAnswer} />
+        </fieldset>
+      )}
+    </div>
+  );
+}
+
+function LabButton({
+  action,
+  target,
+  label,
+  onAnswer,
+}: {
+  action: string;
+  target: string;
+  label: string;
+  onAnswer: OnAnswer;
+}): JSX.Element {
+  return <AskButton label={label} ask={() => post(`/api/lab/${action}`, { target })} onAnswer={onAnswer} />;
+}

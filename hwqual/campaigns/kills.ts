@@ -1,0 +1,90 @@
+// `npm run lab:kills -- N`: starts a pair of its own, causes N power failures with clients at work, prints what the clients
+// noticed and keeps the report and the evidence of every failure under test/results/.
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { ClientsProcess } from '../lab/clients/controller.ts';
+import { labControl } from '../lab/control.ts';
+import { holdLab } from '../lab/holder.ts';
+import { LabError, messageOf } from '../lab/lab-error.ts';
+import { prepareParts, requireRoot } from '../lab/prepare.ts';
+import { alreadyRuns, runningSupervisor } from '../lab/record.ts';
+import { labSettings } from '../lab/settings.ts';
+import { runKills, summaryTable } from './kills-campaign.ts';
+import { EvidenceKeeper, RESULTS_FOLDER, resultsName, saveReport } from './results.ts';
+
+interface KillsOptions {
+  report?: string;
+  instance: string;
+  port?: string;
+  bundle?: string;
+}
+
+function say(text: string): void {
+  process.stdout.write(`${new Date().toISOString().slice(11, 23)} ${text}\n`);
+}
+
+async function kills(countText: string, options: KillsOptions): Promise<number> {
+  const count = Number(countText);
+  if (!Number.isInteger(count) || count < 1)
+    throw new LabError(`"${countText}" is not a number of power failures`, 'npm run lab:kills -- 40');
+  const settings = labSettings({ instance: options.instance, ...(options.port === undefined ? {} : { webPort: Number(options.port) }) });
+  requireRoot();
+  const pid = runningSupervisor(settings);
+  if (pid !== undefined) throw alreadyRuns(settings, pid);
+  const parts = await prepareParts(settings, options.bundle === undefined ? {} : { bundle: options.bundle }, say);
+  const held = await holdLab(settings, parts, say);
+  let interrupted = false;
+  void held.gone.then(
+    () => {
+      interrupted = true;
+    },
+    () => undefined,
+  );
+  const lab = labControl(settings, say);
+  held.lab.on('event', say);
+  const clients = new ClientsProcess({
+    spawn: (command) => lab.spawnLan(command),
+    onIncident: (incident) => say(`client: ${JSON.stringify(incident)}`),
+  });
+  const file = options.report ?? join(RESULTS_FOLDER, resultsName('kills', Date.now()), 'report.json');
+  const evidence = new EvidenceKeeper(lab, file.replace(/(\.json)?$/, '-evidence'));
+  try {
+    const report = await runKills({
+      count,
+      lab,
+      clients,
+      onRound: async (round, soFar) => {
+        await evidence.keep(round);
+        await saveReport(soFar, file);
+      },
+    });
+    if (!interrupted) await evidence.keepEnd(report);
+    const { json, page } = await saveReport(report, file);
+    process.stdout.write(`\n${summaryTable(report)}\n\nreport ${json}\n  page ${page}\n`);
+    if (interrupted) return 130;
+    return report.ok ? 0 : 1;
+  } finally {
+    await clients.close().catch(() => undefined);
+    await held.takeDown();
+  }
+}
+
+const program = new Command('lab:kills')
+  .description('Power failures of the CoServers of a pair of its own, with clients at work.')
+  .argument('[count]', 'how many', '40')
+  .option('--report <file>', 'where to put the report (JSON, and a page beside it)')
+  .option('--port <n>', "of A's web console on this machine; B's is the next one")
+  .option('--instance <name>', 'keeps labs apart: one to four small letters or digits', process.env.TWINSTEP_LAB_INSTANCE ?? '0')
+  .option('--bundle <folder>', 'run this twinstep.mjs instead of building the tree')
+  .exitOverride()
+  .showHelpAfterError()
+  .allowExcessArguments(false);
+
+try {
+  program.parse();
+  process.exit(await kills(program.args[0] ?? '40', program.opts<KillsOptions>()));
+} catch (error) {
+  if (error instanceof CommanderError) process.exit(error.exitCode);
+  process.stderr.write(`${messageOf(error)}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,183 @@
+import t from 'tap';
+import { hashPassword } from '../../../../../appliance/console/api/index.ts';
+import type { ActionModel } from '../../../../../appliance/console/model.ts';
+import { freshDialog, IDLE_SIGN_OUT_MS, onKey, onTime } from '../../../../../appliance/console/serial/dialog.ts';
+import { startSerialConsole } from '../../../../../appliance/console/serial/index.ts';
+import { keyDecoder } from '../../../../../appliance/console/serial/keys.ts';
+import type { Snapshot } from '../../../../../appliance/core/snapshot.ts';
+import { duplex, takeoverJustHappened } from '../fixtures.ts';
+import { FakeLine } from './terminal.ts';
+
+const passwordHash = await hashPassword('käse 7');
+
+function start(first: Snapshot = duplex()) {
+  const line = new FakeLine();
+  let current = first;
+  let offsetMs = 0;
+  const listeners = new Set<() => void>();
+  const asked: string[] = [];
+  const log: string[] = [];
+  const serial = startSerialConsole({
+    stream: line,
+    snapshot: () => current,
+    onChange: (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    request: async (action) => {
+      asked.push(action);
+      return { accepted: false, reason: 'B is busy.' };
+    },
+    passwordHash,
+    log: (text) => log.push(text),
+    nowMs: () => performance.now() + offsetMs,
+  });
+  return {
+    line,
+    serial,
+    asked,
+    log,
+    listeners,
+    set: (s: Snapshot) => {
+      current = s;
+      for (const listener of listeners) listener();
+    },
+    sleep: (ms: number) => {
+      offsetMs += ms;
+    },
+  };
+}
+
+t.test('pages by key, a change without a key, farewell', async (t) => {
+  const c = start();
+  await c.line.shows('DUPLEX');
+  c.line.type('3');
+  await c.line.shows('No takeover');
+  c.set(takeoverJustHappened());
+  await c.line.shows('CoServer B took over');
+  c.line.type('2');
+  await c.line.shows('witness granted generation 8 to B');
+  c.line.type('4');
+  await c.line.shows('Smallest accepted');
+  c.line.type('\u001b[6~');
+  await c.line.shows(/row.? above/);
+  c.line.type('1');
+  await c.line.shows('Web console of B');
+  c.serial.close();
+  t.equal(c.listeners.size, 0);
+  t.equal(c.line.listenerCount('data'), 0);
+});
+
+t.test('looking is free, asking needs the password', async (t) => {
+  const c = start();
+  t.teardown(() => c.serial.close());
+  await c.line.shows('DUPLEX');
+  c.line.type('a');
+  await c.line.shows('Password: _');
+  c.line.type('wrong');
+  await c.line.shows('Password: *****_');
+  c.line.type('\r');
+  await c.line.shows('Wrong password.');
+  c.line.type('a');
+  await c.line.shows('Password: _');
+  c.line.type('kx\u007fäse 7\r');
+  await c.line.shows('press the number');
+  c.line.type('2');
+  await c.line.shows('Not now: The workload runs already.');
+  c.line.type('1');
+  await c.line.shows('y: ask for it');
+  t.strictSame(c.asked, []);
+  c.line.type('y');
+  await c.line.shows('Refused: B is busy.');
+  t.strictSame(c.asked, ['role-switch']);
+  t.notMatch(c.log.join('\n'), /käse|wrong$/);
+  // Who comes after an unplugged cable is somebody else.
+  c.line.emit('reopened');
+  await c.line.shows('DUPLEX');
+  c.line.type('a');
+  await c.line.shows('Password: _');
+});
+
+t.test('guessing is slowed down', async (t) => {
+  const c = start();
+  t.teardown(() => c.serial.close());
+  await c.line.shows('DUPLEX');
+  for (let i = 0; i < 5; i++) {
+    c.line.type('a');
+    await c.line.shows('Password: _');
+    c.line.type('x\r');
+    await c.line.shows('Wrong password.');
+  }
+  c.line.type('a');
+  await c.line.shows('Password: _');
+  c.line.type('käse 7\r');
+  await c.line.shows('Too many attempts: try again in 1 s.');
+});
+
+t.test('a line that nobody reads: nothing piles up, and the newest picture comes', async (t) => {
+  const c = start();
+  t.teardown(() => c.serial.close());
+  await c.line.shows('DUPLEX');
+  c.line.taking = false;
+  // Enough to fill the buffer: pages that differ much.
+  for (let i = 0; i < 40; i++) {
+    c.line.type(i % 2 === 0 ? '2' : '4');
+    c.set({ ...duplex(), at: duplex().at + i * 1000 });
+    await new Promise((resolve) => setTimeout(resolve, 45));
+  }
+  t.ok(c.line.writableLength < 6000, `${c.line.writableLength} bytes wait`);
+  c.line.type('1');
+  c.set(takeoverJustHappened());
+  c.line.takeAll();
+  await c.line.shows('SIMPLEX');
+});
+
+t.test('hostile input: bounded, and the screen stays whole', async (t) => {
+  const c = start();
+  t.teardown(() => c.serial.close());
+  await c.line.shows('DUPLEX');
+  let seed = 42;
+  const noise = Buffer.alloc(200_000, 0);
+  for (let i = 0; i < noise.length; i++) {
+    seed = (seed * 48271) % 2147483647;
+    noise[i] = seed & 0xff;
+  }
+  const before = c.line.bytes;
+  c.line.push(noise);
+  c.line.push(Buffer.from(`\u001b[${'9'.repeat(100_000)}`));
+  c.line.type('\u0003\u0003q1\f');
+  await c.line.until(() => c.line.bytes > before);
+  // Whatever state the noise led to: leave it by the ways out and look.
+  c.line.type('\u0003\r\u00031\f');
+  await c.line.shows(/DUPLEX|Too many|Wrong/);
+  t.strictSame(c.asked, []);
+});
+
+t.test('keys', async (t) => {
+  const decode = keyDecoder();
+  const keys = (text: string): string[] =>
+    decode(Buffer.from(text, 'latin1')).map((k) =>
+      k.kind === 'byte' ? String.fromCharCode(k.byte) : k.kind === 'move' ? `${k.by}${k.direction}` : k.kind,
+    );
+  t.strictSame(keys('a\r\n\u007f\u0008\u000c\u0003\u0000\u0001'), ['a', 'enter', 'enter', 'backspace', 'backspace', 'redraw', 'cancel']);
+  t.strictSame(keys('\u001b[A\u001b[B\u001bOA\u001b[5~\u001b[6~\u001b[15~\u001bxz'), ['line-1', 'line1', 'line-1', 'page-1', 'page1', 'z']);
+  t.strictSame(keys('\u001b['), []);
+  t.strictSame(keys('A'), ['line-1'], 'in pieces');
+  t.strictSame(keys(`\u001b[${'1'.repeat(40)}`).length < 40, true, 'an endless sequence is dropped');
+});
+
+t.test('nobody presses a key: signed out, and a half typed password is forgotten', async (t) => {
+  const actions: ActionModel[] = [{ name: 'x', label: 'X', allowed: true, reason: '' }];
+  const signedIn = { ...freshDialog(0), signedIn: true, mode: { kind: 'actions' as const } };
+  t.equal(onTime(signedIn, IDLE_SIGN_OUT_MS - 1), signedIn);
+  t.match(onTime(signedIn, IDLE_SIGN_OUT_MS), { signedIn: false, mode: { kind: 'view' } });
+  const late = onKey(
+    { ...signedIn, mode: { kind: 'confirm', action: actions[0] as ActionModel } },
+    { kind: 'byte', byte: 0x79 },
+    actions,
+    20,
+    IDLE_SIGN_OUT_MS + 1,
+  );
+  t.equal(late.duty, null, 'a y that comes too late asks for nothing');
+  t.match(onTime({ ...freshDialog(0), mode: { kind: 'password', typed: [1, 2] } }, IDLE_SIGN_OUT_MS), { mode: { kind: 'view' } });
+});
