@@ -106,8 +106,6 @@ export class EngineSocket implements EngineLink {
     previous?.destroy();
     const splitter = new FrameSplitter(this.#events.sink);
     socket.on('data', (chunk) => {
-      // A connection that was replaced may still have bytes on their way: they are no longer the engine's.
-      if (this.#socket !== socket) return;
       this.bytesRead += chunk.length;
       try {
         splitter.push(chunk);

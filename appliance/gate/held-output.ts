@@ -95,7 +95,8 @@ export class HeldOutput {
   /** The partner owns interval n. Answers what may leave now, in order; nothing while frozen (it leaves with the next commit). */
   commit(interval: number, frozen: boolean): HeldBatch[] {
     if (interval >= NEVER || !Number.isSafeInteger(interval)) throw new RangeError(`commit of interval ${interval}`);
-    this.observe(interval);
+    // The counter was raised before the commit. A frame that shows this interval again is another session's.
+    if (interval > 0) this.observe(interval + 1);
     if (interval > this.#committed) this.#committed = interval;
     return frozen ? [] : this.thaw();
   }

@@ -1,5 +1,6 @@
 // The memory stream's worker: one channel for the life of the process, one session after the other on it.
 import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import { type Channel, PairChannel } from '../../drivers/link/index.ts';
 import type { CutCommands } from '../gate/api.ts';
 import type { CommitCommands } from '../mirror/api.ts';
@@ -17,6 +18,8 @@ import { TargetSession } from './target.ts';
 const CUT_TIMEOUT_MS = 5_000;
 /** The mirror flushes a journal: as long as a disk may take. */
 const COMMIT_TIMEOUT_MS = 30_000;
+/** Both CoServers are up when a protection begins; the link's connections take ms, after a loss at most some retries. */
+const LINK_TIMEOUT_MS = 10_000;
 const STATUS_EVERY_MS = 1_000;
 
 function openChannel(setup: ChannelSetup): Channel {
@@ -63,6 +66,15 @@ export function runMemoryWorker(
     interval.current = 0;
   };
 
+  /** A session begun towards a partner that is gone would be lost as soon as the next one connects. */
+  const linkUp = async () => {
+    if (channel.isUp) return;
+    const limit = AbortSignal.timeout(LINK_TIMEOUT_MS);
+    await once(channel, 'up', { signal: limit }).catch(() => {
+      throw new Error(`memory stream: no link to the partner within ${LINK_TIMEOUT_MS} ms: is it running, with this pair's key?`);
+    });
+  };
+
   const status = (): MemoryStatus => ({
     role: session?.role ?? 'none',
     phase: session?.phase ?? 'idle',
@@ -80,6 +92,7 @@ export function runMemoryWorker(
   const handlers: MemoryCommands = {
     async startSource() {
       await endSession();
+      await linkUp();
       const earlyAcknowledge = setup.earlyAcknowledge ?? true;
       const source = new SourceSession(around, { socketPath: setup.sourceSocketPath, session: randomInt(1, 2 ** 32), earlyAcknowledge });
       session = source;
@@ -87,6 +100,7 @@ export function runMemoryWorker(
     },
     async startTarget() {
       await endSession();
+      await linkUp();
       session = new TargetSession(around, { socketPath: setup.incomingSocketPath });
       emit('phase', { role: 'target', phase: 'listening' });
     },

@@ -49,6 +49,7 @@ export class Mirror {
   #mode: MirrorMode = 'closed';
   #opened: Opened | undefined;
   #committed = 0;
+  #attaching: Partner | undefined;
   /** One command that changes the mode at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -62,6 +63,7 @@ export class Mirror {
     this.#channel.on('down', () => around.emit('channel', { up: false }));
     this.#channel.on('reset', (reason) => {
       this.#opened?.follower.detach();
+      this.#attaching?.lose(`the disk stream's session ended: ${reason}`);
       this.#opened?.guest.partner?.lose(`the disk stream's session ended: ${reason}`);
     });
   }
@@ -154,29 +156,32 @@ export class Mirror {
     const o = this.#need('startSource', 'solo');
     const interval = this.#around.interval();
     if (interval !== 0) throw new Error(`startSource: the interval is ${interval}; it must be 0 until the partner's copy is equal`);
-    const partner = new Partner(this.#channel, randomInt(1, 2 ** 32), (reason) => this.#around.emit('lost', { reason }));
-    // Answers are looked for from now on; the guest's writes go there only once the partner agreed.
-    this.#attaching = partner;
     let timer: NodeJS.Timeout | undefined;
+    const tooLate = new Promise<never>((_, reject) => {
+      const why = (): string => (this.#channel.isUp ? 'the partner does not answer' : 'no link to the partner is up');
+      timer = setTimeout(() => reject(new Error(`startSource: ${why()}`)), ATTACH_TIMEOUT_MS);
+    });
     try {
-      await Promise.race([
-        partner.attach(o.disk.sizeBytes),
-        new Promise<never>((_, reject) => {
-          const why = (): string => (this.#channel.isUp ? 'the partner does not answer' : 'no link to the partner is up');
-          timer = setTimeout(() => reject(new Error(`startSource: ${why()}`)), ATTACH_TIMEOUT_MS);
-        }),
-      ]);
-      o.guest.partner = partner;
-      this.#mode = 'source';
-    } catch (e) {
-      partner.release();
-      throw e;
+      // A partner that was started again is met with the old session first: that ends, and takes the request with it.
+      for (;;) {
+        const { promise: ended, resolve } = Promise.withResolvers<'ended'>();
+        const partner = new Partner(this.#channel, randomInt(1, 2 ** 32), (reason) =>
+          o.guest.partner === partner ? this.#around.emit('lost', { reason }) : resolve('ended'),
+        );
+        // Its answers are looked for from now on; the guest's writes go there only once the partner agreed.
+        this.#attaching = partner;
+        const attached = partner.attach(o.disk.sizeBytes);
+        attached.catch(() => {});
+        if ((await Promise.race([ended, attached, tooLate])) === 'ended') continue;
+        this.#need('startSource', 'solo').guest.partner = partner;
+        this.#mode = 'source';
+        return;
+      }
     } finally {
       clearTimeout(timer);
       this.#attaching = undefined;
     }
   }
-  #attaching: Partner | undefined;
 
   async #resync(rateBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number }> {
     const o = this.#need('resync', 'source');

@@ -19,6 +19,8 @@ export type MigrationStatus = 'none' | 'setup' | 'active' | 'device' | 'colo' | 
 /** No limit that matters: the links are ours alone, and back-pressure comes from the memory stream. */
 const MAX_BANDWIDTH_BYTES_PER_S = 2 ** 40;
 const POLL_MS = 10;
+/** RESUME follows the failover within 1-10 ms where one follows. */
+const RESUME_GRACE_MS = 25;
 
 /** Both sides, before `migrateIncoming` / `migrate`. */
 export async function setColoCapabilities(client: QmpClient): Promise<void> {
@@ -55,6 +57,23 @@ export async function yankMigration(client: QmpClient, timeoutMs = 1000): Promis
 /** Either side, once the migration's socket is dead: the guest goes on alone. */
 export async function loseHeartbeat(client: QmpClient): Promise<void> {
   await client.execute('x-colo-lost-heartbeat');
+}
+
+/**
+ * `loseHeartbeat`, and answers when the guest runs alone: at RESUME. A primary that was running all the time may send none:
+ * then its state is asked for, later, because the running guest of a busy engine delays that answer by tens of ms.
+ */
+export async function failOver(client: QmpClient, timeoutMs: number): Promise<void> {
+  const resumed = client.waitEvent('RESUME', { timeoutMs });
+  // Its failure is the other waiter's too.
+  const silent = resumed.then(
+    () => true,
+    () => false,
+  );
+  await loseHeartbeat(client);
+  const early = await Promise.race([silent, new Promise<false>((resolve) => setTimeout(() => resolve(false), RESUME_GRACE_MS))]);
+  if (early) return;
+  await Promise.race([resumed, waitStatus(client, 'running', timeoutMs)]);
 }
 
 export function waitColoExit(client: QmpClient, timeoutMs: number): Promise<QmpEvent> {

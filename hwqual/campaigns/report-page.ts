@@ -35,6 +35,7 @@ const ACTION_NAMES: Record<Action, string> = {
 
 /** Points of a line: more cannot be seen. */
 const MAX_POINTS = 900;
+const MAX_NAMED_MARKERS = 40;
 
 const STYLE = `
 :root{color-scheme:light dark;--ink:#1c2330;--quiet:#667085;--paper:#fff;--edge:#d8dde6;--panel:#f6f7f9;--good:#0a7d43;--bad:#c0271a}
@@ -43,12 +44,12 @@ const STYLE = `
 h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 8px}p{margin:6px 0}.quiet{color:var(--quiet)}
 .verdict{border-left:6px solid var(--good);background:var(--panel);padding:12px 16px;margin:16px 0;font-size:17px}.verdict.bad{border-color:var(--bad)}
 .verdict ul{margin:6px 0 0;padding-left:20px;font-size:15px}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:10px;margin:16px 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(165px,1fr));gap:10px;margin:16px 0}
 .tile{background:var(--panel);border:1px solid var(--edge);border-radius:8px;padding:10px 12px}.tile b{display:block;font-size:23px;font-variant-numeric:tabular-nums}
 .tile span{color:var(--quiet);font-size:13px}.tile.bad b{color:var(--bad)}.tile.good b{color:var(--good)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13.5px;font-variant-numeric:tabular-nums}
 th,td{padding:6px 8px;border-bottom:1px solid var(--edge);text-align:right;vertical-align:top}td{white-space:nowrap}td.text{white-space:normal}th{color:var(--quiet);font-weight:600}
-td.text,th.text{text-align:left}td.bad{color:var(--bad);font-weight:700}td.reason{min-width:240px}
+td.text,th.text{text-align:left}td.bad{color:var(--bad);font-weight:700}td.action{min-width:150px}td.reason{min-width:240px}
 figure{margin:18px 0;padding:0}figcaption{font-weight:600}.legend{display:flex;flex-wrap:wrap;gap:4px 16px;font-size:13px;color:var(--quiet);margin:2px 0 4px}
 .legend i{display:inline-block;width:11px;height:11px;border-radius:2px;margin-right:5px}svg{width:100%;height:auto;display:block}
 svg .grid{stroke:var(--edge);stroke-width:1}svg .tick{fill:var(--quiet);font-size:11.5px}svg line.marker{stroke:var(--bad);stroke-width:1;stroke-dasharray:3 3;opacity:.65}
@@ -69,17 +70,24 @@ function bad(count: number): string {
   return `<td${count > 0 ? ' class="bad"' : ''}>${count}</td>`;
 }
 
-/** At most MAX_POINTS, keeping the largest of those that fall together: a short stall must not vanish. */
-function thin(points: { x: number; y: number }[]): { x: number; y: number }[] {
+/** At most MAX_POINTS, keeping of those that fall together the one that matters: a short stall or gap must not vanish. */
+function thin(points: { x: number; y: number }[], keep: 'largest' | 'smallest'): { x: number; y: number }[] {
   const group = Math.ceil(points.length / MAX_POINTS);
   if (group <= 1) return points;
   return points.flatMap((_, i) => {
     if (i % group !== 0) return [];
-    const slice = points.slice(i, i + group);
-    return slice.reduce((best, point) => (point.y > best.y ? point : best));
+    return points.slice(i, i + group).reduce((best, point) => (point.y > best.y === (keep === 'largest') ? point : best));
   });
 }
 
+/** Where many faults would cover each other's texts their lines alone are drawn. */
+function markersOf(report: Report, start: number, x: (at: number) => number): { x: number; text: string }[] {
+  const markers = report.markers.filter((m) => m.at >= start);
+  if (markers.length <= MAX_NAMED_MARKERS) return markers.map(({ at, text }) => ({ x: x(at), text }));
+  return report.rounds.filter((round) => round.at >= start).map((round) => ({ x: x(round.at), text: '' }));
+}
+
+/** Longer runs are told in minutes. */
 const MINUTES_FROM_S = 900;
 
 function timeCharts(report: Report): string {
@@ -88,8 +96,8 @@ function timeCharts(report: Report): string {
   const inMinutes = ((samples.at(-1)?.at ?? start) - start) / 1000 > MINUTES_FROM_S;
   const unit = inMinutes ? 60 : 1;
   const x = (at: number): number => (at - start) / 1000 / unit;
-  const markers = report.markers.filter((m) => m.at >= start).map(({ at, text }) => ({ x: x(at), text }));
-  const line = (name: string, color: string, read: (sample: Sample) => number | null): Series => ({
+  const markers = markersOf(report, start, x);
+  const line = (name: string, color: string, keep: 'largest' | 'smallest', read: (sample: Sample) => number | null): Series => ({
     name,
     color,
     points: thin(
@@ -97,25 +105,29 @@ function timeCharts(report: Report): string {
         const y = read(sample);
         return y === null ? [] : [{ x: x(sample.at), y }];
       }),
+      keep,
     ),
   });
   const common = {
     style: 'line' as const,
     markers,
     xLabel: shortNumber,
-    xTitle: `${inMinutes ? 'minutes' : 'seconds'} since the clients started`,
+    xTitle: `${inMinutes ? 'minutes' : 'seconds'} since the clients started; dashed: what was done to the pair`,
   };
-  const worst = (sample: Sample): number => Math.max(0, ...CLIENT_KINDS.filter(isTcp).map((kind) => sample.kinds[kind]?.stallMs ?? 0));
+  const worst = (sample: Sample): number | null => {
+    const stalls = CLIENT_KINDS.filter(isTcp).flatMap((kind) => sample.kinds[kind]?.stallMs ?? []);
+    return stalls.length === 0 ? null : Math.max(...stalls);
+  };
   const seconds = sampleLengthS(samples);
   const rate = (kind: ClientKind) => (sample: Sample) => {
     const bytes = sample.kinds[kind]?.bytes;
     return bytes === undefined ? null : bytes / seconds / 1e6;
   };
   const stalls = [
-    line('worst of all TCP clients', COLORS.download, worst),
-    line(KIND_NAMES.echoTcp, COLORS.echoTcp, (sample) => sample.kinds.echoTcp?.stallMs ?? null),
+    line('worst of all TCP clients', COLORS.download, 'largest', worst),
+    line(KIND_NAMES.echoTcp, COLORS.echoTcp, 'largest', (sample) => sample.kinds.echoTcp?.stallMs ?? null),
   ];
-  const rates = (['download', 'upload'] as const).map((kind) => line(KIND_NAMES[kind], COLORS[kind], rate(kind)));
+  const rates = (['download', 'upload'] as const).map((kind) => line(KIND_NAMES[kind], COLORS[kind], 'smallest', rate(kind)));
   return [
     chart({
       ...common,
@@ -180,7 +192,7 @@ function roundTable(rounds: readonly Round[]): string {
   const rows = rounds.map((round) => {
     const moment = round.moment === 'random moment' ? '' : `<br><span class="quiet">at ${escapeHtml(round.moment)}</span>`;
     const target = round.target === null ? '' : ` (${round.target})`;
-    return `<tr><td>${round.round}</td><td class="text">${ACTION_NAMES[round.action]}${target}${moment}</td>${bad(round.hungConnections)}${bad(round.brokenConnections)}${bad(round.wrongChecksums)}${bad(round.lostAcknowledged)}<td>${ms(worstTcpStall(round.stallMs))}</td><td>${round.detectionMs === null ? '' : ms(round.detectionMs)}</td><td>${round.aloneAfterMs === null ? '' : ms(round.aloneAfterMs)}</td><td${round.timeToDuplexMs === null ? ' class="bad"' : ''}>${round.timeToDuplexMs === 0 ? 'never left' : ms(round.timeToDuplexMs)}</td><td>${ms(round.rejoinPauseMs)}</td><td class="text reason">${escapeHtml(round.reason ?? '')}</td></tr>`;
+    return `<tr><td>${round.round}</td><td class="text action">${ACTION_NAMES[round.action]}${target}${moment}</td>${bad(round.hungConnections)}${bad(round.brokenConnections)}${bad(round.wrongChecksums)}${bad(round.lostAcknowledged)}<td>${ms(worstTcpStall(round.stallMs))}</td><td>${round.detectionMs === null ? '' : ms(round.detectionMs)}</td><td>${round.aloneAfterMs === null ? '' : ms(round.aloneAfterMs)}</td><td${round.timeToDuplexMs === null ? ' class="bad"' : ''}>${round.timeToDuplexMs === 0 ? 'never left' : ms(round.timeToDuplexMs)}</td><td>${ms(round.rejoinPauseMs)}</td><td class="text reason">${escapeHtml(round.reason ?? '')}</td></tr>`;
   });
   const heads = [
     'round',

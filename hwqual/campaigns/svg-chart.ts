@@ -68,6 +68,7 @@ function markerRows(
 ): { x: number; text: string; row: number | null }[] {
   const ends: number[] = [];
   return markers.map(({ x, text }) => {
+    if (text === '') return { x, text, row: null };
     const width = text.length * MARKER_CHARACTER + 8;
     // The last ones grow to the left, so that they stay inside.
     const start = Math.min(at(x), WIDTH - width);
@@ -101,7 +102,7 @@ export function chart(options: ChartOptions): string {
     parts.push(`<line class="grid" x1="${LEFT}" x2="${WIDTH - RIGHT}" y1="${y}" y2="${y}"/>`);
     parts.push(`<text class="tick" x="${LEFT - 6}" y="${y}" dy="0.35em" text-anchor="end">${shortNumber(tick)}</text>`);
   }
-  const xTicks = options.xTicks ?? niceTicks(xMax - xMin, 8).map((offset) => xMin + offset);
+  const xTicks = options.xTicks ?? niceTicks(xMax, 8).filter((tick) => tick >= xMin);
   for (const tick of xTicks.filter((x) => x <= xMax + 1e-9)) {
     parts.push(
       `<text class="tick" x="${at(tick).toFixed(1)}" y="${base + 16}" text-anchor="middle">${escapeHtml(options.xLabel(tick))}</text>`,

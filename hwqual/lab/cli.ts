@@ -3,11 +3,13 @@ import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
+import { engineRootPath } from '../../image/engine/engine-root.ts';
 import { attachConsole } from './console-attach.ts';
 import { askLab, type LabRequest } from './control-socket.ts';
 import { describePowerOff, describeStatus, type LabStatus } from './describe.ts';
 import { holdLab, parseCoServer, parseLink } from './holder.ts';
 import { LabError, messageOf } from './lab-error.ts';
+import { engineProgram } from './network.ts';
 import { prepareParts, requireRoot } from './prepare.ts';
 import { alreadyRuns, runningSupervisor } from './record.ts';
 import { coServerPaths, type LabSettings, labPaths, labSettings } from './settings.ts';
@@ -220,7 +222,9 @@ program
   .argument('<command...>', 'after --')
   .action(async (place: string, command: string[]) => {
     const where = (await ask('where', place)) as string[];
-    const child = spawn('nsenter', [...where, ...command], { stdio: 'inherit' });
+    const child = spawn('nsenter', [...where, ...(place === 'lan' || place === 'witness' ? available(command) : command)], {
+      stdio: 'inherit',
+    });
     // Ctrl-C is for the command; we end with it.
     process.on('SIGINT', () => undefined);
     process.exitCode = await new Promise<number>((resolve, reject) => {
@@ -228,6 +232,16 @@ program
       child.once('exit', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 128)));
     });
   });
+
+/** The LAN and the witness run this machine's programs; what it lacks is taken from the engine's root. */
+function available(command: string[]): string[] {
+  const [name = '', ...args] = command;
+  if (name.includes('/') || (process.env.PATH ?? '').split(':').some((d) => existsSync(join(d, name)))) return command;
+  const found = ['usr/bin', 'usr/sbin'].map((d) => join(d, name)).find((p) => existsSync(join(engineRootPath(), p)));
+  if (found === undefined) return command;
+  const [loader, first] = engineProgram(engineRootPath(), found);
+  return [loader, ...first, ...args];
+}
 
 program
   .command('console')

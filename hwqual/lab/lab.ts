@@ -22,7 +22,7 @@ import { WebForward } from './web-forward.ts';
 export interface PowerOffReport {
   /** Processes that were stopped at the first moment. */
   processes: number;
-  /** From the first stopped process: until the last of them stood still, until all cables were dead, until all were gone. */
+  /** From the first stopped process: until the last of them stood still, until no frame passed its cables, until all were gone and its partner without carrier. */
   stoppedMs: number;
   cablesDeadMs: number;
   endedMs: number;
@@ -217,7 +217,7 @@ export class Lab extends EventEmitter<LabEvents> {
   async #endedByItself(name: CoServerName, coServer: CoServer): Promise<void> {
     if (this.#running[name] !== coServer) return;
     delete this.#running[name];
-    await this.#network.unplug(name);
+    await this.#network.unplug(name).dark;
     await this.#network.remove(name);
     this.#loseCache(name, randomInt(2 ** 31));
     this.#record();
@@ -236,13 +236,14 @@ export class Lab extends EventEmitter<LabEvents> {
     // process (FIN, RST) finds no cable.
     const processes = coServer.stopAll();
     const stopped = performance.now();
-    await this.#network.unplug(name);
-    const dead = performance.now();
-    await coServer.kill();
+    const { dead, dark } = this.#network.unplug(name);
+    await dead;
+    const cut = performance.now();
+    await Promise.all([coServer.kill(), dark]);
     const ended = performance.now();
     await this.#network.remove(name);
     const files = this.#loseCache(name, seed);
-    const report = { processes, stoppedMs: stopped - start, cablesDeadMs: dead - start, endedMs: ended - start, seed, files };
+    const report = { processes, stoppedMs: stopped - start, cablesDeadMs: cut - start, endedMs: ended - start, seed, files };
     this.#lastPowerOff = report;
     this.#record();
     const lost = files.reduce((sum, f) => sum + f.lostSectors, 0);

@@ -12,8 +12,8 @@ const START_TIMEOUT_MS = 10_000;
 
 export class SerialLine {
   readonly #socat: Supervised;
-  readonly #held: number;
-  readonly #drain: ReadStream;
+  readonly #held: number[];
+  #drain: ReadStream | null = null;
   #attached = 0;
   /** The pts of each end. */
   readonly coServerEnd: string;
@@ -24,10 +24,20 @@ export class SerialLine {
     this.coServerEnd = coServerEnd;
     this.operatorEnd = operatorEnd;
     // Held open: socat would take the last close of an end for a hang-up.
-    this.#held = openSync(coServerEnd, constants.O_RDWR | constants.O_NOCTTY);
-    this.#drain = new ReadStream(openSync(operatorEnd, constants.O_RDWR | constants.O_NOCTTY));
+    this.#held = [coServerEnd, operatorEnd].map(openPts);
+    this.#startDrain();
+  }
+
+  #startDrain(): void {
+    this.#drain = new ReadStream(openPts(this.operatorEnd));
     this.#drain.on('data', () => undefined);
     this.#drain.on('error', () => undefined);
+  }
+
+  #stopDrain(): void {
+    // Not paused: a paused stream still reads ahead.
+    this.#drain?.destroy();
+    this.#drain = null;
   }
 
   static async open(directory: string, engineRoot: string): Promise<SerialLine> {
@@ -52,20 +62,25 @@ export class SerialLine {
 
   /** Somebody reads the operator's end now; call the answer when that is over. */
   attach(): () => void {
-    if (this.#attached++ === 0) this.#drain.pause();
+    if (this.#attached++ === 0) this.#stopDrain();
     let over = false;
     return () => {
       if (over) return;
       over = true;
-      if (--this.#attached === 0) this.#drain.resume();
+      if (--this.#attached === 0) this.#startDrain();
     };
   }
 
   async close(): Promise<void> {
-    this.#drain.destroy();
-    closeSync(this.#held);
+    this.#attached = 1;
+    this.#stopDrain();
+    for (const fd of this.#held) closeSync(fd);
     await this.#socat.close();
   }
+}
+
+function openPts(path: string): number {
+  return openSync(path, constants.O_RDWR | constants.O_NOCTTY);
 }
 
 /** The pts that a link made by socat points to, as soon as it is there. */

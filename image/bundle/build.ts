@@ -1,6 +1,6 @@
 // Makes the program that a CoServer runs: dist/twinstep.mjs (one file, also the code of every worker thread), dist/native/ (addons)
 // and dist/web/ (the browser's part of the console). Built beside its final place and renamed; the same sources give the same bytes.
-import { copyFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { nativeAddons } from './native-addons.ts';
@@ -33,6 +33,10 @@ export interface Bundle {
   web: boolean;
 }
 
+function packageVersion(): string {
+  return (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version;
+}
+
 /** Throws with esbuild's own message, which names file and line. */
 export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> {
   const entry = options.entry ?? join(ROOT, 'appliance/main.ts');
@@ -54,6 +58,7 @@ export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> 
       sourcemap: 'linked',
       legalComments: 'none',
       banner: { js: BANNER },
+      define: { TWINSTEP_VERSION: JSON.stringify(packageVersion()) },
       plugins: [nativeAddons(work, addons)],
       logLevel: 'silent',
     });

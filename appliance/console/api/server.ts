@@ -20,6 +20,8 @@ const BODY_LIMIT_BYTES = 8 * 1024;
 /** A whole request must have come by then: slow senders must not hold sockets. */
 const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_TIMEOUT_MS = 10_000;
+/** How often slow senders are looked for. */
+const CHECK_INTERVAL_MS = 2_000;
 /** Live clients, their pages' other requests, and room. */
 const CONNECTIONS_MAX = 128;
 
@@ -76,7 +78,12 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
     if (config.port === 0) return { url: null, close };
 
     const password = new PasswordVerifier(config.passwordHash);
-    const remote = bare((handler) => createHttpsServer({ ...options.tls, minVersion: 'TLSv1.2' }, handler));
+    const remote = bare((handler) =>
+      createHttpsServer(
+        { ...options.tls, minVersion: 'TLSv1.2', handshakeTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: CHECK_INTERVAL_MS },
+        handler,
+      ),
+    );
     closers.push(() => closeServer(remote));
     // Both consoles of a pair may be reached through one name with two ports, and cookies know no ports: each has its own name.
     const cookieName = `__Host-twinstep-${options.snapshot().coServer}`;

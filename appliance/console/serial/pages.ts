@@ -79,7 +79,8 @@ function coServerLines(c: CoServerModel, width: number): Line[] {
 }
 
 function consoleLines(m: ConsoleModel, width: number): Line[] {
-  return m.consoles.flatMap((c) => [
+  // The own one first: its fingerprint is what somebody at this line can vouch for.
+  return [...m.consoles.filter((c) => c.here), ...m.consoles.filter((c) => !c.here)].flatMap((c) => [
     ...hanging('', `Web console of ${c.coServer}: ${c.url}`, width),
     // Without colons it fits one row; browsers show both forms.
     ...(c.fingerprint === null ? [] : hanging('SHA-256 ', c.fingerprint.replaceAll(':', ''), width)),

@@ -161,6 +161,34 @@ t.test('holding: a session that ends by itself releases nothing either', async (
   t.same(s.lan.labels, [1]);
 });
 
+t.test('a session that began counts also when the guest was silent', async (t) => {
+  const looks = {
+    tick: (s: ReturnType<typeof setUp>) => s.gate.tick(),
+    cut: (s: ReturnType<typeof setUp>) => s.gate.cut(),
+    commit: (s: ReturnType<typeof setUp>) => s.gate.commit(1),
+    input: (s: ReturnType<typeof setUp>) => s.lanSends(1),
+  };
+  for (const [name, look] of Object.entries(looks)) {
+    const s = setUp();
+    s.gate.setMode('holding');
+    s.interval.current = 1;
+    await look(s);
+    s.interval.current = 0;
+    s.guestSends(1);
+    t.same(s.lan.labels, [], name);
+  }
+});
+
+t.test('frozen holds also what no interval ever covered', async (t) => {
+  const s = setUp();
+  s.gate.setMode('solo');
+  s.gate.setMode('frozen');
+  s.guestSends(1);
+  t.same(s.lan.labels, []);
+  t.same(s.gate.releaseAll(), { frames: 1 });
+  t.same(s.lan.labels, [1]);
+});
+
 t.test('the partner answers again before anyone decided', async (t) => {
   const s = setUp();
   s.gate.setMode('holding');
@@ -340,6 +368,33 @@ t.test('a message of another version is told, not fatal', async (t) => {
   a.lanSends(1);
   await recorded(b, 1);
   t.match(b.gate.status(), { problem: 'network stream: unknown message type 77' });
+});
+
+t.test('what was recorded or is being recorded ends with the mode', async (t) => {
+  const { a, b } = await pair();
+  a.lanSends(1, 2);
+  a.gate.setMode('solo');
+  t.equal(a.gate.status().drops.unrecorded, 2, 'not sent yet: for nobody any more');
+  a.gate.setMode('holding');
+  a.lanSends(3);
+  await recorded(b, 1);
+  b.gate.setMode('solo');
+  t.equal(b.gate.status().recordedFrames, 0);
+  t.same(b.gate.takeOver().fedFrames, 0);
+  b.gate.setMode('closed');
+});
+
+t.test('what was held finds room in front of a slow NIC', async (t) => {
+  const s = setUp();
+  s.gate.setMode('holding');
+  s.interval.current = 1;
+  const batch = framed(...Array.from({ length: 40 }, () => ipv4Frame(OTHER_MAC, GUEST_MAC, '10.77.0.10', '10.77.0.1', 9, 1500)));
+  for (let i = 0; i < 200; i++) s.gate.sink.batch(batch, 40);
+  s.lan.room = 0;
+  s.gate.commit(1);
+  t.match(s.gate.status(), { heldFrames: 0, dropped: 0, framesOut: 8000 });
+  s.lan.drain();
+  t.equal(s.lan.labels.length, 8000);
 });
 
 t.test('standby, told again, forgets the inputs of an earlier session', async (t) => {

@@ -96,6 +96,20 @@ t.test('bounded; the oldest is forgotten; the revision changes only with the boo
   t.equal(book.revision, before);
 });
 
+t.test('an address has one rank', async (t) => {
+  const book = learn(
+    new GuestAddressBook(GUEST_MAC),
+    ipv4Frame(OTHER_MAC, GUEST_MAC, '10.77.0.10', '10.77.0.1'),
+    arpFrame(GUEST_MAC, 1, GUEST_MAC, '10.77.0.10', '10.77.0.1'),
+    ipv4Frame(OTHER_MAC, GUEST_MAC, '10.77.0.11', '10.77.0.1'),
+    ipv4Frame(OTHER_MAC, GUEST_MAC, '10.77.0.10', '10.77.0.1'),
+  );
+  t.same(book.export(), [
+    { rank: 'claimed', hex: '0a4d000a' },
+    { rank: 'seen', hex: '0a4d000b' },
+  ]);
+});
+
 t.test('the partner gets the same book', async (t) => {
   const book = learn(
     new GuestAddressBook(),

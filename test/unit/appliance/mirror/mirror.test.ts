@@ -66,6 +66,22 @@ t.test('without a target there is no source', async (t) => {
   await t.rejects(pair.b.commit.call('decide', { interval: 1 }), /not a replica/);
 });
 
+t.test('a partner that was started again is met in its new session', async (t) => {
+  const pair = new MirrorPair({ sizeBytes: MIB });
+  t.teardown(() => pair.end());
+  await pair.a.mirror.call('serveSolo', {});
+  await pair.b.mirror.call('startTarget', {});
+  // The request is under way when the old session ends.
+  pair.fake.a.hold();
+  const source = pair.a.mirror.call('startSource', {});
+  await until(() => pair.fake.a.sent.length > 0, 'the request is on its way');
+  pair.fake.b.reset();
+  pair.fake.a.release();
+  await source;
+  t.equal((await pair.a.mirror.call('status', {})).mode, 'source');
+  t.same(pair.a.lost, []);
+});
+
 t.test('links lost: writes and flushes are held, reads are served; mended: they end', async (t) => {
   const pair = new MirrorPair({ sizeBytes: MIB });
   t.teardown(() => pair.end());

@@ -81,7 +81,7 @@ t.test('exactly once and in order while links are killed at random', async (t) =
   const b = side('B', port, { windowBytes: 512 * 1024 });
   const a = side('A', port, { windowBytes: 512 * 1024 });
   t.teardown(() => Promise.all([a.close(), b.close()]));
-  const total = 20_000;
+  const total = 60_000;
   const ends = [
     { from: a, to: b, received: 0, wrong: 0 },
     { from: b, to: a, received: 0, wrong: 0 },
@@ -110,7 +110,7 @@ t.test('exactly once and in order while links are killed at random', async (t) =
       setTimeout(() => victim.linkVerdict(link, true), 15);
     }
     kills++;
-  }, 60);
+  }, 40);
   try {
     await until(() => ends.every((e) => e.received >= total), 'all messages', 60_000);
   } finally {

@@ -1,6 +1,6 @@
 import t from 'tap';
 import { labSettings } from '../../../../hwqual/lab/settings.ts';
-import { carrierLines, coServerBatches, macOf, rackBatches, removalLines } from '../../../../hwqual/lab/topology.ts';
+import { carrierLines, coServerBatches, macOf, muteLines, rackBatches, removalLines } from '../../../../hwqual/lab/topology.ts';
 
 const settings = labSettings({ instance: '3', root: '/tmp/x' });
 const BOTH = ['A', 'B'] as const;
@@ -63,6 +63,18 @@ t.test('a server without power takes the carrier from its partner, its own ends 
     lines.filter((l) => l.endsWith(' up')),
     ['link set b-lan0 up', 'link set b-mgmt0 up'],
   );
+  t.end();
+});
+
+t.test('frames stop before carriers do', (t) => {
+  const both = { powered: { A: true, B: true }, whole };
+  const alone = { powered: { A: false, B: true }, whole };
+  const muted = muteLines(both, alone, BOTH);
+  t.same(muted.map((l) => l.split(' ')[2]).sort(), ['a-lan0', 'a-link1', 'a-link2', 'a-mgmt0', 'b-link1', 'b-link2']);
+  t.ok(muted.every((l) => l.endsWith(' type bridge_slave state 0')));
+  t.same(muteLines(both, { ...both, whole: { 1: false, 2: true } }, BOTH).length, 2);
+  t.same(muteLines(alone, both, BOTH), [], 'nothing when power returns');
+  t.same(muteLines(alone, { ...alone, whole: { 1: false, 2: true } }, BOTH), [], 'a port that is down already cannot be told');
   t.end();
 });
 

@@ -31,6 +31,8 @@ export interface Harness {
   sleep(ms: number): void;
   set(snapshot: Snapshot): void;
   listeners: Set<() => void>;
+  /** When nobody listens any more. */
+  idle(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -59,6 +61,7 @@ export async function harness(options: HarnessOptions = {}): Promise<Harness> {
   let offsetMs = 0;
   const listeners = new Set<() => void>();
   const log: string[] = [];
+  const idlers: (() => void)[] = [];
   const asked: Harness['asked'] = [];
   const port = await freePort();
   const socketPath = join(directory, 'console.sock');
@@ -66,7 +69,10 @@ export async function harness(options: HarnessOptions = {}): Promise<Harness> {
     snapshot: () => current,
     onChange: (listener) => {
       listeners.add(listener);
-      return () => listeners.delete(listener);
+      return () => {
+        listeners.delete(listener);
+        if (listeners.size === 0) for (const resolve of idlers.splice(0)) resolve();
+      };
     },
     request: async (action, args) => {
       asked.push({ action, args });
@@ -87,6 +93,7 @@ export async function harness(options: HarnessOptions = {}): Promise<Harness> {
     log,
     asked,
     listeners,
+    idle: () => new Promise((resolve) => idlers.push(resolve)),
     sleep: (ms) => {
       offsetMs += ms;
     },

@@ -78,8 +78,12 @@ t.test('a slow client costs one picture and gets the newest', async (t) => {
   const cookie = await signIn(h.port);
   const slow = await liveClient(h.port, cookie);
   const quick = await liveClient(h.port, cookie);
+  const dead = await liveClient(h.port, cookie);
+  t.teardown(() => dead.socket.destroy());
   await slow.until(() => slow.generations().length > 0);
+  await dead.until(() => dead.generations().length > 0);
   slow.socket.pause();
+  dead.socket.pause();
   const rounds = 12;
   for (let n = 1; n <= rounds; n++) {
     h.set(numbered(n, filler));
@@ -101,6 +105,12 @@ t.test('a slow client costs one picture and gets the newest', async (t) => {
   );
   slow.socket.destroy();
   quick.socket.destroy();
+  t.equal(h.listeners.size, 1, 'the one that takes nothing is still there');
+  const ended = h.idle();
+  h.sleep(31_000);
+  h.set(numbered(rounds + 1));
+  await ended;
+  t.equal(h.listeners.size, 0, 'and is dropped after half a minute');
 });
 
 t.test('nobody looks: nothing is listened to; too many look: refused; a session ends: the stream ends', async (t) => {

@@ -31,7 +31,7 @@ t.test('golden screens', async (t) => {
   for (const [name, page] of GOLDEN) {
     const path = new URL(`golden/${name}-${page}.txt`, import.meta.url);
     const text = screen(name, page).text();
-    if (process.env['UPDATE_GOLDEN']) await writeFile(path, text);
+    if (process.env.UPDATE_GOLDEN) await writeFile(path, text);
     t.equal(text, await readFile(path, 'utf8'), `${name} ${page}`);
   }
 });
@@ -52,7 +52,7 @@ t.test('a screen drawn by differences equals one drawn whole, in fewer bytes', a
     }),
     { numRuns: 200 },
   );
-  const make = FIXTURES['duplex'];
+  const make = FIXTURES.duplex;
   if (!make) throw new Error('duplex');
   const [now, later] = [make(), { ...make(), at: make().at + 1000 }].map((s) => gridOf(frame(consoleModel(s), freshDialog(0)).lines));
   if (!now || !later) throw new Error('frames');

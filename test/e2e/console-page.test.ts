@@ -1,0 +1,204 @@
+// The page in a real browser: it shows a change without being loaded again, says when it has lost its server, and finds it again.
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
+import { connect as connectTcp, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import t from 'tap';
+import type { LabAction } from '../../appliance/console/api/index.ts';
+import { freePort, type Harness, harness, PASSWORD } from '../unit/appliance/console/api/harness.ts';
+import { duplex, resyncing, takeoverJustHappened } from '../unit/appliance/console/fixtures.ts';
+
+const CHROMIUM = '/usr/bin/chromium';
+const FLAGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+const WEB = join(import.meta.dirname, '../../appliance/console/web');
+const directory = mkdtempSync(join(tmpdir(), 'co-page-'));
+t.teardown(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
+
+async function buildPage(): Promise<string> {
+  const webRoot = join(directory, 'web');
+  await build({
+    absWorkingDir: join(WEB, '../../..'),
+    entryPoints: [
+      { in: join(WEB, 'app.tsx'), out: 'app' },
+      { in: join(WEB, 'style.css'), out: 'style' },
+    ],
+    outdir: webRoot,
+    bundle: true,
+    platform: 'browser',
+    format: 'esm',
+    jsx: 'automatic',
+    jsxImportSource: 'preact',
+    logLevel: 'error',
+  });
+  for (const name of ['index.html', 'icon.svg']) await copyFile(join(WEB, name), join(webRoot, name));
+  return webRoot;
+}
+
+/** Between browser and server: a server that freezes or loses its power says nothing, and this is how that looks from outside. */
+async function cable(to: number) {
+  const sockets = new Set<Socket>();
+  let dead = false;
+  const server = createServer((near) => {
+    const far = connectTcp(to, '127.0.0.1');
+    for (const socket of [near, far]) {
+      sockets.add(socket);
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        sockets.delete(socket);
+        if (!dead) (socket === near ? far : near).destroy();
+      });
+      if (dead) socket.pause();
+    }
+    near.on('data', (bytes) => void (dead || far.write(bytes)));
+    far.on('data', (bytes) => void (dead || near.write(bytes)));
+  });
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  return {
+    url: `https://127.0.0.1:${port}/`,
+    cut: () => {
+      dead = true;
+    },
+    mend: () => {
+      dead = false;
+      // What was swallowed is gone: those connections are broken for good.
+      for (const socket of sockets) socket.destroy();
+    },
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+    },
+  };
+}
+
+async function signedIn(context: BrowserContext, url: string): Promise<Page> {
+  const page = await context.newPage();
+  await page.goto(url);
+  await page.fill('input[type=password]', PASSWORD);
+  await page.keyboard.press('Enter');
+  await page.getByRole('heading', { name: 'DUPLEX' }).waitFor();
+  return page;
+}
+
+t.test('the page', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not installed`, timeout: 120_000 }, async (t) => {
+  const webRoot = await buildPage();
+  const labAsked: LabAction[] = [];
+  const lab = {
+    request: async (action: LabAction) => {
+      labAsked.push(action);
+      return action.action === 'power-on' ? { accepted: false as const, reason: 'B is on already.' } : { accepted: true as const };
+    },
+  };
+  const h: Harness = await harness({ webRoot, lab });
+  t.teardown(() => h.close());
+  const wire = await cable(h.port);
+  t.teardown(() => wire.close());
+  const context = await chromium.launchPersistentContext(join(directory, 'profile'), {
+    executablePath: CHROMIUM,
+    headless: true,
+    ignoreHTTPSErrors: true,
+    args: FLAGS,
+    viewport: { width: 1280, height: 800 },
+  });
+  t.teardown(() => context.close());
+  const complaints: string[] = [];
+  const foreign: string[] = [];
+  context.on('weberror', (error) => complaints.push(error.error().message));
+  context.on('console', (message) => {
+    if (message.type() === 'error' && !message.text().includes('Failed to load resource')) complaints.push(message.text());
+  });
+  context.on('request', (request) => {
+    if (!/^(https:\/\/127\.0\.0\.1:|data:)/.test(request.url())) foreign.push(request.url());
+  });
+
+  await t.test('a wrong password is refused with a sentence', async (t) => {
+    const page = await context.newPage();
+    await page.goto(wire.url);
+    await page.fill('input[type=password]', 'not it');
+    await page.keyboard.press('Enter');
+    await page.getByRole('alert').filter({ hasText: 'Wrong password.' }).waitFor();
+    t.equal(await page.getByRole('heading', { name: 'DUPLEX' }).count(), 0);
+    await page.close();
+  });
+
+  const page = await signedIn(context, wire.url);
+
+  await t.test('a change is shown without a reload', async (t) => {
+    await page.evaluate('window.loadedOnce = true');
+    t.match(await page.locator('.hero').textContent(), /Either server may fail now\.[\s\S]*No single failure stops the workload/);
+    h.set(takeoverJustHappened());
+    await page.getByRole('heading', { name: 'SIMPLEX' }).waitFor();
+    t.match(await page.locator('.takeover').textContent(), /CoServer B took over, done 130 ms[\s\S]*witness granted generation 8/);
+    t.match(await page.getByRole('article', { name: 'CoServer A' }).textContent(), /not heard/);
+    t.match(await page.locator('.events').textContent(), /row 5: partner silent on every path/);
+    h.set(resyncing());
+    await page.getByText('125 MB of 268 MB, 21.3 MB/s, 7 s left').waitFor();
+    t.equal(await page.getByRole('progressbar').getAttribute('value'), String(125_000_000 / 268_435_456));
+    t.equal(await page.evaluate('window.loadedOnce'), true, 'it is the same page');
+    t.equal(await page.locator('.chart canvas').count(), 3);
+  });
+
+  await t.test('lab buttons ask, actions ask twice, refusals are told', async (t) => {
+    h.set(duplex());
+    await page.getByRole('button', { name: 'Power off B' }).click();
+    await page.getByRole('status').filter({ hasText: 'Power off B: accepted.' }).waitFor();
+    await page.getByRole('button', { name: 'Power on B' }).click();
+    await page.getByRole('status').filter({ hasText: 'B is on already.' }).waitFor();
+    await page.getByRole('button', { name: 'Cut link 2' }).focus();
+    await page.keyboard.press('Enter');
+    await page.getByRole('status').filter({ hasText: 'Cut link 2: accepted.' }).waitFor();
+    t.strictSame(labAsked, [
+      { action: 'power-off', target: 'B' },
+      { action: 'power-on', target: 'B' },
+      { action: 'cut-link', target: '2' },
+    ]);
+    t.equal(await page.getByRole('button', { name: 'Start here without the partner' }).isDisabled(), true);
+    await page.getByRole('button', { name: 'Move the workload' }).click();
+    t.strictSame(h.asked, [], 'the first press asks for nothing');
+    await page.getByRole('button', { name: 'Press again: move the workload' }).click();
+    await page.getByRole('status').filter({ hasText: 'Move the workload to the other CoServer: accepted.' }).waitFor();
+    t.strictSame(h.asked, [{ action: 'role-switch', args: {} }]);
+  });
+
+  await t.test('a server that falls silent: said with the age, kept, found again', async (t) => {
+    wire.cut();
+    const banner = page.getByRole('alert').filter({ hasText: 'Connection lost.' });
+    await banner.filter({ hasText: /Showing the picture of [3-9] s ago/ }).waitFor();
+    t.match(await banner.textContent(), /CoServer B may know more: https:\/\/10\.78\.0\.2:8443/);
+    t.equal(await page.getByRole('heading', { name: 'DUPLEX' }).count(), 1, 'the last picture stays');
+    h.set(takeoverJustHappened());
+    wire.mend();
+    await page.getByRole('heading', { name: 'SIMPLEX' }).waitFor();
+    await banner.waitFor({ state: 'detached' });
+    t.equal(await page.evaluate('window.loadedOnce'), true);
+  });
+
+  await t.test('narrow, dark, without a mouse', async (t) => {
+    for (const size of [
+      { width: 390, height: 844 },
+      { width: 1280, height: 800 },
+    ]) {
+      await page.setViewportSize(size);
+      t.ok(Number(await page.evaluate('document.documentElement.scrollWidth')) <= size.width, `nothing sticks out at ${size.width}`);
+    }
+    await page.emulateMedia({ colorScheme: 'dark' });
+    t.not(await page.evaluate('getComputedStyle(document.body).backgroundColor'), 'rgb(243, 244, 247)');
+    await page.getByRole('button', { name: 'Sign out' }).press('Enter');
+    await page.getByRole('button', { name: 'Sign in' }).waitFor();
+  });
+
+  t.strictSame(complaints, [], 'no script error, no breach of the content security policy');
+  t.strictSame(foreign, [], 'nothing is asked of anybody else');
+});
