@@ -33,6 +33,8 @@ export class Pump {
   #state: State;
   #tail: Promise<void> = Promise.resolve();
   #stopped = false;
+  /** Before `start`: what happened while the process was still booting. */
+  #early: NewEvent[] | null = [];
 
   constructor(options: PumpOptions) {
     this.#options = options;
@@ -43,12 +45,23 @@ export class Pump {
     return this.#state;
   }
 
+  /** The effects are ready: what happened meanwhile is fed, and everything from now on. */
+  start(): void {
+    const early = this.#early ?? [];
+    this.#early = null;
+    for (const event of early) this.feed(event);
+  }
+
   stop(): void {
     this.#stopped = true;
   }
 
   feed(event: NewEvent): void {
     if (this.#stopped) return;
+    if (this.#early) {
+      this.#early.push(event);
+      return;
+    }
     const stamped = { ...event, at: this.#options.now() } as Event;
     const before = this.#state;
     let commands: Command[];

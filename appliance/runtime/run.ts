@@ -159,8 +159,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   workers.mirror.on('diskError', ({ operation, offset, message }) => pump.feed({ kind: 'diskFailed', reason: `${operation} at ${offset}: ${message}` }));
 
-  await workers.gate.call('open', {});
-  const jitter = await workers.heartbeat.call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS });
+  const [jitter] = await Promise.all([workers.heartbeat.call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }), workers.gate.call('open', {})]);
   log('info', `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`);
   const consoles = await startConsoles({
     config,
@@ -180,6 +179,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
 
   history.add({ severity: 'info', row: null, text: `CoServer ${config.coServer} started: generation ${records.record.generation}, ${records.record.standing}.` });
+  pump.start();
   control.say(statusOf(pump.state));
   const ticks = setInterval(() => pump.feed({ kind: 'tick' }), TICK_MS);
 

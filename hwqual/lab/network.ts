@@ -123,10 +123,9 @@ export class LabNetwork {
 
   #arm(): void {
     while (!this.#closed && this.#armed.length < ARMED) {
-      // Before all that runs at normal priority: the guests keep every core busy.
-      const armed = spawn('chrt', ['--fifo', '1', 'ip', '-n', this.#settings.namespaces.rack, '-batch', '-'], {
-        stdio: ['pipe', 'ignore', 'pipe'],
-      });
+      const ip = `exec ip -n ${this.#settings.namespaces.rack} -batch -`;
+      // Before all that runs at normal priority, where that is allowed: the guests keep every core busy.
+      const armed = spawn('sh', ['-c', `chrt --fifo -p 1 $$ 2>/dev/null; ${ip}`], { stdio: ['pipe', 'ignore', 'pipe'] });
       armed.on('error', () => undefined);
       armed.stdin.on('error', () => undefined);
       this.#armed.push(armed);

@@ -1,5 +1,5 @@
 // Cables that go dead without a word (no FIN, no RST), between two network namespaces. Needs root.
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import t from 'tap';

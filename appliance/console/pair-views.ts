@@ -1,0 +1,190 @@
+// The state of the pair now, in words: redundancy, CoServers, links, workload, progress, single points of failure.
+import type { CoServerName, CoServerView, LinkView, Snapshot } from '../core/snapshot.ts';
+import { ageText, clockText, dateText, millisecondsText, printable, rateText, sizeText } from './format.ts';
+import {
+  type CoServerModel,
+  fact,
+  type HeadlineModel,
+  type LinkModel,
+  never,
+  type ProgressModel,
+  type SinglePointsModel,
+  type Tone,
+  type WorkloadModel,
+} from './view-models.ts';
+
+const REDUNDANCY: Record<Snapshot['redundancy'], { word: string; tone: Tone }> = {
+  duplex: { word: 'DUPLEX', tone: 'good' },
+  simplex: { word: 'SIMPLEX', tone: 'warning' },
+  isolated: { word: 'ISOLATED', tone: 'critical' },
+};
+
+export function headlineModel(s: Snapshot): HeadlineModel {
+  const { word, tone } = REDUNDANCY[s.redundancy];
+  // The sentence usually opens with the word that already stands above it in large letters.
+  const sentence = s.redundancySentence.replace(new RegExp(`^${word}\\s*[:,.]\\s*`, 'i'), '');
+  return {
+    word,
+    sentence: printable(sentence.charAt(0).toUpperCase() + sentence.slice(1)),
+    tone,
+    coServer: s.coServer,
+    date: dateText(s.at),
+    clock: clockText(s.at),
+    facts: [fact('Generation', String(s.generation)), fact('Up for', ageText(s.uptimeMs))],
+    arbiter: fact(
+      'Witness',
+      `${s.arbiter.reachable ? 'reachable' : 'not reachable'}${s.arbiter.sentence === '' ? '' : `: ${s.arbiter.sentence}`}`,
+      s.arbiter.reachable ? 'good' : 'warning',
+    ),
+  };
+}
+
+const COPY: Record<CoServerView['copy'], { value: string; tone: Tone }> = {
+  upToDate: { value: 'up to date', tone: 'good' },
+  outdated: { value: 'outdated: never served', tone: 'warning' },
+  inconsistent: { value: 'inconsistent: never served', tone: 'critical' },
+  unknown: { value: 'not known', tone: 'unknown' },
+};
+
+export function coServerModel(s: Snapshot, name: CoServerName): CoServerModel {
+  const here = s.coServer === name;
+  const view = s.coServers.find((c) => c.name === name);
+  if (!view) {
+    return {
+      name,
+      here,
+      present: false,
+      tone: 'unknown',
+      part: 'never heard',
+      phase: 'unknown',
+      sentence: 'Nothing is known of it.',
+      facts: [],
+    };
+  }
+  const copy = COPY[view.copy];
+  return {
+    name,
+    here,
+    present: view.present,
+    tone: coServerTone(s, view),
+    part: partText(s, view),
+    phase: printable(view.phase),
+    sentence: printable(view.sentence),
+    facts: [
+      fact('Disk copy', copy.value, view.present ? copy.tone : copy.tone === 'good' ? 'info' : copy.tone),
+      fact(
+        'Generation',
+        `${view.generation > 0 ? view.generation : 'not known'}${view.version === '' ? '' : `, version ${view.version}`}`,
+        view.generation < s.generation ? 'warning' : 'info',
+      ),
+    ],
+  };
+}
+
+function coServerTone(s: Snapshot, view: CoServerView): Tone {
+  if (!view.present) return 'critical';
+  if (view.role === 'primary') return s.workload.state === 'running' ? 'good' : s.workload.state === 'failed' ? 'critical' : 'warning';
+  if (view.role === 'secondary') return s.redundancy === 'duplex' ? 'good' : 'warning';
+  return 'warning';
+}
+
+function partText(s: Snapshot, view: CoServerView): string {
+  if (!view.present) return 'not heard';
+  switch (view.role) {
+    case 'primary':
+      return s.workload.state === 'running' ? 'runs the workload' : `owns the workload (${s.workload.state})`;
+    case 'secondary':
+      return s.redundancy === 'duplex' ? 'ready to take over' : 'not yet equal';
+    case 'none':
+      return 'has no part in it now';
+    default:
+      return never(view.role);
+  }
+}
+
+export function linkModel(link: LinkView, at: number): LinkModel {
+  const since = link.since > 0 && link.since <= at ? ` for ${ageText(at - link.since)}` : '';
+  const state = link.up ? 'up' : link.carrier ? 'silent' : 'no carrier';
+  const roundTrip = link.up && link.rttMs >= 0 ? `, round trip ${millisecondsText(link.rttMs)}` : '';
+  return {
+    name: printable(link.name),
+    nic: printable(link.nic),
+    up: link.up,
+    tone: link.up ? 'good' : 'critical',
+    state,
+    detail: `${state}${since}${roundTrip}`,
+  };
+}
+
+const LEVEL: Record<Snapshot['workload']['level'], string> = {
+  faultTolerant: 'level 3, fault tolerant',
+  highlyAvailable: 'level 2, highly available',
+  restart: 'level 1, restart',
+  unprotected: 'level 0, unprotected',
+};
+
+const WORKLOAD_TONE: Record<Snapshot['workload']['state'], Tone> = {
+  off: 'info',
+  starting: 'info',
+  running: 'good',
+  held: 'warning',
+  stopped: 'warning',
+  failed: 'critical',
+};
+
+const ACCELERATION: Record<Snapshot['workload']['acceleration'], string> = {
+  kvm: 'KVM (hardware)',
+  tcg: 'TCG (emulated, slow)',
+  unknown: 'not known',
+};
+
+export function workloadModel(s: Snapshot): WorkloadModel {
+  const w = s.workload;
+  const primary = s.coServers.find((c) => c.role === 'primary' && c.present);
+  const secondary = s.coServers.find((c) => c.role === 'secondary' && c.present);
+  const second = secondary ? `, replica on ${secondary.name}${s.redundancy === 'duplex' ? '' : ' (not yet equal)'}` : ', no replica';
+  const addresses = w.addresses.map(printable);
+  return {
+    name: printable(w.name),
+    tone: WORKLOAD_TONE[w.state],
+    state: w.state,
+    sentence: printable(w.sentence),
+    addresses,
+    facts: [
+      fact(
+        'Runs on',
+        primary ? `${primary.name}${second}` : s.coServers.every((c) => c.present) ? 'no CoServer' : 'not known here',
+        primary ? 'info' : 'warning',
+      ),
+      fact('Protection', LEVEL[w.level]),
+      fact('Addresses', addresses.length === 0 ? 'none learned yet' : addresses.join(', ')),
+      fact('Acceleration', ACCELERATION[w.acceleration]),
+    ],
+  };
+}
+
+export function progressModel(s: Snapshot): ProgressModel | null {
+  const p = s.progress;
+  if (!p) return null;
+  const fraction = p.totalBytes > 0 ? Math.min(1, Math.max(0, p.doneBytes / p.totalBytes)) : 0;
+  const left = p.etaS === null ? 'time left not known' : `${ageText(Math.max(1, Math.round(p.etaS)) * 1000)} left`;
+  return {
+    what: printable(p.what),
+    fraction,
+    // 100 % is said by the progress being gone, not by rounding up.
+    percent: `${Math.floor(fraction * 100)} %`,
+    detail: `${sizeText(p.doneBytes)} of ${sizeText(p.totalBytes)}, ${rateText(p.rateBytesPerS)}, ${left}`,
+  };
+}
+
+export function singlePointsModel(s: Snapshot): SinglePointsModel {
+  const lines = s.singlePoints.map(printable);
+  if (lines.length > 0) return { tone: s.redundancy === 'duplex' ? 'warning' : 'critical', title: 'Single points of failure now', lines };
+  if (s.redundancy === 'isolated')
+    return {
+      tone: 'unknown',
+      title: 'This CoServer cannot tell what would stop the workload',
+      lines: ['It does not run it and does not hear its partner.'],
+    };
+  return { tone: 'good', title: 'No single failure stops the workload', lines: [] };
+}
