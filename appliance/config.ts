@@ -28,6 +28,8 @@ export interface CoServerConfig {
     passwordHash: string;
     /** Unix socket: the same API without TLS for the local CLI, mode 0600. */
     socket: string;
+    /** What an operator's browser opens for each CoServer, shown on the consoles; empty: the management address. */
+    urls: { A: string; B: string };
     /** Serial device of the serial console; empty: none. */
     serial: string;
   };

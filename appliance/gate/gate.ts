@@ -148,8 +148,7 @@ export class Gate {
     this.#drops.engineFull += lost;
     this.#totals.framesIn += taken;
     this.#totals.bytesIn += wanted.bytes - lostBytes - taken * LENGTH_BYTES;
-    if (this.#rules.input === 'passAndRecord')
-      this.#recorder.record(wanted.runs, wanted.frames, wanted.bytes, this.#parts.interval.current);
+    if (this.#rules.input === 'passAndRecord') this.#recorder.record(wanted.runs, wanted.frames, wanted.bytes, this.#observe());
   }
 
   #toEngine(batch: Buffer): boolean {

@@ -9,8 +9,8 @@ export interface MemorySetup {
   /** The secondary's engine listens here (`migrate-incoming unix:`). */
   incomingSocketPath: string;
   /**
-   * Primary: the engine goes on as soon as a checkpoint is handed over and the gate has cut, not only when the secondary has
-   * loaded it. Correct while all output is held until the commit (passive mode). Default: true.
+   * Primary: the engine stops without waiting for the secondary, and goes on as soon as a checkpoint is handed over and the gate has
+   * cut, not only when the secondary has loaded it. Correct while all output is held until the commit (passive mode). Default: true.
    */
   earlyAcknowledge?: boolean;
 }

@@ -1,6 +1,7 @@
 // What the two sides of the memory stream share: their surroundings, and the limits they both keep to.
 import type { IntervalCounter } from '../wire/interval.ts';
 import type { MemoryEvents, MemoryPhase } from './api.ts';
+import { MAX_DEVICE_STATE_BYTES, PAGE_BYTES } from './codec.ts';
 import type { LossCause, MemoryMessage } from './messages.ts';
 
 /**
@@ -10,6 +11,14 @@ import type { LossCause, MemoryMessage } from './messages.ts';
 export const SYNCHRONISATION_WINDOW_BYTES = 4 * 1024 * 1024;
 /** The target reports what it consumed in steps of this: small against the window, large against a message. */
 export const CONSUMED_STEP_BYTES = 256 * 1024;
+
+/** Record heads (mostly 8 bytes, seldom with a block's name) beside the pages. */
+const RECORD_HEAD_BYTES = 32;
+
+/** What a checkpoint may have: every page once, and the largest device state. */
+export function checkpointLimitBytes(memoryBytes: number): number {
+  return Math.ceil(memoryBytes / PAGE_BYTES) * (PAGE_BYTES + RECORD_HEAD_BYTES) + MAX_DEVICE_STATE_BYTES;
+}
 
 /** Given to a session by the worker; all of it can be replaced in a test. */
 export interface SessionSurroundings {

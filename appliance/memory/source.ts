@@ -9,9 +9,11 @@
 //   "committed n" and cut answered    the gate is told `commit n`: the output of n leaves
 import { rm } from 'node:fs/promises';
 import net from 'node:net';
-import type { CheckpointReport, MemoryPhase } from './api.ts';
-import { type ForwardEvent, ForwardParser, LOADED_BYTES, RECEIVED_BYTES, type ReturnMessage, ReturnParser } from './codec.ts';
+import type { MemoryPhase } from './api.ts';
+import { CheckpointInWork } from './checkpoint-in-work.ts';
+import { type ForwardEvent, ForwardParser } from './codec.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
+import { LOADED_BYTES, RECEIVED_BYTES, REPLY_BYTES, type ReturnMessage, ReturnParser } from './return-codec.ts';
 import { type Session, type SessionSurroundings, SYNCHRONISATION_WINDOW_BYTES } from './session.ts';
 
 export interface SourceOptions {
@@ -24,22 +26,6 @@ export interface SourceOptions {
 const PROGRESS_EVERY_MS = 250;
 /** The partner may have to flush and apply the interval before, then this one. */
 const FINAL_TIMEOUT_MS = 60_000;
-
-interface CheckpointInWork {
-  interval: number;
-  requestedMs: number;
-  stoppedMs: number;
-  resumedMs: number;
-  committedMs: number;
-  pages: number;
-  bytes: number;
-  deviceStateBytes: number;
-  /** The gate has cut and the counter was raised. */
-  cutDone: boolean;
-  committed: boolean;
-  /** The secondary's engine has loaded it. */
-  loaded: boolean;
-}
 
 export class SourceSession implements Session {
   readonly role = 'source';
@@ -221,20 +207,9 @@ export class SourceSession implements Session {
       case 'memory':
         return;
       case 'request':
-        this.#checkpoint = {
-          interval: this.#around.interval.current,
-          requestedMs: now,
-          stoppedMs: 0,
-          resumedMs: 0,
-          committedMs: 0,
-          pages: 0,
-          bytes: 0,
-          deviceStateBytes: 0,
-          cutDone: false,
-          committed: false,
-          loaded: false,
-        };
+        this.#checkpoint = new CheckpointInWork(this.#around.interval.current, now);
         this.#setPhase('checkpoint');
+        this.#replyEarly();
         return;
       case 'sendBegin': {
         const checkpoint = this.#checkpoint;
@@ -279,6 +254,14 @@ export class SourceSession implements Session {
     if (checkpoint.loaded) this.#report(checkpoint);
   }
 
+  /** The primary stops without waiting for the secondary's answer, but never while the secondary has a checkpoint to load. */
+  #replyEarly(): void {
+    const checkpoint = this.#checkpoint;
+    if (!this.#options.earlyAcknowledge || !checkpoint || checkpoint.replied || this.#loading) return;
+    checkpoint.replied = true;
+    this.#engine?.write(REPLY_BYTES);
+  }
+
   #resumeEngine(checkpoint: CheckpointInWork, ...words: Uint8Array[]): void {
     checkpoint.resumedMs = this.#around.nowMs();
     this.#checkpoint = undefined;
@@ -318,8 +301,10 @@ export class SourceSession implements Session {
   #onReturnMessage(message: ReturnMessage, bytes: Buffer): void {
     switch (message) {
       case 'preamble':
-      case 'reply':
         this.#engine?.write(bytes);
+        return;
+      case 'reply':
+        if (!this.#options.earlyAcknowledge) this.#engine?.write(bytes);
         return;
       case 'ready':
         this.#ready = bytes;
@@ -351,19 +336,11 @@ export class SourceSession implements Session {
     if (!checkpoint.cutDone) return;
     if (!this.#options.earlyAcknowledge) this.#resumeEngine(checkpoint, LOADED_BYTES);
     this.#report(checkpoint);
+    this.#replyEarly();
   }
 
-  #report(c: CheckpointInWork): void {
-    const report: CheckpointReport = {
-      interval: c.interval,
-      totalMs: this.#around.nowMs() - c.requestedMs,
-      pauseMs: c.resumedMs - c.stoppedMs,
-      commitMs: c.committedMs - c.requestedMs,
-      bytes: c.bytes,
-      pages: c.pages,
-      deviceStateBytes: c.deviceStateBytes,
-    };
-    this.#around.emit('checkpoint', report);
+  #report(checkpoint: CheckpointInWork): void {
+    this.#around.emit('checkpoint', checkpoint.report(this.#around.nowMs()));
   }
 
   #sendData(bytes: Buffer): void {

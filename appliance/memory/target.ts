@@ -6,9 +6,10 @@
 // interval n: the mirror decides n (durable), the primary is told, the mirror applies n, then the engine gets it all.
 import net from 'node:net';
 import type { MemoryPhase } from './api.ts';
-import { type ForwardEvent, ForwardParser, MAX_DEVICE_STATE_BYTES, PAGE_BYTES, type ReturnMessage, ReturnParser } from './codec.ts';
+import { type ForwardEvent, ForwardParser } from './codec.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
-import { CONSUMED_STEP_BYTES, type Session, type SessionSurroundings } from './session.ts';
+import { type ReturnMessage, ReturnParser } from './return-codec.ts';
+import { CONSUMED_STEP_BYTES, checkpointLimitBytes, type Session, type SessionSurroundings } from './session.ts';
 
 export interface TargetOptions {
   socketPath: string;
@@ -19,14 +20,6 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const CONNECT_RETRY_MS = 20;
 /** Loading a committed checkpoint takes ms per MB. An engine that does not answer within this is broken: no takeover with it. */
 const ROLL_FORWARD_TIMEOUT_MS = 20_000;
-/** Record heads (8 to 264 bytes per page) beside the pages, messages, and the largest device state. */
-const RECORD_HEAD_BYTES = 32;
-
-/** A checkpoint has at most every page once, and the device state. */
-export function checkpointLimitBytes(memoryBytes: number): number {
-  return Math.ceil(memoryBytes / PAGE_BYTES) * (PAGE_BYTES + RECORD_HEAD_BYTES) + MAX_DEVICE_STATE_BYTES;
-}
-
 export class TargetSession implements Session {
   readonly role = 'target';
   readonly #around: SessionSurroundings;
@@ -47,8 +40,10 @@ export class TargetSession implements Session {
   #connecting = false;
   #started = false;
   #requested = 0;
+  /** How often the engine said that the replica is stopped and drained. */
+  #replied = 0;
   #behind: Buffer[] = [];
-  /** The mirror failed at it: nobody knows whether the interval is durable. */
+  /** Nobody knows whether the interval is durable, or it is and cannot be loaded: this replica must not run. */
   #undecided: string | undefined;
   #takingOver = false;
   #finalCommitted = false;
@@ -272,9 +267,11 @@ export class TargetSession implements Session {
       this.#committed = interval;
       if (this.#accepting && this.#session !== undefined) this.#around.send({ kind: 'committed', session: this.#session, interval });
       this.#around.emit('committed', { interval });
+      // The replica must have stopped before its private writes are dropped.
+      await this.#untilReplied(interval);
       await this.#around.apply(interval);
     } catch (error) {
-      this.#undecided = `the mirror failed at interval ${interval}: ${(error as Error).message}`;
+      this.#undecided = `interval ${interval} cannot be completed here: ${(error as Error).message}`;
       this.#notify();
       this.lose('protocol', this.#undecided);
       return;
@@ -283,6 +280,15 @@ export class TargetSession implements Session {
     this.#writeCheckpoint(checkpoint);
     this.#releaseBehind();
     this.#notify();
+  }
+
+  async #untilReplied(interval: number): Promise<void> {
+    const deadline = this.#around.nowMs() + ROLL_FORWARD_TIMEOUT_MS;
+    while (this.#replied < interval) {
+      const leftMs = deadline - this.#around.nowMs();
+      if (this.#engine?.destroyed !== false || leftMs <= 0) throw new Error("the secondary's engine did not stop for it");
+      await this.#nextChange(leftMs);
+    }
   }
 
   #writeCheckpoint(checkpoint: Buffer[]): void {
@@ -345,8 +351,12 @@ export class TargetSession implements Session {
         if (this.#requested === this.#loaded) this.#setPhase('running');
         this.#notify();
         return;
-      case 'preamble':
       case 'reply':
+        this.#replied++;
+        this.#relay(bytes);
+        this.#notify();
+        return;
+      case 'preamble':
       case 'received':
         this.#relay(bytes);
         return;

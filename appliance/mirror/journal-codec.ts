@@ -29,7 +29,7 @@ export interface SegmentHeader {
   /** The life of the journal. */
   life: bigint;
   firstSequence: number;
-  /** The last interval committed before the first record; of a blank segment: when it was blanked. */
+  /** The last interval committed before the first record. */
   committed: number;
   /** Of the disk: a journal of another disk must not be replayed. */
   diskBytes: number;

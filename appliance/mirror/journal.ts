@@ -33,8 +33,6 @@ interface Segment {
   /** Where the next record goes; 0: blank. */
   tail: number;
   blank: boolean;
-  /** What a blank header says was committed. */
-  blankCommitted: number;
   /** Counts of batches, to know whether a flush is due. */
   written: number;
   flushed: number;
@@ -52,11 +50,12 @@ interface Batch {
 
 /** What a crash left: the disk becomes right by writing `patches` over it. */
 export interface Recovered {
+  /** The last commit that the journal tells of; 0: it tells of none, as all was written back. */
   committed: number;
   /** A takeover's overlay is part of the patches. */
   tookOver: boolean;
   patches: PatchMap;
-  /** Records. */
+  /** Bytes that records carry, twice where two carry the same. */
   replayed: number;
   discarded: number;
 }
@@ -88,7 +87,7 @@ export class Journal {
     diskBytes: number,
     switchBytes: number = SWITCH_BYTES,
   ): Promise<{ journal: Journal; recovered: Recovered }> {
-    const segment = (store: BlockStore): Segment => ({ store, tail: 0, blank: true, blankCommitted: 0, written: 0, flushed: 0 });
+    const segment = (store: BlockStore): Segment => ({ store, tail: 0, blank: true, written: 0, flushed: 0 });
     const journal = new Journal([segment(stores[0]), segment(stores[1])], diskBytes, switchBytes);
     return { journal, recovered: await journal.#recover() };
   }
@@ -168,18 +167,18 @@ export class Journal {
     return true;
   }
 
-  /** Blanks the segment that is not active. `committed` is remembered there, for whoever opens the journal next. */
-  async freeOther(committed = this.#committed): Promise<void> {
+  /** Blanks the segment that is not active. */
+  async freeOther(): Promise<void> {
     const other = this.#active === this.#segments[0] ? this.#segments[1] : this.#segments[0];
-    await this.#blank(other, committed);
+    await this.#blank(other);
   }
 
   /** Everything that counts is on the disk, durably: the journal is durably empty afterwards and starts a new life. */
   async reset(): Promise<void> {
     await this.#last.catch(() => {});
     if (this.#failed) throw this.#failed;
-    await this.freeOther(0);
-    await this.#blank(this.#active, 0);
+    await this.freeOther();
+    await this.#blank(this.#active);
     this.#active = this.#segments[0];
     this.#life = newLife();
     this.#sequence = 1;
@@ -235,10 +234,10 @@ export class Journal {
     }
   }
 
-  async #blank(s: Segment, committed: number): Promise<void> {
-    if (s.blank && s.blankCommitted === committed) return;
+  async #blank(s: Segment): Promise<void> {
+    if (s.blank) return;
     try {
-      await s.store.write(0, encodeSegmentHeader({ blank: true, life: 0n, firstSequence: 0, committed, diskBytes: this.#diskBytes }));
+      await s.store.write(0, encodeSegmentHeader({ blank: true, life: 0n, firstSequence: 0, committed: 0, diskBytes: this.#diskBytes }));
       await s.store.flush();
     } catch (e) {
       throw this.#fail(e as Error);
@@ -246,7 +245,6 @@ export class Journal {
     s.flushed = s.written;
     s.tail = 0;
     s.blank = true;
-    s.blankCommitted = committed;
   }
 
   /** A journal that lost one record takes no more. */
@@ -257,14 +255,9 @@ export class Journal {
 
   async #recover(): Promise<Recovered> {
     const found: { segment: Segment; header: SegmentHeader }[] = [];
-    const [a, b] = this.#segments;
     for (const segment of this.#segments) {
       const header = decodeSegmentHeader(await segment.store.read(0, SEGMENT_HEADER_BYTES));
-      if (!header) continue;
-      if (header.blank) {
-        segment.blankCommitted = header.committed;
-        continue;
-      }
+      if (!header || header.blank) continue;
       segment.blank = false;
       segment.tail = SEGMENT_HEADER_BYTES;
       if (header.diskBytes !== this.#diskBytes) {
@@ -277,7 +270,7 @@ export class Journal {
     found.sort((a, b) => a.header.firstSequence - b.header.firstSequence);
     const first = found[0];
     const recovered: Recovered = {
-      committed: Math.max(first?.header.committed ?? 0, a.blankCommitted, b.blankCommitted),
+      committed: first?.header.committed ?? 0,
       tookOver: false,
       patches: new PatchMap(),
       replayed: 0,
@@ -306,10 +299,10 @@ export class Journal {
       if (r.kind === 'commit' || r.kind === 'takeOver') continue;
       const isOverlay = r.kind === 'overlayWrite' || r.kind === 'overlayZero';
       if (isOverlay ? !recovered.tookOver : r.interval > recovered.committed) {
-        recovered.discarded++;
+        recovered.discarded += r.length;
         continue;
       }
-      recovered.replayed++;
+      recovered.replayed += r.length;
       (isOverlay ? overlay : recovered.patches).insert(
         r.offset,
         r.offset + r.length,

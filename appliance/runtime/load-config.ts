@@ -33,7 +33,7 @@ const SHAPE: Shape = {
   witness: { address, port },
   heartbeat: { intervalMs: whole(5, 1000), timeoutMs: whole(50, 10_000) },
   checkpoint: { outputDelayMs: whole(0, 1000), idleMs: whole(50, 60_000), minimumMs: whole(0, 10_000) },
-  console: { port: whole(0, 65535), passwordHash: text, socket: path, serial: pathOrNone },
+  console: { port: whole(0, 65535), passwordHash: text, socket: path, serial: pathOrNone, urls: { A: text, B: text } },
   stateDir: path,
   runDir: path,
   labSocket: pathOrNone,

@@ -1,9 +1,9 @@
 // Makes the program that a CoServer runs: dist/twinstep.mjs (one file, also the code of every worker thread), dist/native/ (addons)
-// and dist/web/ (the browser's part of the console). Built beside its final place and renamed; the same sources give the same bytes.
+// and dist/web/ (the browser's part of the console). Built beside its final place and renamed; the same sources give the same bytes,
+// so nothing is built when the sources are those of the bundle that is there.
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
-import { nativeAddons } from './native-addons.ts';
+import { hashOfFiles, sourceFiles } from '../setup/inputs.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -28,9 +28,8 @@ export interface BundleOptions {
 
 export interface Bundle {
   program: string;
-  /** Names below native/. */
-  addons: string[];
-  web: boolean;
+  /** False: the bundle there was already made of these sources. */
+  made: boolean;
 }
 
 function packageVersion(): string {
@@ -42,11 +41,18 @@ export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> 
   const entry = options.entry ?? join(ROOT, 'appliance/main.ts');
   const web = options.web ?? join(ROOT, 'appliance/console/web');
   const out = options.outDirectory ?? join(ROOT, 'dist');
-  const work = `${out}.building`;
+  const inputs = inputsHash(entry, web);
+  const stamp = join(out, '.inputs');
+  const program = join(out, 'twinstep.mjs');
+  if (existsSync(program) && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) return { program, made: false };
+
+  // Loaded only when needed: this is half of what a set-up with nothing to do would take.
+  const { nativeAddons } = await import('./native-addons.ts');
+  const { build } = await import('esbuild');
+  const work = `${out}.building-${process.pid}`;
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
   try {
-    const addons = new Set<string>();
     await build({
       absWorkingDir: ROOT,
       entryPoints: [entry],
@@ -59,22 +65,35 @@ export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> 
       legalComments: 'none',
       banner: { js: BANNER },
       define: { TWINSTEP_VERSION: JSON.stringify(packageVersion()) },
-      plugins: [nativeAddons(work, addons)],
+      plugins: [nativeAddons(work)],
       logLevel: 'silent',
     });
-    const hasWeb = existsSync(join(web, 'index.html'));
-    if (hasWeb) await buildWeb(web, join(work, 'web'));
+    if (existsSync(join(web, 'index.html'))) await buildWeb(web, join(work, 'web'));
     writeFileSync(join(work, 'package.json'), '{"type":"module"}\n');
+    writeFileSync(join(work, '.inputs'), inputs);
     replaceDirectory(work, out);
-    return { program: join(out, 'twinstep.mjs'), addons: [...addons].sort(), web: hasWeb };
+    return { program, made: true };
   } catch (error) {
     rmSync(work, { recursive: true, force: true });
     throw error;
   }
 }
 
+/** Everything that can change a byte of the result. */
+function inputsHash(entry: string, web: string): string {
+  const code = ['appliance', 'drivers', 'image/bundle'].flatMap((folder) =>
+    sourceFiles(join(ROOT, folder), /\.(tsx?|css|html|svg|png|ico|json)$/),
+  );
+  const addons = existsSync(join(ROOT, 'drivers'))
+    ? readdirSync(join(ROOT, 'drivers')).flatMap((driver) => sourceFiles(join(ROOT, 'drivers', driver, 'native/build'), /\.node$/))
+    : [];
+  const outside = [entry, ...sourceFiles(web, /./)].filter((file) => !code.includes(file));
+  return hashOfFiles([...code, ...addons, ...outside, join(ROOT, 'package-lock.json')], ROOT);
+}
+
 /** The page works without a network beside the appliance: everything is in these files. */
 async function buildWeb(source: string, target: string): Promise<void> {
+  const { build } = await import('esbuild');
   const script = ['app.tsx', 'main.tsx', 'index.tsx'].find((name) => existsSync(join(source, name)));
   if (!script) throw new Error(`${source} has an index.html but none of app.tsx, main.tsx, index.tsx`);
   const entryPoints = [{ in: join(source, script), out: 'app' }];
@@ -99,7 +118,7 @@ async function buildWeb(source: string, target: string): Promise<void> {
 }
 
 function replaceDirectory(from: string, to: string): void {
-  const old = `${to}.old`;
+  const old = `${to}.old-${process.pid}`;
   rmSync(old, { recursive: true, force: true });
   if (existsSync(to)) renameSync(to, old);
   renameSync(from, to);
@@ -107,6 +126,6 @@ function replaceDirectory(from: string, to: string): void {
 }
 
 if (import.meta.main) {
-  const bundle = await buildBundle();
-  console.log(`${bundle.program} (${readdirSync(join(bundle.program, '..')).join(', ')}; addons: ${bundle.addons.join(', ')})`);
+  const { program, made } = await buildBundle();
+  console.log(`${program} ${made ? 'built' : 'is up to date'}`);
 }

@@ -10,15 +10,13 @@ import type { Plugin } from 'esbuild';
 const EXTERNAL = 'native-addon';
 const GYP = 'node-gyp-build-choice';
 
-/** `copied` collects the files' names below `native/`, for whoever wants to list them. */
-export function nativeAddons(outDirectory: string, copied: Set<string>): Plugin {
+export function nativeAddons(outDirectory: string): Plugin {
   /** Copies one addon; answers how the bundle names it. */
   const copy = (file: string): string => {
     const hash = createHash('sha256').update(readFileSync(file)).digest('hex').slice(0, 12);
     const name = `${basename(file, '.node').replace(/[^\w.-]/g, '_')}-${hash}.node`;
     mkdirSync(join(outDirectory, 'native'), { recursive: true });
     copyFileSync(file, join(outDirectory, 'native', name));
-    copied.add(name);
     return `./native/${name}`;
   };
   return {

@@ -1,11 +1,11 @@
 // The part of the set-up that runs on the pinned Node: native parts, the engine root, the workload, the bundle.
 // Each is made only when its inputs have changed, and says in one line what was made and how long it took; nothing when there was
 // nothing to do. Started by setup.sh, which holds the machine's set-up lock.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { buildBundle } from '../bundle/build.ts';
 import { buildEngineRoot } from '../engine/build.ts';
 import { cacheDirectory } from '../engine/engine-root.ts';
-import { hashOfFiles, sourceFiles } from './inputs.ts';
 import { buildNativePart, nativeParts } from './native-parts.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -20,21 +20,7 @@ async function timed(say: Say, what: string, make: () => Promise<boolean>): Prom
 
 async function prepareBundle(): Promise<boolean> {
   if (!existsSync(join(ROOT, 'appliance/main.ts'))) return false;
-  const folders = ['appliance', 'drivers', 'image/bundle'].map((folder) => join(ROOT, folder));
-  const addons = nativeParts(ROOT).filter((part) => part.kind === 'addon');
-  const inputs = [
-    ...folders.flatMap((folder) => sourceFiles(folder, /\.(ts|tsx|css|html|svg|png|json)$/)),
-    ...addons.map((part) => part.output),
-    join(ROOT, 'package-lock.json'),
-  ];
-  const wanted = hashOfFiles(inputs, ROOT);
-  const stamp = join(ROOT, 'dist/.inputs');
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return false;
-  // Imported only when needed: esbuild is the slowest thing to load here.
-  const { buildBundle } = await import('../bundle/build.ts');
-  await buildBundle();
-  writeFileSync(stamp, wanted);
-  return true;
+  return (await buildBundle()).made;
 }
 
 async function prepareGuest(engineRoot: string): Promise<boolean> {

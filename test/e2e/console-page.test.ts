@@ -11,6 +11,9 @@ import type { LabAction } from '../../appliance/console/api/index.ts';
 import { freePort, type Harness, harness, PASSWORD } from '../unit/appliance/console/api/harness.ts';
 import { duplex, resyncing, takeoverJustHappened } from '../unit/appliance/console/fixtures.ts';
 
+// Slow machines: a busy one needs several times what an idle one does.
+t.setTimeout(120_000);
+
 const CHROMIUM = '/usr/bin/chromium';
 const FLAGS = [
   '--headless',

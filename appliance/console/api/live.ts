@@ -17,8 +17,6 @@ interface Client {
   response: ServerResponse;
   /** Its socket has not drained. */
   blockedSince: number | null;
-  /** There is a newer picture than the one it got. */
-  behind: boolean;
   allowed: () => boolean;
 }
 
@@ -49,13 +47,13 @@ export class LiveHub {
 
   /** The response's head must have been written. `allowed` is asked before each picture: when it says no the stream ends. */
   attach(response: ServerResponse, allowed: () => boolean): void {
-    const client: Client = { response, blockedSince: null, behind: false, allowed };
+    const client: Client = { response, blockedSince: null, allowed };
     this.#clients.add(client);
     response.on('close', () => this.#detach(client));
     response.on('error', () => this.#detach(client));
     response.on('drain', () => {
+      // The next picture is at most a second away.
       client.blockedSince = null;
-      if (client.behind) this.#send(client);
     });
     if (!this.#unsubscribe) this.#unsubscribe = this.#options.onChange(() => this.#changed());
     this.#render();
@@ -93,7 +91,6 @@ export class LiveHub {
     for (const client of [...this.#clients]) {
       if (client.blockedSince === null) this.#send(client);
       else if (now - client.blockedSince > LIVE_STALLED_MS) client.response.destroy();
-      else client.behind = true;
     }
     this.#schedule(LIVE_MAX_INTERVAL_MS);
   }
@@ -104,7 +101,6 @@ export class LiveHub {
   }
 
   #send(client: Client): void {
-    client.behind = false;
     if (!client.allowed()) {
       this.#detach(client);
       client.response.end(encodeEvent('signed-out', '{}'));

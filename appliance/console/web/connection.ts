@@ -80,6 +80,9 @@ async function refusalOf(response: Response): Promise<string> {
     : `The server answered with status ${response.status}.`;
 }
 
+/** What `post` answers when nothing came back. */
+export const NO_ANSWER = 'The server did not answer.';
+
 /** Answers null when it was accepted, else the reason. */
 export async function post(path: string, body: object): Promise<string | null> {
   try {
@@ -92,6 +95,6 @@ export async function post(path: string, body: object): Promise<string | null> {
     });
     return response.ok ? null : await refusalOf(response);
   } catch {
-    return 'The server did not answer.';
+    return NO_ANSWER;
   }
 }

@@ -1,7 +1,7 @@
 // The pair as a drawing: the two CoServers, the links between them, the witness below; in the lab with buttons at what they act on.
 import type { JSX } from 'preact';
 import type { ConsoleModel, CoServerModel, LinkModel } from '../model.ts';
-import { post } from './connection.ts';
+import { NO_ANSWER, post } from './connection.ts';
 import { AskButton, type AskButtonProps, Facts, Mark } from './parts.tsx';
 
 type OnAnswer = AskButtonProps['onAnswer'];
@@ -50,9 +50,9 @@ function CoServer({ server, model, onAnswer }: { server: CoServerModel; model: C
       <Facts facts={[{ label: 'Phase', value: server.phase, tone: 'info' }, ...server.facts]} />
       {model.lab && (
         <fieldset class="lab" aria-label={`Lab: CoServer ${name}`}>
-          <LabButton action="power-off" target={name} label={`Power off ${name}`} onAnswer={onAnswer} />
+          <LabButton action="power-off" target={name} label={`Power off ${name}`} silences={server.here} onAnswer={onAnswer} />
           <LabButton action="power-on" target={name} label={`Power on ${name}`} onAnswer={onAnswer} />
-          <LabButton action="freeze" target={name} label={`Freeze ${name}`} onAnswer={onAnswer} />
+          <LabButton action="freeze" target={name} label={`Freeze ${name}`} silences={server.here} onAnswer={onAnswer} />
           <LabButton action="thaw" target={name} label={`Thaw ${name}`} onAnswer={onAnswer} />
         </fieldset>
       )}
@@ -81,16 +81,19 @@ function Link({ link, number, lab, onAnswer }: { link: LinkModel; number: number
   );
 }
 
-function LabButton({
-  action,
-  target,
-  label,
-  onAnswer,
-}: {
+interface LabButtonProps {
   action: string;
   target: string;
   label: string;
+  /** It stops the very server that is asked: no answer is what to expect. */
+  silences?: boolean;
   onAnswer: OnAnswer;
-}): JSX.Element {
-  return <AskButton label={label} ask={() => post(`/api/lab/${action}`, { target })} onAnswer={onAnswer} />;
+}
+
+function LabButton({ action, target, label, silences = false, onAnswer }: LabButtonProps): JSX.Element {
+  const ask = async (): Promise<string | null> => {
+    const refusal = await post(`/api/lab/${action}`, { target });
+    return silences && refusal === NO_ANSWER ? null : refusal;
+  };
+  return <AskButton label={label} ask={ask} onAnswer={onAnswer} />;
 }

@@ -265,11 +265,12 @@ export class Obey implements Effects {
     const { workers, engine, trigger } = this.#p;
     trigger.disable();
     const line = told ? this.#timeline('continue', told.row, told.reason) : null;
+    // The disk first: an engine that stops its guest for a checkpoint waits for its writes, and answers nothing meanwhile.
+    const { mode } = await workers.mirror.call('status', {});
+    const { released } = mode === 'source' ? await workers.mirror.call('goSolo', {}) : { released: 0 };
+    line?.step(`disk: ${released} waiting writes completed`);
     await this.#leaveStream(engine.control);
     line?.step('engine left the stream, guest runs');
-    const { released } = await workers.mirror.call('goSolo', {});
-    line?.step(`disk: ${released} waiting writes completed`);
-    await workers.memory.call('stop', {});
     const { frames } = await workers.gate.call('releaseAll', {});
     line?.step(`network: ${frames} held frames released`);
     line?.end();

@@ -25,6 +25,7 @@ export abstract class TcpClient implements Client {
   readonly #port: number;
   #socket: net.Socket | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #isConnected = false;
   #stopped = false;
 
   constructor(tally: Tally, host: string, port: number) {
@@ -44,7 +45,7 @@ export abstract class TcpClient implements Client {
 
   check(): void {
     if (!this.tally.meter.isHung(nowMs())) return;
-    this.tally.countHung(`no progress for 20 s, ${this.describe()}`);
+    this.tally.countHung(`no progress for 20 s, ${this.#where()}`);
     this.#reopen();
   }
 
@@ -67,6 +68,7 @@ export abstract class TcpClient implements Client {
     if (this.#stopped) return;
     const socket = net.connect({ host: this.#host, port: this.#port, noDelay: true });
     this.#socket = socket;
+    this.#isConnected = false;
     const mine = (then: () => void) => (): void => {
       if (this.#socket === socket) then();
     };
@@ -75,6 +77,7 @@ export abstract class TcpClient implements Client {
       'connect',
       mine(() => {
         this.tally.meter.rest(nowMs());
+        this.#isConnected = true;
         this.connected();
       }),
     );
@@ -97,13 +100,17 @@ export abstract class TcpClient implements Client {
   }
 
   protected fail(reason: string): void {
-    this.tally.countBroken(`${reason}, ${this.describe()}`);
+    this.tally.countBroken(`${reason}, ${this.#where()}`);
     this.#reopen();
   }
 
   protected mismatch(text: string): void {
     this.tally.countWrong(`${text}, ${this.describe()}`);
     this.#reopen();
+  }
+
+  #where(): string {
+    return this.#isConnected ? this.describe() : 'while connecting';
   }
 
   #reopen(): void {

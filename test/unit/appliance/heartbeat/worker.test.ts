@@ -9,12 +9,13 @@ import { BROADCAST_MAC, buildFrame, ETHER_TYPE_LOCAL, PacketSocket, unpackFrames
 import { enterNamespace, ip, OtherEnd } from '../../drivers/ethernet/namespace.ts';
 import type { AgentOutput } from './agent.ts';
 
+t.setTimeout(180_000);
 enterNamespace(import.meta.url);
 
 const INTERVAL_MS = 10;
 const TIMEOUT_MS = 150;
 /** A busy machine: how much later than the rule a verdict may be seen. */
-const SLACK_MS = 600;
+const SLACK_MS = 3_000;
 const MAC_A1 = '52:54:00:cc:00:01';
 const AGENT = new URL('./agent.ts', import.meta.url).pathname;
 
@@ -62,7 +63,7 @@ class Agent {
   }
 
   /** The first event after `from` that fits. */
-  next(what: string, fits: (o: AgentOutput) => boolean, from = performance.now(), limitMs = 10_000): Promise<AgentOutput & { at: number }> {
+  next(what: string, fits: (o: AgentOutput) => boolean, from = performance.now(), limitMs = 60_000): Promise<AgentOutput & { at: number }> {
     return new Promise((resolve, reject) => {
       const look = () => {
         const found = this.seen.find((o) => o.at >= from && fits(o));
@@ -112,7 +113,7 @@ async function pair(): Promise<[Agent, Agent]> {
   return agents;
 }
 
-t.test('links, payload, both paths, a cut cable, a frozen, a restarted and a dead partner', { timeout: 60_000 }, async (t) => {
+t.test('links, payload, both paths, a cut cable, a frozen, a restarted and a dead partner', { timeout: 120_000 }, async (t) => {
   const [a, b] = await pair();
   t.teardown(() => Promise.all([a.kill(), b.kill()]));
 
@@ -165,7 +166,7 @@ t.test('links, payload, both paths, a cut cable, a frozen, a restarted and a dea
   t.not((restart.data as { incarnation: string }).incarnation, (news.data as { incarnation: string }).incarnation);
 });
 
-t.test('copies, forgeries and noise are counted and change nothing', { timeout: 60_000 }, async (t) => {
+t.test('copies, forgeries and noise are counted and change nothing', { timeout: 120_000 }, async (t) => {
   const recorded: Buffer[] = [];
   const ear = new PacketSocket(
     { nic: 'link1', etherType: ETHER_TYPE_LOCAL },
@@ -185,14 +186,14 @@ t.test('copies, forgeries and noise are counted and change nothing', { timeout: 
   b.tell(`frame ${buildFrame(BROADCAST_MAC, MAC_A1, ETHER_TYPE_LOCAL, Buffer.alloc(112)).toString('hex')}`);
   t.match((await stranger).data, { link: 0 });
   let link = (await a.status()).links[0];
-  for (const end = performance.now() + 5000; link && link.replayed + link.forged + link.malformed < 17 && performance.now() < end; ) {
+  for (const end = performance.now() + 60_000; link && link.replayed + link.forged + link.malformed < 17 && performance.now() < end; ) {
     link = (await a.status()).links[0];
   }
   t.match(link, { up: true, replayed: 10, forged: 5, malformed: 2 });
   t.equal(a.seen.filter((o) => o.event === 'link' && !o.data.up).length, 0);
 });
 
-t.test("another pair's key: strangers on both sides, no link", { timeout: 60_000 }, async (t) => {
+t.test("another pair's key: strangers on both sides, no link", { timeout: 120_000 }, async (t) => {
   const a = new Agent('A');
   const b = new Agent('B', 'cd'.repeat(32));
   t.teardown(() => Promise.all([a.kill(), b.kill()]));
@@ -207,7 +208,7 @@ t.test("another pair's key: strangers on both sides, no link", { timeout: 60_000
   t.ok(first <= 2, 'once per link, not once per frame');
 });
 
-t.test('a NIC that is not there yet, and one that is replaced', { timeout: 60_000 }, async (t) => {
+t.test('a NIC that is not there yet, and one that is replaced', { timeout: 120_000 }, async (t) => {
   ip('link', 'del', 'link2');
   const a = new Agent('A');
   const b = new Agent('B');
@@ -231,7 +232,7 @@ t.test('a NIC that is not there yet, and one that is replaced', { timeout: 60_00
   t.match((await a.status()).links[1], { up: true });
 });
 
-t.test('process.exit with the thread running, and what a setup must be', { timeout: 60_000 }, async (t) => {
+t.test('process.exit with the thread running, and what a setup must be', { timeout: 120_000 }, async (t) => {
   const [a, b] = await pair();
   t.teardown(() => b.kill());
   const exit = once(a.process, 'exit');

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { type ForwardEvent, ForwardParser, type ReturnMessage, ReturnParser, StreamError } from '../../../../appliance/memory/codec.ts';
+import { type ForwardEvent, ForwardParser, StreamError } from '../../../../appliance/memory/codec.ts';
+import { type ReturnMessage, ReturnParser } from '../../../../appliance/memory/return-codec.ts';
 import { recordedForward, recordedSession } from './recorded-session.ts';
 
 const { synchronisation, request, checkpoints } = recordedForward();

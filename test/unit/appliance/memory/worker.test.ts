@@ -126,6 +126,35 @@ t.test('early: the engine goes on while the secondary still decides, but never a
     mirror.resolve();
     await pair.secondary.until(atSecondary + pair.checkpoint(1).length + 4);
     t.equal(pair.secondary.received.subarray(-4).toString('hex'), '00000001');
+    t.equal(pair.primary.length, atPrimary + 8, 'still no REPLY: the secondary has a checkpoint to load');
+    pair.secondary.say(WORD.received);
+    pair.secondary.say(WORD.loaded);
+    await pair.primary.until(atPrimary + 12);
+    t.equal(pair.primary.received.subarray(-4).toString('hex'), WORD.reply);
+  }, true);
+});
+
+t.test('early: the primary stops at once, the private writes are dropped only when the replica has stopped', async (t) => {
+  await withPair(async (pair) => {
+    await pair.protect();
+    pair.primary.say('00000001');
+    await pair.primary.until(4);
+    t.equal(pair.primary.received.toString('hex'), WORD.reply);
+    pair.primary.say(pair.checkpoint(1));
+    await pair.logged('A output 1');
+    await settle();
+    t.equal(
+      pair.log.some((e) => e.startsWith('B apply')),
+      false,
+      'decided, the output left, but not applied',
+    );
+    pair.secondary.say(WORD.reply);
+    await pair.logged('B apply 1');
+    await pair.secondary.until(4 + pair.checkpoint(1).length);
+    pair.secondary.say(WORD.received);
+    pair.secondary.say(WORD.loaded);
+    t.match(await pair.a.until('checkpoint'), { interval: 1 });
+    t.equal(pair.primary.length, 12, 'each word once');
   }, true);
 });
 
@@ -183,9 +212,9 @@ t.test('roll forward refuses where memory and disk could differ', async (t) => {
     pair.b.decide = () => Promise.reject(new Error('input/output error'));
     await pair.request();
     pair.primary.say(pair.checkpoint(1));
-    t.match(await pair.b.until('lost'), { cause: 'protocol', reason: /the mirror failed at interval 1: .*input\/output error/ });
+    t.match(await pair.b.until('lost'), { cause: 'protocol', reason: /interval 1 cannot be completed here: .*input\/output error/ });
     t.match(await pair.a.until('lost'), { role: 'source', reason: /the partner ended the session/ });
-    await t.rejects(pair.b.memory.call('rollForward', {}), { message: /the mirror failed at interval 1/ });
+    await t.rejects(pair.b.memory.call('rollForward', {}), { message: /interval 1 cannot be completed here/ });
   });
   await withPair(async (pair) => {
     await pair.connect();

@@ -29,6 +29,7 @@ import {
 import { native } from '../../../../drivers/ethernet/native.ts';
 import { enterNamespace, ip, OtherEnd } from './namespace.ts';
 
+t.setTimeout(180_000);
 enterNamespace(import.meta.url);
 
 const MAC0 = '52:54:00:aa:00:00';
@@ -64,9 +65,9 @@ function closeAll(...all: { socket: PacketSocket }[]): void {
 }
 
 async function until(done: () => boolean, what: string): Promise<void> {
-  const end = performance.now() + 5_000;
+  const end = performance.now() + 60_000;
   while (!done()) {
-    if (performance.now() > end) throw new Error(`not within 5 s: ${what}`);
+    if (performance.now() > end) throw new Error(`not within 60 s: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
@@ -77,7 +78,7 @@ const payload = (n: number, bytes = 50): Buffer => {
   return b;
 };
 
-t.test('errors name the NIC and the remedy', async (t) => {
+t.test('errors name the NIC and the remedy', { timeout: 120_000 }, async (t) => {
   t.throws(() => collector({ nic: 'lan0' }), { code: 'ENODEV', message: "no such NIC 'lan0'" });
   t.throws(() => collector({ nic: 'a-name-that-is-longer-than-any-nic' }), /no such NIC 'a-name-that-is-longer-than-any-nic'/);
   t.throws(() => macAddress('lan0'), { code: 'ENODEV' });
@@ -106,7 +107,7 @@ t.test('errors name the NIC and the remedy', async (t) => {
   t.equal(unprivileged, 'EPERM packet sockets need root (CAP_NET_RAW): Operation not permitted\n');
 });
 
-t.test('what the NIC is', async (t) => {
+t.test('what the NIC is', { timeout: 120_000 }, async (t) => {
   t.equal(macAddress('v0'), MAC0);
   t.equal(mtuBytes('v0'), 1500);
   t.ok(interfaceIndex('v0') > 0);
@@ -118,7 +119,7 @@ t.test('what the NIC is', async (t) => {
   t.equal(carrier('v0'), true);
 });
 
-t.test('batches go out and come in, in order, and own frames do not come back', async (t) => {
+t.test('batches go out and come in, in order, and own frames do not come back', { timeout: 120_000 }, async (t) => {
   const from = collector({ nic: 'v0' });
   const to = collector({ nic: 'v1' });
   t.teardown(() => closeAll(from, to));
@@ -134,28 +135,32 @@ t.test('batches go out and come in, in order, and own frames do not come back', 
   t.match(to.socket.statistics(), { receivedFrames: 500, kernelDropped: 0, oversized: 0, truncated: 0 });
 });
 
-t.test('an unfinished frame at the end is left, an impossible length is refused after what is before it', async (t) => {
-  const from = collector({ nic: 'v0' });
-  const to = collector({ nic: 'v1' });
-  t.teardown(() => closeAll(from, to));
-  const one = packFrames([buildFrame(MAC1, MAC0, ETHER_TYPE_LOCAL, payload(1))]);
-  for (const cut of [1, 3, 4, 20]) t.equal(from.socket.sendBatch(Buffer.concat([one, one.subarray(0, cut)])), one.length);
-  t.equal(from.socket.sendBatch(Buffer.alloc(0)), 0);
-  t.throws(() => from.socket.sendBatch(Buffer.concat([one, Buffer.from('0000000000', 'hex')])), {
-    name: 'RangeError',
-    message: `a frame of 0 bytes at offset ${one.length} of the batch`,
-  });
-  await until(() => to.frames.length === 5, 'the whole ones');
-  const large = packFrames([
-    buildFrame(MAC1, MAC0, ETHER_TYPE_LOCAL, Buffer.alloc(3000)),
-    buildFrame(MAC1, MAC0, ETHER_TYPE_LOCAL, payload(9)),
-  ]);
-  t.equal(from.socket.sendBatch(large), large.length);
-  await until(() => to.frames.length === 6, 'the one that fits');
-  t.equal(from.socket.statistics().sendDropped, 1, 'larger than the MTU');
-});
+t.test(
+  'an unfinished frame at the end is left, an impossible length is refused after what is before it',
+  { timeout: 120_000 },
+  async (t) => {
+    const from = collector({ nic: 'v0' });
+    const to = collector({ nic: 'v1' });
+    t.teardown(() => closeAll(from, to));
+    const one = packFrames([buildFrame(MAC1, MAC0, ETHER_TYPE_LOCAL, payload(1))]);
+    for (const cut of [1, 3, 4, 20]) t.equal(from.socket.sendBatch(Buffer.concat([one, one.subarray(0, cut)])), one.length);
+    t.equal(from.socket.sendBatch(Buffer.alloc(0)), 0);
+    t.throws(() => from.socket.sendBatch(Buffer.concat([one, Buffer.from('0000000000', 'hex')])), {
+      name: 'RangeError',
+      message: `a frame of 0 bytes at offset ${one.length} of the batch`,
+    });
+    await until(() => to.frames.length === 5, 'the whole ones');
+    const large = packFrames([
+      buildFrame(MAC1, MAC0, ETHER_TYPE_LOCAL, Buffer.alloc(3000)),
+      buildFrame(MAC1, MAC0, ETHER_TYPE_LOCAL, payload(9)),
+    ]);
+    t.equal(from.socket.sendBatch(large), large.length);
+    await until(() => to.frames.length === 6, 'the one that fits');
+    t.equal(from.socket.statistics().sendDropped, 1, 'larger than the MTU');
+  },
+);
 
-t.test('the type filter, other stations, every type', async (t) => {
+t.test('the type filter, other stations, every type', { timeout: 120_000 }, async (t) => {
   const from = collector({ nic: 'v0' });
   const typed = collector({ nic: 'v1' });
   const all = collector({ nic: 'v1', etherType: ETHER_TYPE_ALL, promiscuous: true });
@@ -177,7 +182,7 @@ t.test('the type filter, other stations, every type', async (t) => {
   t.match(ip('-d', 'link', 'show', 'v1'), /promiscuity 0/);
 });
 
-t.test('a full queue: partly taken, then writable, and nothing lost', async (t) => {
+t.test('a full queue: partly taken, then writable, and nothing lost', { timeout: 120_000 }, async (t) => {
   execFileSync('tc', ['qdisc', 'add', 'dev', 'v0', 'root', 'tbf', 'rate', '40mbit', 'burst', '10kb', 'limit', '10mb']);
   let writable = 0;
   const to = collector({ nic: 'v1' });
@@ -208,7 +213,7 @@ t.test('a full queue: partly taken, then writable, and nothing lost', async (t) 
   t.equal(from.socket.statistics().sendDropped, 0);
 });
 
-t.test('a NIC that goes down is told, and goes on when it is up again', async (t) => {
+t.test('a NIC that goes down is told, and goes on when it is up again', { timeout: 120_000 }, async (t) => {
   const from = collector({ nic: 'v0' });
   const to = collector({ nic: 'v1' });
   t.teardown(() => closeAll(from, to));
@@ -226,7 +231,7 @@ t.test('a NIC that goes down is told, and goes on when it is up again', async (t
   t.equal(to.frames[0]?.readUInt32BE(14), 2);
 });
 
-t.test('a NIC that vanishes is told', async (t) => {
+t.test('a NIC that vanishes is told', { timeout: 120_000 }, async (t) => {
   ip('link', 'add', 'w0', 'type', 'veth', 'peer', 'name', 'w1');
   ip('link', 'set', 'w0', 'up');
   const gone = collector({ nic: 'w0' });
@@ -240,66 +245,74 @@ t.test('a NIC that vanishes is told', async (t) => {
   t.equal(gone.socket.statistics().sendDropped, 1);
 });
 
-t.test('checksums left to the NIC are completed, large segments are counted, offloads can be turned off', async (t) => {
-  const other = await OtherEnd.open();
-  ip('link', 'add', 'x0', 'type', 'veth', 'peer', 'name', 'x1', 'netns', String(other.pid));
-  ip('addr', 'add', '10.9.0.1/24', 'dev', 'x0');
-  ip('-6', 'addr', 'add', 'fd09::1/64', 'dev', 'x0', 'nodad');
-  ip('link', 'set', 'x0', 'up');
-  other.run('ip', 'addr', 'add', '10.9.0.2/24', 'dev', 'x1');
-  other.run('ip', '-6', 'addr', 'add', 'fd09::2/64', 'dev', 'x1', 'nodad');
-  other.run('ip', 'link', 'set', 'x1', 'up');
-  const seen = collector({ nic: 'x0', etherType: ETHER_TYPE_ALL });
-  let total = 0;
-  const server = createServer((socket) =>
-    socket.on('data', (d) => {
-      total += d.length;
-    }),
-  );
-  server.listen({ host: '::', port: 9000 });
-  await once(server, 'listening');
-  t.teardown(() => {
-    server.close();
-    seen.socket.close();
-    other.close();
-  });
-  const udp = (family: string, to: string) =>
-    other.run(process.execPath, '-e', `const s=require('dgram').createSocket('${family}');s.send('hello odd',9000,'${to}',()=>s.close())`);
-  udp('udp4', '10.9.0.1');
-  udp('udp6', 'fd09::1');
-  const isUdp = (f: Buffer) => (f.readUInt16BE(12) === ETHER_TYPE_IPV4 ? f[23] === 17 : f.readUInt16BE(12) === 0x86dd && f[20] === 17);
-  await until(() => seen.frames.filter(isUdp).length >= 2, 'two datagrams');
-  t.ok(seen.socket.statistics().checksumsCompleted >= 2, 'they came without checksums');
-  for (const frame of seen.frames.filter(isUdp)) t.equal(transportSum(frame), 0xffff, 'a correct checksum');
+t.test(
+  'checksums left to the NIC are completed, large segments are counted, offloads can be turned off',
+  { timeout: 120_000 },
+  async (t) => {
+    const other = await OtherEnd.open();
+    ip('link', 'add', 'x0', 'type', 'veth', 'peer', 'name', 'x1', 'netns', String(other.pid));
+    ip('addr', 'add', '10.9.0.1/24', 'dev', 'x0');
+    ip('-6', 'addr', 'add', 'fd09::1/64', 'dev', 'x0', 'nodad');
+    ip('link', 'set', 'x0', 'up');
+    other.run('ip', 'addr', 'add', '10.9.0.2/24', 'dev', 'x1');
+    other.run('ip', '-6', 'addr', 'add', 'fd09::2/64', 'dev', 'x1', 'nodad');
+    other.run('ip', 'link', 'set', 'x1', 'up');
+    const seen = collector({ nic: 'x0', etherType: ETHER_TYPE_ALL });
+    let total = 0;
+    const server = createServer((socket) =>
+      socket.on('data', (d) => {
+        total += d.length;
+      }),
+    );
+    server.listen({ host: '::', port: 9000 });
+    await once(server, 'listening');
+    t.teardown(() => {
+      server.close();
+      seen.socket.close();
+      other.close();
+    });
+    const udp = (family: string, to: string) =>
+      other.run(
+        process.execPath,
+        '-e',
+        `const s=require('dgram').createSocket('${family}');s.send('hello odd',9000,'${to}',()=>s.close())`,
+      );
+    udp('udp4', '10.9.0.1');
+    udp('udp6', 'fd09::1');
+    const isUdp = (f: Buffer) => (f.readUInt16BE(12) === ETHER_TYPE_IPV4 ? f[23] === 17 : f.readUInt16BE(12) === 0x86dd && f[20] === 17);
+    await until(() => seen.frames.filter(isUdp).length >= 2, 'two datagrams');
+    t.ok(seen.socket.statistics().checksumsCompleted >= 2, 'they came without checksums');
+    for (const frame of seen.frames.filter(isUdp)) t.equal(transportSum(frame), 0xffff, 'a correct checksum');
 
-  const upload = async () => {
-    total = 0;
-    const client = other.spawn(process.execPath, '-e', "const s=require('net').connect(9000,'10.9.0.1',()=>s.end(Buffer.alloc(2e6)))");
-    await once(client, 'exit');
-    await until(() => total === 2e6, 'the upload');
-  };
-  await upload();
-  const before = seen.socket.statistics();
-  t.ok(before.oversized > 0, `${before.oversized} segment trains`);
-  const bad = seen.frames.filter((f) => f.readUInt16BE(12) === ETHER_TYPE_IPV4 && f[23] === 6 && transportSum(f) !== 0xffff);
-  t.equal(bad.length, 0, 'also their checksums');
+    const upload = async () => {
+      total = 0;
+      const client = other.spawn(process.execPath, '-e', "const s=require('net').connect(9000,'10.9.0.1',()=>s.end(Buffer.alloc(2e6)))");
+      await once(client, 'exit');
+      await until(() => total === 2e6, 'the upload');
+    };
+    await upload();
+    const before = seen.socket.statistics();
+    t.ok(before.oversized > 0, `${before.oversized} segment trains`);
+    const bad = seen.frames.filter((f) => f.readUInt16BE(12) === ETHER_TYPE_IPV4 && f[23] === 6 && transportSum(f) !== 0xffff);
+    t.equal(bad.length, 0, 'also their checksums');
 
-  t.same(disableOffloads('x0'), []);
-  const left = other.run(
-    process.execPath,
-    '--no-warnings',
-    '--input-type=module-typescript',
-    '-e',
-    `import { disableOffloads } from '${import.meta.resolve('../../../../drivers/ethernet/index.ts')}'; console.log(JSON.stringify(disableOffloads('x1')))`,
-  );
-  t.equal(left, '[]\n');
-  const middle = seen.socket.statistics();
-  await upload();
-  const after = seen.socket.statistics();
-  t.equal(after.oversized, middle.oversized, 'no trains');
-  t.equal(after.checksumsCompleted, middle.checksumsCompleted, 'complete checksums');
-  t.equal(after.checksumsIncomplete, 0);
-});
+    t.same(disableOffloads('x0'), []);
+    const left = other.run(
+      process.execPath,
+      '--no-warnings',
+      '--input-type=module-typescript',
+      '-e',
+      `import { disableOffloads } from '${import.meta.resolve('../../../../drivers/ethernet/index.ts')}'; console.log(JSON.stringify(disableOffloads('x1')))`,
+    );
+    t.equal(left, '[]\n');
+    const middle = seen.socket.statistics();
+    await upload();
+    const after = seen.socket.statistics();
+    t.equal(after.oversized, middle.oversized, 'no trains');
+    t.equal(after.checksumsCompleted, middle.checksumsCompleted, 'complete checksums');
+    t.equal(after.checksumsIncomplete, 0);
+  },
+);
 
 /** The ones' complement sum over pseudo header and segment: 0xffff when the checksum is right. */
 function transportSum(frame: Buffer): number {
@@ -317,7 +330,7 @@ function transportSum(frame: Buffer): number {
   return sum;
 }
 
-t.test('close twice, close within a callback, and use after it', async (t) => {
+t.test('close twice, close within a callback, and use after it', { timeout: 120_000 }, async (t) => {
   const from = collector({ nic: 'v0' });
   let count = 0;
   const to = new PacketSocket(
@@ -338,7 +351,7 @@ t.test('close twice, close within a callback, and use after it', async (t) => {
   t.equal(to.statistics().receivedFrames, 1);
 });
 
-t.test('sockets that are closed leave nothing behind', async (t) => {
+t.test('sockets that are closed leave nothing behind', { timeout: 120_000 }, async (t) => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   const settle = async () => {
@@ -361,7 +374,7 @@ t.test('sockets that are closed leave nothing behind', async (t) => {
   t.ok(grownMiB < 15, `${grownMiB.toFixed(1)} MiB after 150 sockets of 0.2 MiB each`);
 });
 
-t.test('workers: several at once, terminated with open sockets, an exception in a callback', async (t) => {
+t.test('workers: several at once, terminated with open sockets, an exception in a callback', { timeout: 120_000 }, async (t) => {
   const url = import.meta.resolve('../../../../drivers/ethernet/index.ts');
   const code = `
     import { parentPort } from 'node:worker_threads';

@@ -7,10 +7,14 @@ const MARK = 'TWINSTEP_TEST_NAMESPACE';
 /** Answers only in the new namespace; in the outer process it runs the file there, passes its output on and exits with its code. */
 export function enterNamespace(url: string): void {
   if (process.env[MARK]) return;
-  const run = spawnSync('unshare', ['--net', '--', process.execPath, ...process.execArgv, fileURLToPath(url)], {
-    env: { ...process.env, [MARK]: '1' },
-    stdio: 'inherit',
-  });
+  const run = spawnSync(
+    'setpriv',
+    ['--pdeathsig=SIGKILL', 'unshare', '--net', '--', process.execPath, ...process.execArgv, fileURLToPath(url)],
+    {
+      env: { ...process.env, [MARK]: '1' },
+      stdio: 'inherit',
+    },
+  );
   process.exit(run.status ?? 1);
 }
 
@@ -27,7 +31,9 @@ export class OtherEnd {
   }
 
   static async open(): Promise<OtherEnd> {
-    const holder = spawn('unshare', ['--net', 'sh', '-c', 'echo ready; exec sleep 600'], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const holder = spawn('setpriv', ['--pdeathsig=SIGKILL', 'unshare', '--net', 'sh', '-c', 'echo ready; exec sleep 600'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     await new Promise((resolve, reject) => {
       holder.stdout.once('data', resolve);
       holder.once('exit', () => reject(new Error('no second namespace: root and unshare(1) are needed')));

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { EvidenceKeeper, resultsName, saveReport } from '../../../../hwqual/campaigns/results.ts';
@@ -11,6 +11,10 @@ t.test('report and evidence', async (t) => {
   for (const [name, path] of Object.entries(logs)) {
     mkdirSync(path, { recursive: true });
     writeFileSync(join(path, 'guest.log'), `serial of ${name}`);
+    writeFileSync(join(path, 'tls.pem'), 'secret');
+    mkdirSync(join(path, 'old'));
+    writeFileSync(join(path, 'old/journal'), 'x');
+    truncateSync(join(path, 'old/journal'), 1 << 30);
   }
   const clock = new FakeClock();
   const lab = new FakeLab(clock);
@@ -21,6 +25,10 @@ t.test('report and evidence', async (t) => {
   t.strictSame(readdirSync(keeper.folder), ['round-1'], 'only the round that failed');
   t.strictSame(readdirSync(join(keeper.folder, 'round-1')).sort(), ['0-A-log', '1-B-log', 'round.json', 'status.json']);
   t.equal(readFileSync(join(keeper.folder, 'round-1/1-B-log/guest.log'), 'utf8'), 'serial of B');
+  const journal = statSync(join(keeper.folder, 'round-1/0-A-log/old/journal'));
+  t.equal(journal.size, 1 << 30);
+  t.ok(journal.blocks < 1000, 'holes stay holes');
+  t.notOk(existsSync(join(keeper.folder, 'round-1/0-A-log/tls.pem')), 'no key leaves the lab');
   t.ok(lab.lines.some((line) => /evidence .*gone not kept/.test(line)));
 
   const saved = await saveReport(report, join(folder, 'deep/story.json'));

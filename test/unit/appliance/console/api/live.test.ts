@@ -5,6 +5,9 @@ import type { Snapshot } from '../../../../../appliance/core/snapshot.ts';
 import { duplex, NOW } from '../fixtures.ts';
 import { call, harness, post, signIn } from './harness.ts';
 
+// Slow machines: a busy one needs several times what an idle one does.
+t.setTimeout(120_000);
+
 /** A raw client whose reading the test controls. Only generations and event names are kept of what it reads. */
 async function liveClient(port: number, cookie: string) {
   const socket = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false });

@@ -6,6 +6,9 @@ import { labAt, startConsoleServer } from '../../../../../appliance/console/api/
 import { duplex } from '../fixtures.ts';
 import { call, freePort, harness, OURS, PASSWORD, post, signIn } from './harness.ts';
 
+// Slow machines: a busy one needs several times what an idle one does.
+t.setTimeout(120_000);
+
 const reason = (text: string): string => String((JSON.parse(text) as { reason?: unknown }).reason);
 
 t.test('facts and actions need a session, the page does not', async (t) => {

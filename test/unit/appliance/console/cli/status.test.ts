@@ -7,6 +7,9 @@ import { runStatus } from '../../../../../appliance/console/cli/status.ts';
 import { harness } from '../api/harness.ts';
 import { takeoverJustHappened } from '../fixtures.ts';
 
+// Slow machines: a busy one needs several times what an idle one does.
+t.setTimeout(120_000);
+
 function sink() {
   let text = '';
   let waiting: { test: (text: string) => boolean; resolve: () => void }[] = [];

@@ -8,6 +8,9 @@ import type { Snapshot } from '../../../../../appliance/core/snapshot.ts';
 import { duplex, takeoverJustHappened } from '../fixtures.ts';
 import { FakeLine } from './terminal.ts';
 
+// Slow machines: a busy one needs several times what an idle one does.
+t.setTimeout(120_000);
+
 const passwordHash = await hashPassword('käse 7');
 
 function start(first: Snapshot = duplex()) {
