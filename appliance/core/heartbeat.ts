@@ -3,7 +3,7 @@
 //            3 exchanges in a row
 //   down ---------------------------> up
 //   down <--------------------------- up
-//            silent: nothing valid for timeoutMs, or for that long nothing of ours was heard over there
+//            silent: nothing valid for timeoutMs, or for twice that nothing of ours was heard over there
 //            carrier: the cable is dead, and nothing valid for 2 intervals
 //
 // An exchange is a frame that names a recent frame of ours: hearing is not enough, both directions must work.
@@ -16,6 +16,12 @@ const EXCHANGES_TO_RISE = 3;
 const CARRIER_INTERVALS = 2;
 /** After a late tick nothing goes down for so many intervals. */
 const GRACE_INTERVALS = 2;
+
+/**
+ * Heard, but for so many time-outs nothing of ours was heard over there: down. More than one, because a partner that just woke up from a
+ * stall names what it heard before it; and the partner itself, hearing nothing, is already holding.
+ */
+const DEAF_TIMEOUTS = 2;
 
 export type HeartbeatPathName = 'ethernet' | 'ip';
 
@@ -48,8 +54,8 @@ export type HeartbeatInput =
   /** A valid frame. echoSentMs: when the frame of ours that it names was sent; null: it names none of this life. */
   | { kind: 'frame'; at: number; link: number; path: HeartbeatPathName; echoSentMs: number | null }
   | { kind: 'carrier'; at: number; link: number; carrier: boolean }
-  /** The clock: due when it should have come. */
-  | { kind: 'tick'; at: number; due: number };
+  /** The clock, and how late it came. */
+  | { kind: 'tick'; at: number; lateMs: number };
 
 export interface HeartbeatVerdict {
   link: number;
@@ -86,7 +92,7 @@ export function heartbeatStep(state: HeartbeatState, input: HeartbeatInput, limi
     case 'carrier':
       return { state: change(state, input.link, (l) => ({ ...l, carrier: input.carrier })), verdicts: [], lateMs: null };
     case 'tick':
-      return tick(state, input.at, input.due, limits);
+      return tick(state, input.at, input.lateMs, limits);
     default: {
       const never: never = input;
       return never;
@@ -116,9 +122,8 @@ function heard(state: HeartbeatState, frame: HeartbeatInput & { kind: 'frame' },
   return { state: change(state, frame.link, () => after), verdicts, lateMs: null };
 }
 
-function tick(state: HeartbeatState, at: number, due: number, limits: HeartbeatLimits): HeartbeatStep {
+function tick(state: HeartbeatState, at: number, late: number, limits: HeartbeatLimits): HeartbeatStep {
   const { intervalMs, timeoutMs } = limits;
-  const late = at - due;
   const graceUntilMs = late > intervalMs ? at + GRACE_INTERVALS * intervalMs : state.graceUntilMs;
   const lateMs = late > limits.allowedLatenessMs ? late : null;
   if (at < graceUntilMs) return { state: { ...state, graceUntilMs }, verdicts: [], lateMs };
@@ -126,9 +131,8 @@ function tick(state: HeartbeatState, at: number, due: number, limits: HeartbeatL
   const links = state.links.map((l, link) => {
     const silentMs = silence(l, at);
     if (!l.up) return silentMs > timeoutMs && l.rising > 0 ? { ...l, rising: 0 } : l;
-    // What the partner names is one round trip and up to an interval old when all is well.
-    const deafMs = l.exchangedMs === null ? Number.POSITIVE_INFINITY : at - l.exchangedMs - 2 * intervalMs;
-    const silent = Math.max(silentMs, deafMs) > timeoutMs;
+    const deafMs = l.exchangedMs === null ? Number.POSITIVE_INFINITY : at - l.exchangedMs;
+    const silent = silentMs > timeoutMs || deafMs > DEAF_TIMEOUTS * timeoutMs;
     const carrier = !l.carrier && silentMs > CARRIER_INTERVALS * intervalMs;
     if (!silent && !carrier) return l;
     verdicts.push({ link, up: false, silentMs, reason: carrier ? 'carrier' : 'silent' });

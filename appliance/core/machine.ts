@@ -228,8 +228,14 @@ export function step(before: State, event: Event): Step {
   }
   tickArbitration(work);
   tickWorkload(work);
-  if (work.state.revision !== before.revision) work.commands.push({ kind: 'say', status: statusOf(work.state) });
+  if (work.state.revision !== before.revision) tellPartner(work);
   return work;
+}
+
+/** As early as it is true: right behind the last record that it speaks of, before what takes time. */
+function tellPartner({ state, commands }: Work): void {
+  const recorded = commands.findLastIndex((c) => c.kind === 'persist');
+  commands.splice(recorded + 1, 0, { kind: 'say', status: statusOf(state) });
 }
 
 function onLink(work: Work, link: number, up: boolean, silentMs: number): void {

@@ -96,7 +96,8 @@ function singlePoints(s: State, redundancy: Redundancy, other: CoServerName): st
 }
 
 function workloadOf(s: State, other: CoServerName): { workloadState: WorkloadView['state']; workloadSentence: string } {
-  const kind = PRIMARY.includes(s.phase.kind) || !s.partner ? s.phase.kind : s.partner.phase;
+  const isOwn = PRIMARY.includes(s.phase.kind) || s.phase.kind === 'off' || s.phase.kind === 'failed' || !s.partner;
+  const kind = isOwn || !s.partner ? s.phase.kind : s.partner.phase;
   const where = PRIMARY.includes(s.phase.kind) ? s.me : other;
   switch (kind) {
     case 'duplex':

@@ -106,6 +106,8 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
       }
       return;
     case 'streamLost':
+      // Planned: the replica ends, and the stream with it. If the partner itself were lost, the links would say so.
+      if (phase.kind === 'steppingDown' || phase.busy === 'leaveLockstep') return;
       if (phase.kind === 'secondary' || phase.kind === 'ready') {
         if (e.cause !== 'channel') {
           commands.push({ kind: 'record', severity: 'critical', row: null, text: `The secondary replica failed (${e.reason}): this CoServer yields and rejoins.` });

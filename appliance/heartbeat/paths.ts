@@ -6,12 +6,14 @@ import {
   ETHER_TYPE_LOCAL,
   ETHERNET_HEADER_BYTES,
   interfaceIndex,
+  LENGTH_BYTES,
   macAddress,
   PacketSocket,
   packFrames,
   unpackFrames,
 } from '../../drivers/ethernet/index.ts';
 import { IP_PROTOCOL_EXPERIMENTAL, RawIpSocket } from '../../drivers/ethernet/raw-ip.ts';
+import { HEARTBEAT_BYTES } from '../wire/heartbeat.ts';
 import type { HeartbeatPath } from './api.ts';
 
 /** A NIC that is not there is looked for this often. */
@@ -31,7 +33,9 @@ export class LinkPaths {
   #ethernet: PacketSocket | undefined;
   #ip: RawIpSocket | undefined;
   #index = 0;
-  #mac = '';
+  /** be32 length and Ethernet header of every frame. */
+  #header: Buffer = Buffer.alloc(0);
+  #nextIndexMs = Number.NEGATIVE_INFINITY;
   #nextOpenMs = Number.NEGATIVE_INFINITY;
   /** Why a path is not open, one sentence; empty: both are. */
   problem = '';
@@ -47,7 +51,10 @@ export class LinkPaths {
     try {
       up = carrier(this.#link.nic);
       // The same name may be another NIC by now (unplugged and back): its sockets are dead without a word.
-      if (this.#index !== 0 && interfaceIndex(this.#link.nic) !== this.#index) this.close();
+      if (this.#index !== 0 && atMs >= this.#nextIndexMs) {
+        this.#nextIndexMs = atMs + REOPEN_MS;
+        if (interfaceIndex(this.#link.nic) !== this.#index) this.close();
+      }
     } catch (error) {
       this.problem = (error as Error).message;
       this.close();
@@ -59,10 +66,11 @@ export class LinkPaths {
     return up;
   }
 
+  /** The payload is a heartbeat: of HEARTBEAT_BYTES. */
   sendEthernet(payload: Buffer): void {
     if (!this.#ethernet) return;
     try {
-      this.#ethernet.sendBatch(packFrames([buildFrame(BROADCAST_MAC, this.#mac, ETHER_TYPE_LOCAL, payload)]));
+      this.#ethernet.sendBatch(Buffer.concat([this.#header, payload]));
     } catch (error) {
       this.problem = (error as Error).message;
     }
@@ -84,7 +92,8 @@ export class LinkPaths {
     const { nic, remoteAddress } = this.#link;
     try {
       this.#index = interfaceIndex(nic);
-      this.#mac = macAddress(nic);
+      const empty = buildFrame(BROADCAST_MAC, macAddress(nic), ETHER_TYPE_LOCAL, new Uint8Array(HEARTBEAT_BYTES));
+      this.#header = packFrames([empty]).subarray(0, LENGTH_BYTES + ETHERNET_HEADER_BYTES);
       this.#ethernet ??= new PacketSocket(
         { nic, etherType: ETHER_TYPE_LOCAL, priority: PRIORITY_FIRST, receiveBufferBytes: BUFFER_BYTES, sendBufferBytes: BUFFER_BYTES },
         {

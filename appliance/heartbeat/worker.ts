@@ -148,6 +148,13 @@ class Heartbeat implements RunningHeartbeat {
     // A sleep is not jitter: it is reported, and does not make the time-out longer for the next minutes.
     if (lateMs <= allowedLatenessMs(this.#setup.timeoutMs)) this.#meter.add(now, lateMs);
     for (const measure of this.#measures) measure.add(now, lateMs);
+    // What came in meanwhile is read first, then the answers are young and the verdicts fair, also after a stall.
+    setImmediate(() => this.#round(due, lateMs));
+  }
+
+  #round(due: number, lateMs: number): void {
+    if (this.#stopped) return;
+    const now = performance.now();
     this.#send(now);
     for (const [index, link] of this.#links.entries()) {
       const up = link.paths.look(now);
@@ -157,13 +164,13 @@ class Heartbeat implements RunningHeartbeat {
       }
       this.#reportStrangers(link, index, now);
     }
-    this.#step({ kind: 'tick', at: now, due });
+    this.#step({ kind: 'tick', at: now, lateMs });
     if (now >= this.#statusDueMs) {
       this.#statusDueMs = now + STATUS_MS;
       this.#emit('status', this.#status());
     }
     const after = performance.now();
-    this.#dueMs += this.#setup.intervalMs;
+    this.#dueMs = due + this.#setup.intervalMs;
     if (this.#dueMs <= after) this.#dueMs = after + this.#setup.intervalMs;
     this.#timer = setTimeout(() => this.#tick(), Math.max(1, Math.round(this.#dueMs - after)));
   }

@@ -40,7 +40,7 @@ export type MirrorCommands = {
   startTarget(a: Record<string, never>): Promise<void>;
   /** target -> replica (after the source's resync ended): the export is served with an empty overlay. */
   startReplica(a: Record<string, never>): Promise<void>;
-  /** source -> solo: pending and held writes are completed with the local result. Only after the arbiter's grant is durable. */
+  /** source (or solo) -> solo: pending and held writes are completed with the local result. Only after the arbiter's grant is durable. */
   goSolo(a: Record<string, never>): Promise<{ released: number }>;
   /** replica -> solo (takeover): discards what is newer than the last commit, journals and merges the overlay; new writes wait meanwhile. */
   takeOver(a: Record<string, never>): Promise<{ committed: number; discardedBytes: number; mergedBytes: number }>;

@@ -89,7 +89,7 @@ export class Mirror {
   /** What it offers to the memory stream. */
   get commitCommands(): CommitCommands {
     return {
-      decide: ({ interval }) => this.#replica('decide').decide(interval),
+      decide: ({ interval }) => this.#reporting(this.#replica('decide').decide(interval)),
       apply: async ({ interval }) => {
         await this.#replica('apply').apply(interval);
         this.#committed = interval;
@@ -222,6 +222,11 @@ export class Mirror {
   }
 
   #goSolo(): { released: number } {
+    if (this.#mode === 'solo') {
+      // Not shared yet: a `startSource` that is under way fails.
+      this.#attaching?.release();
+      return { released: 0 };
+    }
     const o = this.#need('goSolo', 'source');
     const { partner } = o.guest;
     o.guest.partner = undefined;
@@ -237,7 +242,7 @@ export class Mirror {
     const { promise, resolve } = Promise.withResolvers<void>();
     o.guest.gate = promise;
     // If it fails, the disk or the journal is broken: the guest's writes stay where they are, this copy must not serve.
-    const result = await replica.takeOver();
+    const result = await this.#reporting(replica.takeOver());
     o.guest.replica = undefined;
     o.replica = undefined;
     o.guest.gate = undefined;
@@ -310,7 +315,18 @@ export class Mirror {
     return `${this.#setup.journalPath}.scratch`;
   }
 
+  async #reporting<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (e) {
+      if (e instanceof StoreError) this.#report(e);
+      throw e;
+    }
+  }
+
   #report(e: Error): void {
+    // What `close` cut short is no fault of the disk.
+    if (e instanceof StoreError && e.code === 'EBADF') return;
     if (e instanceof StoreError && e.operation !== 'open')
       this.#around.emit('diskError', { operation: e.operation, offset: e.offset, message: e.message });
     else this.#around.emit('diskError', { operation: 'write', offset: 0, message: e.message });

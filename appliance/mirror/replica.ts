@@ -230,8 +230,7 @@ export class Replica {
       else this.#journal.append('overlayWrite', this.#committed, run.start, run.end - run.start, await gather(run));
     }
     this.#journal.append('takeOver', this.#committed, 0, 0);
-    await Promise.all([this.#journal.sync(), this.#writeBack]);
-    if (this.#failed) throw this.#failed;
+    await Promise.all([this.#journal.sync(), this.#finishWriteBack()]);
     await writeRuns(this.#disk, runs);
     await this.#disk.flush();
     this.#overlay.clear();
@@ -264,8 +263,8 @@ export class Replica {
   async stop(): Promise<void> {
     this.#ending = true;
     await this.#deciding.catch(() => {});
-    await this.#writeBack;
     if (this.#failed) return;
+    await this.#finishWriteBack();
     this.#overlay.clear();
     if (this.#decided > this.#committed) {
       // The commit record may be durable: the next `open` replays it.
@@ -285,19 +284,27 @@ export class Replica {
   }
 
   #startWriteBack(): void {
-    if (this.#writeBack || this.#failed) return;
-    this.#writeBack = this.#writeBackAll()
-      .catch((e: Error) => {
-        this.#failed ??= e;
-        this.#parts.onError(e);
-      })
-      .finally(() => {
-        this.#writeBack = undefined;
-      });
+    if (this.#writeBack || this.#failed || !this.#isWriteBackDue()) return;
+    this.#writeBack = this.#writeBackAll().catch((e: Error) => {
+      this.#failed ??= e;
+      this.#parts.onError(e);
+    });
+  }
+
+  /** Everything committed is written to the disk; to be flushed there. */
+  async #finishWriteBack(): Promise<void> {
+    this.#startWriteBack();
+    await this.#writeBack;
+    if (this.#failed) throw this.#failed;
+    if (!this.#waiting.isEmpty || this.#writing) throw new Error('committed data was left over');
+  }
+
+  #isWriteBackDue(): boolean {
+    return !this.#waiting.isEmpty || (this.#leftInterval !== undefined && this.#leftInterval <= this.#committed);
   }
 
   async #writeBackAll(): Promise<void> {
-    while (!this.#waiting.isEmpty || (this.#leftInterval !== undefined && this.#leftInterval <= this.#committed)) {
+    while (this.#isWriteBackDue()) {
       this.#writing = this.#waiting;
       this.#waiting = new PatchMap();
       const interval = this.#committed;
@@ -309,6 +316,8 @@ export class Replica {
         this.#leftInterval = undefined;
       }
     }
+    // In the same turn as the last look at what is waiting: an `apply` after it must find no write-back running.
+    this.#writeBack = undefined;
   }
 
   #dropOverlay(): void {

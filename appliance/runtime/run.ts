@@ -75,7 +75,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         journalPath: join(config.stateDir, 'intervals.journal'),
         socketPath: sockets.mirror,
       },
-      gate: { channel: channel('network'), interval: interval.buffer, nic: config.business.nic, socketPath: sockets.gate },
+      gate: { channel: channel('network'), interval: interval.buffer, nic: config.business.nic, socketPath: sockets.gate, guestMac: config.workload.mac },
       memory: { channel: channel('memory'), interval: interval.buffer, sourceSocketPath: sockets.source, incomingSocketPath: sockets.incoming },
     },
     (role, error) => fatal(`the ${role} thread ended`, error),

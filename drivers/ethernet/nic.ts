@@ -46,13 +46,12 @@ export function interfaceIndex(nic: string): number {
 
 /** The NIC is up and hears the other end. */
 export function carrier(nic: string): boolean {
-  const flags = request(nic, SIOCGIFFLAGS).readUInt16LE(0);
-  if ((flags & IFF_UP) === 0) return false;
   try {
     return native().ethtool(nic, ETHTOOL_GLINK, 0) !== 0;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EOPNOTSUPP') throw error;
-    return (flags & IFF_RUNNING) !== 0;
+    const flags = request(nic, SIOCGIFFLAGS).readUInt16LE(0);
+    return (flags & IFF_UP) !== 0 && (flags & IFF_RUNNING) !== 0;
   }
 }
 

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
 import { engineRootPath } from '../../image/engine/engine-root.ts';
 import { attachConsole } from './console-attach.ts';
@@ -11,13 +12,15 @@ import { holdLab, parseCoServer, parseLink } from './holder.ts';
 import { LabError, messageOf } from './lab-error.ts';
 import { engineProgram } from './network.ts';
 import { prepareParts, requireRoot } from './prepare.ts';
-import { alreadyRuns, runningSupervisor } from './record.ts';
+import { isAlive } from './processes.ts';
+import { alreadyRuns, readRecord, runningSupervisor } from './record.ts';
 import { coServerPaths, type LabSettings, labPaths, labSettings } from './settings.ts';
 import { sweep } from './sweep.ts';
 import { waitDuplex } from './wait-duplex.ts';
 
 /** Longest wait for a lab to end after it was asked. */
 const DOWN_TIMEOUT_MS = 60_000;
+const ENDED_LOOK_MS = 20;
 const LOG_LINES = 200;
 
 interface UpOptions {
@@ -129,12 +132,15 @@ program
       print(removed.length === 0 ? 'no pair runs here' : `removed what was left behind: ${removed.join(', ')}`);
       return;
     }
+    const supervisor = readRecord(settings)?.supervisor;
     const { closed } = await askLab(labPaths(settings).controlSocket, { action: 'down', target: '' });
     const late = setTimeout(() => {
       process.stderr.write(`the lab is still being taken down after ${DOWN_TIMEOUT_MS / 1000} s: see ${labPaths(settings).log}\n`);
       process.exit(1);
     }, DOWN_TIMEOUT_MS);
     await closed;
+    // A process that is not our child ends without an event.
+    while (supervisor !== undefined && isAlive(supervisor)) await sleep(ENDED_LOOK_MS);
     clearTimeout(late);
     print('the pair is gone');
   });

@@ -42,7 +42,12 @@ export async function makeSecrets(): Promise<PairSecrets> {
   };
 }
 
-export function coServerConfig(name: CoServerName, secrets: PairSecrets, workload: LabWorkload, webPorts: LabSettings['webPorts']): CoServerConfig {
+export function coServerConfig(
+  name: CoServerName,
+  secrets: PairSecrets,
+  workload: LabWorkload,
+  webPorts: LabSettings['webPorts'],
+): CoServerConfig {
   return {
     coServer: name,
     pair: { id: secrets.pairId, keyFile: `${INSIDE.etc}/pair.key` },
@@ -53,7 +58,13 @@ export function coServerConfig(name: CoServerName, secrets: PairSecrets, workloa
     // Both CoServers share the cores of one machine with their guests: silence of a third of a second may still be the scheduler's.
     heartbeat: { intervalMs: 20, timeoutMs: 400 },
     checkpoint: { outputDelayMs: 5, idleMs: 1000, minimumMs: 20 },
-    console: { port: 443, passwordHash: secrets.passwordHash, socket: `${INSIDE.run}/console.sock`, serial: INSIDE.serial, urls: { A: `https://127.0.0.1:${webPorts.A}/`, B: `https://127.0.0.1:${webPorts.B}/` } },
+    console: {
+      port: 443,
+      passwordHash: secrets.passwordHash,
+      socket: `${INSIDE.run}/console.sock`,
+      serial: INSIDE.serial,
+      urls: { A: `https://127.0.0.1:${webPorts.A}/`, B: `https://127.0.0.1:${webPorts.B}/` },
+    },
     stateDir: INSIDE.state,
     runDir: INSIDE.run,
     labSocket: `${INSIDE.control}/lab.sock`,

@@ -1,9 +1,8 @@
 // One CoServer of the lab while it has power: its namespaces, its pid 1, and the signals that stop it.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
-import { run } from './command.ts';
 import { LabError } from './lab-error.ts';
 import { continueTree, firstChild, processTree, stopTree } from './processes.ts';
 import { coServerPaths, type LabSettings, labPaths } from './settings.ts';
@@ -143,15 +142,10 @@ export class CoServer {
   static enter(pid1: number): string[] {
     return ['-t', String(pid1), '--mount', '--uts', '--ipc', '--net', '--pid', '--root', '--wd', '--'];
   }
-
-  run(command: string, args: readonly string[]): Promise<string> {
-    return run('nsenter', [...CoServer.enter(this.pid1), command, ...args]);
-  }
 }
 
 /** Waits for a file that a starting process makes as its first act. */
 async function awaitFile(path: string, ended: Promise<void>, failed: () => Error): Promise<void> {
-  const { watch } = await import('node:fs');
   const directory = join(path, '..');
   await new Promise<void>((resolve, reject) => {
     const look = () => {

@@ -164,6 +164,14 @@ export class Lab extends EventEmitter<LabEvents> {
     this.#guard.stdin?.on('error', () => undefined);
   }
 
+  async #dismissGuard(): Promise<void> {
+    const guard = this.#guard;
+    if (guard === null || guard.exitCode !== null || guard.signalCode !== null) return;
+    const ended = new Promise((resolve) => guard.once('exit', resolve));
+    guard.stdin?.end('done\n');
+    await ended;
+  }
+
   #say(text: string): void {
     appendFileSync(labPaths(this.settings).log, `${new Date().toISOString()} ${text}\n`);
     this.emit('event', text);
@@ -341,7 +349,7 @@ export class Lab extends EventEmitter<LabEvents> {
     this.#network.close();
     // The rest by name: also what a start that failed half-way has made.
     await attempt(() => sweep(this.settings));
-    this.#guard?.stdin?.end('done\n');
+    await this.#dismissGuard();
     if (problems.length > 0) throw new LabError(`the lab could not be removed completely: ${problems.join('; ')}`, 'npm run lab -- down');
   }
 }

@@ -16,7 +16,7 @@ interface Answer {
 function ask(socketPath: string, method: 'GET' | 'POST', path: string, body: string | null, timeoutMs: number): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const headers = body === null ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-    const asked = request({ socketPath, method, path, headers, signal: AbortSignal.timeout(timeoutMs) }, (response) => {
+    const asked = request({ agent: false, socketPath, method, path, headers, signal: AbortSignal.timeout(timeoutMs) }, (response) => {
       let text = '';
       response.setEncoding('utf8');
       response.on('data', (chunk: string) => {

@@ -82,7 +82,7 @@ async function showScreen({ lab, gone, takeDown }: HeldLab): Promise<void> {
       drawing = false;
     }
   };
-  stdout.write('\x1b[?1049h\x1b[?25l');
+  stdout.write('\x1b[?1049h\x1b[?25l\x1b[2J');
   stdin.setRawMode(true);
   emitKeypressEvents(stdin);
   stdin.on('keypress', (_text: string | undefined, key: { name?: string; ctrl?: boolean; sequence?: string }) => {

@@ -88,7 +88,7 @@ function inputsHash(entry: string, web: string): string {
     ? readdirSync(join(ROOT, 'drivers')).flatMap((driver) => sourceFiles(join(ROOT, 'drivers', driver, 'native/build'), /\.node$/))
     : [];
   const outside = [entry, ...sourceFiles(web, /./)].filter((file) => !code.includes(file));
-  return hashOfFiles([...code, ...addons, ...outside, join(ROOT, 'package-lock.json')], ROOT);
+  return hashOfFiles([...code, ...addons, ...outside, join(ROOT, 'package.json'), join(ROOT, 'package-lock.json')], ROOT);
 }
 
 /** The page works without a network beside the appliance: everything is in these files. */

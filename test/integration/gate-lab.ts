@@ -172,6 +172,16 @@ export class GateLab {
     return link.stats64.rx.packets;
   }
 
+  /** What the client believes to be an address's MAC; empty: nothing. */
+  neighbour(address: string): string {
+    const [entry] = JSON.parse(ip('-n', this.client, '-j', 'neigh', 'show', address, 'dev', 'lan0'));
+    return entry?.lladdr ?? '';
+  }
+
+  setNeighbour(address: string, mac: string): void {
+    ip('-n', this.client, 'neigh', 'replace', address, 'lladdr', mac, 'nud', 'stale', 'dev', 'lan0');
+  }
+
   /** The lab's guest; answers when it serves. */
   async boot(): Promise<void> {
     const image = await buildGuest({ root: ENGINE_ROOT });

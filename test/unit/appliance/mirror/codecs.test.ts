@@ -17,7 +17,7 @@ t.test('the examples of the README', async (t) => {
       { kind: 'write', sequence: 7, interval: 3, offset: 4096, length: 512, dataCrc: 0x11223344 },
       0xa1a2a3a4a5a6a7a8n,
     ).toString('hex'),
-    '54534a5201000000a1a2a3a4a5a6a7a800000000000000070000000300000200000000000000100011223344c3f5f5d7',
+    '54534a5201000000a1a2a3a4a5a6a7a800000000000000070000000300000200000000000000100011223344723ff74c',
   );
   t.equal(
     encodeMessageHeader({

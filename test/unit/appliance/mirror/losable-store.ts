@@ -36,7 +36,7 @@ export class Power {
   /** A request's way to the disk: takes a moment, or never ends. */
   async pass(): Promise<void> {
     this.requests++;
-    for (let n = Math.floor(this.#chance() * 4); n > 0; n--) await new Promise((resolve) => setImmediate(resolve));
+    for (let n = Math.floor(this.#chance() * 30); n > 0; n--) await undefined;
     if (this.requests > this.#lossAt && !this.isOff) {
       this.isOff = true;
       this.#resolve();

@@ -56,6 +56,14 @@ t.test('without a target there is no source', async (t) => {
   await pair.b.mirror.call('open', {});
   await t.rejects(pair.a.mirror.call('startSource', {}), /partner's copy is 'closed', not a target/);
   await t.rejects(pair.a.mirror.call('resync', {}), /this copy is 'solo', not 'source'/);
+  t.same(await pair.a.mirror.call('goSolo', {}), { released: 0 });
+  pair.fake.cut();
+  const waiting = pair.a.mirror.call('startSource', {});
+  waiting.catch(() => {});
+  t.ok(await isPending(waiting));
+  await pair.a.mirror.call('goSolo', {});
+  await t.rejects(waiting, /goes on alone/);
+  pair.fake.mend();
   await pair.b.mirror.call('startTarget', {});
   pair.a.interval.current = 3;
   await t.rejects(pair.a.mirror.call('startSource', {}), /interval is 3/);
