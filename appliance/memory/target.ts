@@ -124,7 +124,10 @@ export class TargetSession implements Session {
   /** Takeover. Throws when the state of the engine and the disk could differ: this replica must not run then. */
   async rollForward(): Promise<{ committed: number; loaded: number; waitedMs: number }> {
     const startMs = this.#around.nowMs();
-    if (!this.#started) throw new Error(`memory stream: nothing to take over: protection had not begun (phase '${this.#phase}')`);
+    // With READY held the engine has everything and runs: it may take over before the first interval begins.
+    if (!this.#started && this.#phase !== 'readyHeld') {
+      throw new Error(`memory stream: nothing to take over: protection had not begun (phase '${this.#phase}')`);
+    }
     if (this.#accepting) this.#tellEnd('channel', 'the secondary takes over');
     this.#accepting = false;
     this.#takingOver = true;

