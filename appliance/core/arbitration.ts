@@ -3,7 +3,7 @@
 //
 // Going simplex is: grant of (generation g -> g+1) at the witness, then the record {simplex, g+1} on the own disk, then
 // output. The partner's own durable yield ("outdated at g") replaces the grant. Nothing else does.
-import { enter, persist, type State, type Work } from './machine.ts';
+import { enter, persist, type State, type Work } from './state.ts';
 
 /** The states in which the record says duplex and the guest's state is shared: a loss of the partner must be arbitrated. */
 export function isShared(s: State): boolean {

@@ -1,5 +1,5 @@
 // What the state means, in the operator's words: redundancy, the sentences of both CoServers, what may fail now.
-import type { PartnerStatus, PhaseKind, State } from './machine.ts';
+import type { PartnerStatus, PhaseKind, State } from './state.ts';
 import type { CopyState, CoServerName, CoServerView, Redundancy, Role, WorkloadView } from './snapshot.ts';
 
 export interface Picture {

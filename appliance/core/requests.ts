@@ -1,5 +1,5 @@
 // May the operator do this now? Accepted, or the sentence that stands next to the grey button.
-import { enter, persist, type State, type Work } from './machine.ts';
+import { enter, persist, type State, type Work } from './state.ts';
 
 export type Verdict = { allowed: true } | { allowed: false; reason: string };
 

@@ -5,7 +5,7 @@
 // with a growing pause. The order at the end is the one that matters: the primary records "duplex" (it may then no
 // longer go on without a grant) before the secondary does (it may then take over), and only then READY is released.
 import { claim, onPartnerGone, stopOutdated } from './arbitration.ts';
-import { type CommandName, enter, type Event, persist, type PhaseKind, type Work } from './machine.ts';
+import { type CommandName, enter, type Event, persist, type PhaseKind, type Work } from './state.ts';
 
 /** Phases in which this CoServer runs the guest as the primary. */
 export const PRIMARY_PHASES: readonly PhaseKind[] = ['starting', 'running', 'resyncing', 'protecting', 'committing', 'duplex', 'steppingDown'];

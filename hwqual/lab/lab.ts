@@ -294,6 +294,14 @@ export class Lab extends EventEmitter<LabEvents> {
     });
   }
 
+  /** Kills our process on a CoServer, and nothing else: its engine runs on, pid 1 starts it again. */
+  killProduct(name: CoServerName): void {
+    const pid = this.#powered(name).product();
+    if (pid === undefined) throw new LabError(`the product's process on ${name} does not run now`, `npm run lab -- logs ${name}`);
+    process.kill(pid, 'SIGKILL');
+    this.#say(`CoServer ${name}: the product's process killed`);
+  }
+
   /** Where to run a command: arguments for nsenter. */
   whereIs(place: 'lan' | 'witness' | CoServerName): string[] {
     if (place === 'lan' || place === 'witness') return [`--net=/run/netns/${this.settings.namespaces[place]}`, '--'];

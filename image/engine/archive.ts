@@ -79,20 +79,23 @@ function sha256Of(file: string): string {
   return createHash('sha256').update(readFileSync(file)).digest('hex');
 }
 
+/** Names listed in an error, so that the remedy below them stays in sight. */
+const NAMES_LISTED = 8;
+
 /** Two different troubles look alike to a download: no network at all, and a mirror that has moved on. */
 function unavailable(missing: readonly LockedPackage[], lastWords: string): Error {
-  const names = missing.map((p) => `  ${p.name} ${p.version}`).join('\n');
+  const names = missing.slice(0, NAMES_LISTED).map((p) => `  ${p.name} ${p.version}\n`);
+  const list = names.join('') + (missing.length > names.length ? `  and ${missing.length - names.length} more\n` : '');
   if (/\b404\b/.test(lastWords)) {
     return new Error(
-      `the Debian mirror no longer has ${missing.length} of the engine's packages:\n${names}\n` +
-        'Debian replaced them by newer versions. Take those, and have the result tested, with: node image/engine/build.ts --refresh-lock',
+      `the Debian mirror no longer has ${missing.length} of the engine's packages:\n${list}` +
+        '  Remedy: Debian replaced them by newer versions; take those, and have them tested, with: node image/engine/build.ts --refresh-lock',
     );
   }
   const reason = lastWords.split('\n').find((line) => line.startsWith('E: ')) ?? lastWords.split('\n')[0] ?? '';
   return new Error(
-    `cannot fetch ${missing.length} of the engine's packages from the Debian mirror:\n${names}\n` +
-      `apt says: ${reason}\n` +
-      'The first run needs the network: check it with "apt-get update" (a proxy goes into /etc/apt/apt.conf.d), then run the same command again.',
+    `cannot fetch ${missing.length} of the engine's packages from the Debian mirror:\n${list}  apt says: ${reason.replace(/^E: /, '')}\n` +
+      '  Remedy: check the network with "apt-get update" (a proxy goes into /etc/apt/apt.conf.d), then run the same command again',
   );
 }
 

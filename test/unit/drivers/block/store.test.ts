@@ -75,7 +75,13 @@ t.test('errors say what is wrong', async (t) => {
   await store.close();
 });
 
-t.test('a full medium is told apart from a broken one', async (t) => {
-  // /dev/full is a character device: refused. The kernel's answer itself is tried on a file system of 64 KiB in the integration test.
-  await t.rejects(FileStore.open({ path: '/dev/full', sizeBytes: 4096 }), { kind: 'setup', message: /neither a file nor a block device/ });
+t.test('what is neither a file nor a block device is refused', async (t) => {
+  await t.rejects(FileStore.open({ path: '/dev/full', sizeBytes: 4096 }), { message: /neither a file nor a block device/ });
+});
+
+t.test('an empty file is one whose creation was cut short', async (t) => {
+  writeFileSync(join(dir, 'empty'), '');
+  const store = await FileStore.open({ path: join(dir, 'empty'), sizeBytes: 4096 });
+  t.equal((await store.read(0, 4096)).length, 4096);
+  await store.close();
 });

@@ -1,0 +1,205 @@
+// What a CoServer knows (State), what can happen to it (Event), what it may order (Command), and the few ways in which a
+// step changes them. step() itself is in machine.ts.
+import type { CoServerName } from './snapshot.ts';
+
+/** What stands in the durable record about this CoServer's copy and its right to run. */
+export type Standing = 'fresh' | 'simplex' | 'duplexPrimary' | 'duplexSecondary' | 'outdated' | 'inconsistent';
+
+export interface DurableRecord {
+  generation: number;
+  standing: Standing;
+  /** The operator (or the guest itself) switched the workload off: nobody starts it until he asks. */
+  workloadOff: boolean;
+  /** outdated: it was the primary of this generation. When both sides yielded at once, its copy has everything. */
+  wasPrimary: boolean;
+}
+
+export type PhaseKind =
+  | 'isolated' | 'claiming' | 'starting' | 'running' | 'resyncing' | 'protecting' | 'committing' | 'duplex'
+  | 'standby' | 'target' | 'incoming' | 'ready' | 'secondary' | 'acting' | 'steppingDown' | 'off' | 'failed';
+
+/** What a CoServer tells its partner of itself, over the authenticated control stream. */
+export interface PartnerStatus {
+  coServer: CoServerName;
+  /** Random per process life. */
+  incarnation: string;
+  record: DurableRecord;
+  phase: PhaseKind;
+  /** Grows with every change of phase: an old picture is never mistaken for a new one. */
+  revision: number;
+  version: string;
+  pairId: string;
+}
+
+export type ClaimGoal = 'start' | 'takeOver' | 'continue';
+
+export interface Phase {
+  kind: PhaseKind;
+  since: number;
+  /** Set while a background command of this phase runs. */
+  busy: CommandName | null;
+  /** claiming: what the grant is for, the applied row, when to ask (next), since when the arbiter does not answer. */
+  claim: { goal: ClaimGoal; row: string; why: string; askAt: number; asked: boolean; unreachableSince: number | null } | null;
+  /** acting: where to go when the action has ended. */
+  then: PhaseKind | null;
+  note: string;
+}
+
+export interface State {
+  me: CoServerName;
+  incarnation: string;
+  pairId: string;
+  version: string;
+  now: number;
+  timing: Timing;
+  record: DurableRecord;
+  phase: Phase;
+  revision: number;
+  links: { up: boolean; since: number }[];
+  /** At least one link is up. */
+  partnerHeard: boolean;
+  partnerSince: number;
+  partner: PartnerStatus | null;
+  /** An engine of an earlier life of this process still runs the guest here. */
+  adoptable: boolean;
+  /** Consecutive failures of protection or start, and when to try again. */
+  failures: number;
+  retryAt: number;
+  arbiterReachable: boolean;
+  /** The partner was seen recorded as secondary of this generation: it can go on if this side's guest dies. */
+  partnerPromotable: boolean;
+}
+
+export interface Timing {
+  /** After a restart, how long the partner is waited for before the witness is asked. */
+  restartGraceMs: number;
+  /** How much later than the primary the secondary asks: the primary going on costs less than a takeover. */
+  secondaryBiasMs: number;
+  claimRetryMs: number;
+  /** Pause after a failed start or protection, doubled up to the maximum. */
+  retryMs: number;
+  retryMaximumMs: number;
+}
+
+export type StreamName = 'memory' | 'disk' | 'network' | 'control';
+
+export type Event = { at: number } & (
+  | { kind: 'tick' }
+  | { kind: 'linkObserved'; link: number; up: boolean; silentMs: number }
+  | { kind: 'partnerRestarted' }
+  | { kind: 'partnerSaid'; status: PartnerStatus }
+  | { kind: 'arbiterAnswered'; generation: number; answer: 'granted' | 'refused' | 'unreachable'; reason: string }
+  | { kind: 'streamLost'; stream: StreamName; cause: 'engine' | 'protocol' | 'channel'; reason: string }
+  | { kind: 'readyHeld' }
+  | { kind: 'intervalsStarted' }
+  | { kind: 'engineExited'; cause: 'guestShutdown' | 'crash'; reason: string }
+  | { kind: 'lateTick'; lateMs: number }
+  | { kind: 'diskFailed'; reason: string }
+  | { kind: 'operatorRequested'; action: string }
+  | { kind: 'commandFinished'; command: CommandName; ok: boolean; reason: string }
+);
+
+/**
+ * Ordered. `persist`, `freeze` and `say` are barriers: what stands behind them waits until they have ended. The others
+ * run in the background and return as `commandFinished`.
+ */
+export type Command =
+  | { kind: 'persist'; record: DurableRecord }
+  /** Withhold output at once. */
+  | { kind: 'freeze' }
+  /** Tell the partner what we are now. */
+  | { kind: 'say'; status: PartnerStatus }
+  | { kind: 'record'; severity: 'info' | 'warning' | 'critical'; row: string | null; text: string }
+  | { kind: 'claim'; generation: number }
+  | { kind: 'startGuest'; generation: number }
+  | { kind: 'adoptGuest'; generation: number }
+  | { kind: 'resync' }
+  | { kind: 'protect' }
+  | { kind: 'releaseReady' }
+  | { kind: 'openTarget' }
+  | { kind: 'openIncoming' }
+  | { kind: 'takeOver'; generation: number; row: string; reason: string }
+  | { kind: 'continueAlone'; generation: number; row: string; reason: string }
+  /** Primary, never duplex: forget the partner and run on. */
+  | { kind: 'abandonPartner'; reason: string }
+  /** Stop what runs here: engine killed, held output dropped, export closed. */
+  | { kind: 'stopAll'; reason: string }
+  | { kind: 'shutDownGuest' }
+  /** Secondary, planned: stop the replica, apply everything, stay the target of the primary's writes. */
+  | { kind: 'leaveLockstep' };
+
+export type CommandName = Command['kind'];
+
+export interface Step {
+  state: State;
+  commands: Command[];
+}
+
+export const DEFAULT_TIMING: Timing = {
+  restartGraceMs: 4_000,
+  secondaryBiasMs: 60,
+  claimRetryMs: 250,
+  retryMs: 1_000,
+  retryMaximumMs: 60_000,
+};
+
+export function initialState(a: {
+  me: CoServerName;
+  incarnation: string;
+  pairId: string;
+  version: string;
+  record: DurableRecord;
+  links: number;
+  now: number;
+  adoptable: boolean;
+  timing?: Timing;
+}): State {
+  return {
+    me: a.me,
+    incarnation: a.incarnation,
+    pairId: a.pairId,
+    version: a.version,
+    now: a.now,
+    timing: a.timing ?? DEFAULT_TIMING,
+    record: a.record,
+    phase: { kind: 'isolated', since: a.now, busy: null, claim: null, then: null, note: 'just started' },
+    revision: 1,
+    links: Array.from({ length: a.links }, () => ({ up: false, since: a.now })),
+    partnerHeard: false,
+    partnerSince: a.now,
+    partner: null,
+    adoptable: a.adoptable,
+    failures: 0,
+    retryAt: a.now,
+    arbiterReachable: true,
+    partnerPromotable: false,
+  };
+}
+
+/** A step under way: handlers change `state` (its own copy) and append commands. */
+export interface Work {
+  state: State;
+  commands: Command[];
+}
+
+export function statusOf(s: State): PartnerStatus {
+  return { coServer: s.me, incarnation: s.incarnation, record: s.record, phase: s.phase.kind, revision: s.revision, version: s.version, pairId: s.pairId };
+}
+
+/** Enters a phase: the partner is told at the end of the step. */
+export function enter(work: Work, kind: PhaseKind, note: string, more: Partial<Phase> = {}): void {
+  const { state } = work;
+  state.phase = { kind, since: state.now, busy: null, claim: null, then: null, note, ...more };
+  state.revision++;
+}
+
+/** Writes the durable record; what follows in this step waits for it. */
+export function persist(work: Work, change: Partial<DurableRecord>): void {
+  work.state.record = { ...work.state.record, ...change };
+  work.state.revision++;
+  work.commands.push({ kind: 'persist', record: work.state.record });
+}
+
+export function never(x: never): never {
+  throw new Error(`unexpected ${JSON.stringify(x)}`);
+}
