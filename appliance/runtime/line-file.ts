@@ -36,7 +36,8 @@ export class LineFile {
       throw e;
     });
     const lines: unknown[] = [];
-    for (const line of text.split('\n')) {
+    // After a power failure a file system may show what was not flushed as zeros.
+    for (const line of text.replaceAll('\0', '').split('\n')) {
       if (!line) continue;
       try {
         lines.push(JSON.parse(line));

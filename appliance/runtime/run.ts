@@ -153,6 +153,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   workers.memory.on('checkpoint', () => trigger.checkpointed());
   workers.memory.on('phase', ({ role, phase }) => {
     if (role === 'source' && phase === 'checkpoint') trigger.begun();
+    if (phase === 'precopy' || phase === 'readyHeld' || phase === 'ended') log('info', `memory stream, ${role}: ${phase}`);
   });
   workers.memory.on('readyHeld', () => pump.feed({ kind: 'readyHeld' }));
   workers.memory.on('started', () => pump.feed({ kind: 'intervalsStarted' }));

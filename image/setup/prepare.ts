@@ -49,7 +49,7 @@ if (import.meta.main) {
   try {
     await prepare(abort.signal, (line) => console.error(line));
   } catch (error) {
-    if (abort.signal.aborted) process.exit(130);
+    if (abort.signal.aborted) process.exit(130); // setup.sh says the rest
     console.error(`\nSet-up stopped: ${error instanceof Error ? error.message : error}`);
     process.exit(1);
   }

@@ -25,6 +25,13 @@ fail() { # sentence, remedy
   exit 1
 }
 
+interrupted() { # exit code
+  say
+  say "Set-up interrupted; nothing half built is left. The same command starts it again."
+  trap - INT
+  exit "$1"
+}
+
 say() { printf '%s\n' "$*" >&2; }
 
 cleanup() {
@@ -33,7 +40,7 @@ cleanup() {
 # dpkg and npm get the terminal's Ctrl-C themselves; what is left for us is to leave nothing half built.
 trap cleanup EXIT
 trap 'exit 129' HUP
-trap 'say; say "Set-up interrupted; nothing half built is left. The same command starts it again."; exit 130' INT
+trap 'interrupted 130' INT
 trap 'exit 143' TERM
 
 milliseconds() { date +%s%3N; }
@@ -48,7 +55,7 @@ step() { # description, command...
   # 9 is our lock: a service that a package starts must not hold it for ever.
   "$@" >"$work/log" 2>&1 9>&- || status=$?
   if [ "$status" -ne 0 ]; then
-    [ "$status" -gt 128 ] && exit "$status"
+    [ "$status" -le 128 ] || interrupted "$status"
     say "$description: failed"
     grep -v '^npm warn' "$work/log" | tail -n 25 | sed 's/^/    /' >&2
     return 1
@@ -153,7 +160,7 @@ prepare() { # run | "run test"
   [ -d "$cache" ] || check_space "$cache" "$NEED_CACHE_MIB" "the engine root"
   install_npm_packages
   compile_addons
-  "$node" --no-warnings "$here/prepare.ts" || exit $?
+  "$node" --no-warnings "$here/prepare.ts" || { [ $? -ne 130 ] || interrupted 130; exit 1; }
   cleanup
   exec 9>&-
   locked=no

@@ -7,6 +7,7 @@ import type { TakeoverView } from '../../core/snapshot.ts';
 import type { WitnessClient } from '../../witness/client.ts';
 import type { History } from '../history.ts';
 import type { Effects, NewEvent } from '../pump.ts';
+import { log } from '../log.ts';
 import type { RecordStore } from '../record-store.ts';
 import type { Workers } from '../workers.ts';
 import type { CheckpointTrigger } from './checkpoint-trigger.ts';
@@ -206,6 +207,7 @@ export class Obey implements Effects {
     const stoppedAt = performance.now();
     // Under emulation a live copy of a busy guest's memory is not reliable: it is stopped first, and the pause is shown.
     if (config.engine.acceleration === 'tcg') await qemu.stopGuest(client);
+    log('info', `guest stopped for its memory's copy after ${Math.round(performance.now() - stoppedAt)} ms`);
     await qemu.migrate(client, sockets.source);
     try {
       await Promise.race([held, this.#migrationFailed(client, signal)]);

@@ -7,7 +7,7 @@ import { random } from './losable-store.ts';
 import { MirrorPair, type Side } from './mirror-pair.ts';
 
 const SIZE_BYTES = 256 * 1024;
-const SEEDS = Number(process.env.MIRROR_SEEDS ?? 8);
+const SEEDS = Number(process.env.MIRROR_SEEDS ?? 5);
 t.setTimeout(60_000 + SEEDS * 5_000);
 
 function slow(chance: () => number): (o: FileStoreOptions) => Promise<BlockStore> {
