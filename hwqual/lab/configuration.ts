@@ -70,7 +70,7 @@ export function coServerConfig(
     labSocket: `${INSIDE.control}/lab.sock`,
     engine: { binary: '/usr/bin/qemu-system-x86_64', version: '11.1', acceleration: workload.acceleration, logDir: INSIDE.log },
     workload: {
-      name: 'workload',
+      name: 'records',
       memoryMiB: 256,
       cpus: 1,
       mac: GUEST_MAC,

@@ -111,7 +111,7 @@ async function bench(side: Side, label: string): Promise<void> {
 }
 
 t.test("the pair of copies under the engine's tools", { skip, timeout: 120_000 }, async (t) => {
-  const a = new Side('A');
+  let a = new Side('A');
   let b = new Side('B');
   t.teardown(() => Promise.all([a.kill(), b.kill()]));
   writeFileSync(a.setup.diskPath, randomBytes(SIZE_BYTES));
@@ -194,6 +194,22 @@ t.test("the pair of copies under the engine's tools", { skip, timeout: 120_000 }
   t.ok(copy.subarray(20 * MIB, 20 * MIB + 65536).equals(Buffer.alloc(65536, 0x42)));
   t.ok(copy.subarray(21 * MIB, 21 * MIB + 65536).equals(Buffer.alloc(65536, 0x43)));
   t.ok(copy.subarray(20 * MIB + 65536, 21 * MIB).equals(before.subarray(20 * MIB + 65536, 21 * MIB)), 'the open interval is gone');
+
+  // The old primary comes back as target; then both end in an orderly way.
+  b.interval.current = 0;
+  a = new Side('A');
+  await a.mirror.call('startTarget', {});
+  await b.mirror.call('startSource', {});
+  await b.mirror.call('resync', {}, 60_000);
+  t.notMatch(await qemuIo(b, 'write -P 0x51 0 100k', 'flush'), /fail/i);
+  await b.mirror.call('close', {});
+  await a.mirror.call('close', {});
+  t.ok(a.disk().equals(b.disk()), 'identical at the end');
+  await a.mirror.call('startTarget', {});
+  await b.mirror.call('serveSolo', {});
+  await b.mirror.call('startSource', {});
+  t.equal((await b.mirror.call('resync', {}, 60_000)).copiedBytes, 0);
+  t.same([a.lost, b.lost], [[], []]);
 });
 
 t.test('a worker that is started again under a client', { skip, timeout: 60_000 }, async (t) => {
