@@ -57,8 +57,15 @@ async function main(): Promise<void> {
     .action(async (o: { listen: string; state: string; key: string }) => {
       const at = o.listen.lastIndexOf(':');
       const port = Number(o.listen.slice(at + 1));
-      if (at < 1 || !Number.isInteger(port) || port < 1 || port > 65535) throw new ConfigError(`--listen '${o.listen}': address:port is needed, for example 192.0.2.1:7410`);
-      await startWitness({ host: o.listen.slice(0, at), port, stateDir: o.state, pairKey: loadPairKey(o.key), log: (line) => log('info', line) });
+      if (at < 1 || !Number.isInteger(port) || port < 1 || port > 65535)
+        throw new ConfigError(`--listen '${o.listen}': address:port is needed, for example 192.0.2.1:7410`);
+      await startWitness({
+        host: o.listen.slice(0, at),
+        port,
+        stateDir: o.state,
+        pairKey: loadPairKey(o.key),
+        log: (line) => log('info', line),
+      });
       log('info', `witness ${version()} listens on ${o.listen}`);
     });
   program

@@ -26,7 +26,12 @@ export function onPartnerGone(work: Work, why: string): void {
       return;
     case 'resyncing':
     case 'protecting':
-      commands.push({ kind: 'record', severity: 'warning', row: null, text: `Making the partner equal was interrupted: ${why}. The workload runs on here.` });
+      commands.push({
+        kind: 'record',
+        severity: 'warning',
+        row: null,
+        text: `Making the partner equal was interrupted: ${why}. The workload runs on here.`,
+      });
       state.retryAt = state.now + state.timing.retryMs;
       act(work, 'running', why);
       commands.push({ kind: 'abandonPartner', reason: why });
@@ -38,7 +43,12 @@ export function onPartnerGone(work: Work, why: string): void {
       return;
     case 'target':
     case 'incoming':
-      commands.push({ kind: 'record', severity: 'critical', row: null, text: `The partner was lost while this copy was being made equal (${why}): this copy must not be used.` });
+      commands.push({
+        kind: 'record',
+        severity: 'critical',
+        row: null,
+        text: `The partner was lost while this copy was being made equal (${why}): this copy must not be used.`,
+      });
       act(work, 'standby', why);
       commands.push({ kind: 'stopAll', reason: why });
       return;
@@ -52,9 +62,9 @@ export function claim(work: Work, goal: 'start' | 'takeOver' | 'continue', row: 
   enter(work, 'claiming', why, { claim: { goal, row, why, askAt: state.now + delayMs, asked: false, unreachableSince: null } });
 }
 
-/** Enters `acting`: a command follows whose end leads to `then`. */
-function act(work: Work, then: 'running' | 'standby', note: string): void {
-  enter(work, 'acting', note, { then });
+/** Enters `acting`: a command follows whose end leads to `next`. */
+function act(work: Work, next: 'running' | 'standby', note: string): void {
+  enter(work, 'acting', note, { next });
 }
 
 export function onPartnerStatus(work: Work, status: State['partner'] & object): void {
@@ -67,11 +77,24 @@ export function onPartnerStatus(work: Work, status: State['partner'] & object): 
   state.partnerPromotable = status.record.standing === 'duplexSecondary' && status.record.generation === state.record.generation;
   if (restarted) onPartnerGone(work, 'the partner restarted');
   if (isShared(state) && status.record.generation > state.record.generation) {
-    commands.push({ kind: 'record', severity: 'critical', row: '18', text: `The partner runs generation ${status.record.generation}, this CoServer only ${state.record.generation}: it stops and rejoins.` });
+    commands.push({
+      kind: 'record',
+      severity: 'critical',
+      row: '18',
+      text: `The partner runs generation ${status.record.generation}, this CoServer only ${state.record.generation}: it stops and rejoins.`,
+    });
     stopOutdated(work, 'a newer generation runs on the partner');
     return;
   }
-  if (isShared(state) && yielded(state) && (state.phase.kind === 'duplex' || state.phase.kind === 'committing' || state.phase.kind === 'secondary' || state.phase.kind === 'ready' || state.phase.kind === 'claiming')) {
+  if (
+    isShared(state) &&
+    yielded(state) &&
+    (state.phase.kind === 'duplex' ||
+      state.phase.kind === 'committing' ||
+      state.phase.kind === 'secondary' ||
+      state.phase.kind === 'ready' ||
+      state.phase.kind === 'claiming')
+  ) {
     if (state.phase.kind === 'claiming' && state.phase.claim?.goal === 'start') return;
     commands.push({ kind: 'freeze' });
     goSimplex(work, state.record.standing === 'duplexPrimary' ? 'continue' : 'takeOver', '4', 'the partner yielded');
@@ -85,10 +108,15 @@ export function onPartnerStatus(work: Work, status: State['partner'] & object): 
 function yielded(state: State): boolean {
   const p = state.partner;
   if (!p || p.record.generation !== state.record.generation) return false;
-  return p.record.standing === 'outdated' || (p.record.standing === 'inconsistent' && p.phase === 'standby' && state.phase.kind === 'committing');
+  return (
+    p.record.standing === 'outdated' || (p.record.standing === 'inconsistent' && p.phase === 'standby' && state.phase.kind === 'committing')
+  );
 }
 
-export function onArbiterAnswer(work: Work, e: { generation: number; answer: 'granted' | 'refused' | 'unreachable'; reason: string }): void {
+export function onArbiterAnswer(
+  work: Work,
+  e: { generation: number; answer: 'granted' | 'refused' | 'unreachable'; reason: string },
+): void {
   const { state, commands } = work;
   state.arbiterReachable = e.answer !== 'unreachable';
   const c = state.phase.claim;
@@ -98,13 +126,27 @@ export function onArbiterAnswer(work: Work, e: { generation: number; answer: 'gr
       goSimplex(work, c.goal, c.row, c.why);
       return;
     case 'refused':
-      commands.push({ kind: 'record', severity: 'critical', row: '2', text: `The witness refused (${e.reason}): the partner went on. This CoServer stops and rejoins.` });
+      commands.push({
+        kind: 'record',
+        severity: 'critical',
+        row: '2',
+        text: `The witness refused (${e.reason}): the partner went on. This CoServer stops and rejoins.`,
+      });
       stopOutdated(work, e.reason);
       return;
     case 'unreachable': {
       const first = c.unreachableSince === null;
-      if (first) commands.push({ kind: 'record', severity: 'critical', row: '7w', text: `The witness does not answer (${e.reason}): output stays withheld until the witness or the partner returns.` });
-      state.phase = { ...state.phase, claim: { ...c, asked: false, askAt: state.now + state.timing.claimRetryMs, unreachableSince: c.unreachableSince ?? state.now } };
+      if (first)
+        commands.push({
+          kind: 'record',
+          severity: 'critical',
+          row: '7w',
+          text: `The witness does not answer (${e.reason}): output stays withheld until the witness or the partner returns.`,
+        });
+      state.phase = {
+        ...state.phase,
+        claim: { ...c, asked: false, askAt: state.now + state.timing.claimRetryMs, unreachableSince: c.unreachableSince ?? state.now },
+      };
       return;
     }
   }
@@ -121,12 +163,22 @@ function goSimplex(work: Work, goal: 'start' | 'takeOver' | 'continue', row: str
       commands.push({ kind: 'startGuest', generation });
       return;
     case 'takeOver':
-      commands.push({ kind: 'record', severity: 'critical', row, text: `Takes over as generation ${generation}: ${why}. Not redundant until the partner is back.` });
+      commands.push({
+        kind: 'record',
+        severity: 'critical',
+        row,
+        text: `Takes over as generation ${generation}: ${why}. Not redundant until the partner is back.`,
+      });
       act(work, 'running', why);
       commands.push({ kind: 'takeOver', generation, row, reason: why });
       return;
     case 'continue':
-      commands.push({ kind: 'record', severity: 'critical', row, text: `Runs on alone as generation ${generation}: ${why}. Not redundant until the partner is back.` });
+      commands.push({
+        kind: 'record',
+        severity: 'critical',
+        row,
+        text: `Runs on alone as generation ${generation}: ${why}. Not redundant until the partner is back.`,
+      });
       act(work, 'running', why);
       commands.push({ kind: 'continueAlone', generation, row, reason: why });
       return;
@@ -137,7 +189,10 @@ function goSimplex(work: Work, goal: 'start' | 'takeOver' | 'continue', row: str
 export function stopOutdated(work: Work, reason: string): void {
   work.commands.push({ kind: 'freeze' });
   const { record } = work.state;
-  persist(work, { standing: 'outdated', wasPrimary: record.standing === 'outdated' ? record.wasPrimary : record.standing === 'duplexPrimary' });
+  persist(work, {
+    standing: 'outdated',
+    wasPrimary: record.standing === 'outdated' ? record.wasPrimary : record.standing === 'duplexPrimary',
+  });
   act(work, 'standby', reason);
   work.commands.push({ kind: 'stopAll', reason });
 }
@@ -149,15 +204,32 @@ export function tickArbitration(work: Work): void {
   let { phase } = state;
   if (phase.kind === 'isolated') decideAfterRestart(work);
   // Both yielded in the same moment, so neither went on (a grant would have moved the generation): the primary's copy leads.
-  if (phase.kind === 'standby' && record.standing === 'outdated' && record.wasPrimary && partner?.phase === 'standby' && partner.record.standing === 'outdated' && partner.record.generation === record.generation) {
+  if (
+    phase.kind === 'standby' &&
+    record.standing === 'outdated' &&
+    record.wasPrimary &&
+    partner?.phase === 'standby' &&
+    partner.record.standing === 'outdated' &&
+    partner.record.generation === record.generation
+  ) {
     claim(work, 'start', '21', 'both sides had yielded, this copy leads', 0);
   }
   phase = state.phase;
   if (phase.kind !== 'claiming' || !phase.claim) return;
   const c = phase.claim;
   // Neither side has a grant, the witness is away, and the partner is back: the secondary yields, the primary goes on.
-  if (c.unreachableSince !== null && c.goal === 'takeOver' && partner?.phase === 'claiming' && partner.record.generation === record.generation) {
-    commands.push({ kind: 'record', severity: 'critical', row: '4', text: 'The witness is away and the partner is back: this CoServer yields to it.' });
+  if (
+    c.unreachableSince !== null &&
+    c.goal === 'takeOver' &&
+    partner?.phase === 'claiming' &&
+    partner.record.generation === record.generation
+  ) {
+    commands.push({
+      kind: 'record',
+      severity: 'critical',
+      row: '4',
+      text: 'The witness is away and the partner is back: this CoServer yields to it.',
+    });
     stopOutdated(work, 'yielded to the partner');
     return;
   }
@@ -173,7 +245,8 @@ function decideAfterRestart(work: Work): void {
   const { record, partner, phase } = state;
   const waited = state.now - phase.since;
   if (partner && partner.record.generation > record.generation && partner.record.standing !== 'fresh') {
-    if (record.standing !== 'outdated' && record.standing !== 'fresh' && record.standing !== 'inconsistent') persist(work, { standing: 'outdated' });
+    if (record.standing !== 'outdated' && record.standing !== 'fresh' && record.standing !== 'inconsistent')
+      persist(work, { standing: 'outdated' });
     enter(work, 'standby', `the partner has generation ${partner.record.generation}`);
     return;
   }
@@ -189,16 +262,26 @@ function decideAfterRestart(work: Work): void {
       return;
     case 'simplex':
       if (state.adoptable) {
-        commands.push({ kind: 'record', severity: 'warning', row: null, text: 'This process restarted under the running guest and takes it up again.' });
+        commands.push({
+          kind: 'record',
+          severity: 'warning',
+          row: null,
+          text: 'This process restarted under the running guest and takes it up again.',
+        });
         enter(work, 'starting', 'the guest still runs here', { busy: 'adoptGuest' });
         commands.push({ kind: 'adoptGuest', generation: record.generation });
       } else if (record.workloadOff) enter(work, 'off', 'the workload is switched off');
-      else if (partner || waited >= state.timing.restartGraceMs) claim(work, 'start', partner ? '21' : '22', 'it was the recorded simplex owner', 0);
+      else if (partner || waited >= state.timing.restartGraceMs)
+        claim(work, 'start', partner ? '21' : '22', 'it was the recorded simplex owner', 0);
       return;
     case 'duplexPrimary':
     case 'duplexSecondary': {
       if (partner) {
-        const leads = record.standing === 'duplexPrimary' || partner.record.standing === 'outdated' || partner.record.standing === 'inconsistent' || partner.record.standing === 'fresh';
+        const leads =
+          record.standing === 'duplexPrimary' ||
+          partner.record.standing === 'outdated' ||
+          partner.record.standing === 'inconsistent' ||
+          partner.record.standing === 'fresh';
         // Still running the same generation over there: that side claims or waits; it decides by its own rules.
         if (partner.phase === 'isolated' || partner.phase === 'standby') {
           if (leads) claim(work, 'start', '21', 'both were down, this copy leads', 0);

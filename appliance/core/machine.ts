@@ -43,7 +43,12 @@ export function step(before: State, event: Event): Step {
       onWorkload(work, event);
       break;
     case 'lateTick':
-      work.commands.push({ kind: 'record', severity: 'warning', row: '18', text: `This CoServer was asleep for ${Math.round(event.lateMs)} ms and suspects itself first.` });
+      work.commands.push({
+        kind: 'record',
+        severity: 'warning',
+        row: '18',
+        text: `This CoServer was asleep for ${Math.round(event.lateMs)} ms and suspects itself first.`,
+      });
       break;
     case 'operatorRequested':
       onOperator(work, event.action);
@@ -74,8 +79,20 @@ function onLink(work: Work, link: number, up: boolean, silentMs: number): void {
   const heard = state.links.some((l) => l.up);
   const name = `Link ${link + 1}`;
   if (up) commands.push({ kind: 'record', severity: 'info', row: null, text: `${name} is up.` });
-  else if (heard) commands.push({ kind: 'record', severity: 'warning', row: '1', text: `${name} is down (silent for ${Math.round(silentMs)} ms): everything goes over the other link.` });
-  else commands.push({ kind: 'record', severity: 'critical', row: null, text: `${name} is down (silent for ${Math.round(silentMs)} ms): the partner is not heard on any link.` });
+  else if (heard)
+    commands.push({
+      kind: 'record',
+      severity: 'warning',
+      row: '1',
+      text: `${name} is down (silent for ${Math.round(silentMs)} ms): everything goes over the other link.`,
+    });
+  else
+    commands.push({
+      kind: 'record',
+      severity: 'critical',
+      row: null,
+      text: `${name} is down (silent for ${Math.round(silentMs)} ms): the partner is not heard on any link.`,
+    });
   if (heard === state.partnerHeard) return;
   state.partnerHeard = heard;
   state.partnerSince = state.now;

@@ -1,6 +1,7 @@
 // What the state means, in the operator's words: redundancy, the sentences of both CoServers, what may fail now.
-import type { PartnerStatus, PhaseKind, State } from './state.ts';
+
 import type { CopyState, CoServerName, CoServerView, Redundancy, Role, WorkloadView } from './snapshot.ts';
+import type { PartnerStatus, PhaseKind, State } from './state.ts';
 
 export interface Picture {
   redundancy: Redundancy;
@@ -58,9 +59,13 @@ function redundancySentence(s: State, redundancy: Redundancy, other: CoServerNam
   if (redundancy === 'duplex') return 'Duplex: either server may fail now, clients notice nothing.';
   switch (s.phase.kind) {
     case 'claiming':
-      return s.phase.claim?.unreachableSince !== null && s.phase.claim ? 'Held: the partner is lost and the witness does not answer. Output waits for either of them.' : 'Held for a moment: the partner is lost, the witness is asked.';
+      return s.phase.claim?.unreachableSince !== null && s.phase.claim
+        ? 'Held: the partner is lost and the witness does not answer. Output waits for either of them.'
+        : 'Held for a moment: the partner is lost, the witness is asked.';
     case 'running':
-      return s.partnerHeard ? `Simplex: the workload runs on ${s.me} alone; ${other} is preparing to rejoin.` : `Simplex: the workload runs on ${s.me} alone; ${other} is not heard.`;
+      return s.partnerHeard
+        ? `Simplex: the workload runs on ${s.me} alone; ${other} is preparing to rejoin.`
+        : `Simplex: the workload runs on ${s.me} alone; ${other} is not heard.`;
     case 'resyncing':
       return `Simplex: the workload runs on ${s.me}; the disk of ${other} is being made equal.`;
     case 'protecting':
@@ -76,7 +81,9 @@ function redundancySentence(s: State, redundancy: Redundancy, other: CoServerNam
       return 'The guest is being shut down.';
     default:
       if (redundancy === 'simplex') return `Simplex: the workload runs on ${other}; ${s.me} is rejoining.`;
-      return s.partnerHeard ? 'Isolated: the two CoServers agree on who may run.' : `Isolated: ${other} is not heard, and this CoServer may not run alone yet.`;
+      return s.partnerHeard
+        ? 'Isolated: the two CoServers agree on who may run.'
+        : `Isolated: ${other} is not heard, and this CoServer may not run alone yet.`;
   }
 }
 
@@ -127,7 +134,16 @@ function workloadOf(s: State, other: CoServerName): { workloadState: WorkloadVie
 function partnerView(name: CoServerName, p: PartnerStatus | null, s: State): CoServerView {
   if (!p) {
     const sentence = s.partnerHeard ? 'Is heard, but has not said yet what it is.' : 'Is not heard on any link.';
-    return { name, present: s.partnerHeard, role: 'none', phase: s.partnerHeard ? 'connecting' : 'silent', sentence, generation: 0, copy: unheardCopy(s), version: '' };
+    return {
+      name,
+      present: s.partnerHeard,
+      role: 'none',
+      phase: s.partnerHeard ? 'connecting' : 'silent',
+      sentence,
+      generation: 0,
+      copy: unheardCopy(s),
+      version: '',
+    };
   }
   return {
     name,
@@ -173,7 +189,7 @@ function sentenceOf(phase: PhaseKind, note: string): string {
     case 'running':
       return 'Runs the guest alone.';
     case 'resyncing':
-      return 'Runs the guest and makes the partner\'s disk equal.';
+      return "Runs the guest and makes the partner's disk equal.";
     case 'protecting':
       return 'Runs the guest and copies its memory to the partner.';
     case 'committing':
@@ -185,7 +201,7 @@ function sentenceOf(phase: PhaseKind, note: string): string {
     case 'target':
       return 'Its disk is being made equal.';
     case 'incoming':
-      return 'Takes in the guest\'s memory.';
+      return "Takes in the guest's memory.";
     case 'ready':
       return 'Holds everything; the first interval follows.';
     case 'secondary':

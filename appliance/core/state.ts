@@ -15,8 +15,23 @@ export interface DurableRecord {
 }
 
 export type PhaseKind =
-  | 'isolated' | 'claiming' | 'starting' | 'running' | 'resyncing' | 'protecting' | 'committing' | 'duplex'
-  | 'standby' | 'target' | 'incoming' | 'ready' | 'secondary' | 'acting' | 'steppingDown' | 'off' | 'failed';
+  | 'isolated'
+  | 'claiming'
+  | 'starting'
+  | 'running'
+  | 'resyncing'
+  | 'protecting'
+  | 'committing'
+  | 'duplex'
+  | 'standby'
+  | 'target'
+  | 'incoming'
+  | 'ready'
+  | 'secondary'
+  | 'acting'
+  | 'steppingDown'
+  | 'off'
+  | 'failed';
 
 /** What a CoServer tells its partner of itself, over the authenticated control stream. */
 export interface PartnerStatus {
@@ -41,7 +56,7 @@ export interface Phase {
   /** claiming: what the grant is for, the applied row, when to ask (next), since when the arbiter does not answer. */
   claim: { goal: ClaimGoal; row: string; why: string; askAt: number; asked: boolean; unreachableSince: number | null } | null;
   /** acting: where to go when the action has ended. */
-  then: PhaseKind | null;
+  next: PhaseKind | null;
   note: string;
 }
 
@@ -162,7 +177,7 @@ export function initialState(a: {
     now: a.now,
     timing: a.timing ?? DEFAULT_TIMING,
     record: a.record,
-    phase: { kind: 'isolated', since: a.now, busy: null, claim: null, then: null, note: 'just started' },
+    phase: { kind: 'isolated', since: a.now, busy: null, claim: null, next: null, note: 'just started' },
     revision: 1,
     links: Array.from({ length: a.links }, () => ({ up: false, since: a.now })),
     partnerHeard: false,
@@ -183,13 +198,21 @@ export interface Work {
 }
 
 export function statusOf(s: State): PartnerStatus {
-  return { coServer: s.me, incarnation: s.incarnation, record: s.record, phase: s.phase.kind, revision: s.revision, version: s.version, pairId: s.pairId };
+  return {
+    coServer: s.me,
+    incarnation: s.incarnation,
+    record: s.record,
+    phase: s.phase.kind,
+    revision: s.revision,
+    version: s.version,
+    pairId: s.pairId,
+  };
 }
 
 /** Enters a phase: the partner is told at the end of the step. */
 export function enter(work: Work, kind: PhaseKind, note: string, more: Partial<Phase> = {}): void {
   const { state } = work;
-  state.phase = { kind, since: state.now, busy: null, claim: null, then: null, note, ...more };
+  state.phase = { kind, since: state.now, busy: null, claim: null, next: null, note, ...more };
   state.revision++;
 }
 

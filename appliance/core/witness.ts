@@ -23,7 +23,10 @@ export function decideClaim(stored: Grant | null, claim: Claim): WitnessAnswer {
   const wanted: Grant = { generation: claim.generation + 1, owner: claim.claimant };
   if (!stored) {
     if (claim.generation === 0) return { granted: true, grant: wanted };
-    return { granted: false, reason: `this witness has no memory of the pair, which is at generation ${claim.generation}: it must be enrolled again` };
+    return {
+      granted: false,
+      reason: `this witness has no memory of the pair, which is at generation ${claim.generation}: it must be enrolled again`,
+    };
   }
   if (stored.generation <= claim.generation) return { granted: true, grant: wanted };
   if (stored.generation === wanted.generation && stored.owner === claim.claimant) return { granted: true, grant: stored };

@@ -5,15 +5,26 @@
 // with a growing pause. The order at the end is the one that matters: the primary records "duplex" (it may then no
 // longer go on without a grant) before the secondary does (it may then take over), and only then READY is released.
 import { claim, onPartnerGone, stopOutdated } from './arbitration.ts';
-import { type CommandName, enter, type Event, persist, type PhaseKind, type Work } from './state.ts';
+import { type CommandName, type Event, enter, type PhaseKind, persist, type Work } from './state.ts';
 
 /** Phases in which this CoServer runs the guest as the primary. */
-export const PRIMARY_PHASES: readonly PhaseKind[] = ['starting', 'running', 'resyncing', 'protecting', 'committing', 'duplex', 'steppingDown'];
+export const PRIMARY_PHASES: readonly PhaseKind[] = [
+  'starting',
+  'running',
+  'resyncing',
+  'protecting',
+  'committing',
+  'duplex',
+  'steppingDown',
+];
 
 export function tickWorkload(work: Work): void {
   const { state } = work;
   const { phase, partner, record } = state;
-  if ((phase.kind === 'protecting' || (phase.kind === 'resyncing' && phase.busy)) && (partner?.phase === 'standby' || partner?.phase === 'isolated')) {
+  if (
+    (phase.kind === 'protecting' || (phase.kind === 'resyncing' && phase.busy)) &&
+    (partner?.phase === 'standby' || partner?.phase === 'isolated')
+  ) {
     onPartnerGone(work, 'the partner gave up');
     return;
   }
@@ -32,7 +43,8 @@ export function tickWorkload(work: Work): void {
       if (partner?.phase === 'incoming') start(work, 'protect');
       return;
     case 'committing':
-      if (partner?.phase === 'ready' && partner.record.standing === 'duplexSecondary' && partner.record.generation === record.generation) start(work, 'releaseReady');
+      if (partner?.phase === 'ready' && partner.record.standing === 'duplexSecondary' && partner.record.generation === record.generation)
+        start(work, 'releaseReady');
       return;
     case 'standby':
       if (!partner) return;
@@ -44,7 +56,8 @@ export function tickWorkload(work: Work): void {
     case 'target':
       if (!partner) return;
       if (partner.phase === 'protecting') start(work, 'openIncoming');
-      else if (partner.phase === 'running' || partner.phase === 'isolated' || partner.phase === 'off') backToStandby(work, 'the partner gave up making this copy equal');
+      else if (partner.phase === 'running' || partner.phase === 'isolated' || partner.phase === 'off')
+        backToStandby(work, 'the partner gave up making this copy equal');
       return;
     case 'incoming':
       if (!partner) return;
@@ -76,11 +89,14 @@ export function tickWorkload(work: Work): void {
 const READY_HELD = 'holds the whole state of the guest';
 
 function backToStandby(work: Work, reason: string): void {
-  enter(work, 'acting', reason, { then: 'standby' });
+  enter(work, 'acting', reason, { next: 'standby' });
   work.commands.push({ kind: 'stopAll', reason });
 }
 
-type Simple = Extract<CommandName, 'resync' | 'protect' | 'releaseReady' | 'openTarget' | 'openIncoming' | 'leaveLockstep' | 'shutDownGuest'>;
+type Simple = Extract<
+  CommandName,
+  'resync' | 'protect' | 'releaseReady' | 'openTarget' | 'openIncoming' | 'leaveLockstep' | 'shutDownGuest'
+>;
 
 function start(work: Work, command: Simple): void {
   work.state.phase = { ...work.state.phase, busy: command };
@@ -102,7 +118,12 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
     case 'intervalsStarted':
       if (phase.kind === 'ready') {
         enter(work, 'secondary', 'runs the secondary replica');
-        commands.push({ kind: 'record', severity: 'info', row: null, text: 'Duplex: this CoServer runs the secondary replica and can take over at any moment.' });
+        commands.push({
+          kind: 'record',
+          severity: 'info',
+          row: null,
+          text: 'Duplex: this CoServer runs the secondary replica and can take over at any moment.',
+        });
       }
       return;
     case 'streamLost':
@@ -110,7 +131,12 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
       if (phase.kind === 'steppingDown' || phase.busy === 'leaveLockstep') return;
       if (phase.kind === 'secondary' || phase.kind === 'ready') {
         if (e.cause !== 'channel') {
-          commands.push({ kind: 'record', severity: 'critical', row: null, text: `The secondary replica failed (${e.reason}): this CoServer yields and rejoins.` });
+          commands.push({
+            kind: 'record',
+            severity: 'critical',
+            row: null,
+            text: `The secondary replica failed (${e.reason}): this CoServer yields and rejoins.`,
+          });
           stopOutdated(work, e.reason);
           return;
         }
@@ -126,7 +152,8 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
   const kind = state.phase.kind;
   if (e.kind === 'diskFailed') {
     commands.push({ kind: 'record', severity: 'critical', row: '12', text: `The local disk failed: ${e.reason}.` });
-    if (kind === 'duplex' || kind === 'committing' || kind === 'secondary' || kind === 'ready') stopOutdated(work, `local disk failed: ${e.reason}`);
+    if (kind === 'duplex' || kind === 'committing' || kind === 'secondary' || kind === 'ready')
+      stopOutdated(work, `local disk failed: ${e.reason}`);
     return;
   }
   if (kind === 'acting' || kind === 'standby' || kind === 'isolated' || kind === 'off' || kind === 'failed') return;
@@ -137,21 +164,43 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
   }
   if (e.cause === 'guestShutdown' && PRIMARY_PHASES.includes(kind) && record.standing === 'simplex') {
     persist(work, { workloadOff: true });
-    commands.push({ kind: 'record', severity: 'info', row: null, text: 'The guest shut itself down. The workload is off until you start it.' });
-    enter(work, 'acting', 'the guest shut down', { then: 'off' });
+    commands.push({
+      kind: 'record',
+      severity: 'info',
+      row: null,
+      text: 'The guest shut itself down. The workload is off until you start it.',
+    });
+    enter(work, 'acting', 'the guest shut down', { next: 'off' });
     commands.push({ kind: 'stopAll', reason: 'the guest shut down' });
     return;
   }
-  if (kind === 'duplex' || kind === 'committing' || kind === 'secondary' || kind === 'ready' || kind === 'claiming' || record.standing === 'duplexPrimary') {
+  if (
+    kind === 'duplex' ||
+    kind === 'committing' ||
+    kind === 'secondary' ||
+    kind === 'ready' ||
+    kind === 'claiming' ||
+    record.standing === 'duplexPrimary'
+  ) {
     if (kind === 'claiming' || (record.standing === 'duplexPrimary' && !state.partnerPromotable)) {
       // Nobody else may be able to go on: whoever is granted starts the guest again from its copy.
-      commands.push({ kind: 'record', severity: 'critical', row: '19', text: `The engine ended (${e.reason}) while it was undecided who may run.` });
+      commands.push({
+        kind: 'record',
+        severity: 'critical',
+        row: '19',
+        text: `The engine ended (${e.reason}) while it was undecided who may run.`,
+      });
       commands.push({ kind: 'freeze' });
       claim(work, 'start', '19', e.reason, 0);
       return;
     }
     // Also when the guest switched itself off: the partner goes on from the last checkpoint and does the same, alone.
-    commands.push({ kind: 'record', severity: 'critical', row: null, text: `The engine ended (${e.reason}): this CoServer yields to the partner.` });
+    commands.push({
+      kind: 'record',
+      severity: 'critical',
+      row: null,
+      text: `The engine ended (${e.reason}): this CoServer yields to the partner.`,
+    });
     stopOutdated(work, e.reason);
     return;
   }
@@ -159,7 +208,7 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
   // Alone: the guest crashed with nobody to go on. Restart it, with a growing pause.
   commands.push({ kind: 'record', severity: 'critical', row: '19', text: `The guest ended (${e.reason}) and is started again.` });
   fail(work);
-  enter(work, 'acting', e.reason, { then: 'starting' });
+  enter(work, 'acting', e.reason, { next: 'starting' });
   commands.push({ kind: 'stopAll', reason: e.reason });
 }
 
@@ -175,7 +224,8 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
   const { state, commands } = work;
   const { phase } = state;
   if (phase.kind === 'acting') {
-    if (command === 'stopAll' || command === 'takeOver' || command === 'continueAlone' || command === 'abandonPartner') acted(work, command, ok, reason);
+    if (command === 'stopAll' || command === 'takeOver' || command === 'continueAlone' || command === 'abandonPartner')
+      acted(work, command, ok, reason);
     return;
   }
   if (phase.busy !== command) return;
@@ -198,15 +248,20 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
       enter(work, 'protecting', 'the disks are equal; the memory follows');
       return;
     case 'openIncoming':
-      enter(work, 'incoming', 'waits for the guest\'s memory');
+      enter(work, 'incoming', "waits for the guest's memory");
       return;
     case 'releaseReady':
       state.failures = 0;
       enter(work, 'duplex', 'both replicas run');
-      commands.push({ kind: 'record', severity: 'info', row: null, text: `Duplex: generation ${state.record.generation} is protected; either server may fail now.` });
+      commands.push({
+        kind: 'record',
+        severity: 'info',
+        row: null,
+        text: `Duplex: generation ${state.record.generation} is protected; either server may fail now.`,
+      });
       return;
     case 'leaveLockstep':
-      enter(work, 'target', 'follows the primary\'s writes');
+      enter(work, 'target', "follows the primary's writes");
       return;
     default:
       return;
@@ -215,20 +270,20 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
 
 function acted(work: Work, command: CommandName, ok: boolean, reason: string): void {
   const { state, commands } = work;
-  const then = state.phase.then ?? 'standby';
+  const next = state.phase.next ?? 'standby';
   if (!ok) {
     commands.push({ kind: 'record', severity: 'critical', row: null, text: `${command} failed: ${reason}.` });
     if (command === 'takeOver' || command === 'continueAlone') {
       // The state of the guest is lost; its disk is not: start it again from this copy, which this side owns.
-      enter(work, 'acting', reason, { then: 'starting' });
+      enter(work, 'acting', reason, { next: 'starting' });
       commands.push({ kind: 'stopAll', reason });
       return;
     }
   }
-  if (then === 'starting') {
+  if (next === 'starting') {
     enter(work, 'starting', 'starts again', { busy: 'startGuest' });
     commands.push({ kind: 'startGuest', generation: state.record.generation });
-  } else enter(work, then, reason || state.phase.note);
+  } else enter(work, next, reason || state.phase.note);
 }
 
 function failed(work: Work, command: CommandName, reason: string): void {
@@ -245,7 +300,7 @@ function failed(work: Work, command: CommandName, reason: string): void {
     case 'resync':
     case 'protect':
       commands.push({ kind: 'record', severity: 'warning', row: null, text: `Protection failed: ${reason}. Tried again in ${again} s.` });
-      enter(work, 'acting', reason, { then: 'running' });
+      enter(work, 'acting', reason, { next: 'running' });
       commands.push({ kind: 'abandonPartner', reason });
       return;
     case 'releaseReady':
@@ -253,7 +308,7 @@ function failed(work: Work, command: CommandName, reason: string): void {
       return;
     case 'shutDownGuest':
       commands.push({ kind: 'record', severity: 'warning', row: null, text: `The guest did not shut down: ${reason}` });
-      enter(work, 'acting', reason, { then: 'running' });
+      enter(work, 'acting', reason, { next: 'running' });
       commands.push({ kind: 'abandonPartner', reason });
       return;
     case 'openTarget':

@@ -1,9 +1,9 @@
 // The consoles of this CoServer: web on the management address, the local Unix socket, and the serial line.
 import { openSerialPort } from '../../drivers/serial/index.ts';
 import type { CoServerConfig } from '../config.ts';
-import { consoleCertificate, labAt, type ActionRequest, type SnapshotSource, startConsoleServer } from '../console/api/index.ts';
-import type { Snapshot } from '../core/snapshot.ts';
+import { type ActionRequest, consoleCertificate, labAt, type SnapshotSource, startConsoleServer } from '../console/api/index.ts';
 import { startSerialConsole } from '../console/serial/index.ts';
+import type { Snapshot } from '../core/snapshot.ts';
 import { log } from './log.ts';
 
 export interface ConsolesOptions extends SnapshotSource {
@@ -16,18 +16,28 @@ export interface ConsolesOptions extends SnapshotSource {
 export async function startConsoles(options: ConsolesOptions): Promise<{ close(): Promise<void> }> {
   const { config, onChange, request } = options;
   const say = (line: string) => log('info', `console: ${line}`);
-  const certificate = await consoleCertificate({ stateDir: config.stateDir, coServer: config.coServer, names: [config.management.address] });
+  const certificate = await consoleCertificate({
+    stateDir: config.stateDir,
+    coServer: config.coServer,
+    names: [config.management.address],
+  });
   const { urls, port: tlsPort } = config.console;
   const own = urls[config.coServer] || `https://${config.management.address}:${tlsPort}`;
   const other = config.coServer === 'A' ? 'B' : 'A';
-  const consoles: Snapshot['consoles'] = tlsPort === 0 ? [] : [{ coServer: config.coServer, url: own, fingerprint: certificate.fingerprint }];
+  const consoles: Snapshot['consoles'] =
+    tlsPort === 0 ? [] : [{ coServer: config.coServer, url: own, fingerprint: certificate.fingerprint }];
   if (tlsPort !== 0 && urls[other]) consoles.push({ coServer: other, url: urls[other], fingerprint: null });
   const snapshot = () => ({ ...options.snapshot(), consoles });
   const server = await startConsoleServer({
     snapshot,
     onChange,
     request,
-    config: { port: tlsPort, address: config.management.address, passwordHash: config.console.passwordHash, socketPath: config.console.socket },
+    config: {
+      port: tlsPort,
+      address: config.management.address,
+      passwordHash: config.console.passwordHash,
+      socketPath: config.console.socket,
+    },
     tls: certificate,
     webRoot: options.webRoot,
     ...(config.labSocket ? { lab: labAt(config.labSocket) } : {}),
@@ -35,7 +45,9 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
   });
   if (server.url) log('info', `web console: ${server.url}, certificate SHA-256 ${certificate.fingerprint}`);
   const port = config.console.serial ? openSerialPort({ path: config.console.serial, log: say }) : null;
-  const serial = port ? startSerialConsole({ stream: port, snapshot, onChange, request, passwordHash: config.console.passwordHash, log: say }) : null;
+  const serial = port
+    ? startSerialConsole({ stream: port, snapshot, onChange, request, passwordHash: config.console.passwordHash, log: say })
+    : null;
   return {
     close: async () => {
       serial?.close();

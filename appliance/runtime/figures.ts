@@ -37,7 +37,13 @@ export class Figures {
       const now = performance.now();
       const seconds = (now - this.#gateRate.at) / 1000;
       if (this.#gate && seconds > 0)
-        this.#gateRate = { at: now, bytesIn: s.bytesIn, bytesOut: s.bytesOut, in: (s.bytesIn - this.#gateRate.bytesIn) / seconds, out: (s.bytesOut - this.#gateRate.bytesOut) / seconds };
+        this.#gateRate = {
+          at: now,
+          bytesIn: s.bytesIn,
+          bytesOut: s.bytesOut,
+          in: (s.bytesIn - this.#gateRate.bytesIn) / seconds,
+          out: (s.bytesOut - this.#gateRate.bytesOut) / seconds,
+        };
       else this.#gateRate = { at: now, bytesIn: s.bytesIn, bytesOut: s.bytesOut, in: 0, out: 0 };
       this.#gate = s;
     });
@@ -51,11 +57,11 @@ export class Figures {
     });
     workers.memory.on('progress', (p) => {
       const total = this.#config.workload.memoryMiB * 1048576;
-      this.#show('Copying the guest\'s memory', Math.min(p.transferredBytes, total), total, p.rateBytesPerS);
+      this.#show("Copying the guest's memory", Math.min(p.transferredBytes, total), total, p.rateBytesPerS);
       onChange();
     });
     workers.mirror.on('resyncProgress', (p) => {
-      this.#show('Making the partner\'s disk equal', p.comparedBytes, p.totalBytes, p.rateBytesPerS);
+      this.#show("Making the partner's disk equal", p.comparedBytes, p.totalBytes, p.rateBytesPerS);
       onChange();
     });
   }
@@ -65,7 +71,13 @@ export class Figures {
   }
 
   #show(what: string, doneBytes: number, totalBytes: number, rateBytesPerS: number): void {
-    this.#progress = { what, doneBytes, totalBytes, rateBytesPerS, etaS: rateBytesPerS > 0 ? Math.max(0, (totalBytes - doneBytes) / rateBytesPerS) : null };
+    this.#progress = {
+      what,
+      doneBytes,
+      totalBytes,
+      rateBytesPerS,
+      etaS: rateBytesPerS > 0 ? Math.max(0, (totalBytes - doneBytes) / rateBytesPerS) : null,
+    };
   }
 
   snapshot(state: State): Snapshot {
@@ -89,7 +101,14 @@ export class Figures {
       links: this.#config.links.map((l, i) => {
         const seen = this.#heartbeat?.links[i];
         const since = state.links[i]?.since ?? 0;
-        return { name: `link ${i + 1}`, nic: l.nic, up: state.links[i]?.up ?? false, carrier: seen?.carrier ?? false, rttMs: seen?.rttMs ?? -1, since: Math.round(Date.now() - (performance.now() - since)) };
+        return {
+          name: `link ${i + 1}`,
+          nic: l.nic,
+          up: state.links[i]?.up ?? false,
+          carrier: seen?.carrier ?? false,
+          rttMs: seen?.rttMs ?? -1,
+          since: Math.round(Date.now() - (performance.now() - since)),
+        };
       }),
       workload: {
         name: workload.name,

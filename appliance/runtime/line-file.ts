@@ -18,7 +18,11 @@ export class LineFile {
     const text = `${JSON.stringify(line)}\n`;
     this.#writing = this.#writing
       .then(async () => {
-        if (this.#size < 0) this.#size = await stat(this.#path).then((s) => s.size, () => 0);
+        if (this.#size < 0)
+          this.#size = await stat(this.#path).then(
+            (s) => s.size,
+            () => 0,
+          );
         if (this.#size > FILE_BYTES) {
           await rename(this.#path, `${this.#path}.1`);
           this.#size = 0;

@@ -19,9 +19,16 @@ const path: Check = (v) => (typeof v === 'string' && v.startsWith('/') ? null : 
 const pathOrNone: Check = (v) => (v === '' ? null : path(v));
 const address: Check = (v) => (typeof v === 'string' && isIP(v) ? null : 'an IP address');
 const nic: Check = (v) => (typeof v === 'string' && /^[^\s/]{1,15}$/.test(v) ? null : 'the name of a network interface');
-const mac: Check = (v) => (typeof v === 'string' && /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(v) ? null : 'a MAC address like 52:54:00:12:34:56');
-const oneOf = (...choices: string[]): Check => (v) => (typeof v === 'string' && choices.includes(v) ? null : `one of ${choices.join(', ')}`);
-const whole = (least: number, most: number): Check => (v) => (typeof v === 'number' && Number.isInteger(v) && v >= least && v <= most ? null : `a whole number from ${least} to ${most}`);
+const mac: Check = (v) =>
+  typeof v === 'string' && /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i.test(v) ? null : 'a MAC address like 52:54:00:12:34:56';
+const oneOf =
+  (...choices: string[]): Check =>
+  (v) =>
+    typeof v === 'string' && choices.includes(v) ? null : `one of ${choices.join(', ')}`;
+const whole =
+  (least: number, most: number): Check =>
+  (v) =>
+    typeof v === 'number' && Number.isInteger(v) && v >= least && v <= most ? null : `a whole number from ${least} to ${most}`;
 const port = whole(1, 65535);
 
 const SHAPE: Shape = {
@@ -85,7 +92,8 @@ export function loadPairKey(file: string): Buffer {
     if (e instanceof ConfigError) throw e;
     throw new ConfigError(`cannot read the pair's key: ${(e as Error).message}`);
   }
-  if (!/^[0-9a-f]{64}$/.test(source)) throw new ConfigError(`${file} does not hold a pair's key (${PAIR_KEY_BYTES * 2} hex digits): pair the CoServers again`);
+  if (!/^[0-9a-f]{64}$/.test(source))
+    throw new ConfigError(`${file} does not hold a pair's key (${PAIR_KEY_BYTES * 2} hex digits): pair the CoServers again`);
   return Buffer.from(source, 'hex');
 }
 

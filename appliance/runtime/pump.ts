@@ -73,7 +73,8 @@ export class Pump {
       this.#options.onFatal(e as Error);
       return;
     }
-    if (stamped.kind !== 'tick' || commands.length > 0 || before.phase.kind !== this.#state.phase.kind) this.#options.log(stamped, commands);
+    if (stamped.kind !== 'tick' || commands.length > 0 || before.phase.kind !== this.#state.phase.kind)
+      this.#options.log(stamped, commands);
     this.#options.onState(this.#state);
     if (commands.length > 0) this.#tail = this.#tail.then(() => this.#obeyAll(commands));
   }

@@ -42,7 +42,10 @@ export function decodeSlot(slot: Buffer): { counter: bigint; record: DurableReco
   if (slot.readUInt32BE(20) !== crc32(text, crc32(slot.subarray(0, 20)))) return null;
   const r = JSON.parse(text.toString()) as DurableRecord;
   if (!Number.isSafeInteger(r.generation) || !STANDINGS.includes(r.standing)) return null;
-  return { counter: slot.readBigUInt64BE(8), record: { generation: r.generation, standing: r.standing, workloadOff: r.workloadOff === true, wasPrimary: r.wasPrimary === true } };
+  return {
+    counter: slot.readBigUInt64BE(8),
+    record: { generation: r.generation, standing: r.standing, workloadOff: r.workloadOff === true, wasPrimary: r.wasPrimary === true },
+  };
 }
 
 export class RecordStore {
@@ -71,7 +74,9 @@ export class RecordStore {
     const isEmpty = slots.every((s) => s.every((byte) => byte === 0));
     if (!newest && !isNew && !isEmpty) {
       await file.close();
-      throw new Error(`${path}: both copies of the record are damaged, so it is unknown who may run. Let the partner run, and start this CoServer anew as its copy: move the file away`);
+      throw new Error(
+        `${path}: both copies of the record are damaged, so it is unknown who may run. Let the partner run, and start this CoServer anew as its copy: move the file away`,
+      );
     }
     const store = new RecordStore(file, newest?.counter ?? 0n, newest?.record ?? FRESH_RECORD);
     return store;
@@ -83,7 +88,8 @@ export class RecordStore {
 
   /** Durable when it resolves. Generations never shrink. */
   async write(record: DurableRecord): Promise<void> {
-    if (record.generation < this.#record.generation) throw new Error(`generation ${record.generation} is older than the recorded ${this.#record.generation}`);
+    if (record.generation < this.#record.generation)
+      throw new Error(`generation ${record.generation} is older than the recorded ${this.#record.generation}`);
     const counter = this.#counter + 1n;
     await this.#file.write(encodeSlot(counter, record), 0, SLOT_BYTES, Number(counter % 2n) * SLOT_BYTES);
     await this.#file.datasync();

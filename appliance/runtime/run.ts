@@ -4,26 +4,26 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../config.ts';
 import { initialState, type State, statusOf } from '../core/machine.ts';
-import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
 import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
 import { WitnessClient } from '../witness/client.ts';
+import { startConsoles } from './consoles.ts';
 import { CheckpointTrigger } from './effects/checkpoint-trigger.ts';
 import { Engine } from './effects/engine.ts';
 import { Obey } from './effects/obey.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
-import { loadPairKey } from './load-config.ts';
 import { LineFile } from './line-file.ts';
+import { loadPairKey } from './load-config.ts';
 import { log } from './log.ts';
 import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
 import { ControlStream } from './sources/control.ts';
 import { startWorkers } from './workers.ts';
-import { startConsoles } from './consoles.ts';
 
 const TICK_MS = 50;
 const JITTER_MEASUREMENT_MS = 1_000;
@@ -55,7 +55,12 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   const interval = new IntervalCounter();
   const links = config.links.map((l) => ({ localAddress: l.address, remoteAddress: l.peer }));
   const channel = (stream: StreamName): ChannelSetup => ({ stream, side: config.coServer, links, pairKey });
-  const sockets = { gate: join(config.runDir, 'net.sock'), mirror: join(config.runDir, 'disk.sock'), source: join(config.runDir, 'mig-out.sock'), incoming: join(config.runDir, 'mig-in.sock') };
+  const sockets = {
+    gate: join(config.runDir, 'net.sock'),
+    mirror: join(config.runDir, 'disk.sock'),
+    source: join(config.runDir, 'mig-out.sock'),
+    incoming: join(config.runDir, 'mig-in.sock'),
+  };
   const workers = startWorkers(
     script,
     {
@@ -75,8 +80,19 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         journalPath: join(config.stateDir, 'intervals.journal'),
         socketPath: sockets.mirror,
       },
-      gate: { channel: channel('network'), interval: interval.buffer, nic: config.business.nic, socketPath: sockets.gate, guestMac: config.workload.mac },
-      memory: { channel: channel('memory'), interval: interval.buffer, sourceSocketPath: sockets.source, incomingSocketPath: sockets.incoming },
+      gate: {
+        channel: channel('network'),
+        interval: interval.buffer,
+        nic: config.business.nic,
+        socketPath: sockets.gate,
+        guestMac: config.workload.mac,
+      },
+      memory: {
+        channel: channel('memory'),
+        interval: interval.buffer,
+        sourceSocketPath: sockets.source,
+        incomingSocketPath: sockets.incoming,
+      },
     },
     (role, error) => fatal(`the ${role} thread ended`, error),
   );
@@ -85,7 +101,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   const engine = new Engine(config, sockets, (news) => pump.feed({ kind: 'engineExited', ...news }));
   const trigger = new CheckpointTrigger(config.checkpoint, () => {
     const monitor = engine.trigger;
-    if (monitor) triggerCheckpoint(monitor, config.checkpoint.idleMs).catch((e: Error) => log('warning', `checkpoint not triggered: ${e.message}`));
+    if (monitor)
+      triggerCheckpoint(monitor, config.checkpoint.idleMs).catch((e: Error) => log('warning', `checkpoint not triggered: ${e.message}`));
   });
   const witness = new WitnessClient({
     ...config.witness,
@@ -94,7 +111,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     coServer: config.coServer,
     onReachable: (reachable, reason) => {
       figures.setWitness(reachable, reason);
-      history.add({ severity: reachable ? 'info' : 'warning', row: reachable ? '10' : '8', text: reachable ? 'The witness answers.' : `The witness does not answer: ${reason}.` });
+      history.add({
+        severity: reachable ? 'info' : 'warning',
+        row: reachable ? '10' : '8',
+        text: reachable ? 'The witness answers.' : `The witness does not answer: ${reason}.`,
+      });
     },
   });
   const control = new ControlStream(channel('control'), {
@@ -113,7 +134,9 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     trigger,
     sockets,
     say: (status) => {
-      workers.heartbeat.call('setPayload', { generation: status.record.generation, role: roleNumber(pump.state), revision: status.revision }).catch(() => undefined);
+      workers.heartbeat
+        .call('setPayload', { generation: status.record.generation, role: roleNumber(pump.state), revision: status.revision })
+        .catch(() => undefined);
       control.say(status);
     },
     feed: (event) => pump.feed(event),
@@ -140,7 +163,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   workers.heartbeat.on('link', ({ link, up, silentMs }) => {
     if (!up) obey.lossAt = performance.now();
     control.linkVerdict(link, up);
-    const told = [workers.mirror.call('linkVerdict', { link, up }), workers.gate.call('linkVerdict', { link, up }), workers.memory.call('linkVerdict', { link, up })];
+    const told = [
+      workers.mirror.call('linkVerdict', { link, up }),
+      workers.gate.call('linkVerdict', { link, up }),
+      workers.memory.call('linkVerdict', { link, up }),
+    ];
     for (const t of told) t.catch(() => undefined);
     pump.feed({ kind: 'linkObserved', link, up, silentMs });
   });
@@ -148,7 +175,13 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     if (restarted) pump.feed({ kind: 'partnerRestarted' });
   });
   workers.heartbeat.on('late', ({ lateMs }) => pump.feed({ kind: 'lateTick', lateMs }));
-  workers.heartbeat.on('stranger', ({ link, count }) => history.add({ severity: 'warning', row: null, text: `${count} heartbeat frames with another pair's key came over link ${link + 1}: is a foreign CoServer connected there?` }));
+  workers.heartbeat.on('stranger', ({ link, count }) =>
+    history.add({
+      severity: 'warning',
+      row: null,
+      text: `${count} heartbeat frames with another pair's key came over link ${link + 1}: is a foreign CoServer connected there?`,
+    }),
+  );
   workers.gate.on('outputHeld', () => trigger.outputHeld());
   workers.memory.on('checkpoint', () => trigger.checkpointed());
   workers.memory.on('phase', ({ role, phase }) => {
@@ -161,10 +194,18 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     if (obey.lossAt === 0) obey.lossAt = performance.now();
     pump.feed({ kind: 'streamLost', stream: 'memory', cause, reason });
   });
-  workers.mirror.on('diskError', ({ operation, offset, message }) => pump.feed({ kind: 'diskFailed', reason: `${operation} at ${offset}: ${message}` }));
+  workers.mirror.on('diskError', ({ operation, offset, message }) =>
+    pump.feed({ kind: 'diskFailed', reason: `${operation} at ${offset}: ${message}` }),
+  );
 
-  const [jitter] = await Promise.all([workers.heartbeat.call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }), workers.gate.call('open', {})]);
-  log('info', `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`);
+  const [jitter] = await Promise.all([
+    workers.heartbeat.call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }),
+    workers.gate.call('open', {}),
+  ]);
+  log(
+    'info',
+    `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`,
+  );
   const consoles = await startConsoles({
     config,
     webRoot: fileURLToPath(new URL('./web', script)),
@@ -182,7 +223,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     },
   });
 
-  history.add({ severity: 'info', row: null, text: `CoServer ${config.coServer} started: generation ${records.record.generation}, ${records.record.standing}.` });
+  history.add({
+    severity: 'info',
+    row: null,
+    text: `CoServer ${config.coServer} started: generation ${records.record.generation}, ${records.record.standing}.`,
+  });
   pump.start();
   control.say(statusOf(pump.state));
   const ticks = setInterval(() => pump.feed({ kind: 'tick' }), TICK_MS);

@@ -3,8 +3,23 @@ import type { PartnerStatus, PhaseKind, Standing } from '../core/machine.ts';
 
 const STANDINGS: readonly Standing[] = ['fresh', 'simplex', 'duplexPrimary', 'duplexSecondary', 'outdated', 'inconsistent'];
 const PHASES: readonly PhaseKind[] = [
-  'isolated', 'claiming', 'starting', 'running', 'resyncing', 'protecting', 'committing', 'duplex',
-  'standby', 'target', 'incoming', 'ready', 'secondary', 'acting', 'steppingDown', 'off', 'failed',
+  'isolated',
+  'claiming',
+  'starting',
+  'running',
+  'resyncing',
+  'protecting',
+  'committing',
+  'duplex',
+  'standby',
+  'target',
+  'incoming',
+  'ready',
+  'secondary',
+  'acting',
+  'steppingDown',
+  'off',
+  'failed',
 ];
 
 export function parsePartnerStatus(text: string): PartnerStatus {

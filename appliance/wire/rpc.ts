@@ -64,7 +64,10 @@ export class Caller<C extends Commands, E extends Events> {
     const added = listener as (data: never) => void;
     this.#listeners.set(name, [...(this.#listeners.get(name) ?? []), added]);
     return () => {
-      this.#listeners.set(name, (this.#listeners.get(name) ?? []).filter((l) => l !== added));
+      this.#listeners.set(
+        name,
+        (this.#listeners.get(name) ?? []).filter((l) => l !== added),
+      );
     };
   }
 
@@ -84,7 +87,10 @@ export class Caller<C extends Commands, E extends Events> {
 }
 
 /** The called side. Returns `emit`, by which it reports events. */
-export function serve<C extends Commands, E extends Events>(port: Port, handlers: C): <K extends keyof E & string>(name: K, data: E[K]) => void {
+export function serve<C extends Commands, E extends Events>(
+  port: Port,
+  handlers: C,
+): <K extends keyof E & string>(name: K, data: E[K]) => void {
   port.on('message', async (raw) => {
     const m = raw as Message;
     if (m.kind !== 'call') return;
@@ -94,7 +100,12 @@ export function serve<C extends Commands, E extends Events>(port: Port, handlers
       port.postMessage({ kind: 'answer', id: m.id, value: await handler(m.args) } satisfies Message);
     } catch (e) {
       const error = e as Error & { code?: string };
-      port.postMessage({ kind: 'failure', id: m.id, message: error.message, ...(error.code ? { code: error.code } : {}) } satisfies Message);
+      port.postMessage({
+        kind: 'failure',
+        id: m.id,
+        message: error.message,
+        ...(error.code ? { code: error.code } : {}),
+      } satisfies Message);
     }
   });
   return (name, data) => port.postMessage({ kind: 'event', name, data } satisfies Message);

@@ -6,7 +6,10 @@ import type { WitnessAnswer } from '../core/witness.ts';
 export const WITNESS_LINE_BYTES = 1024;
 
 export type WitnessRequest = { id: number; kind: 'ping' } | { id: number; kind: 'claim'; generation: number; claimant: CoServerName };
-export type WitnessReply = { id: number; kind: 'pong' } | { id: number; kind: 'answer'; answer: WitnessAnswer } | { id: number; kind: 'error'; reason: string };
+export type WitnessReply =
+  | { id: number; kind: 'pong' }
+  | { id: number; kind: 'answer'; answer: WitnessAnswer }
+  | { id: number; kind: 'error'; reason: string };
 
 /** Parses and checks one request line. Throws an Error that names what is wrong. */
 export function parseWitnessRequest(line: string): WitnessRequest {
@@ -17,7 +20,8 @@ export function parseWitnessRequest(line: string): WitnessRequest {
   if (m['kind'] !== 'claim') throw new Error(`unknown kind ${JSON.stringify(m['kind'])}`);
   const generation = m['generation'];
   const claimant = m['claimant'];
-  if (typeof generation !== 'number' || !Number.isSafeInteger(generation) || generation < 0) throw new Error('generation is not a whole number');
+  if (typeof generation !== 'number' || !Number.isSafeInteger(generation) || generation < 0)
+    throw new Error('generation is not a whole number');
   if (claimant !== 'A' && claimant !== 'B') throw new Error('claimant is neither A nor B');
   return { id, kind: 'claim', generation, claimant };
 }

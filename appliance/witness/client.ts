@@ -60,9 +60,14 @@ export class WitnessClient {
     this.#options.onReachable(reachable, reason);
   }
 
-  #ask(request: Omit<Extract<WitnessRequest, { kind: 'ping' }>, 'id'> | Omit<Extract<WitnessRequest, { kind: 'claim' }>, 'id'>): Promise<WitnessReply> {
+  #ask(
+    request: Omit<Extract<WitnessRequest, { kind: 'ping' }>, 'id'> | Omit<Extract<WitnessRequest, { kind: 'claim' }>, 'id'>,
+  ): Promise<WitnessReply> {
     const socket = this.#socket;
-    if (!socket) return Promise.reject(new Error(`the witness at ${this.#options.address}:${this.#options.port} is not reachable: ${this.#lastError}`));
+    if (!socket)
+      return Promise.reject(
+        new Error(`the witness at ${this.#options.address}:${this.#options.port} is not reachable: ${this.#lastError}`),
+      );
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {

@@ -45,7 +45,9 @@ export async function startWitness(options: WitnessOptions): Promise<Server> {
     },
   );
   server.maxConnections = MAXIMUM_CONNECTIONS;
-  server.on('tlsClientError', (error, socket) => options.log(`refused ${socket.remoteAddress ?? 'a stranger'}: ${error.message} (another pair's key?)`));
+  server.on('tlsClientError', (error, socket) =>
+    options.log(`refused ${socket.remoteAddress ?? 'a stranger'}: ${error.message} (another pair's key?)`),
+  );
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port, options.host, resolve);
@@ -72,7 +74,9 @@ function serveConnection(socket: TLSSocket, group: string, grants: GrantStore, l
           continue;
         }
         const answer = await grants.claim(group, { generation: request.generation, claimant: request.claimant });
-        log(`${group.slice(0, 8)}: ${request.claimant} claims after generation ${request.generation}: ${answer.granted ? 'granted' : `refused, ${answer.reason}`}`);
+        log(
+          `${group.slice(0, 8)}: ${request.claimant} claims after generation ${request.generation}: ${answer.granted ? 'granted' : `refused, ${answer.reason}`}`,
+        );
         reply({ id: request.id, kind: 'answer', answer });
       } catch (e) {
         reply({ id: 0, kind: 'error', reason: (e as Error).message });
@@ -97,7 +101,8 @@ export class GrantStore {
     const next = this.#queue.then(async () => {
       const stored = this.#read(group);
       const answer = decideClaim(stored, claim);
-      if (answer.granted && (stored?.generation !== answer.grant.generation || stored.owner !== answer.grant.owner)) await this.#write(group, answer.grant);
+      if (answer.granted && (stored?.generation !== answer.grant.generation || stored.owner !== answer.grant.owner))
+        await this.#write(group, answer.grant);
       return answer;
     });
     this.#queue = next.catch(() => undefined);
@@ -117,7 +122,8 @@ export class GrantStore {
       throw e;
     }
     const g = JSON.parse(text) as Grant;
-    if (!Number.isSafeInteger(g.generation) || (g.owner !== 'A' && g.owner !== 'B')) throw new Error(`${this.#path(group)} is damaged: enrol the pair again`);
+    if (!Number.isSafeInteger(g.generation) || (g.owner !== 'A' && g.owner !== 'B'))
+      throw new Error(`${this.#path(group)} is damaged: enrol the pair again`);
     return { generation: g.generation, owner: g.owner };
   }
 

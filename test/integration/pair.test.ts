@@ -17,20 +17,32 @@ t.setTimeout(12 * MINUTE_MS);
 
 const engine = engineRootPath();
 const why =
-  process.getuid?.() !== 0 ? 'needs root' : existsSync(join(engine, 'usr/bin/busybox')) ? false : `needs the engine's root file system, ${engine}`;
+  process.getuid?.() !== 0
+    ? 'needs root'
+    : existsSync(join(engine, 'usr/bin/busybox'))
+      ? false
+      : `needs the engine's root file system, ${engine}`;
 
 const settings = labSettings({ instance: 'pt', webPort: 18643 });
 const lines: string[] = [];
 const say = (line: string) => lines.push(line);
 
 /** Waits for a picture that fits, looking often. Throws with the last one. */
-async function until(what: string, look: () => Promise<Snapshot | null>, fits: (s: Snapshot) => boolean, withinMs = MINUTE_MS): Promise<Snapshot> {
+async function until(
+  what: string,
+  look: () => Promise<Snapshot | null>,
+  fits: (s: Snapshot) => boolean,
+  withinMs = MINUTE_MS,
+): Promise<Snapshot> {
   const end = performance.now() + withinMs;
   let last: Snapshot | null = null;
   for (;;) {
     last = await look();
     if (last && fits(last)) return last;
-    if (performance.now() > end) throw new Error(`${what}: not within ${withinMs} ms; last picture: ${JSON.stringify(last?.coServers)} ${JSON.stringify(last?.timeline.slice(-6).map((e) => e.text))}`);
+    if (performance.now() > end)
+      throw new Error(
+        `${what}: not within ${withinMs} ms; last picture: ${JSON.stringify(last?.coServers)} ${JSON.stringify(last?.timeline.slice(-6).map((e) => e.text))}`,
+      );
     await pause(100);
   }
 }
@@ -81,7 +93,12 @@ t.test('a pair', { skip: why, timeout: 11 * MINUTE_MS }, async (t) => {
     writeFileSync(file, config.replace(/version: "?11\.1"?/, 'version: "9.9"'));
     t.not(readFileSync(file, 'utf8'), config);
     await lab.powerOn('B');
-    const picture = await until('refused', look('B'), (s) => s.timeline.some((e) => e.text.includes('was qualified with 9.9')), 2 * MINUTE_MS);
+    const picture = await until(
+      'refused',
+      look('B'),
+      (s) => s.timeline.some((e) => e.text.includes('was qualified with 9.9')),
+      2 * MINUTE_MS,
+    );
     t.match(picture.timeline.find((e) => e.text.includes('9.9'))?.text, /engine 11\.1\.\d+ .*found/);
     await lab.powerOff('B');
     writeFileSync(file, config);

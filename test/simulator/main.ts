@@ -38,7 +38,8 @@ if (o.seed !== undefined) {
       console.log(`seed ${seed}: ${violation}\n  npm run sim -- --seed ${seed}`);
       if (failed >= 10) break;
     }
-    if ((seed - first + 1) % 1000 === 0) console.log(`${seed - first + 1} of ${count} seeds, ${((performance.now() - began) / 1000).toFixed(0)} s`);
+    if ((seed - first + 1) % 1000 === 0)
+      console.log(`${seed - first + 1} of ${count} seeds, ${((performance.now() - began) / 1000).toFixed(0)} s`);
   }
   console.log(`${count - failed} passed, ${failed} failed`);
   process.exitCode = failed ? 1 : 0;

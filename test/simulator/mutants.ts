@@ -15,7 +15,10 @@ function commands(name: string, change: (commands: Command[]) => Command[]): Mut
 }
 
 export const MUTANTS: Mutant[] = [
-  { name: 'no witness: every claim is granted', decideClaim: (_stored, c) => ({ granted: true, grant: { generation: c.generation + 1, owner: c.claimant } }) },
+  {
+    name: 'no witness: every claim is granted',
+    decideClaim: (_stored, c) => ({ granted: true, grant: { generation: c.generation + 1, owner: c.claimant } }),
+  },
   {
     name: 'the witness does not compare the generation',
     decideClaim: (stored, c) => decideClaim(stored && { ...stored, generation: Math.min(stored.generation, c.generation) }, c),
@@ -23,18 +26,28 @@ export const MUTANTS: Mutant[] = [
   { name: 'output leaves before the partner committed', gateDoesNotHold: true },
   {
     name: 'an unreachable witness counts as a grant',
-    step: (state, event) => step(state, event.kind === 'arbiterAnswered' && event.answer === 'unreachable' ? { ...event, answer: 'granted' } : event),
+    step: (state, event) =>
+      step(state, event.kind === 'arbiterAnswered' && event.answer === 'unreachable' ? { ...event, answer: 'granted' } : event),
   },
   {
     name: 'a refusal counts as a grant',
-    step: (state, event) => step(state, event.kind === 'arbiterAnswered' && event.answer === 'refused' ? { ...event, answer: 'granted' } : event),
+    step: (state, event) =>
+      step(state, event.kind === 'arbiterAnswered' && event.answer === 'refused' ? { ...event, answer: 'granted' } : event),
   },
   commands('an outdated copy is recorded as the secondary of a duplex pair', (list) =>
-    list.map((c) => (c.kind === 'persist' && c.record.standing === 'outdated' ? { ...c, record: { ...c.record, standing: 'duplexSecondary' } } : c)),
+    list.map((c) =>
+      c.kind === 'persist' && c.record.standing === 'outdated' ? { ...c, record: { ...c.record, standing: 'duplexSecondary' } } : c,
+    ),
   ),
   commands('a copy that is being made equal is recorded as equal', (list) =>
-    list.map((c) => (c.kind === 'persist' && c.record.standing === 'inconsistent' ? { ...c, record: { ...c.record, standing: 'duplexSecondary' } } : c)),
+    list.map((c) =>
+      c.kind === 'persist' && c.record.standing === 'inconsistent' ? { ...c, record: { ...c.record, standing: 'duplexSecondary' } } : c,
+    ),
   ),
-  commands('the primary does not record duplex', (list) => list.filter((c) => !(c.kind === 'persist' && c.record.standing === 'duplexPrimary'))),
-  commands('nothing is recorded before going on alone', (list) => list.filter((c) => !(c.kind === 'persist' && c.record.standing === 'simplex'))),
+  commands('the primary does not record duplex', (list) =>
+    list.filter((c) => !(c.kind === 'persist' && c.record.standing === 'duplexPrimary')),
+  ),
+  commands('nothing is recorded before going on alone', (list) =>
+    list.filter((c) => !(c.kind === 'persist' && c.record.standing === 'simplex')),
+  ),
 ];

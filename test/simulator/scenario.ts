@@ -1,6 +1,7 @@
 // One seed, one life of a pair: faults of every kind at random moments, then quiet. In the quiet duplex must return.
-import { type Mutant, Violation, World } from './world.ts';
+
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
+import { type Mutant, Violation, World } from './world.ts';
 
 export interface Outcome {
   seed: number;
@@ -30,7 +31,10 @@ export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outco
     }
     for (const link of [0, 1]) world.setLink(link, true);
     world.runUntil(world.now + QUIET_MS, () => world.isDuplex);
-    if (!world.isDuplex) throw new Violation(`no duplex ${QUIET_MS / 1000} s after the last fault: A ${world.sides.A.state.phase.kind}, B ${world.sides.B.state.phase.kind}`);
+    if (!world.isDuplex)
+      throw new Violation(
+        `no duplex ${QUIET_MS / 1000} s after the last fault: A ${world.sides.A.state.phase.kind}, B ${world.sides.B.state.phase.kind}`,
+      );
     world.runUntil(world.now + 2_000);
     return { seed, violation: null, story: world.story };
   } catch (e) {

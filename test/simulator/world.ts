@@ -1,7 +1,16 @@
 // A whole pair in one thread: the real core on both sides; links, witness, engines, streams and disks as models that
 // fail. What the guest did is a list of numbers: an output released to the world must be in the list of whoever runs the
 // guest later, in the same order. That is checked at every step, not by the core but by this file.
-import { type Command, type DurableRecord, type Event, initialState, type PartnerStatus, type State, statusOf, step } from '../../appliance/core/machine.ts';
+import {
+  type Command,
+  type DurableRecord,
+  type Event,
+  initialState,
+  type PartnerStatus,
+  type State,
+  statusOf,
+  step,
+} from '../../appliance/core/machine.ts';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import { decideClaim, type Grant } from '../../appliance/core/witness.ts';
 import type { NewEvent } from '../../appliance/runtime/pump.ts';
@@ -73,7 +82,9 @@ export class World {
   }
 
   get isDuplex(): boolean {
-    return [this.sides.A, this.sides.B].some((s) => s.alive && s.state.phase.kind === 'duplex' && this.#partner(s).state.phase.kind === 'secondary');
+    return [this.sides.A, this.sides.B].some(
+      (s) => s.alive && s.state.phase.kind === 'duplex' && this.#partner(s).state.phase.kind === 'secondary',
+    );
   }
 
   tell(text: string): void {
@@ -162,11 +173,35 @@ export class World {
   // ---- the machinery
 
   #newSide(name: CoServerName): Side {
-    return { name, alive: true, frozen: false, life: 0, state: this.#freshState(name, { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false }), durable: { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false }, output: 'none', work: [], session: null, guestRuns: false, queue: null, pending: [], busyUntil: 0, lastSaid: 0 };
+    return {
+      name,
+      alive: true,
+      frozen: false,
+      life: 0,
+      state: this.#freshState(name, { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false }),
+      durable: { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false },
+      output: 'none',
+      work: [],
+      session: null,
+      guestRuns: false,
+      queue: null,
+      pending: [],
+      busyUntil: 0,
+      lastSaid: 0,
+    };
   }
 
   #freshState(name: CoServerName, record: DurableRecord): State {
-    return initialState({ me: name, incarnation: `${name}${this.#order++}`, pairId: 'p', version: '1', record, links: 2, now: this.now, adoptable: false });
+    return initialState({
+      me: name,
+      incarnation: `${name}${this.#order++}`,
+      pairId: 'p',
+      version: '1',
+      record,
+      links: 2,
+      now: this.now,
+      adoptable: false,
+    });
   }
 
   #boot(s: Side): void {
@@ -244,7 +279,8 @@ export class World {
     const before = s.state;
     const result = (this.#mutant.step ?? step)(before, { ...event, at: this.now } as Event);
     s.state = result.state;
-    if (before.phase.kind !== result.state.phase.kind) this.tell(`${s.name}: ${before.phase.kind} -> ${result.state.phase.kind} (${result.state.phase.note})`);
+    if (before.phase.kind !== result.state.phase.kind)
+      this.tell(`${s.name}: ${before.phase.kind} -> ${result.state.phase.kind} (${result.state.phase.note})`);
     s.pending.push(...result.commands);
     this.#obey(s);
     this.#check();
@@ -279,7 +315,8 @@ export class World {
       case 'persist': {
         const ms = this.random.between(1, 20);
         this.#at(s, ms * 0.9, () => {
-          if (c.record.generation < s.durable.generation) throw new Violation(`${s.name} writes generation ${c.record.generation} after ${s.durable.generation}`);
+          if (c.record.generation < s.durable.generation)
+            throw new Violation(`${s.name} writes generation ${c.record.generation} after ${s.durable.generation}`);
           s.durable = c.record;
         });
         return ms;
@@ -295,59 +332,87 @@ export class World {
         return 0;
       case 'startGuest':
       case 'adoptGuest':
-        done(this.random.between(300, 3000), () => true, () => {
-          s.guestRuns = true;
-          s.output = 'solo';
-        });
+        done(
+          this.random.between(300, 3000),
+          () => true,
+          () => {
+            s.guestRuns = true;
+            s.output = 'solo';
+          },
+        );
         return 0;
       case 'openTarget':
       case 'openIncoming':
         done(quick * 5, () => this.random.chance(0.97));
         return 0;
       case 'resync':
-        done(this.random.between(100, 2000), () => this.#connected() && p.state.phase.kind === 'target', () => {
-          p.work = [...s.work];
-        });
+        done(
+          this.random.between(100, 2000),
+          () => this.#connected() && p.state.phase.kind === 'target',
+          () => {
+            p.work = [...s.work];
+          },
+        );
         return 0;
       case 'protect':
-        done(this.random.between(200, 2500), () => this.#connected() && p.state.phase.kind === 'incoming' && this.random.chance(0.97), () => {
-          // The guest is stopped while its memory is copied: nothing happens between this and the first interval.
-          s.output = 'none';
-          p.work = [...s.work];
-          this.#at(p, 0, () => this.#feed(p, { kind: 'readyHeld' }));
-          this.#feed(s, { kind: 'readyHeld' });
-        });
+        done(
+          this.random.between(200, 2500),
+          () => this.#connected() && p.state.phase.kind === 'incoming' && this.random.chance(0.97),
+          () => {
+            // The guest is stopped while its memory is copied: nothing happens between this and the first interval.
+            s.output = 'none';
+            p.work = [...s.work];
+            this.#at(p, 0, () => this.#feed(p, { kind: 'readyHeld' }));
+            this.#feed(s, { kind: 'readyHeld' });
+          },
+        );
         return 0;
       case 'releaseReady':
-        done(quick, () => this.#connected() && p.state.phase.kind === 'ready', () => {
-          s.output = 'holding';
-          s.session = s.work.length;
-          p.session = s.work.length;
-          p.guestRuns = true;
-          this.#at(p, this.random.between(1, 20), () => this.#feed(p, { kind: 'intervalsStarted' }));
-        });
+        done(
+          quick,
+          () => this.#connected() && p.state.phase.kind === 'ready',
+          () => {
+            s.output = 'holding';
+            s.session = s.work.length;
+            p.session = s.work.length;
+            p.guestRuns = true;
+            this.#at(p, this.random.between(1, 20), () => this.#feed(p, { kind: 'intervalsStarted' }));
+          },
+        );
         return 0;
       case 'takeOver':
         this.#endSession(s);
-        done(quick, () => true, () => {
-          s.guestRuns = true;
-          s.output = 'solo';
-        });
+        done(
+          quick,
+          () => true,
+          () => {
+            s.guestRuns = true;
+            s.output = 'solo';
+          },
+        );
         return 0;
       case 'continueAlone':
       case 'abandonPartner':
         this.#endSession(s);
-        done(quick, () => true, () => {
-          if (s.guestRuns) s.output = 'solo';
-        });
+        done(
+          quick,
+          () => true,
+          () => {
+            if (s.guestRuns) s.output = 'solo';
+          },
+        );
         return 0;
       case 'stopAll':
       case 'leaveLockstep':
         this.#endSession(s);
-        done(quick, () => true, () => {
-          s.guestRuns = false;
-          s.output = 'none';
-        });
+        done(
+          quick,
+          () => true,
+          () => {
+            s.guestRuns = false;
+            s.output = 'none';
+          },
+        );
         return 0;
       case 'shutDownGuest':
         done(500, () => true);
@@ -370,13 +435,27 @@ export class World {
   #claim(s: Side, generation: number): void {
     const answer = (event: NewEvent, ms: number) => this.#at(s, ms, () => this.#feed(s, event));
     const lost = () => answer({ kind: 'arbiterAnswered', generation, answer: 'unreachable', reason: 'no answer' }, 600);
-    if (!this.witnessReachable[s.name]) return lost();
+    if (!this.witnessReachable[s.name]) {
+      lost();
+      return;
+    }
     this.#later(this.random.between(1, 30), () => {
       const decision = (this.#mutant.decideClaim ?? decideClaim)(this.grant, { generation, claimant: s.name });
       if (decision.granted) this.grant = decision.grant;
       this.tell(`witness: ${s.name} asks after ${generation}: ${decision.granted ? 'granted' : 'refused'}`);
-      if (!this.witnessReachable[s.name]) return lost();
-      answer({ kind: 'arbiterAnswered', generation, answer: decision.granted ? 'granted' : 'refused', reason: decision.granted ? '' : decision.reason }, this.random.between(1, 30));
+      if (!this.witnessReachable[s.name]) {
+        lost();
+        return;
+      }
+      answer(
+        {
+          kind: 'arbiterAnswered',
+          generation,
+          answer: decision.granted ? 'granted' : 'refused',
+          reason: decision.granted ? '' : decision.reason,
+        },
+        this.random.between(1, 30),
+      );
     });
   }
 
@@ -411,15 +490,20 @@ export class World {
     for (let i = 0; i < Math.min(count, this.released.length); i++) {
       if (s.work[i] !== this.released[i]) throw new Violation(`${s.name} lets out a history that differs from what the world saw at ${i}`);
     }
-    if (count < this.released.length) throw new Violation(`${s.name} runs with ${count} of ${this.released.length} acknowledged outputs: acknowledged work was lost`);
+    if (count < this.released.length)
+      throw new Violation(`${s.name} runs with ${count} of ${this.released.length} acknowledged outputs: acknowledged work was lost`);
   }
 
   #check(): void {
     const solo = [this.sides.A, this.sides.B].filter((s) => s.alive && s.output === 'solo');
     if (solo.length > 1) throw new Violation('both CoServers let output go alone');
     for (const s of solo) {
-      if (s.durable.standing === 'outdated' || s.durable.standing === 'inconsistent') throw new Violation(`${s.name} lets output go from a copy recorded as ${s.durable.standing}`);
-      if (this.grant && this.grant.generation > s.durable.generation && this.grant.owner !== s.name) throw new Violation(`${s.name} lets output go as generation ${s.durable.generation}, but ${this.grant.generation} was granted to ${this.grant.owner}`);
+      if (s.durable.standing === 'outdated' || s.durable.standing === 'inconsistent')
+        throw new Violation(`${s.name} lets output go from a copy recorded as ${s.durable.standing}`);
+      if (this.grant && this.grant.generation > s.durable.generation && this.grant.owner !== s.name)
+        throw new Violation(
+          `${s.name} lets output go as generation ${s.durable.generation}, but ${this.grant.generation} was granted to ${this.grant.owner}`,
+        );
     }
   }
 }

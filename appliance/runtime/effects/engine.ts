@@ -3,7 +3,15 @@
 import { mkdirSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkVersion, DEFAULT_MACHINE, describeExit, EngineProcess, engineArguments, formatVersion, QmpClient } from '../../../drivers/qemu/index.ts';
+import {
+  checkVersion,
+  DEFAULT_MACHINE,
+  describeExit,
+  EngineProcess,
+  engineArguments,
+  formatVersion,
+  QmpClient,
+} from '../../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../../config.ts';
 import { PROCESS_PRIORITY } from '../priority.ts';
 
@@ -153,7 +161,10 @@ export class Engine {
       const tail = text.trimEnd().split('\n').slice(-6).join(' | ') || '(nothing)';
       const exit = this.#process?.exit;
       if (exit) throw new Error(`the engine ended while the guest booted: ${describeExit(exit)}; the guest's console said: ${tail}`);
-      if (performance.now() > deadline) throw new Error(`the guest did not say '${marker}' within ${timeoutS} s: check its kernel, initrd and disk. Its console said last: ${tail}`);
+      if (performance.now() > deadline)
+        throw new Error(
+          `the guest did not say '${marker}' within ${timeoutS} s: check its kernel, initrd and disk. Its console said last: ${tail}`,
+        );
       await new Promise((resolve) => setTimeout(resolve, SERIAL_POLL_MS));
     }
   }
@@ -163,7 +174,8 @@ export class Engine {
     const died = engine.exited.then((exit) => {
       throw new Error(`the engine did not start: ${describeExit(exit)}`);
     });
-    const open = (name: string) => QmpClient.connect({ path: this.#monitorPath(name), name: `engine ${name}`, timeoutMs: MONITOR_WITHIN_MS });
+    const open = (name: string) =>
+      QmpClient.connect({ path: this.#monitorPath(name), name: `engine ${name}`, timeoutMs: MONITOR_WITHIN_MS });
     const all = Promise.all([open('control'), open('trigger'), open('emergency')]);
     all.catch(() => undefined);
     const [control, trigger, emergency] = await Promise.race([all, died]);
@@ -196,7 +208,10 @@ export class Engine {
     if (!engine) return;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`the guest did not switch itself off within ${timeoutS} s`)), timeoutS * 1000 + END_WITHIN_MS);
+      timer = setTimeout(
+        () => reject(new Error(`the guest did not switch itself off within ${timeoutS} s`)),
+        timeoutS * 1000 + END_WITHIN_MS,
+      );
     });
     try {
       await Promise.race([engine.exited, late]);

@@ -6,8 +6,8 @@ import type { Command, PartnerStatus, State } from '../../core/machine.ts';
 import type { TakeoverView } from '../../core/snapshot.ts';
 import type { WitnessClient } from '../../witness/client.ts';
 import type { History } from '../history.ts';
-import type { Effects, NewEvent } from '../pump.ts';
 import { log } from '../log.ts';
+import type { Effects, NewEvent } from '../pump.ts';
 import type { RecordStore } from '../record-store.ts';
 import type { Workers } from '../workers.ts';
 import type { CheckpointTrigger } from './checkpoint-trigger.ts';
@@ -98,10 +98,12 @@ export class Obey implements Effects {
   #phaseWork(work: (signal: AbortSignal) => Promise<string>): Promise<string> {
     const signal = this.#phase.signal;
     const before = this.#running;
-    const run = before.catch(() => undefined).then(() => {
-      signal.throwIfAborted();
-      return work(signal);
-    });
+    const run = before
+      .catch(() => undefined)
+      .then(() => {
+        signal.throwIfAborted();
+        return work(signal);
+      });
     this.#running = run.catch(() => undefined);
     return run;
   }
@@ -126,7 +128,12 @@ export class Obey implements Effects {
     const { witness, feed } = this.#p;
     try {
       const answer = await witness.claim(generation);
-      feed({ kind: 'arbiterAnswered', generation, answer: answer.granted ? 'granted' : 'refused', reason: answer.granted ? '' : answer.reason });
+      feed({
+        kind: 'arbiterAnswered',
+        generation,
+        answer: answer.granted ? 'granted' : 'refused',
+        reason: answer.granted ? '' : answer.reason,
+      });
     } catch (e) {
       feed({ kind: 'arbiterAnswered', generation, answer: 'unreachable', reason: (e as Error).message });
     }
@@ -138,7 +145,11 @@ export class Obey implements Effects {
     const { committed, replayed, discarded } = await this.#p.workers.mirror.call('open', {}, 120_000);
     this.#diskOpen = true;
     if (replayed + discarded > 0)
-      this.#p.history.add({ severity: 'info', row: null, text: `The disk's journal was replayed up to interval ${committed}: ${replayed} bytes applied, ${discarded} bytes of uncommitted intervals discarded.` });
+      this.#p.history.add({
+        severity: 'info',
+        row: null,
+        text: `The disk's journal was replayed up to interval ${committed}: ${replayed} bytes applied, ${discarded} bytes of uncommitted intervals discarded.`,
+      });
   }
 
   async #startGuest(signal: AbortSignal): Promise<string> {
@@ -238,7 +249,11 @@ export class Obey implements Effects {
     await qemu.waitStatus(engine.control, 'running', RUNNING_WITHIN_MS);
     trigger.enable();
     const pauseMs = Math.round(this.pauseOfProtectionMs + performance.now() - began);
-    history.add({ severity: 'info', row: null, text: `The guest was paused for ${pauseMs} ms while its memory was copied to the partner.` });
+    history.add({
+      severity: 'info',
+      row: null,
+      text: `The guest was paused for ${pauseMs} ms while its memory was copied to the partner.`,
+    });
     return '';
   }
 
@@ -250,7 +265,8 @@ export class Obey implements Effects {
     const exit = qemu.waitColoExit(engine.control, COLO_EXIT_WITHIN_MS);
     exit.catch(() => undefined);
     const merged = await workers.mirror.call('takeOver', {});
-    if (merged.committed !== forward.committed) throw new Error(`the memory stands at interval ${forward.committed}, the disk at ${merged.committed}: they do not fit`);
+    if (merged.committed !== forward.committed)
+      throw new Error(`the memory stands at interval ${forward.committed}, the disk at ${merged.committed}: they do not fit`);
     told.step(`disk: ${mebibytes(merged.discardedBytes)} of the open interval discarded, ${mebibytes(merged.mergedBytes)} merged`);
     await workers.memory.call('detach', {});
     await exit.catch(() => undefined);
@@ -309,7 +325,8 @@ export class Obey implements Effects {
       if (status === 'running') return;
       const migration = await qemu.queryMigration(client);
       const isOver = migration === 'none' || migration === 'failed' || migration === 'cancelled' || migration === 'completed';
-      if (isOver && (status === 'paused' || status === 'postmigrate' || status === 'prelaunch' || status === 'finish-migrate')) await qemu.continueGuest(client).catch(() => undefined);
+      if (isOver && (status === 'paused' || status === 'postmigrate' || status === 'prelaunch' || status === 'finish-migrate'))
+        await qemu.continueGuest(client).catch(() => undefined);
       if (performance.now() > deadline) throw new Error(`the guest stays '${status}' (migration '${migration}')`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }

@@ -1,5 +1,5 @@
 // The control stream: each CoServer tells the other what it is (PartnerStatus), at every change and as a reminder.
-import { PairChannel, type Channel } from '../../../drivers/link/index.ts';
+import { type Channel, PairChannel } from '../../../drivers/link/index.ts';
 import type { PartnerStatus } from '../../core/machine.ts';
 import { type ChannelSetup, STREAM_PORTS } from '../../wire/channel-setup.ts';
 import { deriveKey } from '../../wire/keys.ts';

@@ -30,9 +30,10 @@ t.test('grants over the wire, durable before they are said', async (t) => {
   const port = (server.address() as AddressInfo).port;
   const client = (coServer: 'A' | 'B', key = pairKey) => {
     let reachable: (r: boolean) => void = () => undefined;
-    const next = () => new Promise<boolean>((resolve) => {
-      reachable = resolve;
-    });
+    const next = () =>
+      new Promise<boolean>((resolve) => {
+        reachable = resolve;
+      });
     const first = next();
     const c = new WitnessClient({ address: '127.0.0.1', port, pairId: PAIR, pairKey: key, coServer, onReachable: (r) => reachable(r) });
     return { c, first, next };
