@@ -154,6 +154,8 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
     commands.push({ kind: 'record', severity: 'critical', row: '12', text: `The local disk failed: ${e.reason}.` });
     if (kind === 'duplex' || kind === 'committing' || kind === 'secondary' || kind === 'ready')
       stopOutdated(work, `local disk failed: ${e.reason}`);
+    // The guest waits for a write that both copies should have: it gets its error when the partner is let go.
+    else if (kind === 'resyncing' || kind === 'protecting') onPartnerGone(work, `the local disk failed: ${e.reason}`);
     return;
   }
   if (kind === 'acting' || kind === 'standby' || kind === 'isolated' || kind === 'off' || kind === 'failed') return;

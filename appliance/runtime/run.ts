@@ -194,6 +194,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     if (obey.lossAt === 0) obey.lossAt = performance.now();
     pump.feed({ kind: 'streamLost', stream: 'memory', cause, reason });
   });
+  workers.mirror.on('lost', ({ reason }) => pump.feed({ kind: 'streamLost', stream: 'disk', cause: 'channel', reason }));
   workers.mirror.on('diskError', ({ operation, offset, message }) =>
     pump.feed({ kind: 'diskFailed', reason: `${operation} at ${offset}: ${message}` }),
   );
