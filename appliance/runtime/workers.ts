@@ -30,11 +30,19 @@ export interface WorkerSetups {
   memory: MemorySetup;
 }
 
+/** What the streams keep is in buffers outside the heap; the default (48 MiB a thread) would only grow the process. */
+const YOUNG_GENERATION_MIB = 8;
+
 /** @param onDeath A worker ended by itself: the process cannot go on without it. */
 export function startWorkers(script: URL, setups: WorkerSetups, onDeath: (role: string, error: Error) => void): Workers {
   const threads: Worker[] = [];
   const start = (data: WorkerRole, ports: MessagePort[] = []): Worker => {
-    const worker = new Worker(script, { workerData: data, transferList: ports, name: data.role });
+    const worker = new Worker(script, {
+      workerData: data,
+      transferList: ports,
+      name: data.role,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB },
+    });
     worker.on('error', (e) => onDeath(data.role, e as Error));
     worker.on('exit', (code) => onDeath(data.role, new Error(`ended with code ${code}`)));
     threads.push(worker);

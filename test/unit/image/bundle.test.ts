@@ -14,7 +14,7 @@ import { hashSync } from '@node-rs/argon2';
 import { SerialPort } from 'serialport';
 import raw from 'raw-socket';
 const own = createRequire(import.meta.url)('./build/own.node');
-console.log(isMainThread ? 'main' : workerData.role, typeof own.createSocket ?? typeof own, typeof raw.createSocket, typeof SerialPort, hashSync('x').slice(0, 9));
+console.log(isMainThread ? 'main' : workerData.role, typeof own.SocketWrap, typeof raw.createSocket, typeof SerialPort, hashSync('x').slice(0, 9));
 if (isMainThread) new Worker(new URL(import.meta.url), { workerData: { role: 'gate' } });
 `;
 
@@ -71,6 +71,7 @@ t.test('an addon that is not built is named, and what was there stays', async (t
   await buildBundle(options);
   const before = contents(options.outDirectory);
   rmSync(join(source, 'build/own.node'));
+  writeFileSync(join(source, 'main.ts'), `${ENTRY}// changed`);
   await t.rejects(buildBundle(options), { message: /wants \.\/build\/own\.node, which is not built/ });
   t.strictSame(contents(options.outDirectory), before);
   t.strictSame(readdirSync(source).sort(), ['build', 'main.ts', 'node_modules', 'out'], 'nothing half built is left');
