@@ -159,8 +159,7 @@ function goSimplex(work: Work, goal: 'start' | 'takeOver' | 'continue', row: str
   switch (goal) {
     case 'start':
       commands.push({ kind: 'record', severity: 'info', row, text: `This CoServer may run generation ${generation}: ${why}.` });
-      enter(work, 'starting', why, { busy: 'startGuest' });
-      commands.push({ kind: 'startGuest', generation });
+      enter(work, 'starting', why);
       return;
     case 'takeOver':
       commands.push({

@@ -62,6 +62,8 @@ export interface TakeoverView {
   reason: string;
   row: string;
   steps: TakeoverStep[];
+  /** Where in the row of checkpoints the loss fell, as this side knows it. */
+  during?: 'between checkpoints' | 'a checkpoint being collected' | 'a committed checkpoint being loaded' | 'the first synchronisation';
 }
 
 export interface CheckpointView {

@@ -18,6 +18,11 @@ export const PRIMARY_PHASES: readonly PhaseKind[] = [
   'steppingDown',
 ];
 
+/** A guest that ran for so long has recovered from what made it crash. */
+const STABLE_MS = 60_000;
+/** One more could only fail for the same reason. */
+const START_ATTEMPTS = 3;
+
 export function tickWorkload(work: Work): void {
   const { state } = work;
   const { phase, partner, record } = state;
@@ -30,7 +35,14 @@ export function tickWorkload(work: Work): void {
   }
   if (phase.busy) return;
   switch (phase.kind) {
+    case 'starting':
+      // After a crash: the pause before the next attempt is over.
+      if (state.now < state.retryAt) return;
+      state.phase = { ...phase, busy: 'startGuest' };
+      work.commands.push({ kind: 'startGuest', generation: record.generation });
+      return;
     case 'running':
+      if (state.failures > 0 && state.now - phase.since >= STABLE_MS) state.failures = 0;
       if (!partner || state.now < state.retryAt) return;
       if (partner.version !== state.version) return;
       if (partner.phase !== 'standby' || partner.record.standing === 'simplex') return;
@@ -158,6 +170,8 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
     else if (kind === 'resyncing' || kind === 'protecting') onPartnerGone(work, `the local disk failed: ${e.reason}`);
     return;
   }
+  // The start itself fails then, and says more.
+  if (kind === 'starting') return;
   if (kind === 'acting' || kind === 'standby' || kind === 'isolated' || kind === 'off' || kind === 'failed') return;
   if (kind === 'target' || kind === 'incoming') {
     commands.push({ kind: 'record', severity: 'warning', row: null, text: `The replica that was being prepared ended: ${e.reason}.` });
@@ -282,10 +296,8 @@ function acted(work: Work, command: CommandName, ok: boolean, reason: string): v
       return;
     }
   }
-  if (next === 'starting') {
-    enter(work, 'starting', 'starts again', { busy: 'startGuest' });
-    commands.push({ kind: 'startGuest', generation: state.record.generation });
-  } else enter(work, next, reason || state.phase.note);
+  if (next === 'starting') enter(work, 'starting', 'starts again');
+  else enter(work, next, reason || state.phase.note);
 }
 
 function failed(work: Work, command: CommandName, reason: string): void {
@@ -294,11 +306,14 @@ function failed(work: Work, command: CommandName, reason: string): void {
   const again = Math.ceil((state.retryAt - state.now) / 1000);
   switch (command) {
     case 'startGuest':
-    case 'adoptGuest':
+    case 'adoptGuest': {
       state.adoptable = false;
-      commands.push({ kind: 'record', severity: 'critical', row: null, text: `The guest does not start: ${reason}` });
-      enter(work, 'failed', reason);
+      const isLast = state.failures >= START_ATTEMPTS;
+      const next = isLast ? 'Start it again when the cause is mended.' : `Tried again in ${again} s.`;
+      commands.push({ kind: 'record', severity: 'critical', row: null, text: `The guest does not start: ${reason}. ${next}` });
+      enter(work, isLast ? 'failed' : 'starting', reason);
       return;
+    }
     case 'resync':
     case 'protect':
       commands.push({ kind: 'record', severity: 'warning', row: null, text: `Protection failed: ${reason}. Tried again in ${again} s.` });

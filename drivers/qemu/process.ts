@@ -3,7 +3,7 @@
 // The pid file names the process beyond doubt: pid, its start time and the kernel's boot. A pid alone may have been given to
 // another program since; we would watch, or kill, a stranger.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 
 export interface EngineExit {
@@ -35,6 +35,8 @@ interface PidRecord {
   startTicks: string;
   bootId: string;
   logPath: string;
+  /** Where this engine's own lines begin. */
+  logFrom: number;
 }
 
 /** An adopted engine is not our child: the only way without a native addon to see it end is to look. */
@@ -55,7 +57,7 @@ export class EngineProcess {
     this.#record = record;
     this.#pidFile = pidFile;
     this.exited = ended.then(async ({ code, signal }) => {
-      this.#exit = { code, signal, logTail: await tail(record.logPath) };
+      this.#exit = { code, signal, logTail: await tail(record.logPath, record.logFrom) };
       await removeIfOf(record, pidFile);
       return this.#exit;
     });
@@ -66,6 +68,7 @@ export class EngineProcess {
     const [program, ...before] = options.command;
     if (program === undefined) throw new EngineError('engine: no command given');
     const log = openSync(options.logPath, 'a', 0o640);
+    const logFrom = fstatSync(log).size;
     let child: ChildProcess;
     try {
       child = spawn(program, [...before, ...options.args], { detached: true, stdio: ['ignore', log, log] });
@@ -84,7 +87,7 @@ export class EngineProcess {
     if (pid === undefined) throw new EngineError(`engine: ${program} has no process id`);
     const startTicks = await processStartTicks(pid);
     // A process that is gone already has no start time; nobody will look for it by this record.
-    const record = { pid, startTicks: startTicks ?? '0', bootId: await bootId(), logPath: options.logPath };
+    const record = { pid, startTicks: startTicks ?? '0', bootId: await bootId(), logPath: options.logPath, logFrom };
     await writeFile(`${options.pidFile}.new`, `${JSON.stringify(record)}\n`, { mode: 0o640 });
     await rename(`${options.pidFile}.new`, options.pidFile);
     return new EngineProcess(record, options.pidFile, ended);
@@ -139,9 +142,9 @@ async function readRecord(pidFile: string): Promise<PidRecord | undefined> {
     throw error;
   }
   try {
-    const { pid, startTicks, bootId, logPath } = JSON.parse(text) as Record<string, unknown>;
+    const { pid, startTicks, bootId, logPath, logFrom } = JSON.parse(text) as Record<string, unknown>;
     if (typeof pid === 'number' && pid > 1 && typeof startTicks === 'string' && typeof bootId === 'string' && typeof logPath === 'string') {
-      return { pid, startTicks, bootId, logPath };
+      return { pid, startTicks, bootId, logPath, logFrom: typeof logFrom === 'number' ? logFrom : 0 };
     }
   } catch {
     // falls through to the error below
@@ -187,12 +190,12 @@ async function bootId(): Promise<string> {
   return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
 }
 
-async function tail(path: string): Promise<string> {
+async function tail(path: string, from: number): Promise<string> {
   try {
     const file = await open(path, 'r');
     try {
       const { size } = await file.stat();
-      const length = Math.min(size, LOG_TAIL_BYTES);
+      const length = Math.max(0, Math.min(size - from, LOG_TAIL_BYTES));
       const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, size - length);
       return buffer.toString('utf8', 0, bytesRead).trimEnd().split('\n').slice(-LOG_TAIL_LINES).join(' | ');
     } finally {

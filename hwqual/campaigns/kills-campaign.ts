@@ -50,6 +50,14 @@ export function summaryTable(report: Report): string {
     row('detection', summary.detectionMs),
     row('time to duplex', summary.timeToDuplexMs),
     row('pause at rejoin', summary.rejoinPauseMs),
+    ...duringLines(report),
     ...report.problems.map((problem) => `  PROBLEM ${problem}`),
   ].join('\n');
+}
+
+/** How the faults were spread over the phases of a checkpoint. */
+function duringLines(report: Report): string[] {
+  const counts = new Map<string, number>();
+  for (const { during } of report.rounds) if (during) counts.set(during, (counts.get(during) ?? 0) + 1);
+  return [...counts].sort((a, b) => b[1] - a[1]).map(([phase, count]) => `  ${String(count).padStart(3)} losses during: ${phase}`);
 }

@@ -53,6 +53,8 @@ export interface Round {
   /** The row of the decision table. */
   row: string | null;
   steps: TakeoverStep[];
+  /** Where in the row of checkpoints the fault fell, as the survivor knew it. */
+  during?: string;
   /** How late the clients' own timers were at worst: their stalls cannot be known better. */
   clientLagMs: number;
   kinds: Partial<Record<ClientKind, KindCount>>;

@@ -210,6 +210,7 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
     reason,
     row: takeover?.row ?? null,
     steps: takeover?.steps ?? [],
+    ...(takeover?.during ? { during: takeover.during } : {}),
     timeline,
     problems,
     remarks: reason === null && noticed ? ['no reason was recorded for the survivor to run'] : [],

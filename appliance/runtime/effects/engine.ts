@@ -158,7 +158,7 @@ export class Engine {
       signal.throwIfAborted();
       const text = (await this.serialText()).slice(this.#serialFrom);
       if (text.includes(marker)) return;
-      const tail = text.trimEnd().split('\n').slice(-6).join(' | ') || '(nothing)';
+      const tail = telling(text);
       const exit = this.#process?.exit;
       if (exit) throw new Error(`the engine ended while the guest booted: ${describeExit(exit)}; the guest's console said: ${tail}`);
       if (performance.now() > deadline)
@@ -219,4 +219,11 @@ export class Engine {
       clearTimeout(timer);
     }
   }
+}
+
+/** The lines of a guest's console that say most: why it gave up, or the last ones. */
+function telling(text: string): string {
+  const lines = text.replaceAll('\r', '').trimEnd().split('\n');
+  const fatal = lines.findLast((line) => /Kernel panic|GUEST FAILED/.test(line));
+  return fatal ?? (lines.slice(-4).join(' | ') || '(nothing)');
 }

@@ -4,6 +4,7 @@ import * as qemu from '../../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../../config.ts';
 import type { Command, PartnerStatus, State } from '../../core/machine.ts';
 import type { TakeoverView } from '../../core/snapshot.ts';
+import type { MemoryStatus } from '../../memory/api.ts';
 import type { WitnessClient } from '../../witness/client.ts';
 import type { History } from '../history.ts';
 import { log } from '../log.ts';
@@ -259,7 +260,7 @@ export class Obey implements Effects {
 
   async #takeOver(row: string, reason: string): Promise<string> {
     const { workers, engine } = this.#p;
-    const told = this.#timeline('takeover', row, reason);
+    const told = this.#timeline('takeover', row, reason, lossDuring(await workers.memory.call('status', {})));
     const forward = await workers.memory.call('rollForward', {});
     told.step(`rolled forward to interval ${forward.committed}`);
     const exit = qemu.waitColoExit(engine.control, COLO_EXIT_WITHIN_MS);
@@ -285,7 +286,7 @@ export class Obey implements Effects {
   async #continueAlone(told: { row: string; reason: string } | null): Promise<string> {
     const { workers, engine, trigger } = this.#p;
     trigger.disable();
-    const line = told ? this.#timeline('continue', told.row, told.reason) : null;
+    const line = told ? this.#timeline('continue', told.row, told.reason, lossDuring(await workers.memory.call('status', {}))) : null;
     // The disk first: an engine that stops its guest for a checkpoint waits for its writes, and answers nothing meanwhile.
     const { mode } = await workers.mirror.call('status', {});
     const { released } = mode === 'source' ? await workers.mirror.call('goSolo', {}) : { released: 0 };
@@ -367,11 +368,24 @@ export class Obey implements Effects {
     return '';
   }
 
-  #timeline(kind: 'takeover' | 'continue', row: string, reason: string): { step: (s: string) => void; end: () => void } {
+  #timeline(
+    kind: 'takeover' | 'continue',
+    row: string,
+    reason: string,
+    during: LossDuring,
+  ): { step: (s: string) => void; end: () => void } {
     const { history, config } = this.#p;
     const zero = this.lossAt || performance.now();
     this.lossAt = 0;
-    const view: TakeoverView = { at: Date.now(), coServer: config.coServer, kind, reason, row, steps: [{ step: 'partner lost', atMs: 0 }] };
+    const view: TakeoverView = {
+      at: Date.now(),
+      coServer: config.coServer,
+      kind,
+      reason,
+      row,
+      during,
+      steps: [{ step: 'partner lost', atMs: 0 }],
+    };
     const step = (s: string) => view.steps.push({ step: s, atMs: Math.round((performance.now() - zero) * 10) / 10 });
     step('witness granted, record durable');
     return {
@@ -379,6 +393,14 @@ export class Obey implements Effects {
       end: () => history.addTakeover(view),
     };
   }
+}
+
+type LossDuring = NonNullable<TakeoverView['during']>;
+
+function lossDuring(s: MemoryStatus): LossDuring {
+  if (s.committed > s.loaded) return 'a committed checkpoint being loaded';
+  if (s.phase === 'checkpoint') return 'a checkpoint being collected';
+  return s.phase === 'running' || s.phase === 'ended' ? 'between checkpoints' : 'the first synchronisation';
 }
 
 function mebibytes(bytes: number): string {
