@@ -49,6 +49,7 @@ export function summaryTable(report: Report): string {
     row('stall, worst of TCP', summary.worstStallMs),
     row('detection', summary.detectionMs),
     row('time to duplex', summary.timeToDuplexMs),
+    row('stall at the fault', summary.faultStallMs),
     row('pause at rejoin', summary.rejoinPauseMs),
     ...duringLines(report),
     ...report.problems.map((problem) => `  PROBLEM ${problem}`),

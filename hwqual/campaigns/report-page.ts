@@ -192,7 +192,7 @@ function roundTable(rounds: readonly Round[]): string {
   const rows = rounds.map((round) => {
     const moment = round.moment === 'random moment' ? '' : `<br><span class="quiet">at ${escapeHtml(round.moment)}</span>`;
     const target = round.target === null ? '' : ` (${round.target})`;
-    return `<tr><td>${round.round}</td><td class="text action">${ACTION_NAMES[round.action]}${target}${moment}</td>${bad(round.hungConnections)}${bad(round.brokenConnections)}${bad(round.wrongChecksums)}${bad(round.lostAcknowledged)}<td>${ms(worstTcpStall(round.stallMs))}</td><td>${round.detectionMs === null ? '' : ms(round.detectionMs)}</td><td>${round.aloneAfterMs === null ? '' : ms(round.aloneAfterMs)}</td><td${round.timeToDuplexMs === null ? ' class="bad"' : ''}>${round.timeToDuplexMs === 0 ? 'never left' : ms(round.timeToDuplexMs)}</td><td>${ms(round.rejoinPauseMs)}</td><td class="text reason">${escapeHtml(round.reason ?? '')}</td></tr>`;
+    return `<tr><td>${round.round}</td><td class="text action">${ACTION_NAMES[round.action]}${target}${moment}</td>${bad(round.hungConnections)}${bad(round.brokenConnections)}${bad(round.wrongChecksums)}${bad(round.lostAcknowledged)}<td>${ms(worstTcpStall(round.stallMs))}</td><td>${round.detectionMs === null ? '' : ms(round.detectionMs)}</td><td>${round.aloneAfterMs === null ? '' : ms(round.aloneAfterMs)}</td><td${round.timeToDuplexMs === null ? ' class="bad"' : ''}>${round.timeToDuplexMs === 0 ? 'never left' : ms(round.timeToDuplexMs)}</td><td>${ms(round.faultStallMs)}</td><td>${ms(round.rejoinPauseMs)}</td><td class="text reason">${escapeHtml(round.reason ?? '')}</td></tr>`;
   });
   const heads = [
     'round',
@@ -205,6 +205,7 @@ function roundTable(rounds: readonly Round[]): string {
     'noticed after',
     'alone after',
     'to duplex',
+    'stall at the fault',
     'rejoin pause',
     'why the survivor was allowed to run',
   ];
@@ -224,6 +225,7 @@ function distributionTable(report: Report): string {
     row('worst stall of all TCP clients', summary.worstStallMs),
     row('loss noticed after', summary.detectionMs),
     row('time to duplex', summary.timeToDuplexMs),
+    row('stall at the fault', summary.faultStallMs),
     row('pause at rejoin', summary.rejoinPauseMs),
   ];
   return `<div class="scroll"><table><thead><tr><th class="text">longest of each round</th><th>rounds</th><th>p50</th><th>p99</th><th>max</th></tr></thead><tbody>${[...kinds, ...others].join('')}</tbody></table></div>`;

@@ -42,6 +42,8 @@ export interface Round {
   stallMs: StallMs;
   /** From the repair (power on, link mended, thawed) to duplex. Null: duplex was not reached. 0: it was never left. */
   timeToDuplexMs: number | null;
+  /** Longest time without progress of any TCP client between the fault and the repair: detection and takeover. */
+  faultStallMs: number;
   /** Longest time without progress of any TCP client between the repair and duplex. */
   rejoinPauseMs: number;
   /** From the fault to the survivor noticing the loss; null when nobody had to take over or continue alone. */
@@ -88,6 +90,7 @@ export interface Summary {
   /** Of all TCP clients together: the longest of each round. */
   worstStallMs: Distribution;
   timeToDuplexMs: Distribution;
+  faultStallMs: Distribution;
   rejoinPauseMs: Distribution;
   detectionMs: Distribution;
 }

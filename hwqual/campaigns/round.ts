@@ -204,6 +204,7 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
     at: faultAt,
     ...facts,
     timeToDuplexMs: duplexAt === null ? null : watch.leftDuplex ? Math.round(duplexAt - repairAt) : 0,
+    faultStallMs: worstTcpStall(longestStalls([faultWindow])),
     rejoinPauseMs: worstTcpStall(longestStalls([rejoinWindow])),
     detectionMs: takeover === null ? null : Math.round(noticedAt(takeover) - faultAt),
     aloneAfterMs: takeover === null ? null : Math.round(noticedAt(takeover) - faultAt + (takeover.steps.at(-1)?.atMs ?? 0)),

@@ -70,6 +70,7 @@ export function summarize(rounds: readonly Round[]): Summary {
     stallMs,
     worstStallMs: distribution(rounds.map((round) => worstTcpStall(round.stallMs))),
     timeToDuplexMs: distribution(rounds.flatMap((round) => round.timeToDuplexMs ?? [])),
+    faultStallMs: distribution(rounds.map((round) => round.faultStallMs)),
     rejoinPauseMs: distribution(rounds.map((round) => round.rejoinPauseMs)),
     detectionMs: distribution(rounds.flatMap((round) => round.detectionMs ?? [])),
   };
