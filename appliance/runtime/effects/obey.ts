@@ -34,6 +34,8 @@ const RUNNING_WITHIN_MS = 5_000;
 const YANK_WITHIN_MS = 1_000;
 const READY_WITHIN_MS = 180_000;
 const SHUTDOWN_WITHIN_S = 60;
+/** What was cut short looks at its signal after each step; only a copy to the partner may take longer, and `close` ends that. */
+const SETTLE_WITHIN_MS = 3_000;
 
 export class Obey implements Effects {
   readonly #p: Parts;
@@ -73,11 +75,11 @@ export class Obey implements Effects {
       case 'protect':
         return this.#phaseWork((signal) => this.#protect(signal));
       case 'releaseReady':
-        return this.#phaseWork(() => this.#releaseReady());
+        return this.#phaseWork((signal) => this.#releaseReady(signal));
       case 'openTarget':
-        return this.#phaseWork(() => this.#openTarget());
+        return this.#phaseWork((signal) => this.#openTarget(signal));
       case 'openIncoming':
-        return this.#phaseWork(() => this.#openIncoming());
+        return this.#phaseWork((signal) => this.#openIncoming(signal));
       case 'leaveLockstep':
         return this.#phaseWork(() => this.#leaveLockstep());
       case 'shutDownGuest':
@@ -89,7 +91,7 @@ export class Obey implements Effects {
       case 'abandonPartner':
         return this.#exclusive(() => this.#continueAlone(null));
       case 'stopAll':
-        return this.#exclusive(() => this.#stopAll());
+        return this.#exclusive((before) => this.#stopAll(before));
       default:
         return Promise.reject(new Error(`unknown command ${JSON.stringify(command satisfies never)}`));
     }
@@ -110,10 +112,10 @@ export class Obey implements Effects {
   }
 
   /** Survival: does not wait for what the aborted phase still does beyond its next await. */
-  #exclusive(work: () => Promise<string>): Promise<string> {
+  #exclusive(work: (before: Promise<unknown>) => Promise<string>): Promise<string> {
     this.#phase.abort(new Error('overtaken by events'));
     this.#phase = new AbortController();
-    const run = work();
+    const run = work(this.#running);
     this.#running = run.catch(() => undefined);
     return run;
   }
@@ -155,7 +157,8 @@ export class Obey implements Effects {
 
   async #startGuest(signal: AbortSignal): Promise<string> {
     const { workers, engine, config } = this.#p;
-    await this.#stopAll();
+    await this.#stopAll(Promise.resolve());
+    signal.throwIfAborted();
     await this.#openDisk();
     await workers.mirror.call('serveSolo', {});
     await workers.gate.call('setMode', { mode: 'solo' });
@@ -176,10 +179,11 @@ export class Obey implements Effects {
     return `engine ${engine.version} adopted`;
   }
 
-  async #openTarget(): Promise<string> {
+  async #openTarget(signal: AbortSignal): Promise<string> {
     const { workers, engine } = this.#p;
     await engine.kill();
     await this.#openDisk();
+    signal.throwIfAborted();
     await workers.gate.call('setMode', { mode: 'standby' });
     await workers.mirror.call('startTarget', {});
     return '';
@@ -192,14 +196,17 @@ export class Obey implements Effects {
     return `${mebibytes(done.comparedBytes)} compared, ${mebibytes(done.copiedBytes)} copied`;
   }
 
-  async #openIncoming(): Promise<string> {
+  async #openIncoming(signal: AbortSignal): Promise<string> {
     const { workers, engine, sockets } = this.#p;
     await workers.mirror.call('startReplica', {});
+    signal.throwIfAborted();
     await engine.start(true);
+    signal.throwIfAborted();
     await qemu.setColoCapabilities(engine.control);
     // A replica that ran ahead into a shutdown is set right by the next checkpoint: its engine must live on.
     await qemu.setShutdownAction(engine.control, 'pause');
     await qemu.migrateIncoming(engine.control, sockets.incoming);
+    signal.throwIfAborted();
     await workers.memory.call('startTarget', {});
     return '';
   }
@@ -220,6 +227,7 @@ export class Obey implements Effects {
     // Under emulation a live copy of a busy guest's memory is not reliable: it is stopped first, and the pause is shown.
     if (config.engine.acceleration === 'tcg') await qemu.stopGuest(client);
     log('info', `guest stopped for its memory's copy after ${Math.round(performance.now() - stoppedAt)} ms`);
+    signal.throwIfAborted();
     await qemu.migrate(client, sockets.source);
     try {
       await Promise.race([held, this.#migrationFailed(client, signal)]);
@@ -242,12 +250,13 @@ export class Obey implements Effects {
     }
   }
 
-  async #releaseReady(): Promise<string> {
+  async #releaseReady(signal: AbortSignal): Promise<string> {
     const { workers, engine, trigger, history } = this.#p;
     const began = performance.now();
     await workers.gate.call('setMode', { mode: 'holding' });
     await workers.memory.call('releaseReady', {});
     await qemu.waitStatus(engine.control, 'running', RUNNING_WITHIN_MS);
+    signal.throwIfAborted();
     trigger.enable();
     const pauseMs = Math.round(this.pauseOfProtectionMs + performance.now() - began);
     history.add({
@@ -333,9 +342,12 @@ export class Obey implements Effects {
     }
   }
 
-  async #stopAll(): Promise<string> {
+  /** @param before What the phase that was cut short still does: it ends at its next step, and must not start what is stopped here. */
+  async #stopAll(before: Promise<unknown>): Promise<string> {
     const { workers, engine, trigger } = this.#p;
     trigger.disable();
+    await engine.kill();
+    await within(before, SETTLE_WITHIN_MS);
     await engine.kill();
     await workers.gate.call('dropAll', {});
     await workers.gate.call('setMode', { mode: 'closed' });
@@ -393,6 +405,16 @@ export class Obey implements Effects {
       end: () => history.addTakeover(view),
     };
   }
+}
+
+/** Waits for the end of `work`, but no longer. */
+async function within(work: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([work, late]).catch(() => undefined);
+  clearTimeout(timer);
 }
 
 type LossDuring = NonNullable<TakeoverView['during']>;
