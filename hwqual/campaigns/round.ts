@@ -169,6 +169,8 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
 
   await clock.sleep(leadMs.least + clock.random() * (leadMs.most - leadMs.least));
   watch.leftDuplex = false;
+  // What the clients still suffer from the round before is not this fault's.
+  const leadWindow = await clients.mark(`round ${plan.round} fault`);
   const askedAt = clock.now();
   await fault.cause();
   // The lab's own milliseconds count as detection: rather too much than too little. At a phase the lab waits for its moment.
@@ -193,7 +195,7 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
   problems.push(...watch.problems);
 
   const expectsTakeover = fault.isNoticed === isRunningAlone;
-  const facts = countFacts([faultWindow, rejoinWindow], records);
+  const facts = countFacts([leadWindow, faultWindow, rejoinWindow], records);
   problems.push(...problemsOf(facts, records));
   const reason = takeover?.reason ?? (expectsTakeover || watch.leftDuplex ? null : 'duplex went on over the other link');
   return {

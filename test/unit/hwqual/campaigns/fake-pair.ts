@@ -259,7 +259,7 @@ export class FakeClients implements Clients {
       resent: 0,
       latencyMs: { count: 100, p50: 20, p99: 40, max: stallMs },
     });
-    const stall = this.#windows % 2 === 0 ? 600 : 150;
+    const stall = label.endsWith('repair') ? 600 : 150;
     const report: WindowReport = {
       label: this.#label,
       at: this.#clock.now(),

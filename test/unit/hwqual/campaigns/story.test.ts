@@ -39,6 +39,7 @@ t.test('a good pair', async (t) => {
   });
   t.strictSame(first?.stallMs, { download: 600, echoUdp: 1600, record: 300 });
   t.equal(first?.rejoinPauseMs, 150, 'the longest TCP stall of the rejoin window only');
+  t.equal(first?.faultStallMs, 600, 'and of the window from the fault to the repair');
   t.equal(first?.detectionMs, 400);
   t.equal(first?.aloneAfterMs, 460);
   t.ok((first?.timeToDuplexMs ?? 0) >= 5000 && (first?.timeToDuplexMs ?? 0) <= 5250);
