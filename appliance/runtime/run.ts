@@ -133,6 +133,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     history,
     trigger,
     sockets,
+    disk: { isOpen: false },
     say: (status) => {
       workers.heartbeat
         .call('setPayload', { generation: status.record.generation, role: roleNumber(pump.state), revision: status.revision })
@@ -161,7 +162,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
 
   workers.heartbeat.on('link', ({ link, up, silentMs }) => {
-    if (!up) obey.lossAt = performance.now();
+    if (!up) obey.survival.lossAt = performance.now();
     control.linkVerdict(link, up);
     const told = [
       workers.mirror.call('linkVerdict', { link, up }),
@@ -191,7 +192,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   workers.memory.on('readyHeld', () => pump.feed({ kind: 'readyHeld' }));
   workers.memory.on('started', () => pump.feed({ kind: 'intervalsStarted' }));
   workers.memory.on('lost', ({ reason, cause }) => {
-    if (obey.lossAt === 0) obey.lossAt = performance.now();
+    if (obey.survival.lossAt === 0) obey.survival.lossAt = performance.now();
     pump.feed({ kind: 'streamLost', stream: 'memory', cause, reason });
   });
   workers.mirror.on('lost', ({ reason }) => pump.feed({ kind: 'streamLost', stream: 'disk', cause: 'channel', reason }));

@@ -1,0 +1,114 @@
+// The small steps by which two CoServers become duplex, on the side of the primary (resync, protect, releaseReady) and of the
+// secondary (openTarget, openIncoming), and the planned way back. A step that is cut short ends at its next look at the signal.
+import * as qemu from '../../../drivers/qemu/index.ts';
+import { log } from '../log.ts';
+import { mebibytes, openDisk, type Parts } from './parts.ts';
+
+const RUNNING_WITHIN_MS = 5_000;
+const READY_WITHIN_MS = 180_000;
+
+export class Joining {
+  readonly #p: Parts;
+  #pauseMs = 0;
+
+  constructor(parts: Parts) {
+    this.#p = parts;
+  }
+
+  async openTarget(signal: AbortSignal): Promise<string> {
+    const { workers, engine } = this.#p;
+    await engine.kill();
+    await openDisk(this.#p);
+    signal.throwIfAborted();
+    await workers.gate.call('setMode', { mode: 'standby' });
+    await workers.mirror.call('startTarget', {});
+    return '';
+  }
+
+  async resync(): Promise<string> {
+    const { mirror } = this.#p.workers;
+    await mirror.call('startSource', {});
+    const done = await mirror.call('resync', {}, Infinity);
+    return `${mebibytes(done.comparedBytes)} compared, ${mebibytes(done.copiedBytes)} copied`;
+  }
+
+  async openIncoming(signal: AbortSignal): Promise<string> {
+    const { workers, engine, sockets } = this.#p;
+    await workers.mirror.call('startReplica', {});
+    signal.throwIfAborted();
+    await engine.start(true);
+    signal.throwIfAborted();
+    await qemu.setColoCapabilities(engine.control);
+    // A replica that ran ahead into a shutdown is set right by the next checkpoint: its engine must live on.
+    await qemu.setShutdownAction(engine.control, 'pause');
+    await qemu.migrateIncoming(engine.control, sockets.incoming);
+    signal.throwIfAborted();
+    await workers.memory.call('startTarget', {});
+    return '';
+  }
+
+  /** Ends when the secondary holds everything (readyHeld); the guest is stopped meanwhile under emulation. */
+  async protect(signal: AbortSignal): Promise<string> {
+    const { workers, engine, sockets, config } = this.#p;
+    const client = engine.control;
+    await workers.memory.call('startSource', {});
+    await qemu.setColoCapabilities(client);
+    await qemu.setMigrationParameters(client, config.checkpoint.idleMs);
+    let unlisten = () => {};
+    const held = new Promise<void>((resolve) => {
+      unlisten = workers.memory.on('readyHeld', () => resolve());
+    });
+    signal.throwIfAborted();
+    const stoppedAt = performance.now();
+    // Under emulation a live copy of a busy guest's memory is not reliable: it is stopped first, and the pause is shown.
+    if (config.engine.acceleration === 'tcg') await qemu.stopGuest(client);
+    log('info', `guest stopped for its memory's copy after ${Math.round(performance.now() - stoppedAt)} ms`);
+    signal.throwIfAborted();
+    await qemu.migrate(client, sockets.source);
+    try {
+      await Promise.race([held, this.#migrationFailed(client, signal)]);
+    } finally {
+      unlisten();
+    }
+    this.#pauseMs = performance.now() - stoppedAt;
+    return '';
+  }
+
+  async releaseReady(signal: AbortSignal): Promise<string> {
+    const { workers, engine, trigger, history } = this.#p;
+    const began = performance.now();
+    await workers.gate.call('setMode', { mode: 'holding' });
+    await workers.memory.call('releaseReady', {});
+    await qemu.waitStatus(engine.control, 'running', RUNNING_WITHIN_MS);
+    signal.throwIfAborted();
+    trigger.enable();
+    const pauseMs = Math.round(this.#pauseMs + performance.now() - began);
+    history.add({
+      severity: 'info',
+      row: null,
+      text: `The guest was paused for ${pauseMs} ms while its memory was copied to the partner.`,
+    });
+    return '';
+  }
+
+  /** Secondary, planned: the replica ends, this copy takes every write the primary made and goes on following it. */
+  async leaveLockstep(): Promise<string> {
+    const { workers, engine } = this.#p;
+    await engine.kill();
+    await workers.memory.call('stop', {});
+    await workers.mirror.call('collapse', {});
+    return '';
+  }
+
+  async #migrationFailed(client: qemu.QmpClient, signal: AbortSignal): Promise<never> {
+    const deadline = performance.now() + READY_WITHIN_MS;
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      signal.throwIfAborted();
+      if (this.#p.state().phase.kind !== 'protecting') throw new Error('over');
+      const status = await qemu.queryMigration(client);
+      if (status === 'failed' || status === 'cancelled') throw new Error(`the engine's migration ended as '${status}'`);
+      if (performance.now() > deadline) throw new Error(`the partner did not hold the guest's memory within ${READY_WITHIN_MS / 1000} s`);
+    }
+  }
+}

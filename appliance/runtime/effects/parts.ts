@@ -1,0 +1,41 @@
+// What the effects work with: the engine, the streams' workers, the durable record, the witness.
+import type { CoServerConfig } from '../../config.ts';
+import type { PartnerStatus, State } from '../../core/machine.ts';
+import type { WitnessClient } from '../../witness/client.ts';
+import type { History } from '../history.ts';
+import type { NewEvent } from '../pump.ts';
+import type { RecordStore } from '../record-store.ts';
+import type { Workers } from '../workers.ts';
+import type { CheckpointTrigger } from './checkpoint-trigger.ts';
+import type { Engine } from './engine.ts';
+
+export interface Parts {
+  config: CoServerConfig;
+  workers: Workers;
+  engine: Engine;
+  records: RecordStore;
+  witness: WitnessClient;
+  history: History;
+  trigger: CheckpointTrigger;
+  /** Sockets between the engine and the memory stream. */
+  sockets: { source: string; incoming: string };
+  /** The mirror's disk and journal are open: the worker knows, this saves asking. */
+  disk: { isOpen: boolean };
+  say: (status: PartnerStatus) => void;
+  feed: (event: NewEvent) => void;
+  state: () => State;
+}
+
+/** Opens the mirror's disk and journal, and tells what a crash had left in the journal. */
+export async function openDisk(p: Parts): Promise<void> {
+  if (p.disk.isOpen) return;
+  const { committed, replayed, discarded } = await p.workers.mirror.call('open', {}, 120_000);
+  p.disk.isOpen = true;
+  if (replayed + discarded === 0) return;
+  const text = `The disk's journal was replayed up to interval ${committed}: ${replayed} bytes applied, ${discarded} bytes of uncommitted intervals discarded.`;
+  p.history.add({ severity: 'info', row: null, text });
+}
+
+export function mebibytes(bytes: number): string {
+  return `${(bytes / 1048576).toFixed(1)} MiB`;
+}
