@@ -1,5 +1,6 @@
 // What the gate's worker thread is asked and what it reports. The gate is the only way between the guest's NIC and the LAN.
 import type { ChannelSetup } from '../wire/channel-setup.ts';
+import type { CheckpointCause, HoldLimits, PrimaryStatistics, SecondaryStatistics } from './lockstep/api.ts';
 
 export interface GateSetup {
   channel: ChannelSetup;
@@ -10,6 +11,10 @@ export interface GateSetup {
   socketPath: string;
   /** 'aa:bb:cc:dd:ee:ff'. Without it the source of the first frame is taken for the guest's. */
   guestMac?: string;
+  /** The mode 'lockstep' may be used: connections are followed from the guest's start, and the replica is fed. Default: false. */
+  lockstep?: boolean;
+  /** How long output waits for the replica's. Default: 25 and 100 ms. An emulated replica, slow after each checkpoint, needs more. */
+  holdLimits?: HoldLimits;
 }
 
 /**
@@ -17,10 +22,13 @@ export interface GateSetup {
  *  solo      guest <-> LAN at once
  *  holding   primary, level 3: LAN -> guest at once and recorded at the partner; guest -> LAN held until its interval commits
  *            (interval 0 passes at once)
+ *  lockstep  primary, level 3, with a replica that is fed: as holding, and what the replica agrees with leaves before its commit.
+ *            In interval 0 everything passes; to be set before the guest is stopped for its state's copy
  *  frozen    the partner is lost and nobody has decided: as holding, and commits release nothing
- *  standby   secondary: inputs from the partner recorded; the replica's frames are dropped (passive mode)
+ *  standby   secondary: inputs from the partner recorded; the replica's frames are dropped; with GateSetup.lockstep they are fed
+ *            to the replica, and its frames told to the primary
  */
-export type GateMode = 'closed' | 'solo' | 'holding' | 'frozen' | 'standby';
+export type GateMode = 'closed' | 'solo' | 'holding' | 'lockstep' | 'frozen' | 'standby';
 
 export interface GuestAddresses {
   mac: string;
@@ -31,6 +39,8 @@ export interface GuestAddresses {
 export type GateCommands = {
   open(a: Record<string, never>): Promise<void>;
   setMode(a: { mode: GateMode }): Promise<void>;
+  /** Primary with GateSetup.lockstep: the guest stands still (or will at once) for its state's copy: inputs from here on are fed to the replica. */
+  guestStopped(a: Record<string, never>): Promise<void>;
   /** frozen|holding -> solo: everything held leaves now. Only after the arbiter's grant is durable. */
   releaseAll(a: Record<string, never>): Promise<{ frames: number }>;
   /** Drops everything held (this side lost). */
@@ -82,6 +92,8 @@ export interface GateStatus {
   dropped: number;
   drops: GateDrops;
   addresses: GuestAddresses;
+  /** Null without GateSetup.lockstep. */
+  lockstep: { primary: PrimaryStatistics; secondary: SecondaryStatistics } | null;
   /** What went wrong last without stopping the gate, in words; empty: nothing. */
   problem: string;
 }
@@ -89,6 +101,8 @@ export interface GateStatus {
 export type GateEvents = {
   /** Something is held that was not before: a checkpoint is wanted. At most one until the next commit. */
   outputHeld: { interval: number };
+  /** Lockstep: the replicas differ in this, or one waits for the other too long. At most one until the next commit. */
+  checkpointWanted: { interval: number; cause: CheckpointCause };
   /** The business NIC's carrier. */
   carrier: { up: boolean };
   status: GateStatus;
@@ -100,4 +114,11 @@ export type CutCommands = {
   cut(a: { interval: number }): Promise<{ heldFrames: number }>;
   /** The partner owns interval n (primary) / has loaded it (secondary): release or forget what is tagged <= n. */
   commit(a: { interval: number }): void;
+  /**
+   * Lockstep, REPLY of interval n passes. Secondary: the replica is stopped; answers when what it sent before is told to the primary, and
+   * before anything of the checkpoint may reach its engine. Primary: from here to the commit nothing leaves by comparison.
+   */
+  replied(a: { interval: number }): Promise<void>;
+  /** Lockstep, secondary: READY passes: the replica runs, equal to the primary's stopped guest. */
+  ready(a: Record<string, never>): void;
 };

@@ -13,6 +13,9 @@ import { InputRing } from './input-ring.ts';
 import { filterForGuest } from './lan-filter.ts';
 import { LanOutput, PASS_LIMIT_BYTES, RELEASE_LIMIT_BYTES } from './lan-output.ts';
 import type { LanPort } from './lan-port.ts';
+import type { HoldLimits } from './lockstep/api.ts';
+import { LockstepPath } from './lockstep-path.ts';
+import { isLockstepMessage } from './partner-lockstep.ts';
 import { decodePartnerMessage, encodeAddresses, type PartnerMessage } from './partner-messages.ts';
 import { type GateRules, refusalOf, rulesOf } from './rules.ts';
 
@@ -28,6 +31,9 @@ export interface GateParts {
   interval: { readonly current: number };
   /** Null: learned. */
   guestMac: string | null;
+  /** The gate's path is the one with comparison; without it every frame waits for its commit. Default: false. */
+  lockstep?: boolean;
+  holdLimits?: HoldLimits | undefined;
   nowMs(): number;
   emit<K extends keyof GateEvents & string>(name: K, data: GateEvents[K]): void;
 }
@@ -38,6 +44,8 @@ export class Gate {
   readonly #held = new HeldOutput();
   readonly #ring = new InputRing();
   readonly #recorder: InputRecorder;
+  /** Null: passive only. */
+  readonly #lockstep: LockstepPath | null;
   readonly #book: GuestAddressBook;
   #engine: EngineLink | null = null;
   #mode: GateMode = 'closed';
@@ -64,10 +72,30 @@ export class Gate {
     this.#book = new GuestAddressBook(parts.guestMac);
     this.#lan = new LanOutput(parts.lan);
     this.#recorder = new InputRecorder(parts.channel);
+    this.#lockstep = parts.lockstep ? this.#makeLockstep(parts) : null;
     parts.lan.onFrames((batch) => this.#fromLan(batch));
     parts.channel.on('message', (message) => this.#fromPartner(message));
     parts.channel.on('up', () => this.#forgetPartner());
     parts.channel.on('reset', () => this.#forgetPartner());
+  }
+
+  #makeLockstep(parts: GateParts): LockstepPath {
+    return new LockstepPath({
+      channel: parts.channel,
+      interval: parts.interval,
+      holdLimits: parts.holdLimits,
+      nowMs: parts.nowMs,
+      toLan: (batch, frames, limitBytes) => this.#toLan(batch, frames, limitBytes),
+      toEngine: (batch, frames) => {
+        if (this.#rules.input === 'drop' && this.#mode !== 'standby') return;
+        if (this.#toEngine(batch)) {
+          this.#totals.framesIn += frames;
+          this.#totals.bytesIn += batch.length - frames * LENGTH_BYTES;
+        } else this.#drops.engineFull += frames;
+      },
+      emit: (name, data) => parts.emit(name, data),
+      problem: (message) => this.problem(message),
+    });
   }
 
   /** The engine's frames come in here. */
@@ -92,6 +120,11 @@ export class Gate {
   // --- data ---
 
   #fromEngine(batch: Buffer, frames: number): void {
+    if (this.#lockstep && this.#mode !== 'closed') {
+      if (this.#mode === 'standby') this.#lockstep.fromReplica(batch);
+      else this.#lockstep.fromGuest(batch);
+      return;
+    }
     switch (this.#rules.output) {
       case 'drop':
         this.#drops.notOwner += frames;
@@ -137,6 +170,10 @@ export class Gate {
     const wanted = filterForGuest(batch, this.#book);
     this.#drops.echoed += wanted.echoed;
     if (wanted.frames === 0) return;
+    if (this.#lockstep) {
+      this.#lockstep.fromLan(wanted.runs);
+      return;
+    }
     let lost = 0;
     let lostBytes = 0;
     for (const run of wanted.runs) {
@@ -158,9 +195,13 @@ export class Gate {
   // --- partner ---
 
   #fromPartner(bytes: Buffer): void {
-    if (this.#rules.partner === 'ignore') return;
+    if (this.#rules.partner === 'ignore' && !(this.#lockstep && this.#rules.input === 'passAndRecord')) return;
     let message: PartnerMessage;
     try {
+      if (this.#lockstep && isLockstepMessage(bytes)) {
+        this.#lockstep.fromPartner(bytes);
+        return;
+      }
       message = decodePartnerMessage(bytes);
     } catch (e) {
       // The partner is authentic but of another version. Its inputs are only an accelerator: go on without.
@@ -169,6 +210,10 @@ export class Gate {
     }
     switch (message.kind) {
       case 'inputs':
+        if (this.#lockstep) {
+          this.#lockstep.inputsFromPartner(message.interval, message.batch);
+          return;
+        }
         // A copy: the message may be a small part of a large network buffer, which the ring's limit would not see.
         this.#drops.unrecorded += this.#ring.record(message.interval, Buffer.from(message.batch), message.frames);
         return;
@@ -195,7 +240,8 @@ export class Gate {
 
   #observe(): number {
     const interval = this.#parts.interval.current;
-    if (this.#mode === 'holding' || this.#mode === 'frozen') this.#held.observe(interval);
+    if (this.#lockstep) this.#lockstep.observe();
+    else if (this.#mode === 'holding' || this.#mode === 'frozen') this.#held.observe(interval);
     return interval;
   }
 
@@ -204,6 +250,27 @@ export class Gate {
   /** Answers when the stopped guest's frames are all here. Rejects when the engine goes on sending. */
   async cut(): Promise<{ heldFrames: number }> {
     this.#observe();
+    await this.#drained('guest');
+    return { heldFrames: this.#heldFrames };
+  }
+
+  /** Lockstep, REPLY passes. Secondary: answers when the stopped replica's frames are all here and told. */
+  async replied(interval: number): Promise<void> {
+    if (!this.#lockstep) return;
+    if (this.#mode !== 'standby') {
+      this.#lockstep.replied(interval);
+      return;
+    }
+    await this.#drained('replica');
+    this.#lockstep.replicaStopped(interval);
+  }
+
+  /** Lockstep, secondary: READY passes. */
+  ready(): void {
+    if (this.#mode === 'standby') this.#lockstep?.replicaLoaded(0);
+  }
+
+  async #drained(whose: 'guest' | 'replica'): Promise<void> {
     const deadline = this.#parts.nowMs() + CUT_LIMIT_MS;
     let last = -1;
     let quiet = 0;
@@ -213,19 +280,25 @@ export class Gate {
       quiet = read === last ? quiet + 1 : 0;
       last = read;
       if (quiet === 0 && this.#parts.nowMs() > deadline) {
-        throw new RpcError(`the guest's frames do not end within ${CUT_LIMIT_MS} ms: it is not stopped`, 'NOT_STOPPED');
+        throw new RpcError(`the ${whose}'s frames do not end within ${CUT_LIMIT_MS} ms: it is not stopped`, 'NOT_STOPPED');
       }
     }
-    return { heldFrames: this.#held.frames };
+  }
+
+  get #heldFrames(): number {
+    return this.#lockstep ? this.#lockstep.statistics().primary.heldFrames : this.#held.frames;
   }
 
   commit(interval: number): void {
     switch (this.#mode) {
       case 'holding':
+      case 'lockstep':
       case 'frozen':
-        this.#release(this.#held.commit(interval, this.#mode === 'frozen'));
+        if (this.#lockstep) this.#lockstep.commit(interval);
+        else this.#release(this.#held.commit(interval, this.#mode === 'frozen'));
         return;
       case 'standby':
+        if (this.#lockstep) this.#lockstep.replicaLoaded(interval);
         this.#ring.forgetBefore(interval);
         return;
       case 'closed':
@@ -241,7 +314,9 @@ export class Gate {
 
   setMode(mode: GateMode): void {
     const from = this.#mode;
-    const refusal = refusalOf(from, mode, this.#held.frames);
+    if (mode === 'lockstep' && !this.#lockstep)
+      throw new RpcError(`gate: ${from} -> lockstep: this gate was set up for passive mode only`, 'WRONG_MODE');
+    const refusal = refusalOf(from, mode, this.#heldFrames);
     if (refusal) throw new RpcError(`gate: ${from} -> ${mode}: ${refusal}`, 'HELD_OUTPUT');
     // Told again, a standby begins again: what it recorded belongs to a session that is over.
     if (from === mode && mode !== 'standby') return;
@@ -251,8 +326,9 @@ export class Gate {
         this.#discard();
         break;
       case 'holding':
+      case 'lockstep':
       case 'frozen':
-        if (from !== 'holding' && from !== 'frozen') {
+        if (from !== 'holding' && from !== 'lockstep' && from !== 'frozen') {
           this.#held.begin();
           this.#forgetPartner();
         } else if (mode === 'holding') this.#release(this.#held.thaw());
@@ -263,19 +339,27 @@ export class Gate {
         mode satisfies never;
     }
     this.#enter(mode);
+    this.#lockstep?.enter(mode, from);
+  }
+
+  guestStopped(): void {
+    if (!this.#lockstep) throw new RpcError('gate: guestStopped: this gate was set up for passive mode only', 'WRONG_MODE');
+    this.#lockstep.guestStopped();
   }
 
   releaseAll(): { frames: number } {
     if (this.#mode === 'closed' || this.#mode === 'standby') {
       throw new RpcError(`gate: releaseAll while ${this.#mode}: this side does not own the LAN; takeOver does`, 'WRONG_MODE');
     }
-    const frames = this.#release(this.#held.takeAll());
+    const from = this.#mode;
+    const frames = this.#lockstep ? this.#lockstep.releaseAll() : this.#release(this.#held.takeAll());
     this.#enter('solo');
+    this.#lockstep?.enter('solo', from);
     return { frames };
   }
 
   dropAll(): { frames: number } {
-    const frames = this.#held.takeAll().reduce((n, held) => n + held.frames, 0);
+    const frames = this.#lockstep ? this.#lockstep.dropAll() : this.#held.takeAll().reduce((n, held) => n + held.frames, 0);
     this.#drops.discarded += frames;
     return { frames };
   }
@@ -284,9 +368,14 @@ export class Gate {
     if (this.#mode !== 'standby' && this.#mode !== 'solo') {
       throw new RpcError(`gate: takeOver while ${this.#mode}: only a gate in standby takes over`, 'WRONG_MODE');
     }
+    const from = this.#mode;
     const recorded = this.#ring.takeAll();
     this.#enter('solo');
     let fedFrames = 0;
+    if (this.#lockstep && from === 'standby') {
+      this.#lockstep.enter('solo', from);
+      fedFrames = this.#lockstep.takeOver();
+    }
     for (const { batch, frames } of recorded) {
       if (this.#toEngine(batch)) fedFrames += frames;
       else this.#drops.engineFull += frames;
@@ -311,19 +400,22 @@ export class Gate {
       ...this.#drops,
       lanFull: this.#drops.lanFull + nic.sendLost,
       lanReceive: nic.receiveLost,
-      unrecorded: this.#drops.unrecorded + this.#recorder.skippedFrames,
+      unrecorded: this.#drops.unrecorded + this.#recorder.skippedFrames + (this.#lockstep?.unrecordedFrames ?? 0),
     };
+    const lockstep = this.#lockstep?.statistics() ?? null;
+    if (lockstep) drops.heldFull += lockstep.primary.droppedFull;
     return {
       mode: this.#mode,
       engineConnected: this.#engine?.connected ?? false,
-      heldFrames: this.#held.frames,
-      heldBytes: this.#held.bytes,
-      oldestHeldMs: this.#held.oldestMs(this.#parts.nowMs()),
+      heldFrames: lockstep?.primary.heldFrames ?? this.#held.frames,
+      heldBytes: lockstep?.primary.heldBytes ?? this.#held.bytes,
+      oldestHeldMs: this.#lockstep?.oldestMs() ?? this.#held.oldestMs(this.#parts.nowMs()),
       recordedFrames: this.#ring.frames,
       ...this.#totals,
       dropped: drops.heldFull + drops.lanFull + drops.lanReceive + drops.engineFull + drops.runts,
       drops,
       addresses: this.#book.addresses(),
+      lockstep,
       problem: this.#lan.lastError || nic.problem || this.#problem,
     };
   }

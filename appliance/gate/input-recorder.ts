@@ -10,6 +10,7 @@ const FLUSH_AT_BYTES = 64 * 1024;
 
 export class InputRecorder {
   readonly #channel: Channel;
+  readonly #flushAfterMs: number;
   #pending: Buffer[] = [];
   #bytes = 0;
   #frames = 0;
@@ -18,8 +19,10 @@ export class InputRecorder {
   #congested = false;
   skippedFrames = 0;
 
-  constructor(channel: Channel) {
+  /** @param flushAfterMs 0: at the end of this turn of the event loop, for a replica that waits for its inputs. */
+  constructor(channel: Channel, flushAfterMs: number = FLUSH_AFTER_MS) {
     this.#channel = channel;
+    this.#flushAfterMs = flushAfterMs;
     const free = () => {
       this.#congested = false;
     };
@@ -39,7 +42,7 @@ export class InputRecorder {
     this.#bytes += bytes;
     this.#frames += frames;
     if (this.#bytes >= FLUSH_AT_BYTES) this.flush();
-    else this.#timer ??= setTimeout(() => this.flush(), FLUSH_AFTER_MS);
+    else this.#timer ??= setTimeout(() => this.flush(), this.#flushAfterMs);
   }
 
   flush(): void {

@@ -19,6 +19,7 @@ export function rulesOf(mode: GateMode): GateRules {
     case 'solo':
       return { output: 'pass', input: 'pass', partner: 'ignore', mayAnnounce: true };
     case 'holding':
+    case 'lockstep':
       return { output: 'hold', input: 'passAndRecord', partner: 'ignore', mayAnnounce: true };
     case 'frozen':
       return { output: 'freeze', input: 'passAndRecord', partner: 'ignore', mayAnnounce: false };
@@ -36,7 +37,8 @@ export function rulesOf(mode: GateMode): GateRules {
 export function refusalOf(from: GateMode, to: GateMode, heldFrames: number): string | null {
   if (heldFrames === 0) return null;
   if (to === 'solo') return `${heldFrames} frames are held: releaseAll lets them out, dropAll drops them; setMode does neither`;
-  if (to === 'holding' && from !== 'frozen' && from !== 'holding')
+  const isHolding = (mode: GateMode): boolean => mode === 'frozen' || mode === 'holding' || mode === 'lockstep';
+  if ((to === 'holding' || to === 'lockstep') && !isHolding(from))
     return `${heldFrames} frames of an earlier protection are held: release or drop them first`;
   return null;
 }

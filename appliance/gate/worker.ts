@@ -16,6 +16,8 @@ const TICK_MS = 100;
 const STATUS_EVERY_TICKS = 10;
 /** Inputs are only an accelerator: what the links do not take within some ms is skipped rather than queued. */
 const CHANNEL_WINDOW_BYTES = 2 * 1024 * 1024;
+/** What the replica says is needed, and comes in bursts: as much as a checkpoint's pause holds back. */
+const LOCKSTEP_WINDOW_BYTES = 8 * 1024 * 1024;
 
 /** What a test may put in place of the machine's own. */
 export interface GateEdges {
@@ -40,7 +42,8 @@ export function runGateWorker(setup: GateSetup, port: Port, cutPort: Port, edges
     const lan = edges.openLan(setup.nic);
     const channel = edges.openChannel(setup);
     const interval = new IntervalCounter(setup.interval);
-    const gate = new Gate({ lan, channel, interval, guestMac: setup.guestMac ?? null, nowMs: () => performance.now(), emit });
+    const { guestMac = null, lockstep = false, holdLimits } = setup;
+    const gate = new Gate({ lan, channel, interval, guestMac, lockstep, holdLimits, nowMs: () => performance.now(), emit });
     try {
       gate.attach(await EngineSocket.listen(setup.socketPath, { sink: gate.sink, broken: (reason) => gate.problem(reason) }));
     } catch (e) {
@@ -85,6 +88,7 @@ export function runGateWorker(setup: GateSetup, port: Port, cutPort: Port, edges
       return opening;
     },
     setMode: async ({ mode }) => get().gate.setMode(mode),
+    guestStopped: async () => get().gate.guestStopped(),
     releaseAll: async () => get().gate.releaseAll(),
     dropAll: async () => get().gate.dropAll(),
     takeOver: async () => get().gate.takeOver(),
@@ -95,6 +99,8 @@ export function runGateWorker(setup: GateSetup, port: Port, cutPort: Port, edges
   serve<CutCommands, Record<string, never>>(cutPort, {
     cut: () => get().gate.cut(),
     commit: ({ interval }) => get().gate.commit(interval),
+    replied: ({ interval }) => get().gate.replied(interval),
+    ready: () => get().gate.ready(),
   });
 }
 
@@ -102,5 +108,11 @@ function openChannel(setup: GateSetup): Channel {
   const { side, links, pairKey, stream } = setup.channel;
   if (stream !== 'network') throw new Error(`gate: the channel of the stream 'network' is needed, not '${stream}'`);
   const key = deriveKey(pairKey, 'stream:network');
-  return new PairChannel({ side, links, key, port: STREAM_PORTS.network, windowBytes: CHANNEL_WINDOW_BYTES });
+  return new PairChannel({
+    side,
+    links,
+    key,
+    port: STREAM_PORTS.network,
+    windowBytes: setup.lockstep ? LOCKSTEP_WINDOW_BYTES : CHANNEL_WINDOW_BYTES,
+  });
 }

@@ -13,6 +13,11 @@ export interface MemorySetup {
    * cut, not only when the secondary has loaded it. Correct while all output is held until the commit (passive mode). Default: true.
    */
   earlyAcknowledge?: boolean;
+  /**
+   * The replica runs on inputs of its own and is compared: the gate is told when READY and REPLY pass, and nothing is acknowledged early
+   * (the replica's words are compared up to REPLY, and anew from LOADED on). Default: false.
+   */
+  lockstep?: boolean;
 }
 
 export type MemoryCommands = {

@@ -28,6 +28,10 @@ export interface SessionSurroundings {
   emit<K extends keyof MemoryEvents & string>(name: K, data: MemoryEvents[K]): void;
   /** Answers when the gate has read everything the stopped guest sent in this interval. */
   cut(interval: number): Promise<unknown>;
+  /** Lockstep: REPLY passes; the answer comes when the replica's output is cut. Null: nothing is compared. */
+  replied: ((interval: number) => Promise<unknown>) | null;
+  /** Lockstep, target: READY passes. */
+  ready: (() => void) | null;
   /** Source: the partner owns the interval. Target: the engine has loaded it. */
   commitOutput(interval: number): Promise<unknown>;
   /** Target: the mirror makes the interval durable / applies it. */

@@ -304,6 +304,10 @@ export class SourceSession implements Session {
         this.#engine?.write(bytes);
         return;
       case 'reply':
+        // In order with `cut`, which follows; nobody waits for it.
+        this.#around.replied?.(this.#checkpoint?.interval ?? this.#around.interval.current).catch((error) => {
+          this.lose('protocol', `the gate: ${(error as Error).message}`);
+        });
         if (!this.#options.earlyAcknowledge) this.#engine?.write(bytes);
         return;
       case 'ready':

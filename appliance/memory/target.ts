@@ -340,6 +340,7 @@ export class TargetSession implements Session {
     switch (message) {
       case 'ready':
         this.#forward.enterCheckpoints();
+        this.#around.ready?.();
         this.#relay(bytes);
         this.#setPhase('readyHeld');
         this.#around.emit('readyHeld', { role: 'target' });
@@ -355,9 +356,7 @@ export class TargetSession implements Session {
         this.#notify();
         return;
       case 'reply':
-        this.#replied++;
-        this.#relay(bytes);
-        this.#notify();
+        void this.#onReply(bytes);
         return;
       case 'preamble':
       case 'received':
@@ -366,6 +365,26 @@ export class TargetSession implements Session {
       default:
         message satisfies never;
     }
+  }
+
+  /** The replica is stopped and drained. Where its output is compared, the gate cuts it before anything else happens to the replica. */
+  async #onReply(bytes: Buffer): Promise<void> {
+    if (this.#around.replied) {
+      // The parser's buffer is used again.
+      const own = Buffer.from(bytes);
+      try {
+        await this.#around.replied(this.#replied + 1);
+      } catch (error) {
+        this.lose('protocol', `the gate did not cut the replica's output: ${(error as Error).message}`);
+        return;
+      }
+      this.#replied++;
+      this.#relay(own);
+    } else {
+      this.#replied++;
+      this.#relay(bytes);
+    }
+    this.#notify();
   }
 
   #relay(bytes: Buffer): void {

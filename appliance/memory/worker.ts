@@ -53,6 +53,12 @@ export function runMemoryWorker(
     send: (message) => channel.send(...encodeMessage(message)),
     emit: (name, data) => emit(name, data),
     cut: (n) => gate.call('cut', { interval: n }, CUT_TIMEOUT_MS),
+    replied: setup.lockstep ? (n) => gate.call('replied', { interval: n }, CUT_TIMEOUT_MS) : null,
+    ready: setup.lockstep
+      ? () => {
+          gate.call('ready', {}, CUT_TIMEOUT_MS).catch((e) => session?.lose('protocol', `the gate: ${(e as Error).message}`));
+        }
+      : null,
     commitOutput: (n) => gate.call('commit', { interval: n }, CUT_TIMEOUT_MS),
     decide: (n) => mirror.call('decide', { interval: n }, COMMIT_TIMEOUT_MS),
     apply: (n) => mirror.call('apply', { interval: n }, COMMIT_TIMEOUT_MS),
@@ -93,7 +99,7 @@ export function runMemoryWorker(
     async startSource() {
       await endSession();
       await linkUp();
-      const earlyAcknowledge = setup.earlyAcknowledge ?? true;
+      const earlyAcknowledge = !setup.lockstep && (setup.earlyAcknowledge ?? true);
       const source = new SourceSession(around, { socketPath: setup.sourceSocketPath, session: randomInt(1, 2 ** 32), earlyAcknowledge });
       session = source;
       await source.listen();

@@ -22,7 +22,7 @@ export interface GateThread {
 }
 
 /** @param partner With it the gate opens its real channel. */
-export function startGateThread(t: { teardown(f: () => unknown): void }, partner?: ChannelSetup): GateThread {
+export function startGateThread(t: { teardown(f: () => unknown): void }, partner?: ChannelSetup, lockstep = false): GateThread {
   // Not t.testdir(): a unix socket's path has room for 107 bytes.
   const folder = mkdtempSync(join(tmpdir(), 'gate-'));
   const interval = new IntervalCounter();
@@ -32,6 +32,7 @@ export function startGateThread(t: { teardown(f: () => unknown): void }, partner
     nic: 'lan0',
     socketPath: join(folder, 'engine.sock'),
     guestMac: GUEST_MAC,
+    lockstep,
   };
   const cut = new MessageChannel();
   const lan = new MessageChannel();

@@ -106,6 +106,8 @@ export class FixtureSide {
     ports.push(main, cut, commit);
     const say = (entry: string) => log(`${name} ${entry} @${this.interval.current}`);
     serve<CutCommands, Record<string, never>>(cut.port1, {
+      replied: async () => {},
+      ready: () => {},
       cut: async (a) => {
         say(`cut ${a.interval}`);
         await this.cut(a.interval);

@@ -1,0 +1,178 @@
+// Two gates in lockstep, joined by the real channel, with engines and a LAN played by the test: a connection that begins while
+// protected lives through a checkpoint, a takeover, the next protection in the other direction, and its takeover.
+import { randomBytes } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import t from 'tap';
+import type { GateStatus } from '../../appliance/gate/api.ts';
+import { type GateThread, startGateThread } from '../unit/appliance/gate/gate-threads.ts';
+import { framed, unframed } from '../unit/appliance/gate/guest-frames.ts';
+import { describe, isChecksumRight, tcp } from '../unit/appliance/gate/lockstep/tcp-frames.ts';
+
+/** Frames in words, as they come; `next` awaits the one that is wanted and forgets those before it. */
+class Heard extends EventEmitter {
+  readonly frames: Buffer[] = [];
+  hear(frames: readonly Buffer[]): void {
+    this.frames.push(...frames.filter((f) => [6].includes(f[23] ?? 0) && f.readUInt16BE(12) === 0x0800));
+    this.emit('more');
+  }
+  async next(wanted: string): Promise<Buffer> {
+    const limit = AbortSignal.timeout(5000);
+    for (;;) {
+      const at = this.frames.findIndex((f) => describe(f) === wanted);
+      const found = this.frames[at];
+      if (found) {
+        this.frames.splice(0, at + 1);
+        return found;
+      }
+      await once(this, 'more', { signal: limit }).catch(() => {
+        throw new Error(`'${wanted}' does not come; there is: ${this.frames.map(describe).join(', ')}`);
+      });
+    }
+  }
+}
+
+class Side {
+  readonly thread: GateThread;
+  readonly lan = new Heard();
+  readonly engine = new Heard();
+  #socket: Socket | undefined;
+
+  constructor(thread: GateThread) {
+    this.thread = thread;
+    thread.lan.on('message', (m: Uint8Array) => this.lan.hear(unframed(Buffer.from(m))));
+  }
+  async startEngine(): Promise<void> {
+    this.#socket?.destroy();
+    const socket = connect(this.thread.setup.socketPath);
+    this.#socket = socket;
+    let rest = Buffer.alloc(0);
+    socket.on('data', (d: Buffer) => {
+      rest = Buffer.concat([rest, d]);
+      let at = 0;
+      while (rest.length - at >= 4 && rest.length - at - 4 >= rest.readUInt32BE(at)) at += 4 + rest.readUInt32BE(at);
+      this.engine.hear(unframed(rest.subarray(0, at)));
+      rest = Buffer.from(rest.subarray(at));
+    });
+    await once(socket, 'connect');
+  }
+  guestSends(...frames: Buffer[]): void {
+    this.#socket?.write(framed(...frames));
+  }
+  clientSends(...frames: Buffer[]): void {
+    this.thread.lan.postMessage(framed(...frames));
+  }
+  status(): Promise<GateStatus> {
+    return this.thread.gate.call('status', {});
+  }
+  async until(what: string, wanted: (s: GateStatus) => boolean): Promise<GateStatus> {
+    const deadline = performance.now() + 5000;
+    for (;;) {
+      const s = await this.status();
+      if (wanted(s)) return s;
+      if (performance.now() > deadline) throw new Error(`not within 5 s: ${what}; ${JSON.stringify(s)}`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  }
+  end(): void {
+    this.#socket?.destroy();
+  }
+}
+
+/** As the memory stream says it: order and waiting are those of memory/target.ts and memory/source.ts. */
+async function protect(primary: Side, secondary: Side): Promise<void> {
+  await secondary.thread.gate.call('setMode', { mode: 'standby' });
+  await secondary.startEngine();
+  await primary.thread.gate.call('setMode', { mode: 'lockstep' });
+  await primary.thread.gate.call('guestStopped', {});
+  // It travels on another channel than the guest's state, which takes far longer.
+  await secondary.until('the session has begun', (s) => s.lockstep?.secondary.inSession === true);
+  await secondary.thread.memory.call('ready', {});
+  primary.thread.interval.current = 1;
+  secondary.thread.interval.current = 1;
+}
+
+async function checkpoint(primary: Side, secondary: Side): Promise<void> {
+  const n = primary.thread.interval.current;
+  await secondary.thread.memory.call('replied', { interval: n });
+  await primary.thread.memory.call('replied', { interval: n });
+  await primary.thread.memory.call('cut', { interval: n });
+  primary.thread.interval.current = n + 1;
+  await primary.thread.memory.call('commit', { interval: n });
+  secondary.thread.interval.current = n + 1;
+  await secondary.thread.memory.call('commit', { interval: n });
+}
+
+t.test('one connection through checkpoints, a takeover, a protection the other way, and its takeover', async (t) => {
+  const pairKey = randomBytes(32);
+  // Addresses of this process alone: tests run beside each other.
+  const address = (link: number, side: number) => `127.${110 + link}.${process.pid & 0xff}.${((process.pid >> 8) & 0x7f) * 2 + side}`;
+  const links = (own: number) => [0, 1].map((l) => ({ localAddress: address(l, own), remoteAddress: address(l, 1 - own) }));
+  const a = new Side(startGateThread(t, { stream: 'network', side: 'A', links: links(0), pairKey }, true));
+  const b = new Side(startGateThread(t, { stream: 'network', side: 'B', links: links(1), pairKey }, true));
+  t.teardown(() => {
+    a.end();
+    b.end();
+  });
+  await Promise.all([a.thread.gate.call('open', {}), b.thread.gate.call('open', {})]);
+  await a.thread.gate.call('setMode', { mode: 'solo' });
+  await a.startEngine();
+  await protect(a, b);
+
+  a.clientSends(tcp({ fromGuest: false, seq: 99, flags: 'S', timestamps: [1, 0] }));
+  await a.engine.next('S 99');
+  await b.engine.next('S 99');
+  b.guestSends(tcp({ seq: 7000, ack: 100, flags: 'SA', timestamps: [90_000, 1] }));
+  a.guestSends(tcp({ seq: 999, ack: 100, flags: 'SA', timestamps: [20_000, 1] }));
+  await a.lan.next('SA 999 ack 100');
+  a.clientSends(tcp({ fromGuest: false, seq: 100, ack: 1000, data: 'get', timestamps: [2, 20_000] }));
+  await a.engine.next('A 100 ack 1000 "get"');
+  const fed = await b.engine.next('A 100 ack 7001 "get"');
+  t.ok(isChecksumRight(fed, false));
+
+  const wanted = a.thread.event('checkpointWanted');
+  a.guestSends(tcp({ seq: 1000, ack: 103, data: 'answer' }));
+  t.match(await wanted, { cause: 'data', interval: 1 }, 'held too long: the replica says nothing');
+  b.guestSends(tcp({ seq: 7001, ack: 103, data: 'answer' }));
+  await a.lan.next('A 1000 ack 103 "answer"');
+  t.match((await a.status()).lockstep, { primary: { releasedByComparison: 2, releasedByCommit: 0, causes: { data: 1 } } });
+
+  // Other bytes: nothing leaves, until the commit; then both are equal.
+  a.guestSends(tcp({ seq: 1006, ack: 103, data: '12:00' }));
+  b.guestSends(tcp({ seq: 7007, ack: 103, data: '12:01' }));
+  await a.until('held', (s) => s.heldFrames === 1);
+  await checkpoint(a, b);
+  await a.lan.next('A 1006 ack 103 "12:00"');
+  a.guestSends(tcp({ seq: 1011, ack: 103, data: 'same' }));
+  b.guestSends(tcp({ seq: 1011, ack: 103, data: 'same' }));
+  await a.lan.next('A 1011 ack 103 "same"');
+
+  // A second connection begins: its numbers differ when the primary's server loses its power.
+  b.guestSends(tcp({ clientPort: 41_000, seq: 50_000, ack: 500, flags: 'SA' }));
+  a.guestSends(tcp({ clientPort: 41_000, seq: 1, ack: 500, flags: 'SA' }));
+  await a.lan.next('SA 1 ack 500');
+  b.guestSends(tcp({ clientPort: 41_000, seq: 50_001, ack: 500, data: 'lost' }));
+  await a.until('the replica’s words are there', (s) => (s.lockstep?.primary.replicaBytes ?? 0) > 0);
+  await a.thread.gate.call('dropAll', {});
+  await a.thread.gate.call('setMode', { mode: 'closed' });
+  a.thread.interval.current = 0;
+  b.thread.interval.current = 0;
+  await b.thread.gate.call('takeOver', {});
+  const again = await b.lan.next('A 2 ack 500 "lost"');
+  t.ok(isChecksumRight(again, true), 'what nobody has acknowledged is said again');
+  b.clientSends(tcp({ fromGuest: false, clientPort: 41_000, seq: 500, ack: 6 }));
+  await b.engine.next('A 500 ack 50005');
+
+  // Protected again, the other way: the base goes over, and A's replica starts as the copy of B's guest.
+  await protect(b, a);
+  b.clientSends(tcp({ fromGuest: false, clientPort: 41_000, seq: 500, ack: 6, data: 'q' }));
+  await b.engine.next('A 500 ack 50005 "q"');
+  await a.engine.next('A 500 ack 50005 "q"');
+  for (const s of [a, b]) s.guestSends(tcp({ clientPort: 41_000, seq: 50_005, ack: 501, data: 'r' }));
+  await b.lan.next('A 6 ack 501 "r"');
+  await checkpoint(b, a);
+  await b.thread.gate.call('setMode', { mode: 'closed' });
+  await a.thread.gate.call('takeOver', {});
+  a.guestSends(tcp({ clientPort: 41_000, seq: 50_006, ack: 501, data: 's' }));
+  t.ok(isChecksumRight(await a.lan.next('A 7 ack 501 "s"'), true));
+});
