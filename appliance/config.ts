@@ -15,6 +15,13 @@ export interface CoServerConfig {
   witness: { address: string; port: number };
   heartbeat: { intervalMs: number; timeoutMs: number };
   checkpoint: {
+    /** passive: all output waits for its commit. lockstep: what both replicas agree on leaves at once (experimental). */
+    mode: 'passive' | 'lockstep';
+    /**
+     * lockstep: how long output with data, and a mere acknowledgement, may wait for the replica's before a checkpoint makes them
+     * equal. Below the clients' 200 ms; an emulated replica, slow after each checkpoint, needs most of that.
+     */
+    hold: { dataMs: number; ackMs: number };
     /** ms from the first held frame to the checkpoint that releases it, and the longest time without a checkpoint. */
     outputDelayMs: number;
     idleMs: number;

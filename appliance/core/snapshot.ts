@@ -67,7 +67,7 @@ export interface TakeoverView {
 }
 
 export interface CheckpointView {
-  mode: 'passive';
+  mode: 'passive' | 'lockstep';
   interval: number;
   perSecond: number;
   pauseP50Ms: number;

@@ -120,7 +120,7 @@ export class Figures {
       },
       progress: this.#progress,
       checkpoints: {
-        mode: 'passive',
+        mode: this.#config.checkpoint.mode,
         interval: this.#checkpoints.at(-1)?.interval ?? 0,
         perSecond: recently / (RATE_WINDOW_MS / 1000),
         pauseP50Ms: percentile(pauses, 0.5),

@@ -61,6 +61,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     source: join(config.runDir, 'mig-out.sock'),
     incoming: join(config.runDir, 'mig-in.sock'),
   };
+  const lockstep = config.checkpoint.mode === 'lockstep';
   const workers = startWorkers(
     script,
     {
@@ -86,12 +87,15 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         nic: config.business.nic,
         socketPath: sockets.gate,
         guestMac: config.workload.mac,
+        lockstep,
+        holdLimits: config.checkpoint.hold,
       },
       memory: {
         channel: channel('memory'),
         interval: interval.buffer,
         sourceSocketPath: sockets.source,
         incomingSocketPath: sockets.incoming,
+        lockstep,
       },
     },
     (role, error) => fatal(`the ${role} thread ended`, error),
@@ -184,6 +188,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     }),
   );
   workers.gate.on('outputHeld', () => trigger.outputHeld());
+  workers.gate.on('checkpointWanted', () => trigger.now());
   workers.memory.on('checkpoint', () => trigger.checkpointed());
   workers.memory.on('phase', ({ role, phase }) => {
     if (role === 'source' && phase === 'checkpoint') trigger.begun();

@@ -11,6 +11,7 @@ import { ADDRESSES, CO_SERVERS, coServerPaths, INSIDE, type LabSettings, LINKS, 
 export interface LabWorkload {
   acceleration: 'kvm' | 'tcg';
   append: string;
+  mode: 'passive' | 'lockstep';
   diskMiB: number;
 }
 
@@ -57,7 +58,13 @@ export function coServerConfig(
     witness: { address: ADDRESSES.witness, port: ADDRESSES.witnessPort },
     // Both CoServers share the cores of one machine with their guests: silence of a third of a second may still be the scheduler's.
     heartbeat: { intervalMs: 20, timeoutMs: 400 },
-    checkpoint: { outputDelayMs: 5, idleMs: 1000, minimumMs: 20 },
+    checkpoint: {
+      mode: workload.mode,
+      hold: workload.acceleration === 'tcg' ? { dataMs: 150, ackMs: 180 } : { dataMs: 25, ackMs: 100 },
+      outputDelayMs: 5,
+      idleMs: 1000,
+      minimumMs: 20,
+    },
     console: {
       port: 443,
       passwordHash: secrets.passwordHash,

@@ -84,9 +84,16 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
     bundle,
     guest,
     volatileCache,
-    workload: { acceleration, append: guest.append, diskMiB },
+    workload: { acceleration, append: guest.append, mode: labMode(), diskMiB },
     makeDisks: (directories) => makeDisks(engineRoot, directories, diskMiB),
   };
+}
+
+/** The environment, because every way to start a lab has it: TWINSTEP_MODE=lockstep. */
+function labMode(): 'passive' | 'lockstep' {
+  const mode = process.env.TWINSTEP_MODE ?? 'passive';
+  if (mode !== 'passive' && mode !== 'lockstep') throw new LabError(`TWINSTEP_MODE is '${mode}'`, 'give passive or lockstep');
+  return mode;
 }
 
 async function makeDisks(engineRoot: string, directories: string[], sizeMiB: number): Promise<void> {

@@ -91,8 +91,8 @@ export class Side {
       lab.log.push({ side: name, what, interval, counter: this.interval.current });
     };
     serve<CutCommands, Record<string, never>>(cut.port1, {
-        replied: async () => {},
-        ready: () => {},
+      replied: async () => {},
+      ready: () => {},
       async cut(a) {
         log('cut', a.interval);
         await new Promise((resolve) => setImmediate(resolve));

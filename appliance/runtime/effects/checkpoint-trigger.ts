@@ -39,6 +39,13 @@ export class CheckpointTrigger {
     this.#arm();
   }
 
+  /** Lockstep: the replicas differ, or one waits too long for the other. */
+  now(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#ask();
+  }
+
   /** The engine began a checkpoint. */
   begun(): void {
     this.#answered();

@@ -58,10 +58,13 @@ export class Joining {
     const held = new Promise<void>((resolve) => {
       unlisten = workers.memory.on('readyHeld', () => resolve());
     });
+    if (config.checkpoint.mode === 'lockstep') await workers.gate.call('setMode', { mode: 'lockstep' });
     signal.throwIfAborted();
     const stoppedAt = performance.now();
     // Under emulation a live copy of a busy guest's memory is not reliable: it is stopped first, and the pause is shown.
     if (config.engine.acceleration === 'tcg') await qemu.stopGuest(client);
+    // Lockstep: from here on the replica must get every input that the guest gets.
+    if (config.checkpoint.mode === 'lockstep') await workers.gate.call('guestStopped', {});
     log('info', `guest stopped for its memory's copy after ${Math.round(performance.now() - stoppedAt)} ms`);
     signal.throwIfAborted();
     await qemu.migrate(client, sockets.source);
@@ -75,9 +78,9 @@ export class Joining {
   }
 
   async releaseReady(signal: AbortSignal): Promise<string> {
-    const { workers, engine, trigger, history } = this.#p;
+    const { workers, engine, trigger, history, config } = this.#p;
     const began = performance.now();
-    await workers.gate.call('setMode', { mode: 'holding' });
+    if (config.checkpoint.mode === 'passive') await workers.gate.call('setMode', { mode: 'holding' });
     await workers.memory.call('releaseReady', {});
     await qemu.waitStatus(engine.control, 'running', RUNNING_WITHIN_MS);
     signal.throwIfAborted();

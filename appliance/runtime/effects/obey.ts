@@ -95,7 +95,7 @@ export class Obey implements Effects {
   async #freeze(): Promise<string> {
     this.#p.trigger.disable();
     const { mode } = await this.#p.workers.gate.call('status', {});
-    if (mode === 'holding' || mode === 'solo') await this.#p.workers.gate.call('setMode', { mode: 'frozen' });
+    if (mode === 'holding' || mode === 'lockstep' || mode === 'solo') await this.#p.workers.gate.call('setMode', { mode: 'frozen' });
     return '';
   }
 

@@ -20,7 +20,19 @@ export type App =
   | { kind: 'sink'; hash: number; received: number; readAt: number }
   | { kind: 'lottery'; line: Buffer; last: number }
   | { kind: 'abort'; received: number }
-  | { kind: 'client'; task: Task; started: boolean; sent: number; received: number; hash: number; mark: Buffer; sentHash: number; draw: number; eof: boolean; pausedUntil: number };
+  | {
+      kind: 'client';
+      task: Task;
+      started: boolean;
+      sent: number;
+      received: number;
+      hash: number;
+      mark: Buffer;
+      sentHash: number;
+      draw: number;
+      eof: boolean;
+      pausedUntil: number;
+    };
 
 /** A mark of the sink: count, hash. */
 const MARK_EVERY_BYTES = 700;
@@ -101,7 +113,8 @@ export class Applications implements Behaviour<App> {
     const a = c.app;
     if (a.task.service === 'abort') {
       if (how === 'closed') stack.fault(`task ${a.task.id} (${c.key}): closed, though the server resets`);
-    } else if (how !== 'closed' || !a.eof) stack.fault(`task ${a.task.id} ${a.task.service} (${c.key}): ${how} after ${a.sent}/${a.received} bytes`);
+    } else if (how !== 'closed' || !a.eof)
+      stack.fault(`task ${a.task.id} ${a.task.service} (${c.key}): ${how} after ${a.sent}/${a.received} bytes`);
     stack.memory.notes[`ended ${a.task.id}`] = 1;
   }
 
@@ -187,7 +200,8 @@ export class Applications implements Behaviour<App> {
       case 'echo':
       case 'peerEcho':
       case 'abort':
-        if (bytes.length > 0 && task.service !== 'abort' && !bytes.equals(pattern(token, a.received, bytes.length))) wrong(`echo differs from byte ${a.received} on`);
+        if (bytes.length > 0 && task.service !== 'abort' && !bytes.equals(pattern(token, a.received, bytes.length)))
+          wrong(`echo differs from byte ${a.received} on`);
         a.received += bytes.length;
         if (a.received > a.sent) wrong(`echo of ${a.received} bytes, ${a.sent} sent`);
         this.#pieces(stack, c, a, task.service === 'abort' ? 2 * ABORT_AFTER_BYTES : task.size, token);
@@ -266,5 +280,17 @@ export class Applications implements Behaviour<App> {
 }
 
 export function clientApp(task: Task): App {
-  return { kind: 'client', task, started: false, sent: 0, received: 0, hash: 7, mark: Buffer.alloc(0), sentHash: 7, draw: 0, eof: false, pausedUntil: 0 };
+  return {
+    kind: 'client',
+    task,
+    started: false,
+    sent: 0,
+    received: 0,
+    hash: 7,
+    mark: Buffer.alloc(0),
+    sentHash: 7,
+    draw: 0,
+    eof: false,
+    pausedUntil: 0,
+  };
 }

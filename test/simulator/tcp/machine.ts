@@ -97,7 +97,8 @@ export class Machine {
       this.begun++;
       const port = e.localPort > 0 ? e.localPort : 32_768 + Math.floor(this.stack.random.next() * 28_000);
       const to = PORT[e.task.service];
-      if (!this.stack.connect(clientApp(e.task), e.peer, to, port, e.v6)) this.stack.connect(clientApp(e.task), e.peer, to, e.otherPort, e.v6);
+      if (!this.stack.connect(clientApp(e.task), e.peer, to, port, e.v6))
+        this.stack.connect(clientApp(e.task), e.peer, to, e.otherPort, e.v6);
     }
     this.stack.tick(now);
     this.#after();

@@ -50,7 +50,11 @@ if (o.seed !== undefined) {
   const failed: number[] = [];
   for (let seed = first; seed < first + count; seed++) {
     const outcome = runSeed(seed, gates, { endsOnly });
-    for (const [what, n] of [...Object.entries(outcome.counts), ['takeovers', outcome.takeovers] as const, ['connections', outcome.tasks] as const])
+    for (const [what, n] of [
+      ...Object.entries(outcome.counts),
+      ['takeovers', outcome.takeovers] as const,
+      ['connections', outcome.tasks] as const,
+    ])
       sums[what] = (sums[what] ?? 0) + n;
     if (outcome.violation) {
       failed.push(seed);

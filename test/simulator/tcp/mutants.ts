@@ -1,6 +1,12 @@
 // Deliberate faults of the gate, each one rule broken, made around the rules and not inside them: by forging what one side
 // hears, or by withholding a call. A simulation that does not find every one of them proves nothing.
-import type { LockstepPrimaryApi, LockstepSecondaryApi, PrimaryMessage, PrimaryPorts, SecondaryPorts } from '../../../appliance/gate/lockstep/api.ts';
+import type {
+  LockstepPrimaryApi,
+  LockstepSecondaryApi,
+  PrimaryMessage,
+  PrimaryPorts,
+  SecondaryPorts,
+} from '../../../appliance/gate/lockstep/api.ts';
 import type { Gates } from './pair.ts';
 import { ACK, add, decode, encode, RST, type Segment, SYN, tcpChecksum } from './segment.ts';
 import { keyOf } from './stack.ts';
@@ -299,7 +305,18 @@ const EMPTY = Buffer.alloc(0);
 
 export const MUTANTS: readonly Mutant[] = [
   forged('acknowledgements are not held', (s) =>
-    (s.flags & (ACK | RST)) === ACK ? { ...s, flags: ACK, seq: s.flags & SYN ? add(s.seq, 1) : s.seq, payload: EMPTY, sack: [], mss: null, windowShift: null, sackPermitted: false } : null,
+    (s.flags & (ACK | RST)) === ACK
+      ? {
+          ...s,
+          flags: ACK,
+          seq: s.flags & SYN ? add(s.seq, 1) : s.seq,
+          payload: EMPTY,
+          sack: [],
+          mss: null,
+          windowShift: null,
+          sackPermitted: false,
+        }
+      : null,
   ),
   forged('a reset leaves alone', (s) => (s.flags & RST ? s : null)),
   changedMessage('timestamps are not translated', (m) => (m.kind === 'isn' ? { ...m, timestamp: null } : m)),

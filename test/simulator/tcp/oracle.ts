@@ -80,7 +80,8 @@ export class Oracle {
   /** The new owner has been fed everything that was held for it. */
   takenOver(guest: Machine): void {
     if (this.#endsOnly) return;
-    if (guest.asked < this.#count) this.violation(`after takeover: the LAN was shown answer ${this.#count}, the new owner has counted ${guest.asked}`);
+    if (guest.asked < this.#count)
+      this.violation(`after takeover: the LAN was shown answer ${this.#count}, the new owner has counted ${guest.asked}`);
     for (const shown of this.#shown.values()) {
       const missing = missingOf(shown, guest);
       if (missing) this.violation(`after takeover, ${shown.key}: the new owner ${missing}`);

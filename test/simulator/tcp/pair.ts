@@ -1,7 +1,15 @@
 // A pair of CoServers around one guest: replicas, gates under test, checkpoints with their cuts, power failures, takeovers and
 // re-protection in the other direction. The order of events is that of the checkpoint stream; what the gates say to each other
 // and what the checkpoint stream says travel on channels of their own, each in order, with no order between them.
-import type { BaseOffset, LockstepPrimaryApi, LockstepSecondaryApi, PrimaryMessage, PrimaryPorts, SecondaryMessage, SecondaryPorts } from '../../../appliance/gate/lockstep/api.ts';
+import type {
+  BaseOffset,
+  LockstepPrimaryApi,
+  LockstepSecondaryApi,
+  PrimaryMessage,
+  PrimaryPorts,
+  SecondaryMessage,
+  SecondaryPorts,
+} from '../../../appliance/gate/lockstep/api.ts';
 import { Random } from '../random.ts';
 import type { Machine } from './machine.ts';
 import type { Oracle } from './oracle.ts';
@@ -70,7 +78,15 @@ export class Pair {
   readonly #settings: PairSettings;
   readonly #tell: (text: string) => void;
 
-  constructor(parts: { time: Timeline; random: Random; oracle: Oracle; gates: Gates; settings: PairSettings; guest: Machine; tell: (text: string) => void }) {
+  constructor(parts: {
+    time: Timeline;
+    random: Random;
+    oracle: Oracle;
+    gates: Gates;
+    settings: PairSettings;
+    guest: Machine;
+    tell: (text: string) => void;
+  }) {
     this.#time = parts.time;
     this.#random = parts.random;
     this.#oracle = parts.oracle;
@@ -328,7 +344,9 @@ export class Pair {
     this.phase = 'solo';
     this.#session++;
     this.takeovers++;
-    this.#tell(`${partner.name} has taken over: ${base.length} offsets, ${fedFrames} inputs fed, ${late.length} late, ${unseen.length} sent again`);
+    this.#tell(
+      `${partner.name} has taken over: ${base.length} offsets, ${fedFrames} inputs fed, ${late.length} late, ${unseen.length} sent again`,
+    );
     for (const frame of late) primary.fromGuest(frame, 0, this.#time.now);
     // What the replica has been given arrives before anything from the LAN.
     this.#deliver(partner);

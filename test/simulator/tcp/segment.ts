@@ -41,9 +41,7 @@ const ETHERNET_BYTES = 14;
 
 /** The last two bytes are the host: long enough that a key cut short would show. */
 function addressOf(v6: boolean, host: number): Buffer {
-  return v6
-    ? Buffer.from([0xfd, 0x54, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, host])
-    : Buffer.from([10, 77, 0, host]);
+  return v6 ? Buffer.from([0xfd, 0x54, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xfe, 0, 0, host]) : Buffer.from([10, 77, 0, host]);
 }
 
 function sum16(bytes: Buffer, from: number, to: number, start: number): number {

@@ -264,9 +264,7 @@ export class Stack<App extends object> {
     this.log?.(`nobody for ${describe(s)}`);
     const base = { ...BARE, v6: s.v6, src: s.dst, dst: s.src, sport: s.dport, dport: s.sport, window: 0, payload: EMPTY };
     const reset: Segment =
-      s.flags & ACK
-        ? { ...base, seq: s.ack, ack: 0, flags: RST }
-        : { ...base, seq: 0, ack: endOf(s), flags: RST | ACK };
+      s.flags & ACK ? { ...base, seq: s.ack, ack: 0, flags: RST } : { ...base, seq: 0, ack: endOf(s), flags: RST | ACK };
     this.#sent.push(encode(reset));
   }
 
@@ -440,7 +438,8 @@ export class Stack<App extends object> {
   }
 
   #duplicateSeen(c: Connection<App>, s: Segment): void {
-    if (c.sackOn && s.payload.length > 0 && before(s.seq, c.received)) c.duplicate = [s.seq, before(endOf(s), c.received) ? endOf(s) : c.received];
+    if (c.sackOn && s.payload.length > 0 && before(s.seq, c.received))
+      c.duplicate = [s.seq, before(endOf(s), c.received) ? endOf(s) : c.received];
   }
 
   #data(c: Connection<App>, s: Segment): void {
@@ -661,7 +660,15 @@ export class Stack<App extends object> {
     c.rtoAt = this.now + c.rto;
   }
 
-  #create(key: string, v6: boolean, peer: number, peerPort: number, localPort: number, app: App, state: 'synSent' | 'synReceived'): Connection<App> {
+  #create(
+    key: string,
+    v6: boolean,
+    peer: number,
+    peerPort: number,
+    localPort: number,
+    app: App,
+    state: 'synSent' | 'synReceived',
+  ): Connection<App> {
     // Linux: net_get_random_once at the first connection, not at boot.
     this.memory.secret ??= Math.floor(this.random.next() * 0x100000000);
     const hash = mix(mix(this.memory.secret, (peer << 16) | peerPort), (localPort << 1) | (v6 ? 1 : 0));

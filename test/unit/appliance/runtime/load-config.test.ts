@@ -12,7 +12,7 @@ business: { nic: lan0 }
 management: { nic: mgmt0, address: 10.78.0.1 }
 witness: { address: 10.78.0.100, port: 7410 }
 heartbeat: { intervalMs: 20, timeoutMs: 300 }
-checkpoint: { outputDelayMs: 5, idleMs: 1000, minimumMs: 20 }
+checkpoint: { mode: passive, hold: { dataMs: 25, ackMs: 100 }, outputDelayMs: 5, idleMs: 1000, minimumMs: 20 }
 console: { port: 443, passwordHash: '', socket: /run/twinstep/console.sock, serial: '', urls: { A: '', B: '' } }
 stateDir: /var/lib/twinstep
 runDir: /run/twinstep
