@@ -15,6 +15,9 @@ const FLOOR_DISTANCE = 0x4000_0000;
 /** The replica's segments that came before the ones in front of them. */
 const EARLY_LIMIT = 256;
 
+/** A connection has one reset; a port where nobody listens has one per segment. */
+const RESET_LIMIT = 64;
+
 /** What a kept chunk costs besides its bytes. */
 const CHUNK_OVERHEAD_BYTES = 128;
 
@@ -62,7 +65,8 @@ export class Connection {
   produced = 0;
   replicaAck: number | null = null;
   replicaEdge: number | null = null;
-  replicaResets = 0;
+  /** Numbers of the resets that the replica sent in this incarnation and the primary has not. */
+  #resets: number[] = [];
   different = false;
   readonly held: HeldSegment[] = [];
   /** Released with a smaller window than the primary's, at this time: the client is to be told when the replica offers more. */
@@ -117,6 +121,7 @@ export class Connection {
     this.sentEdge = null;
     this.releasedEdge = null;
     this.replicaKnown = false;
+    this.#resets = [];
     this.replicaAck = null;
     this.replicaEdge = null;
     this.clamped = null;
@@ -149,7 +154,8 @@ export class Connection {
   /** The replica sent this. False: it does not count. */
   replicaSent(s: TcpSegment): boolean {
     if (s.flags & RST) {
-      this.replicaResets++;
+      if (this.#resets.length >= RESET_LIMIT) return false;
+      this.#resets.push(s.sequence);
       return true;
     }
     if (!this.#anchored && this.#isInherited) {
@@ -162,6 +168,8 @@ export class Connection {
     if (!this.replicaKnown) {
       if ((s.flags & SYN) === 0 || s.sequence !== this.isn) return false;
       this.replicaKnown = true;
+      // Those were the incarnation's before.
+      this.#resets = [];
     }
     if (s.flags & ACK) {
       if (this.replicaAck === null || after(s.acknowledgement, this.replicaAck)) this.replicaAck = s.acknowledgement;
@@ -221,7 +229,7 @@ export class Connection {
   /** Why the segment may not leave yet; null: it may. */
   refusal(h: HeldSegment): CheckpointCause | null {
     const s = h.segment;
-    if (s.flags & RST) return this.replicaResets > 0 ? null : 'rst';
+    if (s.flags & RST) return this.#resets.includes(s.sequence) ? null : 'rst';
     if (s.flags & URG) return 'opaque';
     if (!this.known || this.#gap || after(this.floor, s.sequence)) return 'unknown';
     if (this.different) return 'different';
@@ -273,7 +281,8 @@ export class Connection {
   /** The segment has left. `agreed`: because the replica said the same. */
   hasLeft(s: TcpSegment, end: number, agreed: boolean): void {
     if (s.flags & RST) {
-      if (agreed) this.replicaResets--;
+      const at = agreed ? this.#resets.indexOf(s.sequence) : -1;
+      if (at >= 0) this.#resets.splice(at, 1);
       return;
     }
     // A commit releases also what has no place in the stream.
@@ -313,7 +322,7 @@ export class Connection {
     this.produced = this.released;
     this.replicaAck = this.releasedAck;
     this.replicaEdge = this.sentEdge;
-    this.replicaResets = 0;
+    if (this.#resets.length > 0) this.#resets = [];
     this.replicaKnown = true;
     this.different = false;
     this.known = !this.#gap;

@@ -16,7 +16,7 @@ import { recordedForward } from './recorded-session.ts';
 export const { synchronisation, request, checkpoints } = recordedForward();
 
 export const WORD = { ready: '00000000', reply: '00000002', received: '00000005', loaded: '00000006' } as const;
-const PREAMBLE = Buffer.from('00020004000000010001000400000000', 'hex');
+export const PREAMBLE = Buffer.from('00020004000000010001000400000000', 'hex');
 
 /** Either engine's end of a socket: collects what it is sent. */
 export class FakeEngine {
@@ -92,6 +92,7 @@ export class FixtureSide {
   /** What the gate and the mirror do; replaced by a test that needs more. */
   cut: (interval: number) => Promise<void> = async () => {};
   decide: (interval: number) => Promise<void> = async () => {};
+  replied: (interval: number) => Promise<void> = async () => {};
   #waiting: (() => void)[] = [];
 
   constructor(
@@ -99,15 +100,18 @@ export class FixtureSide {
     directory: string,
     channel: FakeChannel,
     log: (entry: string) => void,
-    earlyAcknowledge: boolean,
+    options: { earlyAcknowledge: boolean; lockstep?: boolean },
     ports: MessageChannel[],
   ) {
     const [main, cut, commit] = [new MessageChannel(), new MessageChannel(), new MessageChannel()];
     ports.push(main, cut, commit);
     const say = (entry: string) => log(`${name} ${entry} @${this.interval.current}`);
     serve<CutCommands, Record<string, never>>(cut.port1, {
-      replied: async () => {},
-      ready: () => {},
+      replied: async (a) => {
+        say(`replied ${a.interval}`);
+        await this.replied(a.interval);
+      },
+      ready: () => say('ready'),
       cut: async (a) => {
         say(`cut ${a.interval}`);
         await this.cut(a.interval);
@@ -128,7 +132,7 @@ export class FixtureSide {
       interval: this.interval.buffer,
       sourceSocketPath: join(directory, `${name}.source`),
       incomingSocketPath: join(directory, `${name}.incoming`),
-      earlyAcknowledge,
+      ...options,
     };
     this.memory = new Caller(`memory ${name}`, main.port1);
     for (const event of ['phase', 'readyHeld', 'started', 'committed', 'lost', 'checkpoint'] as const) {
@@ -169,10 +173,10 @@ export class PairFixture {
   #primary: FakeEngine | undefined;
   #secondary: FakeEngine | undefined;
 
-  constructor(options: { earlyAcknowledge: boolean }) {
+  constructor(options: { earlyAcknowledge: boolean; lockstep?: boolean }) {
     const log = (entry: string) => this.log.push(entry);
-    this.a = new FixtureSide('A', this.directory, this.link.a, log, options.earlyAcknowledge, this.#ports);
-    this.b = new FixtureSide('B', this.directory, this.link.b, log, options.earlyAcknowledge, this.#ports);
+    this.a = new FixtureSide('A', this.directory, this.link.a, log, options, this.#ports);
+    this.b = new FixtureSide('B', this.directory, this.link.b, log, options, this.#ports);
   }
 
   get primary(): FakeEngine {

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { PairFixture, synchronisation, WORD } from './pair-fixture.ts';
+import { PairFixture, PREAMBLE, request, synchronisation, WORD } from './pair-fixture.ts';
+
+const PREAMBLE_AND_READY = Buffer.concat([PREAMBLE, Buffer.from(WORD.ready, 'hex')]);
 
 async function withPair(body: (pair: PairFixture) => Promise<void>, earlyAcknowledge = false): Promise<void> {
   const pair = new PairFixture({ earlyAcknowledge });
@@ -50,6 +52,64 @@ for (const early of [false, true]) {
     }, early);
   });
 }
+
+t.test(
+  'lockstep: the gates hear READY and REPLY in band, and nothing of a checkpoint passes the cut of the replica’s output',
+  async (t) => {
+    // Early acknowledgement is asked for, and must not happen.
+    const pair = new PairFixture({ earlyAcknowledge: true, lockstep: true });
+    try {
+      await pair.connect();
+      pair.primary.say(synchronisation);
+      await pair.secondary.until(synchronisation.length);
+      pair.secondary.say(PREAMBLE_AND_READY);
+      await pair.a.until('readyHeld');
+      t.ok((await pair.logged('B ready')) >= 0);
+      await pair.a.memory.call('releaseReady', {});
+      await pair.b.until('started');
+      await pair.primary.until(PREAMBLE_AND_READY.length);
+      const [atPrimary, atSecondary] = [pair.primary.length, pair.secondary.length];
+      const cut = Promise.withResolvers<void>();
+      pair.b.replied = () => cut.promise;
+      pair.primary.say(request);
+      await pair.secondary.until(atSecondary + 4);
+      pair.secondary.say(WORD.reply);
+      await pair.logged('B replied 1');
+      await settle();
+      t.equal(pair.primary.length, atPrimary, 'the primary does not stop before the replica’s output is cut');
+      t.notOk(pair.log.some((e) => e.startsWith('A replied')));
+      cut.resolve();
+      await pair.primary.until(atPrimary + 4);
+      t.ok((await pair.logged('A replied 1')) >= 0);
+      pair.primary.say(pair.checkpoint(1));
+      await pair.secondary.until(atSecondary + 4 + pair.checkpoint(1).length);
+      await pair.logged('A output 1');
+      await settle();
+      t.equal(pair.primary.length, atPrimary + 4, 'no word that the replica’s engine has not said');
+      t.ok((await pair.logged('A replied 1')) < (await pair.logged('A cut 1')));
+      pair.secondary.say(WORD.received);
+      pair.secondary.say(WORD.loaded);
+      await pair.primary.until(atPrimary + 12);
+      await pair.logged('B output 1');
+    } finally {
+      await pair.end();
+    }
+  },
+);
+
+t.test('lockstep: a replica whose output cannot be cut ends the session', async (t) => {
+  const pair = new PairFixture({ earlyAcknowledge: false, lockstep: true });
+  try {
+    await pair.protect();
+    pair.b.replied = () => Promise.reject(new Error('it goes on sending'));
+    pair.primary.say(request);
+    await pair.secondary.until(4);
+    pair.secondary.say(WORD.reply);
+    t.match(await pair.b.until('lost'), { cause: 'protocol', reason: /did not cut the replica's output: .*it goes on sending/ });
+  } finally {
+    await pair.end();
+  }
+});
 
 t.test('READY is held until it is released, under interval 0', async (t) => {
   await withPair(async (pair) => {

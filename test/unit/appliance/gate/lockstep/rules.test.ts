@@ -124,6 +124,21 @@ t.test('RST leaves only when both reset', async (t) => {
   t.same(p.wanted, ['rst']);
 });
 
+t.test('a reset of the connection before lets none of the next one’s leave', async (t) => {
+  const p = established();
+  p.both(tcp({ seq: 1000, flags: 'R' }));
+  p.replica(tcp({ seq: 1000, flags: 'R' }));
+  p.guest(tcp({ seq: 5000, ack: 9000, flags: 'SA' }));
+  p.replica(tcp({ seq: 6000, ack: 9000, flags: 'SA' }));
+  t.same(p.left, ['R 1000', 'SA 5000 ack 9000']);
+  p.guest(tcp({ seq: 5001, flags: 'R' }), tcp({ seq: 5001, flags: 'R' }));
+  t.same(p.left, []);
+  p.replica(tcp({ seq: 7777, flags: 'R' }));
+  t.same(p.left, [], 'a reset with another number is not the same');
+  p.replica(tcp({ seq: 6001, flags: 'R' }));
+  t.same(p.left, ['R 5001']);
+});
+
 t.test('a retransmission of what left leaves at once, whatever the replica does', async (t) => {
   const p = established();
   p.both(data(1000, 'abc'));
