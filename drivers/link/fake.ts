@@ -10,7 +10,7 @@ const DEFAULT_WINDOW_BYTES = 8 * 1024 * 1024;
 export class FakeChannel extends EventEmitter<ChannelEvents> implements Channel {
   /** Every verdict that was passed in, for assertions. */
   readonly verdicts: { link: number; up: boolean }[] = [];
-  /** Messages sent in this session, for assertions; a copy of each. */
+  /** Messages sent since the last reset, for assertions; a copy of each. */
   readonly sent: Buffer[] = [];
   closed = false;
   #partner: FakeChannel | undefined;
