@@ -12,10 +12,10 @@ const STAND_IN_SEEDS = 60;
 /** Enough to catch every mutant here; `node test/simulator/tcp/main.ts --mutants` goes on. */
 const MUTANT_SEEDS = 400;
 
-function failuresOf(gates: Gates, seeds: number): string[] {
+function failuresOf(gates: Gates, seeds: number, endsOnly = false): string[] {
   const failed: string[] = [];
   for (let seed = 1; seed <= seeds; seed++) {
-    const { violation } = runSeed(seed, gates);
+    const { violation } = runSeed(seed, gates, { endsOnly });
     if (violation) failed.push(`seed ${seed}: ${violation} (node test/simulator/tcp/main.ts --seed ${seed})`);
   }
   return failed;
@@ -28,6 +28,11 @@ t.test('everything held to its commit: all is true', async (t) => {
 t.test('everything released at once: found', async (t) => {
   const failed = failuresOf(AT_ONCE, STAND_IN_SEEDS);
   t.ok(failed.length > STAND_IN_SEEDS / 2, `${failed.length} of ${STAND_IN_SEEDS} seeds`);
+});
+
+t.test('everything released at once: found by what the ends see alone', async (t) => {
+  const failed = failuresOf(AT_ONCE, STAND_IN_SEEDS, true);
+  t.ok(failed.length >= 4, `${failed.length} of ${STAND_IN_SEEDS} seeds`);
 });
 
 t.test(`lockstep: ${SEEDS} seeds, all is true`, async (t) => {

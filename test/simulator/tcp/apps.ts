@@ -185,7 +185,8 @@ export class Applications implements Behaviour<App> {
         else if (c.finReceived) stack.close(c);
         return;
       case 'client':
-        return this.#client(stack, c, a);
+        this.#client(stack, c, a);
+        return;
       default:
         a satisfies never;
     }

@@ -322,7 +322,10 @@ export class Pair {
 
   #whenLoaded(partner: Host): void {
     // Rolling forward: a checkpoint that is owned is loaded, which takes at most some ms.
-    if (this.committed) return this.#time.in(1, () => this.#whenLoaded(partner));
+    if (this.committed) {
+      this.#time.in(1, () => this.#whenLoaded(partner));
+      return;
+    }
     this.#time.in(3, () => this.#takeOver(partner));
   }
 

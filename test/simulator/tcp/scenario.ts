@@ -116,7 +116,7 @@ class Life {
         checkpointEveryMs: r.pick([25, 100, 400, 1500, 4000]),
         linkMs: r.pick([0.02, 0.2, 1, 4]),
         switching: r.chance(0.2),
-        freezing: r.chance(0.2) && process.env.NOFREEZE === undefined,
+        freezing: r.chance(0.2),
         transferMs: r.pick([1, 8, 40]),
         replicaRate: () => r.between(1 - spread, 1 + spread),
         toLan: (frame) => this.#cross(frame, 'guest', (f) => this.#client.receive(f)),

@@ -14,6 +14,7 @@ const TIME_WAIT_MS = 15_000;
 const RECEIVE_BUFFER_BYTES = 6000;
 const SEND_BUFFER_BYTES = 8000;
 const WINDOW_SHIFT = 3;
+const INVALID_ANSWER_EVERY_MS = 500;
 /** Orphaned: the application is done, the peer never closes (Linux: tcp_fin_timeout). */
 const FIN_WAIT_2_MS = 30_000;
 
@@ -69,6 +70,8 @@ export interface Connection<App> {
   recover: number | null;
   congestion: number;
   waitUntil: number | null;
+  /** Until then no answer to segments without content that do not fit. */
+  quietUntil: number;
   /** The application wants to be called at this time. */
   appAt: number | null;
   app: App;
@@ -237,12 +240,18 @@ export class Stack<App extends object> {
     this.now = Math.max(this.now, now);
     const s = decode(frame);
     if (s === null || s === undefined) return;
-    if ('wrong' in s) return this.fault(`a frame arrived broken: ${s.wrong}`);
+    if ('wrong' in s) {
+      this.fault(`a frame arrived broken: ${s.wrong}`);
+      return;
+    }
     if (s.dst !== this.profile.host) return;
     const key = keyOf(s.v6, s.src, s.sport, s.dport);
     const c = this.memory.connections.get(key);
     this.log?.(`hears ${describe(s)}`);
-    if (!c) return this.#stranger(s, key);
+    if (!c) {
+      this.#stranger(s, key);
+      return;
+    }
     if (c.state === 'synSent') this.#inSynSent(c, s);
     else this.#inConnection(c, s);
     if (this.memory.connections.get(key) === c) this.#output(c);
@@ -324,18 +333,19 @@ export class Stack<App extends object> {
     }
     if (c.state === 'timeWait' && (s.flags & (SYN | ACK | RST)) === SYN && after(s.seq, c.received)) {
       this.#bury(c, 'closed');
-      return this.#stranger(s, c.key);
+      this.#stranger(s, c.key);
+      return;
     }
     if (c.ts && s.timestamps && before(s.timestamps.value, c.ts.recent) && !(s.flags & RST)) {
       this.#note('paws');
-      c.ackNow = true;
+      this.#outOfWindow(c, s);
       return;
     }
     const window = sub(c.edge, c.received);
     if (before(endOf(s), c.received) || after(s.seq, add(c.received, window))) {
       if (!(s.flags & RST)) {
         this.#duplicateSeen(c, s);
-        c.ackNow = true;
+        this.#outOfWindow(c, s);
       }
       return;
     }
@@ -368,7 +378,7 @@ export class Stack<App extends object> {
     }
     if (after(s.ack, c.max)) {
       this.#note('ackOfTheFuture');
-      c.ackNow = true;
+      this.#outOfWindow(c, s);
       return;
     }
     if (c.ts && s.timestamps && !after(s.seq, c.ts.lastAckSent)) c.ts.recent = s.timestamps.value;
@@ -378,6 +388,15 @@ export class Stack<App extends object> {
     this.behaviour.run(this, c);
     if (this.memory.connections.get(c.key) !== c) return;
     this.#ending(c);
+  }
+
+  /** Answered, but not for ever: two ends that disagree would talk without end (Linux: tcp_invalid_ratelimit). */
+  #outOfWindow(c: Connection<App>, s: Segment): void {
+    if (lengthOf(s) === 0) {
+      if (this.now < c.quietUntil) return;
+      c.quietUntil = this.now + INVALID_ANSWER_EVERY_MS;
+    }
+    c.ackNow = true;
   }
 
   #window(c: Connection<App>, s: Segment): void {
@@ -509,8 +528,14 @@ export class Stack<App extends object> {
     this.#note('timeouts');
     c.rto = Math.min(RTO_MAX_MS, c.rto * 2);
     c.rtoAt = this.now + c.rto;
-    if (c.state === 'synSent') return this.#emitSyn(c, SYN);
-    if (c.state === 'synReceived') return this.#emitSyn(c, SYN | ACK);
+    if (c.state === 'synSent') {
+      this.#emitSyn(c, SYN);
+      return;
+    }
+    if (c.state === 'synReceived') {
+      this.#emitSyn(c, SYN | ACK);
+      return;
+    }
     if (c.una === c.max) {
       // Closed window: a probe below the window; the answer tells the window (Linux: tcp_xmit_probe_skb).
       this.#emit(c, { seq: sub(c.una, 1), flags: ACK, payload: EMPTY });
@@ -713,6 +738,7 @@ export class Stack<App extends object> {
       recover: null,
       congestion: 10 * this.profile.mss,
       waitUntil: null,
+      quietUntil: 0,
       appAt: null,
       app,
     };
