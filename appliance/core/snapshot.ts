@@ -76,6 +76,43 @@ export interface CheckpointView {
   recent: { at: number; pauseMs: number; bytes: number }[];
 }
 
+/** How the two replicas' output is treated, and why. Null while the workload runs alone. */
+export interface LockstepView {
+  mode: 'lockstep' | 'passive';
+  /** The operator's choice; null: the policy decides. */
+  pinned: 'lockstep' | 'passive' | null;
+  /** Wall clock. */
+  since: number;
+  /** Why this mode, in words. */
+  sentence: string;
+  /** 0..1, of the frames that had to be compared within the last minute: those that left because the replicas agreed. Null: none. */
+  agreedShare: number | null;
+  /** Why checkpoints were asked for, most frequent first; those that never happened are left out. */
+  causes: { cause: string; label: string; total: number; perMinute: number }[];
+}
+
+/** Is the secondary fit to take over? Asked again and again while both replicas run. */
+export interface AuditView {
+  /** awaited: not answered yet since the last protection, so not protected; proven; broken: found unfit and being replaced;
+   *  unprovable: the guest itself answers no probe, only its memory is compared. */
+  state: 'awaited' | 'proven' | 'broken' | 'unprovable';
+  sentence: string;
+  /** Questions put to both replicas on the network, and the answers of the secondary. Totals of this protection. */
+  probes: { sent: number; answered: number; missing: number; lastAnsweredAt: number | null };
+  /** Pages of memory that were compared, and how many of all there are. */
+  pages: { checked: number; perSecond: number; total: number };
+}
+
+/** A replica was found broken: what, where, since when, and what was seen. */
+export interface IncidentView {
+  at: number;
+  coServer: CoServerName;
+  kind: 'probeMissing' | 'probeDifferent' | 'pageDiffers' | 'clockStuck' | 'guestPanic' | 'engineEnded' | 'streamBroke';
+  sentence: string;
+  /** Lines: which page and since which interval, the last words of the guest's console. At most 40. */
+  evidence: string[];
+}
+
 export interface WorkloadView {
   name: string;
   state: 'off' | 'starting' | 'running' | 'held' | 'stopped' | 'failed';
@@ -111,6 +148,10 @@ export interface Snapshot {
   actions: { name: string; label: string; allowed: boolean; reason: string }[];
   /** Set when the pair runs in the lab on one machine: consoles show lab buttons. */
   lab: boolean;
+  lockstep?: LockstepView | null;
+  audit?: AuditView | null;
+  /** The latest, oldest first. At most 20. */
+  incidents?: IncidentView[];
   /** Where each CoServer's web console answers, with its certificate's SHA-256 fingerprint where that is known. */
   consoles?: { coServer: CoServerName; url: string; fingerprint: string | null }[];
 }

@@ -98,7 +98,20 @@ export interface GateStatus {
   problem: string;
 }
 
+/** What a probe told about the replica: the same question was put to both guests, neither answer reaches the LAN. */
+export type ProbeVerdict = { probe: 'arp' | 'neighbour' | 'echo' | 'clock'; interval: number } & (
+  | { kind: 'answered'; replicaMs: number }
+  /** The primary answered, the replica did not within the limit. */
+  | { kind: 'missing'; detail: string }
+  /** The replica answered something else; probe 'clock': its clock stands still. */
+  | { kind: 'different'; detail: string }
+  /** The primary does not answer either: says nothing about the replica. */
+  | { kind: 'silent'; detail: string }
+);
+
 export type GateEvents = {
+  /** Lockstep, primary: one probe ended. */
+  probed: ProbeVerdict;
   /** Something is held that was not before: a checkpoint is wanted. At most one until the next commit. */
   outputHeld: { interval: number };
   /** Lockstep: the replicas differ in this, or one waits for the other too long. At most one until the next commit. */
