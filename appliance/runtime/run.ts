@@ -16,6 +16,7 @@ import { Engine } from './effects/engine.ts';
 import { Obey } from './effects/obey.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
+import { Incidents } from './incidents.ts';
 import { LineFile } from './line-file.ts';
 import { loadPairKey } from './load-config.ts';
 import { log } from './log.ts';
@@ -124,7 +125,15 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   const control = new ControlStream(channel('control'), {
     status: (status) => pump.feed({ kind: 'partnerSaid', status }),
+    incident: (message) => void incidents.fromPartner(message),
     problem: (text) => history.add({ severity: 'warning', row: null, text }),
+  });
+
+  const incidents = new Incidents({
+    coServer: config.coServer,
+    history,
+    guestConsole: () => engine.guestConsole(),
+    send: (text) => control.tell(text),
   });
 
   const journal = new LineFile(join(config.stateDir, 'events.jsonl'));
@@ -135,6 +144,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     records,
     witness,
     history,
+    incidents,
     trigger,
     sockets,
     disk: { isOpen: false },
@@ -157,6 +167,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       links: config.links.length,
       now: performance.now(),
       adoptable: await engine.isAdoptable(),
+      canCompare: lockstep,
     }),
     effects: obey,
     now: () => performance.now(),
@@ -187,6 +198,15 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       text: `${count} heartbeat frames with another pair's key came over link ${link + 1}: is a foreign CoServer connected there?`,
     }),
   );
+  workers.gate.on('status', (status) => {
+    const compared = figures.lockstep.observe(status);
+    if (compared && pump.state.phase.kind === 'duplex') pump.feed({ kind: 'comparisonObserved', ...compared });
+  });
+  workers.gate.on('probed', (verdict) => {
+    figures.lockstep.probed(verdict);
+    const detail = verdict.kind === 'answered' ? '' : `probe ${verdict.probe}: ${verdict.detail}`;
+    pump.feed({ kind: 'probed', probe: verdict.probe, outcome: verdict.kind, interval: verdict.interval, detail });
+  });
   workers.gate.on('outputHeld', () => trigger.outputHeld());
   workers.gate.on('checkpointWanted', () => trigger.now());
   workers.memory.on('checkpoint', () => trigger.checkpointed());
@@ -195,6 +215,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     if (phase === 'precopy' || phase === 'readyHeld' || phase === 'ended') log('info', `memory stream, ${role}: ${phase}`);
   });
   workers.memory.on('readyHeld', () => pump.feed({ kind: 'readyHeld' }));
+  workers.memory.on('started', () => figures.lockstep.reset());
   workers.memory.on('started', () => pump.feed({ kind: 'intervalsStarted' }));
   workers.memory.on('lost', ({ reason, cause }) => {
     if (obey.survival.lossAt === 0) obey.survival.lossAt = performance.now();

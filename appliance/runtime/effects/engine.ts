@@ -16,7 +16,7 @@ import type { CoServerConfig } from '../../config.ts';
 import { PROCESS_PRIORITY } from '../priority.ts';
 
 export interface EngineExitNews {
-  cause: 'guestShutdown' | 'crash';
+  cause: 'guestShutdown' | 'guestPanic' | 'crash';
   reason: string;
 }
 
@@ -31,6 +31,7 @@ const MONITOR_WITHIN_MS = 20_000;
 /** After the guest switched off, the engine needs this long at most to end. */
 const END_WITHIN_MS = 10_000;
 const SERIAL_POLL_MS = 200;
+const PANIC = /Kernel panic/;
 
 export class Engine {
   readonly #config: CoServerConfig;
@@ -156,7 +157,7 @@ export class Engine {
     const deadline = performance.now() + timeoutS * 1000;
     for (;;) {
       signal.throwIfAborted();
-      const text = (await this.serialText()).slice(this.#serialFrom);
+      const text = await this.guestConsole();
       if (text.includes(marker)) return;
       const tail = telling(text);
       const exit = this.#process?.exit;
@@ -192,8 +193,19 @@ export class Engine {
       if (this.#process !== engine) return;
       this.#process = null;
       this.#closeMonitors();
-      if (!this.#expected) this.#onExit({ cause: this.#guestShutdown ? 'guestShutdown' : 'crash', reason: describeExit(exit) });
+      if (!this.#expected) void this.#tellExit(describeExit(exit));
     });
+  }
+
+  async #tellExit(reason: string): Promise<void> {
+    const panic = (await this.guestConsole()).split('\n').findLast((line) => PANIC.test(line));
+    if (panic) this.#onExit({ cause: 'guestPanic', reason: `${reason}; the guest's console said: ${panic.trim()}` });
+    else this.#onExit({ cause: this.#guestShutdown ? 'guestShutdown' : 'crash', reason });
+  }
+
+  /** What the guest said on its serial port since its engine was started. */
+  async guestConsole(): Promise<string> {
+    return (await this.serialText()).slice(this.#serialFrom);
   }
 
   #closeMonitors(): void {

@@ -85,6 +85,8 @@ export class Joining {
     await qemu.waitStatus(engine.control, 'running', RUNNING_WITHIN_MS);
     signal.throwIfAborted();
     trigger.enable();
+    // The secondary is asked for its proof on the first loaded checkpoint: not only when the guest next says something.
+    trigger.now();
     const pauseMs = Math.round(this.#pauseMs + performance.now() - began);
     history.add({
       severity: 'info',
