@@ -217,6 +217,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   workers.memory.on('readyHeld', () => pump.feed({ kind: 'readyHeld' }));
   workers.memory.on('started', () => figures.lockstep.reset());
   workers.memory.on('started', () => pump.feed({ kind: 'intervalsStarted' }));
+  workers.memory.on('pageDiffers', (d) => {
+    const crcs = `${d.foundCrc.toString(16)} instead of ${d.expectedCrc.toString(16)}`;
+    const when = `sent in interval ${d.sinceInterval}, found at the end of ${d.interval}`;
+    log('warning', `audit: the ${d.side}'s engine lost page ${d.page} of the guest's memory: ${crcs}, ${when}`);
+  });
   workers.memory.on('lost', ({ reason, cause }) => {
     if (obey.survival.lossAt === 0) obey.survival.lossAt = performance.now();
     pump.feed({ kind: 'streamLost', stream: 'memory', cause, reason });

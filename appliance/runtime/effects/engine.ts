@@ -9,7 +9,9 @@ import {
   describeExit,
   EngineProcess,
   engineArguments,
+  findGuestMemory,
   formatVersion,
+  type GuestMemory,
   QmpClient,
 } from '../../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../../config.ts';
@@ -69,6 +71,12 @@ export class Engine {
 
   get serialPath(): string {
     return join(this.#config.engine.logDir, 'guest-console.log');
+  }
+
+  /** Where the guest's RAM can be read; undefined for an engine whose RAM is no file. Throws when no engine runs. */
+  async guestMemory(): Promise<GuestMemory | undefined> {
+    if (!this.#process) throw new Error('no engine runs on this CoServer');
+    return findGuestMemory(this.#process.pid);
   }
 
   #need(): Monitors {

@@ -40,6 +40,7 @@ for (const early of [false, true]) {
         'LOADED never arrives under the interval it ends',
       );
       t.same(await pair.a.memory.call('status', {}), {
+        audit: null,
         role: 'source',
         phase: 'running',
         committed: 3,
