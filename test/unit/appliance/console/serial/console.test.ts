@@ -170,14 +170,14 @@ t.test('keys', async (t) => {
 });
 
 t.test('nobody presses a key: signed out, and a half typed password is forgotten', async (t) => {
-  const actions: ActionModel[] = [{ name: 'x', label: 'X', allowed: true, reason: '' }];
+  const actions: ActionModel[] = [{ name: 'x', label: 'X', allowed: true, reason: '', forMode: false }];
   const signedIn = { ...freshDialog(0), signedIn: true, mode: { kind: 'actions' as const } };
   t.equal(onTime(signedIn, IDLE_SIGN_OUT_MS - 1), signedIn);
   t.match(onTime(signedIn, IDLE_SIGN_OUT_MS), { signedIn: false, mode: { kind: 'view' } });
   const late = onKey(
     { ...signedIn, mode: { kind: 'confirm', action: actions[0] as ActionModel } },
     { kind: 'byte', byte: 0x79 },
-    actions,
+    { actions, incidents: [] },
     20,
     IDLE_SIGN_OUT_MS + 1,
   );
