@@ -66,7 +66,7 @@ export function modeModel(s: Snapshot): ModeModel | null {
     word,
     tone,
     sentence: printable(v.sentence),
-    brief: `${word}${since === 'not known' ? '' : ` for ${since}`}${agreed === null ? '' : `, ${agreed} of frames agreed`}${v.pinned === null ? '' : ', pinned'}`,
+    brief: `${word}${since === 'not known' ? '' : ` for ${since}`}${agreed === null ? '' : `, ${agreed} agreed`}${v.pinned === null ? '' : ', pinned'}`,
     facts: [
       fact('Unchanged for', since),
       fact('Chosen by', v.pinned === null ? 'the policy' : `operator: ${v.pinned}`),

@@ -100,7 +100,7 @@ function replicaOf(s: Snapshot, view: CoServerView): CoServerModel['replica'] {
   if (view.role === 'primary') return s.workload.state === 'running' ? 'primary' : null;
   if (view.role === 'none') return null;
   const { kind } = standingOf(s);
-  return kind === 'protected' ? 'secondary' : kind === 'alone' ? null : 'unproven';
+  return kind === 'protected' ? 'secondary' : kind === 'alone' ? null : kind;
 }
 
 function coServerTone(s: Snapshot, view: CoServerView): Tone {

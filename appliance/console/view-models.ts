@@ -39,8 +39,8 @@ export interface CoServerModel {
   tone: Tone;
   /** What it is for the workload: 'runs the workload', 'ready to take over', ... */
   part: string;
-  /** The replica that it runs, drawn as a box: whole, dashed, dotted. */
-  replica: 'primary' | 'secondary' | 'unproven' | null;
+  /** The replica that it runs. */
+  replica: 'primary' | 'secondary' | 'unproven' | 'unfit' | null;
   phase: string;
   sentence: string;
   facts: Fact[];
