@@ -33,11 +33,15 @@ export function beginAudit({ state }: Work): void {
   state.revision++;
 }
 
-export function onAudit(work: Work, e: Extract<Event, { kind: 'probed' | 'pageDiffered' }>): void {
+export function onAudit(work: Work, e: Extract<Event, { kind: 'probed' | 'pageDiffered' | 'replicaPanicked' }>): void {
   const { state } = work;
   const { audit } = state;
   if (e.kind === 'pageDiffered') {
     broken(work, 'pageDiffers', e.detail);
+    return;
+  }
+  if (e.kind === 'replicaPanicked') {
+    if (state.phase.kind === 'secondary' || state.phase.kind === 'ready') broken(work, 'guestPanic', e.reason);
     return;
   }
   if (state.phase.kind !== 'duplex') return;

@@ -46,6 +46,7 @@ export function step(before: State, event: Event): Step {
       break;
     case 'probed':
     case 'pageDiffered':
+    case 'replicaPanicked':
       onAudit(work, event);
       break;
     case 'comparisonObserved':

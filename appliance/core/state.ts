@@ -157,6 +157,8 @@ export type Event = { at: number } & (
   | { kind: 'diskFailed'; reason: string }
   /** A probe's verdict on the replica (primary). `detail` in words. */
   | { kind: 'probed'; probe: string; outcome: 'answered' | 'missing' | 'different' | 'silent'; interval: number; detail: string }
+  /** Secondary: its guest panicked and wants to reset itself; the engine lives on. */
+  | { kind: 'replicaPanicked'; reason: string }
   /** A page of one replica's memory is not what it should be. */
   | { kind: 'pageDiffered'; detail: string }
   /** Since the last one, in frames: left by agreement, waited for a commit; checkpoints asked for because of differences. */

@@ -103,7 +103,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   );
   figures.follow(workers, changed);
 
-  const engine = new Engine(config, sockets, (news) => pump.feed({ kind: 'engineExited', ...news }));
+  const engine = new Engine(config, sockets, {
+    exited: (news) => pump.feed({ kind: 'engineExited', ...news }),
+    // A replica that only ran ahead into a reboot is set right by the next checkpoint.
+    replicaPanicked: (line) => pump.feed({ kind: 'replicaPanicked', reason: line }),
+  });
   const trigger = new CheckpointTrigger(config.checkpoint, () => {
     const monitor = engine.trigger;
     if (monitor)
@@ -218,9 +222,12 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   workers.memory.on('started', () => figures.lockstep.reset());
   workers.memory.on('started', () => pump.feed({ kind: 'intervalsStarted' }));
   workers.memory.on('pageDiffers', (d) => {
-    const crcs = `${d.foundCrc.toString(16)} instead of ${d.expectedCrc.toString(16)}`;
-    const when = `sent in interval ${d.sinceInterval}, found at the end of ${d.interval}`;
-    log('warning', `audit: the ${d.side}'s engine lost page ${d.page} of the guest's memory: ${crcs}, ${when}`);
+    const crcs = `CRC ${d.foundCrc.toString(16)} instead of ${d.expectedCrc.toString(16)}`;
+    const detail = `the ${d.side}'s engine lost page ${d.page} of the guest's memory: ${crcs}, sent in interval ${d.sinceInterval}, found at the end of ${d.interval}`;
+    pump.feed({ kind: 'pageDiffered', detail });
+  });
+  workers.memory.on('status', ({ audit }) => {
+    if (audit) figures.lockstep.pagesChecked(audit.checkedPages, audit.totalPages);
   });
   workers.memory.on('lost', ({ reason, cause }) => {
     if (obey.survival.lossAt === 0) obey.survival.lossAt = performance.now();

@@ -22,6 +22,12 @@ export interface EngineExitNews {
   reason: string;
 }
 
+export interface EngineEvents {
+  exited: (news: EngineExitNews) => void;
+  /** The guest of a secondary's engine wants to reset itself, and its console tells of a panic. */
+  replicaPanicked: (line: string) => void;
+}
+
 /** The engine's three monitors: what must not wait behind another command has its own. */
 interface Monitors {
   control: QmpClient;
@@ -38,7 +44,7 @@ const PANIC = /Kernel panic/;
 export class Engine {
   readonly #config: CoServerConfig;
   readonly #sockets: { gate: string; mirror: string };
-  readonly #onExit: (news: EngineExitNews) => void;
+  readonly #on: EngineEvents;
   #process: EngineProcess | null = null;
   #monitors: Monitors | null = null;
   #expected = false;
@@ -46,10 +52,10 @@ export class Engine {
   #serialFrom = 0;
   version = '';
 
-  constructor(config: CoServerConfig, sockets: { gate: string; mirror: string }, onExit: (news: EngineExitNews) => void) {
+  constructor(config: CoServerConfig, sockets: { gate: string; mirror: string }, on: EngineEvents) {
     this.#config = config;
     this.#sockets = sockets;
-    this.#onExit = onExit;
+    this.#on = on;
   }
 
   get isRunning(): boolean {
@@ -192,6 +198,10 @@ export class Engine {
     this.#monitors = { control, trigger, emergency };
     control.on('SHUTDOWN', (e) => {
       if (e.data['guest'] === true && e.data['reason'] === 'guest-shutdown') this.#guestShutdown = true;
+      else if (e.data['reason'] === 'guest-reset')
+        void this.#panicLine().then((line) => {
+          if (line) this.#on.replicaPanicked(line);
+        });
     });
   }
 
@@ -206,9 +216,16 @@ export class Engine {
   }
 
   async #tellExit(reason: string): Promise<void> {
-    const panic = (await this.guestConsole()).split('\n').findLast((line) => PANIC.test(line));
-    if (panic) this.#onExit({ cause: 'guestPanic', reason: `${reason}; the guest's console said: ${panic.trim()}` });
-    else this.#onExit({ cause: this.#guestShutdown ? 'guestShutdown' : 'crash', reason });
+    const panic = await this.#panicLine();
+    if (panic) this.#on.exited({ cause: 'guestPanic', reason: `${reason}; the guest's console said: ${panic}` });
+    else this.#on.exited({ cause: this.#guestShutdown ? 'guestShutdown' : 'crash', reason });
+  }
+
+  async #panicLine(): Promise<string | undefined> {
+    return (await this.guestConsole())
+      .split('\n')
+      .findLast((line) => PANIC.test(line))
+      ?.trim();
   }
 
   /** What the guest said on its serial port since its engine was started. */

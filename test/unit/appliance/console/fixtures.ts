@@ -83,9 +83,6 @@ export function duplex(): Snapshot {
     heartbeat: { timeoutMs: 250, floorMs: 180, jitterP99Ms: 4.2, jitterMaxMs: 61 },
     gate: { heldFrames: 3, oldestHeldMs: 14, bytesInPerS: 42_000, bytesOutPerS: 3_100_000 },
     timeline: OLD_EVENTS,
-    lockstep: null,
-    audit: null,
-    incidents: [],
     takeovers: [],
     process: { rssBytes: 148_000_000, cpuPercent: 12.4 },
     actions: [
