@@ -1,6 +1,7 @@
 // What the gate's worker thread is asked and what it reports. The gate is the only way between the guest's NIC and the LAN.
 import type { ChannelSetup } from '../wire/channel-setup.ts';
 import type { CheckpointCause, HoldLimits, PrimaryStatistics, SecondaryStatistics } from './lockstep/api.ts';
+import type { ProbeStatistics } from './lockstep/probes.ts';
 
 export interface GateSetup {
   channel: ChannelSetup;
@@ -93,7 +94,7 @@ export interface GateStatus {
   drops: GateDrops;
   addresses: GuestAddresses;
   /** Null without GateSetup.lockstep. */
-  lockstep: { primary: PrimaryStatistics; secondary: SecondaryStatistics } | null;
+  lockstep: { primary: PrimaryStatistics; secondary: SecondaryStatistics; probes: ProbeStatistics } | null;
   /** What went wrong last without stopping the gate, in words; empty: nothing. */
   problem: string;
 }

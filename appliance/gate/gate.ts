@@ -87,6 +87,10 @@ export class Gate {
       interval: parts.interval,
       holdLimits: parts.holdLimits,
       nowMs: parts.nowMs,
+      guest: () => {
+        const { mac } = this.#book;
+        return mac && { mac, ipv4: this.#book.announceable('v4'), ipv6: this.#book.announceable('v6') };
+      },
       toLan: (batch, frames, limitBytes) => this.#toLan(batch, frames, limitBytes),
       toEngine: (batch, frames) => {
         if (this.#rules.input === 'drop' && this.#mode !== 'standby') return;
@@ -102,7 +106,9 @@ export class Gate {
 
   /** The engine's frames come in here. */
   readonly sink: FrameSink = {
-    frame: (bytes, offset, length) => this.#book.learn(bytes, offset, length),
+    frame: (bytes, offset, length) => {
+      if (!this.#lockstep?.isForProbe(bytes, offset, length)) this.#book.learn(bytes, offset, length);
+    },
     batch: (batch, frames) => this.#fromEngine(batch, frames),
     runt: () => {
       this.#drops.runts++;

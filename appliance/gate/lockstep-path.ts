@@ -8,11 +8,17 @@ import { InputRecorder } from './input-recorder.ts';
 import { PASS_LIMIT_BYTES, RELEASE_LIMIT_BYTES } from './lan-output.ts';
 import type { HoldLimits, PrimaryMessage, PrimaryPorts, PrimaryStatistics, ReleasedBy, SecondaryStatistics } from './lockstep/api.ts';
 import { LockstepPrimary } from './lockstep/primary.ts';
+import { isForProbe } from './lockstep/probe-frames.ts';
+import { type ProbeStatistics, Probes } from './lockstep/probes.ts';
 import { LockstepSecondary } from './lockstep/secondary.ts';
 import { decodeLockstep, encodeLockstep, outputsHeader } from './partner-lockstep.ts';
 
 /** While something is held, its age is looked at this often: small against DATA_HOLD_MS, large against a wake-up. */
 const LOOK_EVERY_MS = 5;
+
+/** A question's next step is looked for no closer than this, and no later than that: a question may come nearer meanwhile. */
+const PROBE_STEP_MS = 5;
+const PROBE_LOOK_MS = 50;
 
 /** The channel is a queue of its own: this much more of the replica's output than it takes is not worth having. */
 const OUTPUTS_AT_ONCE_BYTES = 64 * 1024;
@@ -22,6 +28,8 @@ export interface LockstepPathParts {
   interval: { readonly current: number };
   holdLimits: HoldLimits | undefined;
   nowMs(): number;
+  /** The guest's own addresses; null: no MAC is known. */
+  guest(): { mac: Buffer; ipv4: readonly Buffer[]; ipv6: readonly Buffer[] } | null;
   toLan(batch: Buffer, frames: number, limitBytes: number): void;
   toEngine(batch: Buffer, frames: number): void;
   emit<K extends keyof GateEvents & string>(name: K, data: GateEvents[K]): void;
@@ -33,6 +41,8 @@ export class LockstepPath {
   readonly #recorder: InputRecorder;
   #primary: LockstepPrimary;
   readonly #secondary: LockstepSecondary;
+  readonly #probes: Probes;
+  #probeTimer: NodeJS.Timeout | null = null;
   #inSession = false;
   #timer: NodeJS.Timeout | null = null;
   readonly #lan: Record<'pass' | 'release', FrameCollector>;
@@ -67,6 +77,11 @@ export class LockstepPath {
       this.#outputRuns.push(batch);
       this.#outputBytes += batch.length;
     });
+    this.#probes = new Probes({
+      ask: (frame) => this.#primary.fromLan(frame, parts.interval.current),
+      ended: (end) => parts.emit('probed', end),
+      guest: () => parts.guest(),
+    });
     this.#primary = this.#makePrimary();
     this.#secondary = new LockstepSecondary({
       feed: (frame) => this.#engine.add(frame),
@@ -83,6 +98,12 @@ export class LockstepPath {
       this.#primary.setComparing(false, parts.nowMs());
       parts.problem('the network stream to the partner was interrupted: nothing is compared until the next protection');
     });
+  }
+
+  /** Answers to the gate's own questions: for nobody else. */
+  isForProbe(bytes: Buffer, at: number = 0, length: number = bytes.length): boolean {
+    const { session } = this.#probes;
+    return session !== null && isForProbe(bytes, session, at, length);
   }
 
   get unrecordedFrames(): number {
@@ -109,24 +130,32 @@ export class LockstepPath {
       case 'standby':
         // The guest here is gone, and its connections with it.
         this.#primary = this.#makePrimary();
+        this.#probes.end();
         this.#inSession = false;
         break;
       case 'solo':
         this.#primary.freeze(false, now);
         this.#primary.end();
+        this.#probes.end();
         this.#inSession = false;
         break;
       case 'frozen':
         this.#primary.freeze(true, now);
+        this.#probes.freeze(true, now);
         break;
       case 'holding':
       case 'lockstep':
         if (!this.#inSession) {
           this.#inSession = true;
-          this.#primary.begin(randomInt(1, 2 ** 32));
+          const session = randomInt(1, 2 ** 32);
+          this.#primary.begin(session);
+          this.#probes.begin(session, now);
         }
         this.#primary.setComparing(mode === 'lockstep', now);
-        if (from === 'frozen') this.#primary.freeze(false, now);
+        if (from === 'frozen') {
+          this.#primary.freeze(false, now);
+          this.#probes.freeze(false, now);
+        }
         break;
       default:
         mode satisfies never;
@@ -143,7 +172,14 @@ export class LockstepPath {
   fromGuest(batch: Buffer): void {
     const interval = this.#parts.interval.current;
     const now = this.#parts.nowMs();
-    forEachFrame(batch, (frame) => this.#primary.fromGuest(frame, interval, now));
+    this.#probes.observe(interval, now);
+    forEachFrame(batch, (frame) => {
+      if (this.isForProbe(frame)) this.#probes.primaryAnswered(frame, now);
+      else {
+        this.#probes.guestSent(frame, now);
+        this.#primary.fromGuest(frame, interval, now);
+      }
+    });
     this.#flush();
   }
 
@@ -171,8 +207,15 @@ export class LockstepPath {
     if (message.kind === 'outputs') {
       const { session, interval } = message;
       const now = this.#parts.nowMs();
-      forEachFrame(message.batch, (frame) => this.#primary.fromPartner({ kind: 'output', session, interval, frame }, now));
-    } else this.#secondary.fromPartner(message);
+      forEachFrame(message.batch, (frame) => {
+        if (this.isForProbe(frame)) {
+          if (session === this.#probes.session) this.#probes.replicaAnswered(frame, interval, now);
+        } else this.#primary.fromPartner({ kind: 'output', session, interval, frame }, now);
+      });
+    } else {
+      if (message.kind === 'begin') this.#probes.followPartner(message.session);
+      this.#secondary.fromPartner(message);
+    }
     this.#flush();
   }
 
@@ -229,6 +272,7 @@ export class LockstepPath {
     this.#engine.flush();
     this.#flushInputs();
     this.#flushOutputs();
+    this.#armProbes();
     if (this.#timer || !this.#inSession || !this.#primary.isWaiting) return;
     this.#timer = setTimeout(() => this.#look(), LOOK_EVERY_MS);
   }
@@ -239,11 +283,23 @@ export class LockstepPath {
     this.#flush();
   }
 
+  #armProbes(): void {
+    const due = this.#probes.dueAt();
+    if (this.#probeTimer || due === null) return;
+    const wait = Math.min(Math.max(due - this.#parts.nowMs(), PROBE_STEP_MS), PROBE_LOOK_MS);
+    this.#probeTimer = setTimeout(() => {
+      this.#probeTimer = null;
+      this.#probes.tick(this.#parts.nowMs());
+      this.#flush();
+    }, wait);
+  }
+
   // --- checkpoints ---
 
   /** Primary: nothing leaves by comparison from here to the commit. */
   replied(interval: number): void {
     this.#primary.onReply(interval);
+    this.#probes.pause(this.#parts.nowMs());
   }
 
   /** Secondary: everything that the replica sent in this interval was given to `fromReplica`. */
@@ -259,12 +315,16 @@ export class LockstepPath {
   }
 
   commit(interval: number): void {
-    this.#primary.onCommit(interval, this.#parts.nowMs());
+    const now = this.#parts.nowMs();
+    this.#primary.onCommit(interval, now);
+    this.#probes.commit(interval, now);
     this.#flush();
   }
 
   observe(): void {
     this.#primary.observe(this.#parts.interval.current);
+    this.#probes.observe(this.#parts.interval.current, this.#parts.nowMs());
+    this.#flush();
   }
 
   // --- decisions ---
@@ -294,7 +354,8 @@ export class LockstepPath {
     return this.#primary.oldestMs(this.#parts.nowMs());
   }
 
-  statistics(): { primary: PrimaryStatistics; secondary: SecondaryStatistics } {
-    return { primary: this.#primary.statistics(), secondary: this.#secondary.statistics() };
+  statistics(): { primary: PrimaryStatistics; secondary: SecondaryStatistics; probes: ProbeStatistics } {
+    const probes = this.#probes.statistics(this.#parts.nowMs());
+    return { primary: this.#primary.statistics(), secondary: this.#secondary.statistics(), probes };
   }
 }
