@@ -236,9 +236,13 @@ export class Gate {
     this.#lockstep.replicaStopped(interval);
   }
 
-  /** Lockstep, secondary: READY passes. */
-  ready(): void {
-    if (this.#mode === 'standby') this.#lockstep?.replicaLoaded(0);
+  /** Lockstep, secondary: READY passes when this is over. */
+  async ready(): Promise<void> {
+    if (!this.#lockstep) return;
+    if (this.#mode !== 'standby')
+      throw new RpcError(`gate: ready while ${this.#mode}: a replica runs behind a gate in standby`, 'WRONG_MODE');
+    await this.#lockstep.begun();
+    this.#lockstep.replicaLoaded(0);
   }
 
   get #heldFrames(): number {

@@ -2,6 +2,7 @@
 // batching: frames go through the core one by one and come out as ranges of the batches they came in.
 import { randomInt } from 'node:crypto';
 import type { Channel } from '../../drivers/link/index.ts';
+import { RpcError } from '../wire/rpc.ts';
 import type { GateEvents, GateMode } from './api.ts';
 import { FrameCollector, forEachFrame } from './frame-collector.ts';
 import { InputRecorder } from './input-recorder.ts';
@@ -15,6 +16,9 @@ import { decodeLockstep, encodeLockstep, outputsHeader } from './partner-lockste
 
 /** While something is held, its age is looked at this often: small against DATA_HOLD_MS, large against a wake-up. */
 const LOOK_EVERY_MS = 5;
+
+/** The primary's gate says it before its guest is stopped; the guest's memory, on another stream, takes far longer. */
+const BEGIN_WITHIN_MS = 2000;
 
 /** A question's next step is looked for no closer than this, and no later than that: a question may come nearer meanwhile. */
 const PROBE_STEP_MS = 5;
@@ -40,10 +44,14 @@ export class LockstepPath {
   readonly #parts: LockstepPathParts;
   readonly #recorder: InputRecorder;
   #primary: LockstepPrimary;
-  readonly #secondary: LockstepSecondary;
+  #secondary: LockstepSecondary;
   readonly #probes: Probes;
   #probeTimer: NodeJS.Timeout | null = null;
   #inSession = false;
+  /** The stream to the partner had a gap in this session: nothing is compared any more. */
+  #comparisonLost = false;
+  /** Secondary: the primary's `begin` has come since standby was entered. */
+  #begun = Promise.withResolvers<void>();
   #timer: NodeJS.Timeout | null = null;
   readonly #lan: Record<'pass' | 'release', FrameCollector>;
   readonly #engine: FrameCollector;
@@ -83,20 +91,20 @@ export class LockstepPath {
       guest: () => parts.guest(),
     });
     this.#primary = this.#makePrimary();
-    this.#secondary = new LockstepSecondary({
-      feed: (frame) => this.#engine.add(frame),
-      toPartner: ({ session, interval, frame }) => this.#tellOutput(session, interval, frame),
-    });
+    this.#secondary = this.#makeSecondary();
     const free = (): void => {
       this.#congested = false;
     };
     parts.channel.on('drain', free);
     parts.channel.on('reset', () => {
       free();
-      if (!this.#inSession) return;
+      if (!this.#inSession || this.#comparisonLost) return;
       // What the partner knows of new connections has a gap: it must not be built on.
+      this.#comparisonLost = true;
       this.#primary.setComparing(false, parts.nowMs());
-      parts.problem('the network stream to the partner was interrupted: nothing is compared until the next protection');
+      const reason = 'the network stream to the partner was interrupted: nothing is compared until the next protection';
+      parts.problem(reason);
+      parts.emit('comparisonLost', { interval: parts.interval.current, reason });
     });
   }
 
@@ -120,6 +128,13 @@ export class LockstepPath {
     return new LockstepPrimary(ports, this.#parts.holdLimits);
   }
 
+  #makeSecondary(): LockstepSecondary {
+    return new LockstepSecondary({
+      feed: (frame) => this.#engine.add(frame),
+      toPartner: ({ session, interval, frame }) => this.#tellOutput(session, interval, frame),
+    });
+  }
+
   // --- modes ---
 
   /** @param from Where the gate comes from; what may be held was looked at by the gate. */
@@ -132,6 +147,9 @@ export class LockstepPath {
         this.#primary = this.#makePrimary();
         this.#probes.end();
         this.#inSession = false;
+        // What an earlier primary began is over.
+        this.#secondary = this.#makeSecondary();
+        this.#begun = Promise.withResolvers<void>();
         break;
       case 'solo':
         this.#primary.freeze(false, now);
@@ -147,11 +165,12 @@ export class LockstepPath {
       case 'lockstep':
         if (!this.#inSession) {
           this.#inSession = true;
+          this.#comparisonLost = false;
           const session = randomInt(1, 2 ** 32);
           this.#primary.begin(session);
           this.#probes.begin(session, now);
         }
-        this.#primary.setComparing(mode === 'lockstep', now);
+        this.#primary.setComparing(mode === 'lockstep' && !this.#comparisonLost, now);
         if (from === 'frozen') {
           this.#primary.freeze(false, now);
           this.#probes.freeze(false, now);
@@ -161,6 +180,16 @@ export class LockstepPath {
         mode satisfies never;
     }
     this.#flush();
+  }
+
+  /** Secondary: the primary's base is known here. Rejects when it does not come. */
+  async begun(): Promise<void> {
+    const limit = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      const detail = `the partner's gate has not begun a session within ${BEGIN_WITHIN_MS} ms: is its mode lockstep, and does the network stream work?`;
+      limit.reject(new RpcError(detail, 'NO_BEGIN'));
+    }, BEGIN_WITHIN_MS);
+    await Promise.race([this.#begun.promise, limit.promise]).finally(() => clearTimeout(timer));
   }
 
   guestStopped(): void {
@@ -213,8 +242,11 @@ export class LockstepPath {
         } else this.#primary.fromPartner({ kind: 'output', session, interval, frame }, now);
       });
     } else {
-      if (message.kind === 'begin') this.#probes.followPartner(message.session);
       this.#secondary.fromPartner(message);
+      if (message.kind === 'begin') {
+        this.#probes.followPartner(message.session);
+        this.#begun.resolve();
+      }
     }
     this.#flush();
   }
