@@ -33,8 +33,8 @@ export interface SessionSurroundings {
   cut(interval: number): Promise<unknown>;
   /** Lockstep: REPLY passes; the answer comes when the replica's output is cut. Null: nothing is compared. */
   replied: ((interval: number) => Promise<unknown>) | null;
-  /** Lockstep, target: READY passes. */
-  ready: (() => void) | null;
+  /** Lockstep, target: READY would pass; the answer comes when the gate can feed the replica. */
+  ready: (() => Promise<unknown>) | null;
   /** Source: the partner owns the interval. Target: the engine has loaded it. */
   commitOutput(interval: number): Promise<unknown>;
   /** Target: the mirror makes the interval durable / applies it. */

@@ -360,10 +360,7 @@ export class TargetSession implements Session {
     switch (message) {
       case 'ready':
         this.#forward.enterCheckpoints();
-        this.#around.ready?.();
-        this.#relay(bytes);
-        this.#setPhase('readyHeld');
-        this.#around.emit('readyHeld', { role: 'target' });
+        void this.#onReady(bytes);
         return;
       case 'loaded':
         this.#options.audit?.loaded();
@@ -386,6 +383,22 @@ export class TargetSession implements Session {
       default:
         message satisfies never;
     }
+  }
+
+  /** Where the replica's output is compared, nobody may call it protected before the gate knows what it is to be compared with. */
+  async #onReady(bytes: Buffer): Promise<void> {
+    // The parser's buffer is used again.
+    const own = Buffer.from(bytes);
+    try {
+      await this.#around.ready?.();
+    } catch (error) {
+      this.lose('protocol', `the gate cannot feed the replica: ${(error as Error).message}`);
+      return;
+    }
+    if (!this.#accepting) return;
+    this.#relay(own);
+    this.#setPhase('readyHeld');
+    this.#around.emit('readyHeld', { role: 'target' });
   }
 
   /** The replica is stopped and drained. Where its output is compared, the gate cuts it before anything else happens to the replica. */

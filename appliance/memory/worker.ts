@@ -58,11 +58,7 @@ export function runMemoryWorker(
     emit: (name, data) => emit(name, data),
     cut: (n) => gate.call('cut', { interval: n }, CUT_TIMEOUT_MS),
     replied: setup.lockstep ? (n) => gate.call('replied', { interval: n }, CUT_TIMEOUT_MS) : null,
-    ready: setup.lockstep
-      ? () => {
-          gate.call('ready', {}, CUT_TIMEOUT_MS).catch((e) => session?.lose('protocol', `the gate: ${(e as Error).message}`));
-        }
-      : null,
+    ready: setup.lockstep ? () => gate.call('ready', {}, CUT_TIMEOUT_MS) : null,
     commitOutput: (n) => gate.call('commit', { interval: n }, CUT_TIMEOUT_MS),
     decide: (n) => mirror.call('decide', { interval: n }, COMMIT_TIMEOUT_MS),
     apply: (n) => mirror.call('apply', { interval: n }, COMMIT_TIMEOUT_MS),

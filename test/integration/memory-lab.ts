@@ -104,7 +104,7 @@ export class Side {
     };
     serve<CutCommands, Record<string, never>>(cut.port1, {
       replied: async () => {},
-      ready: () => {},
+      ready: async () => {},
       async cut(a) {
         log('cut', a.interval);
         await new Promise((resolve) => setImmediate(resolve));
