@@ -376,8 +376,11 @@ export class TargetSession implements Session {
       case 'reply':
         void this.#onReply(bytes);
         return;
-      case 'preamble':
       case 'received':
+        this.#options.audit?.received();
+        this.#relay(bytes);
+        return;
+      case 'preamble':
         this.#relay(bytes);
         return;
       default:

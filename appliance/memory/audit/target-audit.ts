@@ -81,6 +81,12 @@ export class TargetAudit {
     return this.#suspects.look(this.#nowMs(), (page) => this.#sampler.crcOf(page));
   }
 
+  /** The engine has read the whole checkpoint (RECEIVED). */
+  received(): void {
+    this.#suspects.received(this.#nowMs());
+  }
+
+  /** The engine says LOADED. */
   loaded(): void {
     this.#suspects.loaded(this.#nowMs());
   }
