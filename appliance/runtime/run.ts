@@ -213,6 +213,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   workers.gate.on('outputHeld', () => trigger.outputHeld());
   workers.gate.on('checkpointWanted', () => trigger.now());
+  workers.gate.on('comparisonLost', ({ reason }) => pump.feed({ kind: 'streamLost', stream: 'network', cause: 'channel', reason }));
   workers.memory.on('checkpoint', () => trigger.checkpointed());
   workers.memory.on('phase', ({ role, phase }) => {
     if (role === 'source' && phase === 'checkpoint') trigger.begun();
