@@ -1,5 +1,6 @@
 // What the memory stream's worker thread is asked and what it reports: QEMU's checkpoint stream, proxied over the links.
 import type { ChannelSetup } from '../wire/channel-setup.ts';
+import type { PowerTrapSetup } from './power-trap.ts';
 
 export interface MemorySetup {
   channel: ChannelSetup;
@@ -18,6 +19,8 @@ export interface MemorySetup {
    * (the replica's words are compared up to REPLY, and anew from LOADED on). Default: false.
    */
   lockstep?: boolean;
+  /** In the lab only: lets a power failure fall at a chosen point of a checkpoint. */
+  powerTrap?: PowerTrapSetup;
 }
 
 export type MemoryCommands = {

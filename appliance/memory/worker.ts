@@ -10,6 +10,7 @@ import { deriveKey } from '../wire/keys.ts';
 import { Caller, type Port, serve } from '../wire/rpc.ts';
 import type { MemoryCommands, MemoryEvents, MemorySetup, MemoryStatus } from './api.ts';
 import { decodeMessage, encodeMessage, type MemoryMessage } from './messages.ts';
+import { PowerTrap } from './power-trap.ts';
 import type { Session, SessionSurroundings } from './session.ts';
 import { SourceSession } from './source.ts';
 import { TargetSession } from './target.ts';
@@ -48,7 +49,7 @@ export function runMemoryWorker(
   const interval = new IntervalCounter(setup.interval);
   let session: Session | undefined;
 
-  const around: SessionSurroundings = {
+  const plain: SessionSurroundings = {
     interval,
     send: (message) => channel.send(...encodeMessage(message)),
     emit: (name, data) => emit(name, data),
@@ -64,6 +65,8 @@ export function runMemoryWorker(
     apply: (n) => mirror.call('apply', { interval: n }, COMMIT_TIMEOUT_MS),
     nowMs: () => performance.now(),
   };
+  const trap = setup.powerTrap ? new PowerTrap(setup.powerTrap) : null;
+  const around = trap?.around(plain, () => session?.role) ?? plain;
 
   const endSession = async () => {
     const ending = session;
@@ -145,6 +148,7 @@ export function runMemoryWorker(
       around.send({ kind: 'end', session: message.session, cause: 'channel', reason: 'no secondary awaits the stream on the partner' });
       return;
     }
+    trap?.incoming(message);
     session?.onMessage(message);
   };
   channel.on('message', onMessage);

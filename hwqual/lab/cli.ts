@@ -173,6 +173,18 @@ program
   });
 
 program
+  .command('power-off-at')
+  .description('a power failure at a point of the next checkpoint: request, reply, pages, deviceState, received, commit, loaded')
+  .argument('<A|B>', 'the CoServer')
+  .argument('<point>', 'where')
+  .option('--share <0..1>', 'which byte of the pages or of the device state; default: by chance')
+  .option('--delay <ms>', 'how long the other threads go on', '0')
+  .action(async (name: string, point: string, options: { share?: string; delay: string }) => {
+    const hit = await ask('power-off-at', [parseCoServer(name), point, options.share ?? String(Math.random()), options.delay].join(':'));
+    print(`power failure: ${JSON.stringify(hit)}`);
+  });
+
+program
   .command('power-on')
   .description('the CoServer starts again')
   .argument('<A|B>', 'the CoServer')

@@ -77,6 +77,10 @@ async function obey(lab: Lab, request: LabRequest, closed: Promise<void>, takeDo
       const [name = '', seed] = target.split(':');
       return lab.powerOff(parseCoServer(name), seed === undefined ? undefined : Number(seed));
     }
+    case 'power-off-at': {
+      const [name = '', point = '', share, delayMs] = target.split(':');
+      return lab.powerOffAt(parseCoServer(name), { point, share: Number(share ?? Math.random()), delayMs: Number(delayMs ?? 0) });
+    }
     case 'power-on':
       return lab.powerOn(parseCoServer(target));
     case 'cut-link':

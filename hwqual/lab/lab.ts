@@ -11,6 +11,7 @@ import { CoServer, type Frozen } from './coserver.ts';
 import { LabError, messageOf } from './lab-error.ts';
 import { inNamespace, LabNetwork } from './network.ts';
 import { applyPowerLoss, type FileLoss } from './power-loss.ts';
+import { awaitTrap, type TrapHit, type TrapOrder } from './power-trap.ts';
 import type { LabParts } from './prepare.ts';
 import { claimLab, recordProcesses } from './record.ts';
 import { SerialLine } from './serial-line.ts';
@@ -234,6 +235,14 @@ export class Lab extends EventEmitter<LabEvents> {
 
   powerOff(name: CoServerName, seed: number = randomInt(2 ** 31)): Promise<PowerOffReport> {
     return this.#exclusive(() => this.#powerOff(this.#powered(name), seed));
+  }
+
+  /** A power failure when the CoServer comes to a point of a checkpoint. The lab can be asked for other things meanwhile. */
+  async powerOffAt(name: CoServerName, order: TrapOrder): Promise<TrapHit> {
+    const coServer = this.#powered(name);
+    const hit = await awaitTrap(labPaths(this.settings).control, name, order);
+    await this.#exclusive(() => this.#powerOff(coServer, randomInt(2 ** 31)));
+    return hit;
   }
 
   async #powerOff(coServer: CoServer, seed: number): Promise<PowerOffReport> {
