@@ -1,16 +1,18 @@
 // One round of a campaign: a fault, the survivor goes on, the repair, duplex again; and what the clients saw of it.
 //
-//   mark -> [lead] -> fault -> [until someone runs alone, and a while longer] -> mark -> repair -> [until duplex, settle] -> mark -> list
+//   mark -> [lead] -> mark -> fault -> [until someone runs alone] -> mark -> [a while longer] -> mark -> repair -> [until duplex, settle] -> mark -> list
 //
 // The windows of the clients meet without a gap: nothing that happens is in no round.
-import type { CoServerName } from '../../appliance/core/snapshot.ts';
+import type { CoServerName, IncidentView } from '../../appliance/core/snapshot.ts';
 import type { Clients } from '../lab/clients/controller.ts';
-import type { RecordsReport, WindowReport } from '../lab/clients/protocol.ts';
+import { CLIENT_KINDS, type RecordsReport, type WindowReport } from '../lab/clients/protocol.ts';
 import type { Clock } from './clock.ts';
+import type { Cohorts } from './cohorts.ts';
 import type { CheckpointPhase, LabControl, PairStatus } from './lab-control.ts';
 import {
   areLinksUp,
   describeStatus,
+  incidentsOf,
   isDuplex,
   isLinkDown,
   isRunningAlone,
@@ -23,19 +25,21 @@ import {
   timelineSince,
 } from './pair-picture.ts';
 import type { Action, Marker, Round } from './report.ts';
-import { countKinds, longestStalls, total, worstTcpStall } from './statistics.ts';
+import { countKinds, isTcp, longestStalls, total, worstTcpStall } from './statistics.ts';
 
 /** The fault comes at a random moment of this long: many checkpoints. */
 export const LEAD_MS = { least: 500, most: 2500 };
 /** How long the survivor may take before the round says that nobody took over: as long as a connection may be silent. */
 const ALONE_TIMEOUT_MS = 20_000;
 /** How long a survivor works alone before the repair: enough for clients to show that they go on. */
-const ALONE_MS = 4_000;
+export const ALONE_MS = 4_000;
 /** After duplex: retransmissions that the last pause caused still belong to this round. */
 export const SETTLE_MS = 1_500;
+/** How long a power failure at a phase may wait for the other threads of that server: they act on what they were told. */
+const MOST_DELAY_MS = 4;
 /** A mended link is used again within seconds. */
 const LINKS_TIMEOUT_MS = 15_000;
-const POLL_MS = 250;
+const POLL_MS = 100;
 
 export interface RoundSetup {
   lab: LabControl;
@@ -46,6 +50,10 @@ export interface RoundSetup {
   /** Bounds of the random time before the fault, and the time after duplex before the next round. */
   leadMs: { least: number; most: number };
   settleMs: number;
+  /** How long a survivor works alone before the repair. */
+  aloneMs: number;
+  /** Opens connections between the repair and duplex. */
+  cohorts: Cohorts | null;
   /** Told when something is done, for the plots. */
   mark: (marker: Marker) => void;
 }
@@ -57,23 +65,37 @@ export interface RoundPlan {
   phase: CheckpointPhase | null;
 }
 
+/** Null: not cut at a byte. */
+type Cut = { byte: number | null } | null;
+
 interface Fault {
   target: CoServerName | null;
   text: string;
-  cause: () => Promise<void>;
+  /** Answers the byte at which the stream was cut, where one was. */
+  cause: () => Promise<Cut>;
   repairText: string;
   repair: () => Promise<void>;
   /** What the pair shows when it has noticed. */
   isNoticed: (status: PairStatus) => boolean;
 }
 
-function faultOf(plan: RoundPlan, lab: LabControl, primary: CoServerName): Fault {
+async function uncut(done: Promise<void>): Promise<null> {
+  await done;
+  return null;
+}
+
+function faultOf(plan: RoundPlan, { lab, clock }: RoundSetup, primary: CoServerName): Fault {
   const { action, phase } = plan;
   switch (action) {
     case 'powerOffPrimary':
     case 'powerOffSecondary': {
       const target = action === 'powerOffPrimary' ? primary : partnerOf(primary);
-      const cause = () => (phase === null || lab.killAtPhase === undefined ? lab.powerOff(target) : lab.killAtPhase(target, phase));
+      const cause = async (): Promise<Cut> => {
+        if (phase === null || lab.killAtPhase === undefined) return uncut(lab.powerOff(target));
+        // Half of them in the very instant.
+        const delayMs = Math.max(0, (2 * clock.random() - 1) * MOST_DELAY_MS);
+        return lab.killAtPhase(target, phase, clock.random(), delayMs);
+      };
       const repair = () => lab.powerOn(target);
       return { target, text: `power off ${target}`, cause, repairText: `power on ${target}`, repair, isNoticed: isRunningAlone };
     }
@@ -83,7 +105,7 @@ function faultOf(plan: RoundPlan, lab: LabControl, primary: CoServerName): Fault
       return {
         target,
         text: `freeze ${target}`,
-        cause: () => lab.freeze(target),
+        cause: () => uncut(lab.freeze(target)),
         repairText: `thaw ${target}`,
         repair: () => lab.thaw(target),
         isNoticed: isRunningAlone,
@@ -96,7 +118,7 @@ function faultOf(plan: RoundPlan, lab: LabControl, primary: CoServerName): Fault
       return {
         target: null,
         text: `cut link ${link}`,
-        cause: () => lab.link(link, 'down'),
+        cause: () => uncut(lab.link(link, 'down')),
         repairText: `mend link ${link}`,
         repair: () => lab.link(link, 'up'),
         isNoticed,
@@ -109,7 +131,7 @@ function faultOf(plan: RoundPlan, lab: LabControl, primary: CoServerName): Fault
       return {
         target: null,
         text: 'cut both links',
-        cause: () => both('down'),
+        cause: () => uncut(both('down')),
         repairText: 'mend both links',
         repair: () => both('up'),
         isNoticed: isRunningAlone,
@@ -127,6 +149,7 @@ class Watch {
   readonly #setup: RoundSetup;
   readonly problems: string[] = [];
   leftDuplex = false;
+  readonly incidents = new Map<string, IncidentView>();
   #splitBefore = false;
 
   constructor(setup: RoundSetup) {
@@ -134,13 +157,14 @@ class Watch {
   }
 
   /** True: `isDone` became true within `timeoutMs`. */
-  async until(isDone: (status: PairStatus) => boolean, timeoutMs: number): Promise<boolean> {
+  async until(isDone: (status: PairStatus) => boolean, timeoutMs: number, meanwhile?: () => Promise<void> | undefined): Promise<boolean> {
     const { clock } = this.#setup;
     const end = clock.now() + timeoutMs;
     for (;;) {
       const status = await this.look();
       if (isDone(status)) return true;
       if (clock.now() >= end) return false;
+      await meanwhile?.();
       await clock.sleep(POLL_MS);
     }
   }
@@ -151,6 +175,7 @@ class Watch {
     const split = isSplit(status);
     if (split && this.#splitBefore && this.problems.length === 0) this.problems.push('both servers say that they run the workload');
     this.#splitBefore = split;
+    for (const incident of incidentsOf(status)) this.incidents.set(`${incident.at} ${incident.coServer} ${incident.kind}`, incident);
     if (saysNotDuplex(status)) this.leftDuplex = true;
     return status;
   }
@@ -163,7 +188,7 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
   const problems: string[] = [];
   const primary = primaryOf(await watch.look());
   if (primary === null) throw new Error(`round ${plan.round}: no single primary (${describeStatus(await lab.status())})`);
-  const fault = faultOf(plan, lab, primary);
+  const fault = faultOf(plan, setup, primary);
   const roundAt = clock.now();
   lab.log(`round ${plan.round}: primary is ${primary}; ${fault.text}${plan.phase === null ? '' : ` at ${plan.phase}`}`);
 
@@ -172,21 +197,31 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
   // What the clients still suffer from the round before is not this fault's.
   const leadWindow = await clients.mark(`round ${plan.round} fault`);
   const askedAt = clock.now();
-  await fault.cause();
+  const cut = await fault.cause();
   // The lab's own milliseconds count as detection: rather too much than too little. At a phase the lab waits for its moment.
   const faultAt = plan.phase === null ? askedAt : clock.now();
   setup.mark({ at: faultAt, text: fault.text });
   const noticed = await watch.until(fault.isNoticed, ALONE_TIMEOUT_MS);
   if (!noticed) problems.push(`${fault.text}: not noticed within ${ALONE_TIMEOUT_MS / 1000} s (${describeStatus(await lab.status())})`);
-  await clock.sleep(ALONE_MS);
+  // From here on the survivor serves, or it does not.
+  const noticedWindow = await clients.mark(`round ${plan.round} alone`);
+  const primaryLost = fault.target === primary;
+  if (primaryLost && noticed) await clients.takeover(faultAt);
+  await clock.sleep(setup.aloneMs);
   const aloneStatus = await watch.look();
   const takeover = takeoverSince(aloneStatus, faultAt);
-  const faultWindow = await clients.mark(`round ${plan.round} repair`);
+  const aloneWindow = await clients.mark(`round ${plan.round} repair`);
+  const faultWindows = [noticedWindow, aloneWindow];
+  const metBroken = primaryLost && (takeover?.kind !== 'takeover' || !servedTcp(aloneWindow));
+  if (metBroken)
+    problems.push(
+      takeover === null ? 'nobody took over' : `${takeover.coServer} went on (${takeover.kind}), and no TCP client was served by it`,
+    );
 
   await fault.repair();
   const repairAt = clock.now();
   setup.mark({ at: repairAt, text: fault.repairText });
-  const duplexAt = await reachDuplex(setup, watch, problems);
+  const duplexAt = await reachDuplex(setup, watch, problems, plan.round);
   if (duplexAt !== null && watch.leftDuplex) setup.mark({ at: duplexAt, text: 'duplex' });
   await clock.sleep(setup.settleMs);
   const rejoinWindow = await clients.mark(`round ${plan.round + 1}`);
@@ -195,7 +230,7 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
   problems.push(...watch.problems);
 
   const expectsTakeover = fault.isNoticed === isRunningAlone;
-  const facts = countFacts([leadWindow, faultWindow, rejoinWindow], records);
+  const facts = countFacts([leadWindow, ...faultWindows, rejoinWindow], records);
   problems.push(...problemsOf(facts, records));
   const reason = takeover?.reason ?? (expectsTakeover || watch.leftDuplex ? null : 'duplex went on over the other link');
   return {
@@ -203,10 +238,14 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
     action: plan.action,
     target: fault.target,
     moment: plan.phase === null || lab.killAtPhase === undefined ? 'random moment' : plan.phase,
+    ...(cut ? { byte: cut.byte } : {}),
     at: faultAt,
+    metBrokenSecondary: metBroken,
+    brokenReplicas: [...watch.incidents.values()].filter(({ at }) => at >= roundAt),
+    faultStallsMs: longestStalls(faultWindows),
     ...facts,
     timeToDuplexMs: duplexAt === null ? null : watch.leftDuplex ? Math.round(duplexAt - repairAt) : 0,
-    faultStallMs: worstTcpStall(longestStalls([faultWindow])),
+    faultStallMs: worstTcpStall(longestStalls(faultWindows)),
     rejoinPauseMs: worstTcpStall(longestStalls([rejoinWindow])),
     detectionMs: takeover === null ? null : Math.round(noticedAt(takeover) - faultAt),
     aloneAfterMs: takeover === null ? null : Math.round(noticedAt(takeover) - faultAt + (takeover.steps.at(-1)?.atMs ?? 0)),
@@ -221,16 +260,22 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
 }
 
 /** When duplex was reached, or null with the problem said. */
-async function reachDuplex(setup: RoundSetup, watch: Watch, problems: string[]): Promise<number | null> {
-  const { lab, clock, duplexTimeoutS } = setup;
+async function reachDuplex(setup: RoundSetup, watch: Watch, problems: string[], round: number): Promise<number | null> {
+  const { lab, clock, duplexTimeoutS, cohorts } = setup;
   // Looks meanwhile: a split would show itself here.
-  if (!(await watch.until(isDuplex, duplexTimeoutS * 1000))) {
+  if (!(await watch.until(isDuplex, duplexTimeoutS * 1000, () => cohorts?.rejoining(round)))) {
     problems.push(`no duplex within ${duplexTimeoutS} s (${describeStatus(await lab.status())})`);
     return null;
   }
   const duplexAt = clock.now();
+  await cohorts?.duplex(round);
   if (!(await watch.until(areLinksUp, LINKS_TIMEOUT_MS))) problems.push(`not all links are up ${LINKS_TIMEOUT_MS / 1000} s after duplex`);
   return duplexAt;
+}
+
+/** Whether any TCP client got anything in this window. */
+function servedTcp(window: WindowReport): boolean {
+  return CLIENT_KINDS.some((kind) => isTcp(kind) && (window.kinds[kind]?.operations ?? 0) > 0);
 }
 
 async function verify(clients: Clients, problems: string[]): Promise<RecordsReport | null> {

@@ -2,16 +2,17 @@
 import type { ChildProcess } from 'node:child_process';
 import type { CoServerName, Snapshot, TakeoverView } from '../../../../appliance/core/snapshot.ts';
 import type { Clock } from '../../../../hwqual/campaigns/clock.ts';
-import type {
-  CheckpointPhase,
-  ColdRecords,
-  CopiesComparison,
-  LabControl,
-  LinkNumber,
-  PairStatus,
-} from '../../../../hwqual/campaigns/lab-control.ts';
+import type { ColdRecords, CopiesComparison, LabControl, LinkNumber, PairStatus } from '../../../../hwqual/campaigns/lab-control.ts';
 import type { Clients } from '../../../../hwqual/lab/clients/controller.ts';
-import type { ClientSpec, Incident, KindReport, RecordsReport, Sample, WindowReport } from '../../../../hwqual/lab/clients/protocol.ts';
+import type {
+  ClientSpec,
+  ConnectionAge,
+  Incident,
+  KindReport,
+  RecordsReport,
+  Sample,
+  WindowReport,
+} from '../../../../hwqual/lab/clients/protocol.ts';
 
 const DETECTION_MS = 400;
 const REJOIN_MS = 5000;
@@ -55,7 +56,7 @@ export class FakeLab implements LabControl {
   readonly faults: Faults;
   readonly actions: string[] = [];
   readonly lines: string[] = [];
-  killAtPhase?: (server: CoServerName, phase: CheckpointPhase) => Promise<void>;
+  killAtPhase?: NonNullable<LabControl['killAtPhase']>;
   #primary: CoServerName = 'A';
   readonly #power: Record<CoServerName, Power> = { A: 'on', B: 'on' };
   readonly #links: Record<LinkNumber, boolean> = { 1: true, 2: true };
@@ -75,6 +76,7 @@ export class FakeLab implements LabControl {
     this.killAtPhase = async (server, phase) => {
       this.actions.push(`kill ${server} at ${phase}`);
       this.#lose(server);
+      return { byte: phase === 'pages' ? 1234 : null };
     };
   }
 
@@ -239,8 +241,24 @@ export class FakeClients implements Clients {
     this.#faults = faults;
   }
 
-  async open(clients: readonly ClientSpec[]): Promise<void> {
-    this.opened = clients;
+  readonly cohorts = new Map<string, number>();
+  takeovers = 0;
+
+  async open(clients: readonly ClientSpec[], cohort = 'first'): Promise<void> {
+    if (cohort === 'first') this.opened = clients;
+    this.cohorts.set(cohort, (this.cohorts.get(cohort) ?? 0) + clients.length);
+  }
+  async takeover(): Promise<void> {
+    this.takeovers++;
+  }
+  async ages(): Promise<ConnectionAge[]> {
+    return [...this.cohorts.keys()].map((cohort) => this.#age(cohort));
+  }
+  async retire(cohort: string): Promise<ConnectionAge[]> {
+    return this.cohorts.delete(cohort) ? [this.#age(cohort)] : [];
+  }
+  #age(cohort: string): ConnectionAge {
+    return { kind: 'echoTcp', family: 4, cohort, ageMs: 60_000, takeovers: this.takeovers };
   }
 
   async mark(label: string): Promise<WindowReport> {
