@@ -34,6 +34,9 @@ export interface EngineDescription {
 /** The machine type that the qualified engine's COLO was tested with. */
 export const DEFAULT_MACHINE = 'pc-i440fx-11.1';
 
+/** The guest's RAM in the checkpoint stream: the machine's own name for it, kept so that streams look the same however it is backed. */
+export const GUEST_RAM_BLOCK = 'pc.ram';
+
 /** How long the engine holds disk requests while the mirror's socket is away (our process restarts): then an I/O error. */
 const DISK_RECONNECT_S = 30;
 const NETWORK_RECONNECT_MS = 100;
@@ -77,10 +80,12 @@ export function engineArguments(d: EngineDescription): string[] {
   if (!Number.isInteger(d.memoryMiB) || d.memoryMiB < 1)
     throw new RangeError(`engine: memory of ${d.memoryMiB} MiB: a whole number >= 1 is needed`);
   if (!Number.isInteger(d.cpus) || d.cpus < 1) throw new RangeError(`engine: ${d.cpus} CPUs: a whole number >= 1 is needed`);
-  const args = ['-name', quote(d.name), '-machine', quote(d.machine), '-accel', d.acceleration];
+  const args = ['-name', quote(d.name), '-machine', `${quote(d.machine)},memory-backend=${GUEST_RAM_BLOCK}`, '-accel', d.acceleration];
   // KVM: what the (identical) servers have, without what cannot be migrated.
   args.push('-cpu', d.acceleration === 'kvm' ? 'host,migratable=on' : 'qemu64');
   args.push('-m', String(d.memoryMiB), '-smp', String(d.cpus));
+  // The guest's RAM as an anonymous file: our process can read it (guest-memory.ts), and no power loss leaves it behind.
+  args.push('-object', `memory-backend-memfd,id=${GUEST_RAM_BLOCK},size=${d.memoryMiB}M,share=on`);
   // No default devices, no configuration files of the host. A reset ends the engine: our controller decides about a restart.
   args.push('-no-user-config', '-nodefaults', '-display', 'none', '-no-reboot');
   // The engine neither starts programs nor changes its user.
