@@ -107,7 +107,7 @@ export class PowerTrap {
     this.#order = null;
     rmSync(this.#path('json'), { force: true });
     const byte = this.#counting === null ? null : Math.min(this.#passed, this.#limit);
-    writeFileSync(this.#path('hit'), JSON.stringify({ ...order, byte }));
+    writeFileSync(this.#path('hit'), JSON.stringify({ ...order, byte, at: Date.now() + order.delayMs }));
     this.#stop(order.delayMs);
   }
 

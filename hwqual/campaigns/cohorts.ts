@@ -5,13 +5,13 @@ import type { ClientSpec, ConnectionAge } from '../lab/clients/protocol.ts';
 import type { Clock } from './clock.ts';
 
 /** From one new connection to the next while the pair is not duplex: the synchronisation lasts some seconds. */
-const EVERY_MS = 700;
+const EVERY_MS = 1000;
 /** In one round: a pair that does not come to duplex must not be flooded. */
-const MOST_PER_ROUND = 8;
+const MOST_PER_ROUND = 5;
 /** Rounds that a cohort stays; every tenth stays for good. */
 const ROUNDS = 3;
 const FOREVER_EVERY = 10;
-/** Told in the report: a campaign of 100 rounds has some 900. */
+/** Told in the report: a campaign of 100 rounds has some 600. */
 const MAX_AGES = 2000;
 
 /** Gentle: many of them are open at once. In turn, so that every kind and family meets every moment. */

@@ -15,6 +15,10 @@ export type PairStatus = Record<CoServerName, Snapshot | null>;
 export const CHECKPOINT_PHASES = ['request', 'reply', 'pages', 'deviceState', 'received', 'commit', 'loaded'] as const;
 export type CheckpointPhase = (typeof CHECKPOINT_PHASES)[number];
 
+/** Ways in which a replica can be broken while its engine lives. */
+export const BREAKS = ['garbage', 'byte', 'stuck'] as const;
+export type Break = (typeof BREAKS)[number];
+
 export interface CommandResult {
   status: number;
   stdout: string;
@@ -57,9 +61,12 @@ export interface LabControl {
   coldRecords?(server: CoServerName): Promise<ColdRecords>;
   /**
    * A power failure in this phase of the next checkpoint: at the byte that `share` (0..1) says of the pages or the device state, and
-   * `delayMs` after the checkpoint's thread has stopped. Throws if the phase does not come within 10 s. Answers the byte.
+   * `delayMs` after the checkpoint's thread has stopped. Throws if the phase does not come within 10 s. Answers the byte, and when
+   * the server stood still (wall clock, ms).
    */
-  killAtPhase?(server: CoServerName, phase: CheckpointPhase, share: number, delayMs: number): Promise<{ byte: number | null }>;
+  killAtPhase?(server: CoServerName, phase: CheckpointPhase, share: number, delayMs: number): Promise<{ byte: number | null; at: number }>;
+  /** Breaks the guest of a CoServer, not its engine (../lab/break-secondary.ts). Answers what was done. */
+  breakGuest?(server: CoServerName, how: Break): Promise<string>;
   /** Files and folders that explain a failure: guest serial logs, engine logs, journals, state. */
   evidencePaths(): string[];
   log(text: string): void;

@@ -66,7 +66,7 @@ export interface RoundPlan {
 }
 
 /** Null: not cut at a byte. */
-type Cut = { byte: number | null } | null;
+type Cut = { byte: number | null; at: number } | null;
 
 interface Fault {
   target: CoServerName | null;
@@ -199,7 +199,7 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
   const askedAt = clock.now();
   const cut = await fault.cause();
   // The lab's own milliseconds count as detection: rather too much than too little. At a phase the lab waits for its moment.
-  const faultAt = plan.phase === null ? askedAt : clock.now();
+  const faultAt = cut?.at ?? askedAt;
   setup.mark({ at: faultAt, text: fault.text });
   const noticed = await watch.until(fault.isNoticed, ALONE_TIMEOUT_MS);
   if (!noticed) problems.push(`${fault.text}: not noticed within ${ALONE_TIMEOUT_MS / 1000} s (${describeStatus(await lab.status())})`);

@@ -1,5 +1,6 @@
 // Holds a lab in this process: answers its control socket, and takes everything down on a signal, on request, or on a failure.
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
+import { parseBreak } from './break-secondary.ts';
 import { ControlSocket, type LabRequest } from './control-socket.ts';
 import { Lab } from './lab.ts';
 import { LabError } from './lab-error.ts';
@@ -83,6 +84,10 @@ async function obey(lab: Lab, request: LabRequest, closed: Promise<void>, takeDo
     }
     case 'power-on':
       return lab.powerOn(parseCoServer(target));
+    case 'break-guest': {
+      const [name = '', how = ''] = target.split(':');
+      return lab.breakGuest(parseCoServer(name), parseBreak(how));
+    }
     case 'cut-link':
       return lab.setLink(parseLink(target), 'down');
     case 'mend-link':

@@ -13,6 +13,8 @@ export interface TrapOrder {
 }
 export interface TrapHit extends TrapOrder {
   byte: number | null;
+  /** When it stood still, wall clock ms. */
+  at: number;
 }
 
 /** Checkpoints come each second at least. */

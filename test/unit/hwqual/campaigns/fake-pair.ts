@@ -76,7 +76,7 @@ export class FakeLab implements LabControl {
     this.killAtPhase = async (server, phase) => {
       this.actions.push(`kill ${server} at ${phase}`);
       this.#lose(server);
-      return { byte: phase === 'pages' ? 1234 : null };
+      return { byte: phase === 'pages' ? 1234 : null, at: this.clock.now() };
     };
   }
 
