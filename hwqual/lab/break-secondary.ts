@@ -1,6 +1,6 @@
 // Breaks the guest of the secondary while its engine lives: what the pair must notice by itself, long before a takeover needs it.
 //
-//   garbage  the kernel's code and data in the guest's RAM become random: it panics, resets or spins
+//   garbage  all that the guest has made in its RAM becomes random: it panics, resets or spins
 //   byte     one bit of a page that nobody touches: nothing is to be seen, only a comparison of memory finds it
 //   stuck    the virtual CPU does not run any more: its clock stands still, the engine answers its monitor
 //
@@ -20,7 +20,7 @@ import { processTree } from './processes.ts';
 
 export interface Broken {
   how: Break;
-  /** "bytes 16777216 to 45672756 of the guest's RAM are random". */
+  /** "5120 pages of the guest's RAM are random". */
   detail: string;
   /** For `stuck`: lets the thread go on. */
   release: () => void;
@@ -31,9 +31,12 @@ const PAGE_BYTES = 4096;
 const QUIET_MS = 1500;
 /** Pages looked at for a quiet one: most of a guest that does little are. */
 const CANDIDATES = 2000;
-const CODE_AND_DATA_END_BYTES = 52 * 2 ** 20;
-/** Where the kernel is without address randomisation: its entry needs no decompression (guest/kernel-image.ts). */
-const KERNEL_AT_BYTES = 16 * 2 ** 20;
+/**
+ * What the engine itself loaded for the guest, kernel (from 16 MiB) and initramfs (at the top), it loads again at every checkpoint: a
+ * break there would heal within a second. Between the two are page tables, stacks, slabs and all that the guest made for itself.
+ */
+const KERNEL_END_BYTES = 72 * 2 ** 20;
+const INITRAMFS_BYTES = 16 * 2 ** 20;
 /** QEMU's names for the threads that run the guest. */
 const VCPU_THREAD = /^CPU \d+\//;
 
@@ -61,7 +64,7 @@ export function engineOf(pid1: number): number {
 export async function breakGuest(engine: number, how: Break, cacheDirectory: string): Promise<Broken> {
   switch (how) {
     case 'garbage':
-      return { how, detail: await withMemory(engine, overwriteKernel), release: () => undefined };
+      return { how, detail: await withMemory(engine, overwriteMemory), release: () => undefined };
     case 'byte':
       return { how, detail: await withMemory(engine, flipQuietBit), release: () => undefined };
     case 'stuck':
@@ -88,11 +91,17 @@ async function withMemory(engine: number, act: (file: FileHandle, sizeBytes: num
   }
 }
 
-async function overwriteKernel(file: FileHandle, sizeBytes: number): Promise<string> {
-  const end = Math.min(CODE_AND_DATA_END_BYTES, sizeBytes);
-  const garbage = randomFillSync(Buffer.alloc(2 ** 20));
-  for (let at = KERNEL_AT_BYTES; at < end; at += garbage.length) await file.write(garbage, 0, Math.min(garbage.length, end - at), at);
-  return `bytes ${KERNEL_AT_BYTES} to ${end} of the guest's RAM are random`;
+async function overwriteMemory(file: FileHandle, sizeBytes: number): Promise<string> {
+  const garbage = randomFillSync(Buffer.alloc(PAGE_BYTES));
+  const page = Buffer.alloc(PAGE_BYTES);
+  let pages = 0;
+  for (let at = KERNEL_END_BYTES; at < sizeBytes - INITRAMFS_BYTES; at += PAGE_BYTES) {
+    await file.read(page, 0, PAGE_BYTES, at);
+    if (page.every((byte) => byte === 0)) continue;
+    await file.write(garbage, 0, PAGE_BYTES, at);
+    pages++;
+  }
+  return `${pages} pages of the guest's RAM are random`;
 }
 
 /** Pages that hold something, from the top of the RAM down; a bit of the first that does not change. */
@@ -104,7 +113,7 @@ async function flipQuietBit(file: FileHandle, sizeBytes: number): Promise<string
   };
   const before = new Map<number, string>();
   const step = PAGE_BYTES * Math.max(1, Math.floor(sizeBytes / PAGE_BYTES / CANDIDATES));
-  for (let at = sizeBytes - PAGE_BYTES; at > CODE_AND_DATA_END_BYTES; at -= step) {
+  for (let at = sizeBytes - INITRAMFS_BYTES; at > KERNEL_END_BYTES; at -= step) {
     const hash = await read(at);
     if (hash !== '') before.set(at, hash);
   }

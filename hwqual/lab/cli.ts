@@ -188,7 +188,7 @@ program
 
 program
   .command('break-secondary')
-  .description("break the secondary's guest, not its engine: garbage in its kernel, one byte of its memory, or a CPU that stands still")
+  .description("break the secondary's guest, not its engine: garbage in its memory, one bit of it, or a CPU that stands still")
   .argument('<garbage|byte|stuck>', 'how')
   .action(async (how: string) => {
     const { coServers } = await status();
