@@ -2,7 +2,7 @@
 // on a pair that was just protected again.
 import { type CampaignOptions, runCampaign } from './campaign.ts';
 import { CHECKPOINT_PHASES } from './lab-control.ts';
-import type { Distribution, Report, Round } from './report.ts';
+import type { Action, Distribution, Report, Round } from './report.ts';
 import type { RoundPlan } from './round.ts';
 import { distribution } from './statistics.ts';
 
@@ -40,6 +40,17 @@ export function runKills(options: KillsOptions): Promise<Report> {
     name: `${count} power failures`,
     plan: killsPlan(count, options.lab.killAtPhase !== undefined),
   });
+}
+
+/** The secondary's guest is broken in each way in turn: the pair must find it, say it and mend it by itself. */
+export function incidentsPlan(count: number): RoundPlan[] {
+  const order = ['breakGarbage', 'breakStuck', 'breakByte'] as const;
+  return Array.from({ length: count }, (_, i) => ({ round: i + 1, action: order[i % order.length] ?? 'breakGarbage', phase: null }));
+}
+
+export function runIncidents(options: KillsOptions): Promise<Report> {
+  const { count, ...rest } = options;
+  return runCampaign({ settleMs: 0, aloneMs: ALONE_MS, ...rest, name: `${count} broken replicas`, plan: incidentsPlan(count) });
 }
 
 /** "12 of 100, 14.2 s each, about 21 min left". */
@@ -80,11 +91,13 @@ export function summaryTable(report: Report): string {
   ].join('\n');
 }
 
+const PLACES: Partial<Record<Action, string>> = { powerOffPrimary: 'primary', powerOffSecondary: 'secondary' };
+
 /** Kills by the phase they were aimed at. */
 function phaseLines(rounds: readonly Round[]): string[] {
   const groups = new Map<string, Round[]>();
   for (const round of rounds) {
-    const name = `${round.action === 'powerOffPrimary' ? 'primary' : 'secondary'}, ${round.moment}`;
+    const name = `${PLACES[round.action] ?? round.action}, ${round.moment}`;
     groups.set(name, [...(groups.get(name) ?? []), round]);
   }
   const heads = ['kills', 'good', 'hung', 'broken', 'lost', 'p50 ms', 'max ms'].map((title) => title.padStart(8)).join('');

@@ -10,7 +10,7 @@ import { LabError, messageOf } from '../lab/lab-error.ts';
 import { prepareParts, requireRoot } from '../lab/prepare.ts';
 import { alreadyRuns, runningSupervisor } from '../lab/record.ts';
 import { labSettings } from '../lab/settings.ts';
-import { progressText, runKills, summaryTable } from './kills-campaign.ts';
+import { progressText, runIncidents, runKills, summaryTable } from './kills-campaign.ts';
 import type { Report } from './report.ts';
 import { EvidenceKeeper, RESULTS_FOLDER, resultsName, saveReport } from './results.ts';
 
@@ -22,6 +22,7 @@ interface KillsOptions {
   mode?: string;
   minutes?: string;
   resume?: string;
+  incidents?: boolean;
 }
 
 function say(text: string): void {
@@ -72,11 +73,14 @@ async function kills(countText: string, options: KillsOptions): Promise<number> 
     spawn: (command) => lab.spawnLan(command),
     onIncident: (incident) => say(`client: ${JSON.stringify(incident)}`),
   });
-  const file = options.report ?? options.resume ?? join(RESULTS_FOLDER, resultsName('kills', Date.now()), 'report.json');
+  const file =
+    options.report ??
+    options.resume ??
+    join(RESULTS_FOLDER, resultsName(options.incidents ? 'incidents' : 'kills', Date.now()), 'report.json');
   const evidence = new EvidenceKeeper(lab, file.replace(/(\.json)?$/, '-evidence'));
   const began = Date.now();
   try {
-    const report = await runKills({
+    const report = await (options.incidents ? runIncidents : runKills)({
       count,
       lab,
       clients,
@@ -104,6 +108,7 @@ const program = new Command('lab:kills')
   .argument('[count]', 'how many', '40')
   .option('--report <file>', 'where to put the report (JSON, and a page beside it)')
   .option('--mode <mode>', 'passive or lockstep; default: as TWINSTEP_MODE says, else passive')
+  .option('--incidents', "break the secondary's guest in every way instead: the pair must find it and mend it by itself")
   .option('--minutes <n>', 'no further round begins after so long')
   .option('--resume <report.json>', 'go on behind the rounds of this report, on a new pair, and write it again')
   .option('--port <n>', "of A's web console on this machine; B's is the next one")

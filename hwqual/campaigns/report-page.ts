@@ -41,6 +41,9 @@ const ACTION_NAMES: Record<Action, string> = {
   cutBothLinks: 'cut both links',
   freezePrimary: 'freeze the primary',
   freezeSecondary: 'freeze the secondary',
+  breakGarbage: "break the secondary's guest: garbage",
+  breakByte: "break the secondary's guest: one bit",
+  breakStuck: "break the secondary's guest: its CPU stands still",
 };
 
 /** Points of a line: more cannot be seen. */

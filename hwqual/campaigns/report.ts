@@ -11,6 +11,9 @@ export const ACTIONS = [
   'cutBothLinks',
   'freezePrimary',
   'freezeSecondary',
+  'breakGarbage',
+  'breakByte',
+  'breakStuck',
 ] as const;
 export type Action = (typeof ACTIONS)[number];
 

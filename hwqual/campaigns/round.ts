@@ -40,6 +40,9 @@ const MOST_DELAY_MS = 4;
 /** A mended link is used again within seconds. */
 const LINKS_TIMEOUT_MS = 15_000;
 const POLL_MS = 100;
+/** One changed page among all is found when its turn to be compared comes. */
+const SEARCH_TIMEOUT_MS = 300_000;
+const BREAK_OF = { breakGarbage: 'garbage', breakByte: 'byte', breakStuck: 'stuck' } as const;
 
 export interface RoundSetup {
   lab: LabControl;
@@ -74,9 +77,14 @@ interface Fault {
   /** Answers the byte at which the stream was cut, where one was. */
   cause: () => Promise<Cut>;
   repairText: string;
-  repair: () => Promise<void>;
+  /** What nobody noticed must be mended by force: the pair does not mend itself then. */
+  repair: (noticed: boolean) => Promise<void>;
   /** What the pair shows when it has noticed. */
   isNoticed: (status: PairStatus) => boolean;
+  /** Longer than the default, where noticing takes a search. */
+  noticeTimeoutMs?: number;
+  /** The pair must tell what it found, with evidence. */
+  needsIncident?: boolean;
 }
 
 async function uncut(done: Promise<void>): Promise<null> {
@@ -135,6 +143,30 @@ function faultOf(plan: RoundPlan, { lab, clock }: RoundSetup, primary: CoServerN
         repairText: 'mend both links',
         repair: () => both('up'),
         isNoticed: isRunningAlone,
+      };
+    }
+    case 'breakGarbage':
+    case 'breakByte':
+    case 'breakStuck': {
+      const target = partnerOf(primary);
+      const how = BREAK_OF[action];
+      return {
+        target,
+        text: `break the guest of ${target}: ${how}`,
+        cause: async () => {
+          if (lab.breakGuest === undefined) throw new Error('this lab cannot break a guest');
+          lab.log(await lab.breakGuest(target, how));
+          return null;
+        },
+        repairText: 'left to the pair',
+        repair: async (noticed) => {
+          if (noticed) return;
+          await lab.powerOff(target);
+          await lab.powerOn(target);
+        },
+        isNoticed: saysNotDuplex,
+        ...(how === 'byte' ? { noticeTimeoutMs: SEARCH_TIMEOUT_MS } : {}),
+        needsIncident: true,
       };
     }
     default: {
@@ -201,8 +233,10 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
   // The lab's own milliseconds count as detection: rather too much than too little. At a phase the lab waits for its moment.
   const faultAt = cut?.at ?? askedAt;
   setup.mark({ at: faultAt, text: fault.text });
-  const noticed = await watch.until(fault.isNoticed, ALONE_TIMEOUT_MS);
-  if (!noticed) problems.push(`${fault.text}: not noticed within ${ALONE_TIMEOUT_MS / 1000} s (${describeStatus(await lab.status())})`);
+  const noticeMs = fault.noticeTimeoutMs ?? ALONE_TIMEOUT_MS;
+  const noticed = await watch.until(fault.isNoticed, noticeMs);
+  const noticedAfterMs = clock.now() - faultAt;
+  if (!noticed) problems.push(`${fault.text}: not noticed within ${noticeMs / 1000} s (${describeStatus(await lab.status())})`);
   // From here on the survivor serves, or it does not.
   const noticedWindow = await clients.mark(`round ${plan.round} alone`);
   const primaryLost = fault.target === primary;
@@ -218,7 +252,7 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
       takeover === null ? 'nobody took over' : `${takeover.coServer} went on (${takeover.kind}), and no TCP client was served by it`,
     );
 
-  await fault.repair();
+  await fault.repair(noticed);
   const repairAt = clock.now();
   setup.mark({ at: repairAt, text: fault.repairText });
   const duplexAt = await reachDuplex(setup, watch, problems, plan.round);
@@ -228,6 +262,9 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
   const records = await verify(clients, problems);
   const timeline = timelineSince(await watch.look(), roundAt);
   problems.push(...watch.problems);
+  const brokenReplicas = [...watch.incidents.values()].filter(({ at }) => at >= faultAt);
+  if (fault.needsIncident && !brokenReplicas.some(({ evidence }) => evidence.length > 0))
+    problems.push(`${fault.text}: no incident with evidence was told`);
 
   const expectsTakeover = fault.isNoticed === isRunningAlone;
   const facts = countFacts([leadWindow, ...faultWindows, rejoinWindow], records);
@@ -241,13 +278,13 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
     ...(cut ? { byte: cut.byte } : {}),
     at: faultAt,
     metBrokenSecondary: metBroken,
-    brokenReplicas: [...watch.incidents.values()].filter(({ at }) => at >= roundAt),
+    brokenReplicas,
     faultStallsMs: longestStalls(faultWindows),
     ...facts,
     timeToDuplexMs: duplexAt === null ? null : watch.leftDuplex ? Math.round(duplexAt - repairAt) : 0,
     faultStallMs: worstTcpStall(longestStalls(faultWindows)),
     rejoinPauseMs: worstTcpStall(longestStalls([rejoinWindow])),
-    detectionMs: takeover === null ? null : Math.round(noticedAt(takeover) - faultAt),
+    detectionMs: takeover !== null ? Math.round(noticedAt(takeover) - faultAt) : fault.needsIncident && noticed ? noticedAfterMs : null,
     aloneAfterMs: takeover === null ? null : Math.round(noticedAt(takeover) - faultAt + (takeover.steps.at(-1)?.atMs ?? 0)),
     reason,
     row: takeover?.row ?? null,

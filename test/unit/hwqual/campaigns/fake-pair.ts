@@ -1,8 +1,8 @@
 // A pair and its clients without time: a small model that behaves as it should until told to misbehave.
 import type { ChildProcess } from 'node:child_process';
-import type { CoServerName, Snapshot, TakeoverView } from '../../../../appliance/core/snapshot.ts';
+import type { CoServerName, IncidentView, Snapshot, TakeoverView } from '../../../../appliance/core/snapshot.ts';
 import type { Clock } from '../../../../hwqual/campaigns/clock.ts';
-import type { ColdRecords, CopiesComparison, LabControl, LinkNumber, PairStatus } from '../../../../hwqual/campaigns/lab-control.ts';
+import type { Break, ColdRecords, CopiesComparison, LabControl, LinkNumber, PairStatus } from '../../../../hwqual/campaigns/lab-control.ts';
 import type { Clients } from '../../../../hwqual/lab/clients/controller.ts';
 import type {
   ClientSpec,
@@ -34,6 +34,9 @@ export interface Faults {
   coldLost?: boolean;
   coldDamaged?: boolean;
   clientsDie?: boolean;
+  /** A broken replica is not found, or found and not told. */
+  breakUnseen?: boolean;
+  breakUntold?: boolean;
 }
 
 export class FakeClock implements Clock {
@@ -61,6 +64,7 @@ export class FakeLab implements LabControl {
   readonly #power: Record<CoServerName, Power> = { A: 'on', B: 'on' };
   readonly #links: Record<LinkNumber, boolean> = { 1: true, 2: true };
   readonly #takeovers: TakeoverView[] = [];
+  readonly #incidents: IncidentView[] = [];
   /** When the pair is duplex again; Infinity while something is broken. */
   #duplexAt = 0;
   /** When the survivor has noticed. */
@@ -132,6 +136,17 @@ export class FakeLab implements LabControl {
     this.#duplexAt = this.faults.neverDuplex ? Number.POSITIVE_INFINITY : this.clock.now() + REJOIN_MS;
   }
 
+  async breakGuest(server: CoServerName, how: Break): Promise<string> {
+    this.actions.push(`break ${server} ${how}`);
+    if (this.faults.breakUnseen) return 'broken';
+    this.#duplexAt = this.clock.now() + REJOIN_MS;
+    this.#aloneAt = this.clock.now();
+    const evidence = ['page 17 since interval 4'];
+    if (!this.faults.breakUntold)
+      this.#incidents.push({ at: this.clock.now(), coServer: server, kind: 'pageDiffers', sentence: 'A page differs.', evidence });
+    return 'broken';
+  }
+
   async link(link: LinkNumber, state: 'up' | 'down'): Promise<void> {
     this.actions.push(`link ${link} ${state}`);
     if (state === 'up' && this.faults.linkStaysDown) return;
@@ -191,6 +206,7 @@ export class FakeLab implements LabControl {
         text: `${reason} <&>`,
       })),
       takeovers: [...this.#takeovers],
+      incidents: [...this.#incidents],
       process: { rssBytes: 0, cpuPercent: 0 },
       actions: [],
       lab: true,

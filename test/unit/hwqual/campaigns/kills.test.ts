@@ -1,9 +1,9 @@
 import t from 'tap';
 import { TRAP_POINTS } from '../../../../appliance/memory/power-trap.ts';
-import { killsPlan, progressText, runKills, summaryTable } from '../../../../hwqual/campaigns/kills-campaign.ts';
+import { killsPlan, progressText, runIncidents, runKills, summaryTable } from '../../../../hwqual/campaigns/kills-campaign.ts';
 import { CHECKPOINT_PHASES } from '../../../../hwqual/campaigns/lab-control.ts';
 import type { Report } from '../../../../hwqual/campaigns/report.ts';
-import { FakeClients, FakeClock, FakeLab } from './fake-pair.ts';
+import { FakeClients, FakeClock, FakeLab, type Faults } from './fake-pair.ts';
 
 t.test('a plan covers every phase for both roles', async (t) => {
   const plan = killsPlan(40, true);
@@ -75,4 +75,22 @@ t.test('ended by its limit, and gone on with', async (t) => {
 
 t.test('the phases are those that the product knows', async (t) => {
   t.strictSame([...CHECKPOINT_PHASES], [...TRAP_POINTS]);
+});
+
+t.test('a broken replica must be found, told and mended', async (t) => {
+  const run = (faults: Faults) => {
+    const clock = new FakeClock();
+    const lab = new FakeLab(clock, faults);
+    return runIncidents({ count: 3, lab, clients: new FakeClients(clock), clock }).then((report) => ({ report, lab }));
+  };
+  const good = await run({});
+  t.strictSame(good.report.problems, []);
+  t.strictSame(good.lab.actions, ['break B garbage', 'break B stuck', 'break B byte']);
+  t.equal(good.report.summary.brokenReplicas, 3);
+  t.equal(good.report.summary.metBrokenSecondary, 0);
+  const unseen = await run({ breakUnseen: true });
+  t.ok(unseen.report.problems.some((problem) => /garbage: not noticed within 20 s/.test(problem)));
+  t.ok(unseen.lab.actions.includes('off B') && unseen.lab.actions.includes('on B'), 'mended by force');
+  const untold = await run({ breakUntold: true });
+  t.ok(untold.report.problems.some((problem) => /no incident with evidence/.test(problem)));
 });
