@@ -2,6 +2,7 @@
 import type { ChannelSetup } from '../wire/channel-setup.ts';
 import type { GuestMemory } from './audit/guest-ram.ts';
 import type { PageDifference } from './audit/suspects.ts';
+import type { PowerTrapSetup } from './power-trap.ts';
 
 export interface MemorySetup {
   channel: ChannelSetup;
@@ -20,6 +21,8 @@ export interface MemorySetup {
    * (the replica's words are compared up to REPLY, and anew from LOADED on). Default: false.
    */
   lockstep?: boolean;
+  /** In the lab only: lets a power failure fall at a chosen point of a checkpoint. */
+  powerTrap?: PowerTrapSetup;
 }
 
 export interface SessionStart {

@@ -60,6 +60,8 @@ export type ForwardEvent =
   | { kind: 'request' }
   /** The primary has stopped and is drained: VMSTATE_SEND's bytes follow. */
   | { kind: 'sendBegin' }
+  /** The pages are through: VMSTATE_SIZE's bytes follow, then this many of device state. */
+  | { kind: 'deviceState'; bytes: number }
   /** The last byte of the checkpoint's device state was handed over. */
   | { kind: 'checkpointEnd'; pages: number; zeroPages: number; deviceStateBytes: number; bytes: number };
 
@@ -346,6 +348,8 @@ export class ForwardParser {
       if (b.length - at < 12) return undefined;
       const bytes = Number(b.readBigUInt64BE(at + 4));
       if (bytes === 0 || bytes > MAX_DEVICE_STATE_BYTES) throw new StreamError(`device state of ${bytes} bytes`, this.#base + at + 4);
+      flush(at);
+      this.#sink.event({ kind: 'deviceState', bytes });
       this.#deviceStateBytes = bytes;
       this.#skip = bytes;
       this.#skipIsDeviceState = true;

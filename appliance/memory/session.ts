@@ -1,7 +1,7 @@
 // What the two sides of the memory stream share: their surroundings, and the limits they both keep to.
 import type { IntervalCounter } from '../wire/interval.ts';
 import type { MemoryEvents, MemoryPhase, MemoryStatus } from './api.ts';
-import { MAX_DEVICE_STATE_BYTES, PAGE_BYTES } from './codec.ts';
+import { type ForwardEvent, MAX_DEVICE_STATE_BYTES, PAGE_BYTES } from './codec.ts';
 import type { LossCause, MemoryMessage } from './messages.ts';
 
 /**
@@ -41,6 +41,8 @@ export interface SessionSurroundings {
   decide(interval: number): Promise<unknown>;
   apply(interval: number): Promise<unknown>;
   nowMs(): number;
+  /** In the lab only: told of every boundary of the stream before anything is done about it. */
+  seen?: (event: ForwardEvent) => void;
 }
 
 /** One session: from startSource / startTarget to stop. */

@@ -215,9 +215,11 @@ export class SourceSession implements Session {
   }
 
   #onForwardEvent(event: ForwardEvent): void {
+    this.#around.seen?.(event);
     const now = this.#around.nowMs();
     switch (event.kind) {
       case 'memory':
+      case 'deviceState':
         return;
       case 'request':
         this.#checkpoint = new CheckpointInWork(this.#around.interval.current, now);

@@ -242,6 +242,7 @@ export class TargetSession implements Session {
   }
 
   #onForwardEvent(event: ForwardEvent): void {
+    this.#around.seen?.(event);
     switch (event.kind) {
       case 'memory':
         this.#memoryBytes = event.totalBytes;
@@ -249,6 +250,8 @@ export class TargetSession implements Session {
       case 'request':
         this.#requested++;
         this.#setPhase('checkpoint');
+        return;
+      case 'deviceState':
         return;
       case 'sendBegin':
         if (this.#committing) throw new Error('a checkpoint before the one before was loaded');

@@ -13,6 +13,7 @@ import { type GuestMemory, GuestRam } from './audit/guest-ram.ts';
 import { SourceAudit } from './audit/source-audit.ts';
 import { TargetAudit } from './audit/target-audit.ts';
 import { decodeMessage, encodeMessage, type MemoryMessage } from './messages.ts';
+import { PowerTrap } from './power-trap.ts';
 import type { Session, SessionSurroundings } from './session.ts';
 import { SourceSession } from './source.ts';
 import { TargetSession } from './target.ts';
@@ -52,7 +53,7 @@ export function runMemoryWorker(
   let session: Session | undefined;
   let ram: GuestRam | undefined;
 
-  const around: SessionSurroundings = {
+  const plain: SessionSurroundings = {
     interval,
     send: (message) => channel.send(...encodeMessage(message)),
     emit: (name, data) => emit(name, data),
@@ -64,6 +65,8 @@ export function runMemoryWorker(
     apply: (n) => mirror.call('apply', { interval: n }, COMMIT_TIMEOUT_MS),
     nowMs: () => performance.now(),
   };
+  const trap = setup.powerTrap ? new PowerTrap(setup.powerTrap) : null;
+  const around = trap?.around(plain, () => session?.role) ?? plain;
 
   const endSession = async () => {
     const ending = session;
@@ -158,6 +161,7 @@ export function runMemoryWorker(
       around.send({ kind: 'end', session: message.session, cause: 'channel', reason: 'no secondary awaits the stream on the partner' });
       return;
     }
+    trap?.incoming(message);
     session?.onMessage(message);
   };
   channel.on('message', onMessage);

@@ -2,7 +2,7 @@
 // and then the pump, which from there on decides everything.
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../config.ts';
@@ -97,6 +97,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         sourceSocketPath: sockets.source,
         incomingSocketPath: sockets.incoming,
         lockstep,
+        ...(config.labSocket ? { powerTrap: { folder: dirname(config.labSocket), coServer: config.coServer } } : {}),
       },
     },
     (role, error) => fatal(`the ${role} thread ended`, error),

@@ -3,15 +3,21 @@ import { cpus, release, totalmem } from 'node:os';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import type { Clients } from '../lab/clients/controller.ts';
 import { defaultClients } from '../lab/clients/controller.ts';
+import { HUNG_MS } from '../lab/clients/progress-meter.ts';
 import type { Clock } from './clock.ts';
 import { systemClock } from './clock.ts';
+import { Cohorts } from './cohorts.ts';
 import type { LabControl } from './lab-control.ts';
+import { modeOf } from './pair-picture.ts';
 import type { Marker, Report, Round } from './report.ts';
-import { LEAD_MS, type RoundPlan, runRound, SETTLE_MS } from './round.ts';
+import { ALONE_MS, LEAD_MS, type RoundPlan, runRound, SETTLE_MS } from './round.ts';
 import { summarize } from './statistics.ts';
 
 /** From power-on to duplex under emulation, with the whole disk to copy. */
 const DUPLEX_TIMEOUT_S = 300;
+
+/** The clients look for hung connections ten times a second. */
+const HUNG_MARGIN_MS = 500;
 
 export interface CampaignOptions {
   name: string;
@@ -22,6 +28,13 @@ export interface CampaignOptions {
   duplexTimeoutS?: number;
   leadMs?: { least: number; most: number };
   settleMs?: number;
+  aloneMs?: number;
+  /** No further round begins after so long. Not reaching the end of the plan is then no failure. */
+  limitMs?: number;
+  /** The report of a campaign that was ended: its rounds count, the plan goes on behind them. */
+  earlier?: Report | undefined;
+  /** Connections opened and ended in every round. */
+  openInRounds?: boolean;
   /** Called after each round, for progress and for keeping evidence. */
   onRound?: (round: Round, report: Report) => Promise<void>;
 }
@@ -53,8 +66,17 @@ function messageOf(error: unknown): string {
 
 /** Never throws: what went wrong is in the report's problems, and the report is not ok. */
 export async function runCampaign(options: CampaignOptions): Promise<Report> {
-  const { lab, clients, clock = systemClock, duplexTimeoutS = DUPLEX_TIMEOUT_S, leadMs = LEAD_MS, settleMs = SETTLE_MS } = options;
+  const { lab, clients, clock = systemClock, duplexTimeoutS = DUPLEX_TIMEOUT_S } = options;
+  const { leadMs = LEAD_MS, settleMs = SETTLE_MS, aloneMs = ALONE_MS, limitMs = Number.POSITIVE_INFINITY, earlier } = options;
   const report = emptyReport(options.name, clock);
+  if (earlier !== undefined) {
+    report.rounds.push(...earlier.rounds);
+    report.startedAt = earlier.startedAt;
+    report.connections = [...(earlier.connections ?? [])];
+  }
+  const plan = options.plan.slice(report.rounds.length);
+  const cohorts = options.openInRounds ? new Cohorts(clients, clock) : null;
+  const began = clock.now();
   const mark = (marker: Marker): void => {
     report.markers.push(marker);
     lab.log(marker.text);
@@ -63,7 +85,8 @@ export async function runCampaign(options: CampaignOptions): Promise<Report> {
     report.summary = summarize(report.rounds);
     report.endedAt = clock.now();
     report.samples = [...clients.samples];
-    report.incidents = [...clients.incidents];
+    report.incidents = [...(earlier?.incidents ?? []), ...clients.incidents];
+    report.connections = [...(earlier?.connections ?? []), ...(cohorts?.ended ?? [])];
   };
   try {
     // Before the pair is protected: connections from before must survive like all others.
@@ -71,30 +94,43 @@ export async function runCampaign(options: CampaignOptions): Promise<Report> {
     mark({ at: clock.now(), text: 'clients open' });
     await lab.waitDuplex(duplexTimeoutS);
     mark({ at: clock.now(), text: 'duplex' });
-    const { A, B } = await lab.status();
+    const status = await lab.status();
+    report.mode = modeOf(status);
+    const { A, B } = status;
     report.machine.acceleration = (A ?? B)?.workload.acceleration ?? 'unknown';
     await clients.mark('round 1');
-    for (const plan of options.plan) {
-      const round = await runRound({ lab, clients, clock, duplexTimeoutS, leadMs, settleMs, mark }, plan);
+    for (const next of plan) {
+      if (clock.now() - began >= limitMs) {
+        lab.log(`ended by its limit of time after round ${report.rounds.length} of ${options.plan.length}`);
+        break;
+      }
+      const round = await runRound({ lab, clients, clock, duplexTimeoutS, leadMs, settleMs, aloneMs, cohorts, mark }, next);
       report.rounds.push(round);
       summarizeNow();
       await options.onRound?.(round, report);
       // Without redundancy the next fault would be the second one: nothing to learn from it.
       if (round.timeToDuplexMs === null) break;
     }
-    if (report.rounds.length < options.plan.length)
+    if (report.rounds.length < options.plan.length && clock.now() - began < limitMs)
       report.problems.push(`ended after round ${report.rounds.length} of ${options.plan.length}`);
   } catch (error) {
     report.problems.push(messageOf(error));
   }
-  await finish(report, lab, clients, mark, clock);
+  await finish(report, lab, clients, mark, clock, cohorts);
   summarizeNow();
   judge(report);
   return report;
 }
 
 /** The end of every campaign, also of a failed one: each step is tried, what fails is said. */
-async function finish(report: Report, lab: LabControl, clients: Clients, mark: (marker: Marker) => void, clock: Clock): Promise<void> {
+async function finish(
+  report: Report,
+  lab: LabControl,
+  clients: Clients,
+  mark: (marker: Marker) => void,
+  clock: Clock,
+  cohorts: Cohorts | null,
+): Promise<void> {
   let acknowledged: number[] = [];
   const attempt = async (what: string, step: () => Promise<void>): Promise<void> => {
     try {
@@ -104,6 +140,9 @@ async function finish(report: Report, lab: LabControl, clients: Clients, mark: (
     }
   };
   await attempt('last check of the records', async () => {
+    // What hangs since the last fault shows itself as hung only now.
+    await clock.sleep(HUNG_MS + HUNG_MARGIN_MS);
+    await cohorts?.end();
     const records = await clients.verifyRecords();
     if (records.lostCount > 0) report.problems.push(`at the end ${records.lostCount} acknowledged records are not in the list`);
     const window = await clients.mark('end');

@@ -1,21 +1,27 @@
-// Many power failures, alternating between the primary's and the secondary's server, spread over the phases of a checkpoint:
-// every other one at a random moment, the others right after a phase of the stream where the lab can do that.
+// Many power failures of the primary's and the secondary's server, aimed at every phase of a checkpoint in turn and at random moments,
+// on a pair that was just protected again.
 import { type CampaignOptions, runCampaign } from './campaign.ts';
 import { CHECKPOINT_PHASES } from './lab-control.ts';
-import type { Distribution, Report } from './report.ts';
+import type { Action, Distribution, Report, Round } from './report.ts';
 import type { RoundPlan } from './round.ts';
+import { distribution } from './statistics.ts';
 
 /** Soon after duplex too: what was just protected is the most fragile. */
 const LEAD_MS = { least: 20, most: 2000 };
+/** Long enough for every kind of client to show that it is served; repairing is not what is tried here. */
+const ALONE_MS = 1500;
 
-/** `canTarget`: whether the lab offers killAtPhase. */
+/** `canTarget`: whether the lab offers killAtPhase. Every third is the secondary's: only the primary's is a takeover. */
 export function killsPlan(count: number, canTarget: boolean): RoundPlan[] {
   if (!Number.isInteger(count) || count < 1) throw new Error(`the number of kills must be a whole number from 1, not ${count}`);
+  const turns: Record<string, number> = {};
   return Array.from({ length: count }, (_, i) => {
-    // Four in a row: primary at random, secondary at random, primary at a phase, secondary at that phase.
-    const targeted = canTarget && i % 4 >= 2;
-    const phase = CHECKPOINT_PHASES[Math.floor(i / 4) % CHECKPOINT_PHASES.length] ?? null;
-    return { round: i + 1, action: i % 2 === 0 ? 'powerOffPrimary' : 'powerOffSecondary', phase: targeted ? phase : null };
+    const action = i % 3 === 2 ? 'powerOffSecondary' : 'powerOffPrimary';
+    // For each server: every phase in turn, and once at a random moment.
+    const turn = turns[action] ?? 0;
+    turns[action] = turn + 1;
+    const phase = CHECKPOINT_PHASES[turn % (CHECKPOINT_PHASES.length + 1)] ?? null;
+    return { round: i + 1, action, phase: canTarget ? phase : null };
   });
 }
 
@@ -28,32 +34,107 @@ export function runKills(options: KillsOptions): Promise<Report> {
   return runCampaign({
     leadMs: LEAD_MS,
     settleMs: 0,
+    aloneMs: ALONE_MS,
+    openInRounds: true,
     ...rest,
     name: `${count} power failures`,
     plan: killsPlan(count, options.lab.killAtPhase !== undefined),
   });
 }
 
+/** The secondary's guest is broken in each way in turn: the pair must find it, say it and mend it by itself. */
+export function incidentsPlan(count: number): RoundPlan[] {
+  const order = ['breakGarbage', 'breakStuck', 'breakByte'] as const;
+  return Array.from({ length: count }, (_, i) => ({ round: i + 1, action: order[i % order.length] ?? 'breakGarbage', phase: null }));
+}
+
+export function runIncidents(options: KillsOptions): Promise<Report> {
+  const { count, ...rest } = options;
+  return runCampaign({ settleMs: 0, aloneMs: ALONE_MS, ...rest, name: `${count} broken replicas`, plan: incidentsPlan(count) });
+}
+
+/** "12 of 100, 14.2 s each, about 21 min left". */
+export function progressText(report: Report, count: number, roundsBefore: number, elapsedMs: number): string {
+  const done = report.rounds.length;
+  const eachS = elapsedMs / 1000 / Math.max(1, done - roundsBefore);
+  const bad = report.rounds.filter((round) => round.problems.length > 0).length;
+  return `${done} of ${count}, ${eachS.toFixed(1)} s each, about ${Math.ceil(((count - done) * eachS) / 60)} min left; ${bad} rounds with problems`;
+}
+
 /** The summary as a table of text, for a terminal. */
 export function summaryTable(report: Report): string {
   const { summary } = report;
   const row = (name: string, d: Distribution): string =>
-    `  ${name.padEnd(22)}${[d.count, d.p50, d.p99, d.max].map((value) => String(Math.round(value)).padStart(9)).join('')}`;
+    `  ${name.padEnd(26)}${[d.count, d.p50, d.p99, d.max].map((value) => String(Math.round(value)).padStart(9)).join('')}`;
   const copies = report.copiesIdentical === null ? 'not compared' : report.copiesIdentical ? 'identical' : 'DIFFERENT';
+  const stalls = (title: string, kinds: Partial<Record<string, Distribution>>): string[] =>
+    Object.entries(kinds).map(([kind, d]) => (d === undefined ? '' : row(`${title} ${kind}`, d)));
   return [
-    `${report.name}: ${report.ok ? 'all as it must be' : 'FAILED'}`,
+    `${report.name}, ${report.mode ?? 'mode unknown'}: ${report.ok ? 'all as it must be' : 'FAILED'}`,
     `  rounds ${summary.rounds}, hung ${summary.hungConnections}, broken ${summary.brokenConnections}, wrong ${summary.wrongChecksums}, lost ${summary.lostAcknowledged} of ${summary.acknowledged} acknowledged, copies ${copies}`,
+    `  takeovers ${summary.takeovers}, of them met a broken secondary ${summary.metBrokenSecondary}; replicas found broken by the pair ${summary.brokenReplicas}`,
     '',
-    `  ${'ms'.padEnd(22)}${['count', 'p50', 'p99', 'max'].map((title) => title.padStart(9)).join('')}`,
-    ...Object.entries(summary.stallMs).map(([kind, d]) => row(`stall ${kind}`, d)),
+    `  ${'ms'.padEnd(26)}${['count', 'p50', 'p99', 'max'].map((title) => title.padStart(9)).join('')}`,
+    ...stalls('stall', summary.stallMs),
     row('stall, worst of TCP', summary.worstStallMs),
+    ...stalls('takeover', summary.takeoverStallsMs),
+    row('takeover, worst of TCP', summary.takeoverStallMs),
     row('detection', summary.detectionMs),
     row('time to duplex', summary.timeToDuplexMs),
     row('stall at the fault', summary.faultStallMs),
     row('pause at rejoin', summary.rejoinPauseMs),
+    '',
+    ...phaseLines(report.rounds),
     ...duringLines(report),
+    ...connectionLines(report),
     ...report.problems.map((problem) => `  PROBLEM ${problem}`),
   ].join('\n');
+}
+
+const PLACES: Partial<Record<Action, string>> = { powerOffPrimary: 'primary', powerOffSecondary: 'secondary' };
+
+/** Kills by the phase they were aimed at. */
+function phaseLines(rounds: readonly Round[]): string[] {
+  const groups = new Map<string, Round[]>();
+  for (const round of rounds) {
+    const name = `${PLACES[round.action] ?? round.action}, ${round.moment}`;
+    groups.set(name, [...(groups.get(name) ?? []), round]);
+  }
+  const heads = ['kills', 'good', 'hung', 'broken', 'lost', 'p50 ms', 'max ms'].map((title) => title.padStart(8)).join('');
+  const lines = [...groups].sort(([a], [b]) => a.localeCompare(b, 'en')).map(([name, of]) => phaseLine(name, of));
+  return [`  ${'killed, where'.padEnd(26)}${heads}  bytes`, ...lines];
+}
+
+function phaseLine(name: string, rounds: readonly Round[]): string {
+  const sum = (read: (round: Round) => number): number => rounds.reduce((total, round) => total + read(round), 0);
+  const stall = distribution(rounds.map((round) => round.faultStallMs));
+  const cells = [
+    rounds.length,
+    rounds.filter((round) => round.problems.length === 0).length,
+    sum((round) => round.hungConnections),
+    sum((round) => round.brokenConnections + round.wrongChecksums),
+    sum((round) => round.lostAcknowledged),
+    Math.round(stall.p50),
+    Math.round(stall.max),
+  ];
+  const bytes = rounds.flatMap((round) => round.byte ?? []);
+  return `  ${name.padEnd(26)}${cells.map((value) => String(value).padStart(8)).join('')}  ${bytes.join(' ')}`;
+}
+
+/** How old the connections became, by when they were opened. */
+function connectionLines(report: Report): string[] {
+  const connections = report.connections ?? [];
+  const lines = ['first', 'rejoining', 'duplex'].flatMap((when) => {
+    const of = connections.filter(({ cohort }) => cohort.split(' ')[0] === when);
+    if (of.length === 0) return [];
+    const most = Math.max(...of.map(({ takeovers }) => takeovers));
+    const several = of.filter(({ takeovers }) => takeovers > 1).length;
+    const oldestS = Math.round(Math.max(...of.map(({ ageMs }) => ageMs)) / 1000);
+    return [
+      `  opened ${when}: ${of.length} connections; outlived takeovers: most ${most}, more than one: ${several}; the oldest ${oldestS} s`,
+    ];
+  });
+  return lines;
 }
 
 /** How the faults were spread over the phases of a checkpoint. */

@@ -8,9 +8,16 @@ export type LinkNumber = 1 | 2;
 /** The pictures that the CoServers give of themselves; null: none answered within a second (powered off, frozen, starting). */
 export type PairStatus = Record<CoServerName, Snapshot | null>;
 
-/** Where in a checkpoint a power failure can be asked for, in the order of the memory stream. */
-export const CHECKPOINT_PHASES = ['request', 'reply', 'vmstateSend', 'deviceState', 'received', 'commit', 'loaded'] as const;
+/**
+ * Where in a checkpoint a power failure can be asked for, in the order of the memory stream (appliance/memory/README.md). `pages` and
+ * `deviceState` are cut at a byte, `commit` lies between the commit and LOADED, `loaded` just behind it.
+ */
+export const CHECKPOINT_PHASES = ['request', 'reply', 'pages', 'deviceState', 'received', 'commit', 'loaded'] as const;
 export type CheckpointPhase = (typeof CHECKPOINT_PHASES)[number];
+
+/** Ways in which a replica can be broken while its engine lives. */
+export const BREAKS = ['garbage', 'byte', 'stuck'] as const;
+export type Break = (typeof BREAKS)[number];
 
 export interface CommandResult {
   status: number;
@@ -52,8 +59,14 @@ export interface LabControl {
   compareCopies(): Promise<CopiesComparison>;
   /** The records of one copy read without the guest, after shutdownGuest (../lab/guest/data-disk.ts reads them). */
   coldRecords?(server: CoServerName): Promise<ColdRecords>;
-  /** A power failure right after the next time this phase of a checkpoint is seen; throws if it is not seen within 10 s. */
-  killAtPhase?(server: CoServerName, phase: CheckpointPhase): Promise<void>;
+  /**
+   * A power failure in this phase of the next checkpoint: at the byte that `share` (0..1) says of the pages or the device state, and
+   * `delayMs` after the checkpoint's thread has stopped. Throws if the phase does not come within 10 s. Answers the byte, and when
+   * the server stood still (wall clock, ms).
+   */
+  killAtPhase?(server: CoServerName, phase: CheckpointPhase, share: number, delayMs: number): Promise<{ byte: number | null; at: number }>;
+  /** Breaks the guest of a CoServer, not its engine (../lab/break-secondary.ts). Answers what was done. */
+  breakGuest?(server: CoServerName, how: Break): Promise<string>;
   /** Files and folders that explain a failure: guest serial logs, engine logs, journals, state. */
   evidencePaths(): string[];
   log(text: string): void;

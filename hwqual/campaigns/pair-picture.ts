@@ -1,5 +1,5 @@
 // What a campaign reads out of the two CoServers' snapshots. Pure.
-import type { CoServerName, Snapshot, TakeoverView } from '../../appliance/core/snapshot.ts';
+import type { CoServerName, IncidentView, Snapshot, TakeoverView } from '../../appliance/core/snapshot.ts';
 import type { LinkNumber, PairStatus } from './lab-control.ts';
 import type { Round } from './report.ts';
 
@@ -49,6 +49,16 @@ export function areLinksUp(status: PairStatus): boolean {
 /** Someone runs the workload and says that it is not protected. */
 export function isRunningAlone(status: PairStatus): boolean {
   return snapshots(status).some((snapshot) => runsWorkload(snapshot) && snapshot.redundancy !== 'duplex');
+}
+
+/** Replicas that were found broken, as both CoServers tell it. */
+export function incidentsOf(status: PairStatus): IncidentView[] {
+  return snapshots(status).flatMap((snapshot) => snapshot.incidents ?? []);
+}
+
+/** How output is treated at present, as the primary says. */
+export function modeOf(status: PairStatus): 'passive' | 'lockstep' | 'unknown' {
+  return (snapshots(status).find(runsWorkload) ?? snapshots(status)[0])?.checkpoints.mode ?? 'unknown';
 }
 
 export function isLinkDown(status: PairStatus, link: LinkNumber): boolean {

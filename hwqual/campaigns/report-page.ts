@@ -12,6 +12,11 @@ const COLORS: Record<ClientKind, string> = {
   echoUdp: '#999999',
   short: '#cc79a7',
   record: '#e69f00',
+  guestDownload: '#56b4e9',
+  guestUpload: '#f0a070',
+  guestEcho: '#66c2a5',
+  guestShort: '#e0a8c8',
+  guestRecord: '#f0c860',
 };
 
 const KIND_NAMES: Record<ClientKind, string> = {
@@ -21,6 +26,11 @@ const KIND_NAMES: Record<ClientKind, string> = {
   echoUdp: 'echo (UDP)',
   short: 'short connections',
   record: 'record appends',
+  guestDownload: 'download (opened by the guest)',
+  guestUpload: 'upload (opened by the guest)',
+  guestEcho: 'echo (opened by the guest)',
+  guestShort: 'short connections (opened by the guest)',
+  guestRecord: 'record appends (opened by the guest)',
 };
 
 const ACTION_NAMES: Record<Action, string> = {
@@ -31,6 +41,9 @@ const ACTION_NAMES: Record<Action, string> = {
   cutBothLinks: 'cut both links',
   freezePrimary: 'freeze the primary',
   freezeSecondary: 'freeze the secondary',
+  breakGarbage: "break the secondary's guest: garbage",
+  breakByte: "break the secondary's guest: one bit",
+  breakStuck: "break the secondary's guest: its CPU stands still",
 };
 
 /** Points of a line: more cannot be seen. */

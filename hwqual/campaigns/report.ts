@@ -1,7 +1,7 @@
 // The report of a campaign: what `--report FILE.json` holds and what the page shows. All times in ms, wall clock where absolute.
-import type { CoServerName, TakeoverStep } from '../../appliance/core/snapshot.ts';
+import type { CheckpointView, CoServerName, IncidentView, TakeoverStep } from '../../appliance/core/snapshot.ts';
 import type { Percentiles } from '../lab/clients/histogram.ts';
-import type { ClientKind, Incident, Sample } from '../lab/clients/protocol.ts';
+import type { ClientKind, ConnectionAge, Incident, Sample } from '../lab/clients/protocol.ts';
 
 export const ACTIONS = [
   'powerOffPrimary',
@@ -11,6 +11,9 @@ export const ACTIONS = [
   'cutBothLinks',
   'freezePrimary',
   'freezeSecondary',
+  'breakGarbage',
+  'breakByte',
+  'breakStuck',
 ] as const;
 export type Action = (typeof ACTIONS)[number];
 
@@ -29,6 +32,14 @@ export interface Round {
   target: CoServerName | null;
   /** "random moment", or the phase of a checkpoint. */
   moment: string;
+  /** Where in the phase's bytes the stream was cut, where it has bytes. */
+  byte?: number | null;
+  /** The longest stall of each kind between the fault and the repair. */
+  faultStallsMs?: StallMs;
+  /** The primary's server was lost, and the other could not go on from where it was. */
+  metBrokenSecondary?: boolean;
+  /** Replicas that the CoServers found broken meanwhile. */
+  brokenReplicas?: IncidentView[];
   at: number;
   /** Connections without progress for 20 s. */
   hungConnections: number;
@@ -89,6 +100,13 @@ export interface Summary {
   stallMs: Partial<Record<ClientKind, Distribution>>;
   /** Of all TCP clients together: the longest of each round. */
   worstStallMs: Distribution;
+  /** Per kind, between the fault and the repair; of the rounds in which the primary's server was lost. */
+  takeoverStallsMs: Partial<Record<ClientKind, Distribution>>;
+  takeoverStallMs: Distribution;
+  takeovers: number;
+  metBrokenSecondary: number;
+  /** Found by the CoServers themselves. */
+  brokenReplicas: number;
   timeToDuplexMs: Distribution;
   faultStallMs: Distribution;
   rejoinPauseMs: Distribution;
@@ -100,6 +118,10 @@ export interface Report {
   name: string;
   startedAt: number;
   endedAt: number;
+  /** How the replicas' output was treated; unknown: no CoServer answered. */
+  mode?: CheckpointView['mode'] | 'unknown';
+  /** Connections at their end, or at the end of the campaign. */
+  connections?: ConnectionAge[];
   machine: { cpus: number; memoryGiB: number; system: string; acceleration: string };
   rounds: Round[];
   summary: Summary;

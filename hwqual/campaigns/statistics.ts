@@ -53,21 +53,31 @@ export function countKinds(windows: readonly WindowReport[]): Partial<Record<Cli
   return counts;
 }
 
+function perKind(rounds: readonly Round[], read: (round: Round) => StallMs): Partial<Record<ClientKind, Distribution>> {
+  const found: Partial<Record<ClientKind, Distribution>> = {};
+  for (const kind of CLIENT_KINDS) {
+    const values = rounds.flatMap((round) => read(round)[kind] ?? []);
+    if (values.length > 0) found[kind] = distribution(values);
+  }
+  return found;
+}
+
 export function summarize(rounds: readonly Round[]): Summary {
   const sum = (read: (round: Round) => number): number => rounds.reduce((value, round) => value + read(round), 0);
-  const stallMs: Summary['stallMs'] = {};
-  for (const kind of CLIENT_KINDS) {
-    const values = rounds.flatMap((round) => round.stallMs[kind] ?? []);
-    if (values.length > 0) stallMs[kind] = distribution(values);
-  }
+  const takeovers = rounds.filter(({ action }) => action === 'powerOffPrimary' || action === 'freezePrimary');
   return {
     rounds: rounds.length,
+    takeovers: takeovers.length,
+    takeoverStallMs: distribution(takeovers.map((round) => round.faultStallMs)),
+    takeoverStallsMs: perKind(takeovers, (round) => round.faultStallsMs ?? {}),
+    metBrokenSecondary: rounds.filter((round) => round.metBrokenSecondary).length,
+    brokenReplicas: sum((round) => round.brokenReplicas?.length ?? 0),
     hungConnections: sum((round) => round.hungConnections),
     brokenConnections: sum((round) => round.brokenConnections),
     wrongChecksums: sum((round) => round.wrongChecksums),
     lostAcknowledged: sum((round) => round.lostAcknowledged),
     acknowledged: rounds.at(-1)?.acknowledged ?? 0,
-    stallMs,
+    stallMs: perKind(rounds, (round) => round.stallMs),
     worstStallMs: distribution(rounds.map((round) => worstTcpStall(round.stallMs))),
     timeToDuplexMs: distribution(rounds.flatMap((round) => round.timeToDuplexMs ?? [])),
     faultStallMs: distribution(rounds.map((round) => round.faultStallMs)),

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, CommanderError } from 'commander';
 import { engineRootPath } from '../../image/engine/engine-root.ts';
+import { partnerOf, primaryOf } from '../campaigns/pair-picture.ts';
+import { parseBreak } from './break-secondary.ts';
 import { attachConsole } from './console-attach.ts';
 import { askLab, type LabRequest } from './control-socket.ts';
 import { describePowerOff, describeStatus, type LabStatus } from './describe.ts';
@@ -170,6 +172,31 @@ program
     if (options.seed !== undefined && !/^\d{1,10}$/.test(options.seed)) throw new LabError(`--seed ${options.seed}`, 'give a whole number');
     const target = parseCoServer(name) + (options.seed === undefined ? '' : `:${options.seed}`);
     print(describePowerOff((await ask('power-off', target)) as Parameters<typeof describePowerOff>[0]));
+  });
+
+program
+  .command('power-off-at')
+  .description('a power failure at a point of the next checkpoint: request, reply, pages, deviceState, received, commit, loaded')
+  .argument('<A|B>', 'the CoServer')
+  .argument('<point>', 'where')
+  .option('--share <0..1>', 'which byte of the pages or of the device state; default: by chance')
+  .option('--delay <ms>', 'how long the other threads go on', '0')
+  .action(async (name: string, point: string, options: { share?: string; delay: string }) => {
+    const hit = await ask('power-off-at', [parseCoServer(name), point, options.share ?? String(Math.random()), options.delay].join(':'));
+    print(`power failure: ${JSON.stringify(hit)}`);
+  });
+
+program
+  .command('break-secondary')
+  .description("break the secondary's guest, not its engine: garbage in its memory, one bit of it, or a CPU that stands still")
+  .argument('<garbage|byte|stuck>', 'how')
+  .action(async (how: string) => {
+    const { coServers } = await status();
+    const primary = primaryOf(coServers);
+    const secondary = primary === null ? null : partnerOf(primary);
+    if (secondary === null || coServers[secondary]?.redundancy !== 'duplex')
+      throw new LabError('there is no secondary: the pair is not duplex', 'npm run lab -- wait duplex');
+    print(`CoServer ${secondary}: ${await ask('break-guest', `${secondary}:${parseBreak(how)}`)}`);
   });
 
 program

@@ -31,6 +31,9 @@ export function labControl(settings: LabSettings, log: (text: string) => void): 
   const disk = (server: CoServerName) => join(coServerPaths(settings, server).disks, 'disk0');
   return {
     powerOff: async (server) => void (await ask('power-off', server)),
+    killAtPhase: async (server, phase, share, delayMs) =>
+      (await ask('power-off-at', `${server}:${phase}:${share}:${delayMs}`)) as Awaited<ReturnType<NonNullable<LabControl['killAtPhase']>>>,
+    breakGuest: async (server, how) => String(await ask('break-guest', `${server}:${how}`)),
     powerOn: async (server) => void (await ask('power-on', server)),
     link: async (link: LinkNumber, state) => void (await ask(state === 'up' ? 'mend-link' : 'cut-link', String(link))),
     freeze: async (server) => void (await ask('freeze', server)),

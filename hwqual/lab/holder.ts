@@ -1,5 +1,6 @@
 // Holds a lab in this process: answers its control socket, and takes everything down on a signal, on request, or on a failure.
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
+import { parseBreak } from './break-secondary.ts';
 import { ControlSocket, type LabRequest } from './control-socket.ts';
 import { Lab } from './lab.ts';
 import { LabError } from './lab-error.ts';
@@ -77,8 +78,16 @@ async function obey(lab: Lab, request: LabRequest, closed: Promise<void>, takeDo
       const [name = '', seed] = target.split(':');
       return lab.powerOff(parseCoServer(name), seed === undefined ? undefined : Number(seed));
     }
+    case 'power-off-at': {
+      const [name = '', point = '', share, delayMs] = target.split(':');
+      return lab.powerOffAt(parseCoServer(name), { point, share: Number(share ?? Math.random()), delayMs: Number(delayMs ?? 0) });
+    }
     case 'power-on':
       return lab.powerOn(parseCoServer(target));
+    case 'break-guest': {
+      const [name = '', how = ''] = target.split(':');
+      return lab.breakGuest(parseCoServer(name), parseBreak(how));
+    }
     case 'cut-link':
       return lab.setLink(parseLink(target), 'down');
     case 'mend-link':

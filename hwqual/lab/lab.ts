@@ -6,11 +6,14 @@ import { EventEmitter } from 'node:events';
 import { appendFileSync, closeSync, copyFileSync, cpSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
+import type { Break } from '../campaigns/lab-control.ts';
+import { type Broken, breakGuest, engineOf } from './break-secondary.ts';
 import { makeSecrets, type PairSecrets, writeConfiguration } from './configuration.ts';
 import { CoServer, type Frozen } from './coserver.ts';
 import { LabError, messageOf } from './lab-error.ts';
 import { inNamespace, LabNetwork } from './network.ts';
 import { applyPowerLoss, type FileLoss } from './power-loss.ts';
+import { awaitTrap, type TrapHit, type TrapOrder } from './power-trap.ts';
 import type { LabParts } from './prepare.ts';
 import { claimLab, recordProcesses } from './record.ts';
 import { SerialLine } from './serial-line.ts';
@@ -54,6 +57,8 @@ export class Lab extends EventEmitter<LabEvents> {
   readonly #serial: Partial<Record<CoServerName, SerialLine>> = {};
   readonly #forwards: WebForward[] = [];
   readonly #since = Date.now();
+  /** Held threads are let go at the end, so that nothing waits for them. */
+  readonly #broken: Broken[] = [];
   #witness: Supervised | null = null;
   #guard: ChildProcess | null = null;
   #lastPowerOff: PowerOffReport | null = null;
@@ -236,6 +241,14 @@ export class Lab extends EventEmitter<LabEvents> {
     return this.#exclusive(() => this.#powerOff(this.#powered(name), seed));
   }
 
+  /** A power failure when the CoServer comes to a point of a checkpoint. The lab can be asked for other things meanwhile. */
+  async powerOffAt(name: CoServerName, order: TrapOrder): Promise<TrapHit> {
+    const coServer = this.#powered(name);
+    const hit = await awaitTrap(labPaths(this.settings).control, name, order);
+    await this.#exclusive(() => this.#powerOff(coServer, randomInt(2 ** 31)));
+    return hit;
+  }
+
   async #powerOff(coServer: CoServer, seed: number): Promise<PowerOffReport> {
     const { name } = coServer;
     delete this.#running[name];
@@ -302,6 +315,16 @@ export class Lab extends EventEmitter<LabEvents> {
     this.#say(`CoServer ${name}: the product's process killed`);
   }
 
+  /** Breaks the guest on this CoServer, not its engine. Which of the two is the secondary the caller knows. */
+  breakGuest(name: CoServerName, how: Break): Promise<string> {
+    return this.#exclusive(async () => {
+      const broken = await breakGuest(engineOf(this.#powered(name).pid1), how, this.settings.cacheDirectory);
+      this.#broken.push(broken);
+      this.#say(`CoServer ${name}: its guest is broken: ${broken.detail}`);
+      return broken.detail;
+    });
+  }
+
   /** Where to run a command: arguments for nsenter. */
   whereIs(place: 'lan' | 'witness' | CoServerName): string[] {
     if (place === 'lan' || place === 'witness') return [`--net=/run/netns/${this.settings.namespaces[place]}`, '--'];
@@ -339,6 +362,7 @@ export class Lab extends EventEmitter<LabEvents> {
   }
 
   async #down(): Promise<void> {
+    for (const broken of this.#broken) broken.release();
     const problems: string[] = [];
     const attempt = async (act: () => unknown) => {
       try {

@@ -30,6 +30,8 @@ export interface PrepareOptions {
   /** Do not probe. */
   acceleration?: 'kvm' | 'tcg';
   diskMiB?: number;
+  /** Default: what the environment says, see labMode. */
+  mode?: 'passive' | 'lockstep';
 }
 
 const REPOSITORY = join(import.meta.dirname, '../..');
@@ -84,7 +86,7 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
     bundle,
     guest,
     volatileCache,
-    workload: { acceleration, append: guest.append, mode: labMode(), diskMiB },
+    workload: { acceleration, append: guest.append, mode: options.mode ?? labMode(), diskMiB },
     makeDisks: (directories) => makeDisks(engineRoot, directories, diskMiB),
   };
 }

@@ -3,7 +3,18 @@
 import type { ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { Answer, ClientSpec, Incident, Notice, RecordsReport, Request, Sample, Target, WindowReport } from './protocol.ts';
+import type {
+  Answer,
+  ClientSpec,
+  ConnectionAge,
+  Incident,
+  Notice,
+  RecordsReport,
+  Request,
+  Sample,
+  Target,
+  WindowReport,
+} from './protocol.ts';
 
 /** Longest answer: `open` waits two minutes for the guest at most. */
 const ANSWER_TIMEOUT_MS = 150_000;
@@ -18,11 +29,11 @@ export function defaultClients(): ClientSpec[] {
   const KB = 1000;
   const MiB = 1024 * 1024;
   return [
-    { kind: 'download', family: 4, bytes: 4 * MiB, rateBytesPerS: 1000 * KB },
+    { kind: 'download', family: 4, bytes: 4 * MiB, rateBytesPerS: 800 * KB },
     { kind: 'download', family: 6, bytes: 4 * MiB, rateBytesPerS: 500 * KB },
     // One file that lasts for the whole campaign.
     { kind: 'download', family: 4, bytes: 2 ** 34, rateBytesPerS: 200 * KB },
-    { kind: 'upload', family: 4, bytes: 2 * MiB, rateBytesPerS: 500 * KB, chunked: false },
+    { kind: 'upload', family: 4, bytes: 2 * MiB, rateBytesPerS: 400 * KB, chunked: false },
     { kind: 'upload', family: 6, bytes: 2 * MiB, rateBytesPerS: 300 * KB, chunked: true },
     { kind: 'echoTcp', family: 4, everyMs: 20 },
     { kind: 'echoTcp', family: 6, everyMs: 20 },
@@ -32,6 +43,12 @@ export function defaultClients(): ClientSpec[] {
     { kind: 'short', family: 6, everyMs: 200, bytes: 2000 },
     { kind: 'record', family: 4, everyMs: 100 },
     { kind: 'record', family: 6, everyMs: 200 },
+    { kind: 'download', family: 4, bytes: 4 * MiB, rateBytesPerS: 200 * KB, by: 'guest' },
+    { kind: 'upload', family: 6, bytes: 2 * MiB, rateBytesPerS: 100 * KB, chunked: false, by: 'guest' },
+    { kind: 'echoTcp', family: 4, everyMs: 50, by: 'guest' },
+    { kind: 'echoTcp', family: 6, everyMs: 50, by: 'guest' },
+    { kind: 'short', family: 4, everyMs: 500, bytes: 2000, by: 'guest' },
+    { kind: 'short', family: 6, everyMs: 500, bytes: 2000, by: 'guest' },
   ];
 }
 
@@ -39,7 +56,12 @@ export const GUEST_TARGET: Target = { ipv4: '10.77.0.10', ipv6: 'fd77::10' };
 
 /** What the campaigns need of the clients; the tests put a fake in its place. */
 export interface Clients {
-  open(clients: readonly ClientSpec[]): Promise<void>;
+  open(clients: readonly ClientSpec[], cohort?: string): Promise<void>;
+  /** Another CoServer runs the guest since `at`, wall clock ms. */
+  takeover(at: number): Promise<void>;
+  ages(): Promise<ConnectionAge[]>;
+  /** Ends a cohort; answers how old its connections were. */
+  retire(cohort: string): Promise<ConnectionAge[]>;
   mark(label: string): Promise<WindowReport>;
   verifyRecords(): Promise<RecordsReport>;
   acknowledged(): Promise<number[]>;
@@ -87,8 +109,20 @@ export class ClientsProcess implements Clients {
     child.on('exit', (code, signal) => this.#end(`the clients ended (${signal ?? `status ${code}`}) ${this.#stderr.trim()}`.trim()));
   }
 
-  async open(clients: readonly ClientSpec[]): Promise<void> {
-    await this.#ask({ request: 'open', target: this.#target, clients: [...clients] });
+  async open(clients: readonly ClientSpec[], cohort = 'first'): Promise<void> {
+    await this.#ask({ request: 'open', target: this.#target, clients: [...clients], cohort });
+  }
+
+  async takeover(at: number): Promise<void> {
+    await this.#ask({ request: 'takeover', at });
+  }
+
+  async ages(): Promise<ConnectionAge[]> {
+    return (await this.#ask({ request: 'ages' })) as ConnectionAge[];
+  }
+
+  async retire(cohort: string): Promise<ConnectionAge[]> {
+    return (await this.#ask({ request: 'retire', cohort })) as ConnectionAge[];
   }
 
   async mark(label: string): Promise<WindowReport> {

@@ -4,7 +4,18 @@ import { DownloadClient } from './download.ts';
 import { EchoTcpClient } from './echo-tcp.ts';
 import { EchoUdpClient } from './echo-udp.ts';
 import { Histogram } from './histogram.ts';
-import type { ClientKind, ClientSpec, Family, Incident, KindReport, RecordsReport, Sample, Target, WindowReport } from './protocol.ts';
+import {
+  type ClientKind,
+  type ClientSpec,
+  type ConnectionAge,
+  type Incident,
+  type KindReport,
+  type RecordsReport,
+  reportedKind,
+  type Sample,
+  type Target,
+  type WindowReport,
+} from './protocol.ts';
 import { RecordBook, RecordClient, readRecords } from './record.ts';
 import { ShortClient } from './short.ts';
 import { Tally } from './tally.ts';
@@ -23,6 +34,9 @@ const MAX_CLIENTS = 200;
 export class CrowdOfClients {
   readonly #incident: (incident: Incident) => void;
   readonly #clients: Client[] = [];
+  readonly #cohorts = new Map<Client, string>();
+  /** Of clients that ended in this window. */
+  readonly #retired: Tally[] = [];
   readonly #book = new RecordBook(Date.now());
   readonly #before = new Set<number>();
   readonly #lag = monitorEventLoopDelay({ resolution: 10 });
@@ -37,7 +51,7 @@ export class CrowdOfClients {
   }
 
   /** Opens these clients in addition to those that run. The first call notes the records that are on the disk already. */
-  async open(target: Target, specs: readonly ClientSpec[]): Promise<void> {
+  async open(target: Target, specs: readonly ClientSpec[], cohort = 'first'): Promise<void> {
     if (this.#clients.length + specs.length > MAX_CLIENTS) throw new Error(`more than ${MAX_CLIENTS} clients in one process`);
     if (this.#host === null) {
       this.#host = target.ipv4;
@@ -46,6 +60,7 @@ export class CrowdOfClients {
     for (const spec of specs) {
       const client = this.#make(spec, spec.family === 6 ? target.ipv6 : target.ipv4);
       this.#clients.push(client);
+      this.#cohorts.set(client, cohort);
       client.start();
     }
   }
@@ -64,7 +79,7 @@ export class CrowdOfClients {
   }
 
   #make(spec: ClientSpec, host: string): Client {
-    const tally = new Tally(spec.kind, spec.family satisfies Family, this.#incident);
+    const tally = new Tally(reportedKind(spec), spec.family, this.#incident);
     switch (spec.kind) {
       case 'download':
         return new DownloadClient(tally, host, spec);
@@ -85,6 +100,31 @@ export class CrowdOfClients {
     }
   }
 
+  takeover(atWallMs: number): void {
+    for (const client of this.#clients) client.takeover?.(atWallMs);
+  }
+
+  ages(clients: readonly Client[] = this.#clients): ConnectionAge[] {
+    return clients.flatMap((client) => {
+      const age = client.age?.() ?? null;
+      const { kind, family } = client.tally;
+      return age === null ? [] : [{ kind, family, cohort: this.#cohorts.get(client) ?? '', ...age }];
+    });
+  }
+
+  /** Ends the clients of a cohort and answers what their connections had come to. What they counted in this window is kept. */
+  retire(cohort: string): ConnectionAge[] {
+    const leaving = this.#clients.filter((client) => this.#cohorts.get(client) === cohort);
+    const ages = this.ages(leaving);
+    for (const client of leaving) {
+      client.stop();
+      this.#cohorts.delete(client);
+      this.#clients.splice(this.#clients.indexOf(client), 1);
+      this.#retired.push(client.tally);
+    }
+    return ages;
+  }
+
   check(): void {
     for (const client of this.#clients) client.check();
   }
@@ -100,6 +140,7 @@ export class CrowdOfClients {
       kinds: this.#kinds(now),
     };
     for (const client of this.#clients) client.tally.startRound();
+    this.#retired.length = 0;
     this.#lag.reset();
     this.#label = label;
     this.#windowAt = Date.now();
@@ -109,15 +150,15 @@ export class CrowdOfClients {
 
   #kinds(now: number): WindowReport['kinds'] {
     const kinds: Partial<Record<ClientKind, KindReport>> = {};
-    for (const [kind, clients] of this.#byKind()) {
+    for (const [kind, tallies] of this.#byKind([...this.#clients.map(({ tally }) => tally), ...this.#retired])) {
       const latency = new Histogram();
-      const sum = (read: (tally: Tally) => number): number => clients.reduce((total, { tally }) => total + read(tally), 0);
-      for (const { tally } of clients) latency.merge(tally.latency);
+      const sum = (read: (tally: Tally) => number): number => tallies.reduce((total, tally) => total + read(tally), 0);
+      for (const tally of tallies) latency.merge(tally.latency);
       kinds[kind] = {
-        clients: clients.length,
+        clients: tallies.length,
         operations: sum((tally) => tally.operations),
         bytes: sum((tally) => tally.bytes),
-        stallMs: Math.round(Math.max(...clients.map(({ tally }) => tally.meter.longestMs('round', now)))),
+        stallMs: Math.round(Math.max(...tallies.map((tally) => tally.meter.longestMs('round', now)))),
         hung: sum((tally) => tally.hung),
         broken: sum((tally) => tally.broken),
         wrong: sum((tally) => tally.wrong),
@@ -131,20 +172,20 @@ export class CrowdOfClients {
   sample(): Sample {
     const now = nowMs();
     const sample: Sample = { at: Date.now(), kinds: {} };
-    for (const [kind, clients] of this.#byKind()) {
+    for (const [kind, tallies] of this.#byKind(this.#clients.map(({ tally }) => tally))) {
       sample.kinds[kind] = {
-        operations: clients.reduce((total, { tally }) => total + tally.sampleOperations, 0),
-        bytes: clients.reduce((total, { tally }) => total + tally.sampleBytes, 0),
-        stallMs: Math.round(Math.max(...clients.map(({ tally }) => tally.meter.longestMs('sample', now)))),
+        operations: tallies.reduce((total, tally) => total + tally.sampleOperations, 0),
+        bytes: tallies.reduce((total, tally) => total + tally.sampleBytes, 0),
+        stallMs: Math.round(Math.max(...tallies.map((tally) => tally.meter.longestMs('sample', now)))),
       };
-      for (const { tally } of clients) tally.startSample();
+      for (const tally of tallies) tally.startSample();
     }
     return sample;
   }
 
-  #byKind(): Map<ClientKind, Client[]> {
-    const kinds = new Map<ClientKind, Client[]>();
-    for (const client of this.#clients) kinds.set(client.tally.kind, [...(kinds.get(client.tally.kind) ?? []), client]);
+  #byKind(tallies: readonly Tally[]): Map<ClientKind, Tally[]> {
+    const kinds = new Map<ClientKind, Tally[]>();
+    for (const tally of tallies) kinds.set(tally.kind, [...(kinds.get(tally.kind) ?? []), tally]);
     return kinds;
   }
 

@@ -16,7 +16,13 @@ const crowd = new CrowdOfClients((incident) => write({ notice: 'incident', incid
 async function obey(request: Request): Promise<unknown> {
   switch (request.request) {
     case 'open':
-      return crowd.open(request.target, request.clients);
+      return crowd.open(request.target, request.clients, request.cohort);
+    case 'takeover':
+      return crowd.takeover(request.at);
+    case 'ages':
+      return crowd.ages();
+    case 'retire':
+      return crowd.retire(request.cohort);
     case 'mark':
       return crowd.mark(request.label);
     case 'verifyRecords':

@@ -2,11 +2,27 @@
 // Controller to process: Request. Process to controller: Answer to a request by its id, and Notice at any time.
 import type { Percentiles } from './histogram.ts';
 
-export const CLIENT_KINDS = ['download', 'upload', 'echoTcp', 'echoUdp', 'short', 'record'] as const;
+/** As they are reported: those that the guest opens have names of their own. */
+export const CLIENT_KINDS = [
+  'download',
+  'upload',
+  'echoTcp',
+  'echoUdp',
+  'short',
+  'record',
+  'guestDownload',
+  'guestUpload',
+  'guestEcho',
+  'guestShort',
+  'guestRecord',
+] as const;
 export type ClientKind = (typeof CLIENT_KINDS)[number];
 export type Family = 4 | 6;
 
-export type ClientSpec =
+/** `by: 'guest'`: the guest opens the connections (guest-call.ts). UDP has none. */
+export type ClientSpec = ConnectionSpec | (ConnectionSpec & { by: 'guest' });
+
+export type ConnectionSpec =
   /** GET of `bytes` at a time on one connection, paced by the server. */
   | { kind: 'download'; family: Family; bytes: number; rateBytesPerS: number }
   /** PUT of `bytes` at a time on one connection, paced by the client. */
@@ -18,6 +34,40 @@ export type ClientSpec =
   | { kind: 'short'; family: Family; everyMs: number; bytes: number }
   /** One connection for ever, an append each `everyMs`. */
   | { kind: 'record'; family: Family; everyMs: number };
+
+/** What a client of this kind is called in reports. */
+export function reportedKind(spec: ClientSpec): ClientKind {
+  if (!('by' in spec)) return spec.kind;
+  switch (spec.kind) {
+    case 'download':
+      return 'guestDownload';
+    case 'upload':
+      return 'guestUpload';
+    case 'echoTcp':
+      return 'guestEcho';
+    case 'short':
+      return 'guestShort';
+    case 'record':
+      return 'guestRecord';
+    case 'echoUdp':
+      throw new Error('UDP has no connections that the guest could open');
+    default: {
+      const unknown: never = spec;
+      throw new Error(`unknown client ${JSON.stringify(unknown)}`);
+    }
+  }
+}
+
+/** One connection that is open, or was when its client was stopped. Those of `short` are not told. */
+export interface ConnectionAge {
+  kind: ClientKind;
+  family: Family;
+  /** Given with `open`: when in a campaign it was opened. */
+  cohort: string;
+  ageMs: number;
+  /** Takeovers after which it has made progress. */
+  takeovers: number;
+}
 
 /** Where the guest is. */
 export interface Target {
@@ -82,7 +132,12 @@ export interface RecordsReport {
 }
 
 export type Request =
-  | { id: number; request: 'open'; target: Target; clients: ClientSpec[] }
+  | { id: number; request: 'open'; target: Target; clients: ClientSpec[]; cohort: string }
+  /** Another CoServer runs the guest since `at` (wall clock, ms): open connections have one more takeover to outlive. */
+  | { id: number; request: 'takeover'; at: number }
+  /** Answers ConnectionAge[]: of all, or of one cohort, whose clients end. */
+  | { id: number; request: 'ages' }
+  | { id: number; request: 'retire'; cohort: string }
   /** Ends the current window, answers its WindowReport, begins the next with this label. */
   | { id: number; request: 'mark'; label: string }
   | { id: number; request: 'verifyRecords' }

@@ -18,6 +18,10 @@ export class ShortClient extends TcpClient {
     this.#bytes = options.bytes;
   }
 
+  override age(): null {
+    return null;
+  }
+
   protected override describe(): string {
     return `short connection ${this.#complete ? 'after' : 'before'} its answer`;
   }

@@ -1,5 +1,6 @@
 // What the clients that use TCP share: open, watch, count what must not happen, open again.
 import net from 'node:net';
+import { callFromGuest, type GuestCall, type GuestService } from './guest-call.ts';
 import type { Tally } from './tally.ts';
 
 /** After a failure, before the next attempt: a dead server must not be flooded. */
@@ -17,7 +18,12 @@ export interface Client {
   stop(): void;
   /** Called often: a client that is hung counts it, gives the connection up and opens another. */
   check(): void;
+  /** How old its connection is and what it has outlived; null: it has none, or a new one for each request. */
+  age?(): { ageMs: number; takeovers: number } | null;
+  takeover?(atWallMs: number): void;
 }
+
+const SERVICES: Record<number, GuestService> = { 7: 'echo', 80: 'http', 9009: 'records' };
 
 export abstract class TcpClient implements Client {
   readonly tally: Tally;
@@ -27,11 +33,18 @@ export abstract class TcpClient implements Client {
   #timer: NodeJS.Timeout | null = null;
   #isConnected = false;
   #stopped = false;
+  readonly #byGuest: boolean;
+  #call: GuestCall | null = null;
+  #connectedAt = 0;
+  /** Takeovers since the connection was opened: outlived, and those after which nothing came yet. */
+  #outlived = 0;
+  #pending = 0;
 
   constructor(tally: Tally, host: string, port: number) {
     this.tally = tally;
     this.#host = host;
     this.#port = port;
+    this.#byGuest = tally.kind.startsWith('guest');
   }
 
   start(): void {
@@ -66,23 +79,52 @@ export abstract class TcpClient implements Client {
   protected open(): void {
     this.#leave();
     if (this.#stopped) return;
-    const socket = net.connect({ host: this.#host, port: this.#port, noDelay: true });
-    this.#socket = socket;
     this.#isConnected = false;
+    this.tally.meter.expect(nowMs());
+    const service = SERVICES[this.#port];
+    if (this.#byGuest && service !== undefined)
+      this.#call = callFromGuest(
+        this.#host,
+        service,
+        (socket) => {
+          this.#use(socket);
+          this.#connected();
+        },
+        (reason) => this.fail(reason),
+      );
+    else this.#use(net.connect({ host: this.#host, port: this.#port, noDelay: true }));
+  }
+
+  #connected(): void {
+    this.tally.meter.rest(nowMs());
+    this.#isConnected = true;
+    this.#connectedAt = Date.now();
+    this.#outlived = this.#pending = 0;
+    this.connected();
+  }
+
+  age(): { ageMs: number; takeovers: number } | null {
+    return this.#isConnected ? { ageMs: Date.now() - this.#connectedAt, takeovers: this.#outlived } : null;
+  }
+
+  takeover(atWallMs: number): void {
+    if (this.#isConnected && this.#connectedAt < atWallMs) this.#pending++;
+  }
+
+  #use(socket: net.Socket): void {
+    this.#socket = socket;
     const mine = (then: () => void) => (): void => {
       if (this.#socket === socket) then();
     };
-    this.tally.meter.expect(nowMs());
     socket.on(
       'connect',
-      mine(() => {
-        this.tally.meter.rest(nowMs());
-        this.#isConnected = true;
-        this.connected();
-      }),
+      mine(() => this.#connected()),
     );
     socket.on('data', (piece: Buffer) => {
-      if (this.#socket === socket) this.received(piece);
+      if (this.#socket !== socket) return;
+      this.#outlived += this.#pending;
+      this.#pending = 0;
+      this.received(piece);
     });
     socket.on(
       'end',
@@ -123,6 +165,9 @@ export abstract class TcpClient implements Client {
     this.#timer = null;
     const socket = this.#socket;
     this.#socket = null;
+    this.#isConnected = false;
+    this.#call?.cancel();
+    this.#call = null;
     this.tally.meter.abandon(nowMs());
     socket?.destroy();
   }

@@ -2,6 +2,7 @@
 // One thread per connection: an fsync that waits for the mirror must never delay somebody else's echo.
 // No idle time-outs: connections are meant to stay open for hours, across power failures of the server below.
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -541,39 +542,74 @@ static int open_socket(int type, int port) {
   return fd;
 }
 
-static void *accept_connections(void *argument) {
-  struct service *service = argument;
+// A thread of its own for a connection, whoever opened it. False: too many; the connection is closed then.
+static int start_connection(int fd, void (*serve)(struct reader *)) {
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, STACK_BYTES);
   pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set(fd, SOL_SOCKET, SO_KEEPALIVE, 1); // a client that lost its power must not hold a thread for ever
+  set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 600);
+  set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 60);
+  set(fd, IPPROTO_TCP, TCP_KEEPCNT, 10);
+  struct connection *c = malloc(sizeof *c);
+  pthread_t thread;
+  int counted = c && __atomic_add_fetch(&connections, 1, __ATOMIC_RELAXED);
+  if (counted && __atomic_load_n(&connections, __ATOMIC_RELAXED) <= MAX_CONNECTIONS) {
+    c->serve = serve;
+    c->reader.fd = fd;
+    c->reader.at = c->reader.end = 0;
+    if (!pthread_create(&thread, &attributes, serve_connection, c)) return 1;
+  }
+  if (counted) __atomic_sub_fetch(&connections, 1, __ATOMIC_RELAXED);
+  free(c);
+  close(fd);
+  return 0;
+}
+
+// ---- calls: the guest opens connections, and serves on them -----------------------------------------------------------
+
+// A connected socket, or -1 with errno.
+static int call(const char *address, uint16_t port) {
+  struct sockaddr_in to4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+  struct sockaddr_in6 to6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+  int is4 = inet_pton(AF_INET, address, &to4.sin_addr) == 1;
+  if (!is4 && inet_pton(AF_INET6, address, &to6.sin6_addr) != 1) return errno = EINVAL, -1;
+  int fd = socket(is4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  if (!connect(fd, is4 ? (void *)&to4 : (void *)&to6, is4 ? sizeof to4 : sizeof to6)) return fd;
+  int reason = errno;
+  close(fd);
+  return errno = reason, -1;
+}
+
+static void serve_calls(struct reader *r) {
+  char line[128], address[64], name[16], rest;
+  for (;;) {
+    int got = read_line(r, line, sizeof line);
+    if (got == 0) return;
+    unsigned port;
+    void (*serve)(struct reader *) = NULL;
+    if (got > 0 && sscanf(line, "call %63s %u %15s%c", address, &port, name, &rest) == 3 && port > 0 && port < 65536)
+      serve = !strcmp(name, "http") ? serve_http : !strcmp(name, "echo") ? serve_echo : !strcmp(name, "records") ? serve_records : NULL;
+    int ok, fd;
+    if (!serve) ok = send_text(r->fd, "error call <address> <port> http|echo|records\n");
+    else if ((fd = call(address, (uint16_t)port)) < 0) ok = send_text(r->fd, "error %s\n", strerror(errno));
+    else ok = send_text(r->fd, start_connection(fd, serve) ? "ok\n" : "error too many connections\n");
+    if (!ok) return;
+  }
+}
+
+static void *accept_connections(void *argument) {
+  struct service *service = argument;
   for (;;) {
     int fd = accept4(service->fd, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0) {
       if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) usleep(10000); // others have to end first
       continue;
     }
-    set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1); // a client that lost its power must not hold a thread for ever
-    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 600);
-    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 60);
-    set(fd, IPPROTO_TCP, TCP_KEEPCNT, 10);
-    struct connection *c = malloc(sizeof *c);
-    pthread_t thread;
-    if (!c || __atomic_add_fetch(&connections, 1, __ATOMIC_RELAXED) > MAX_CONNECTIONS) {
-      if (c) __atomic_sub_fetch(&connections, 1, __ATOMIC_RELAXED);
-      free(c);
-      close(fd);
-      continue;
-    }
-    c->serve = service->serve;
-    c->reader.fd = fd;
-    c->reader.at = c->reader.end = 0;
-    if (pthread_create(&thread, &attributes, serve_connection, c)) {
-      __atomic_sub_fetch(&connections, 1, __ATOMIC_RELAXED);
-      free(c);
-      close(fd);
-    }
+    start_connection(fd, service->serve);
   }
   return NULL;
 }
@@ -601,7 +637,7 @@ static void wait_for_power_button(void) {
 }
 
 int main(int count, char **arguments) {
-  static struct service services[] = {{80, serve_http, -1}, {7, serve_echo, -1}, {9009, serve_records, -1}};
+  static struct service services[] = {{80, serve_http, -1}, {7, serve_echo, -1}, {9009, serve_records, -1}, {9010, serve_calls, -1}};
   pthread_t thread;
   setvbuf(stdout, NULL, _IOLBF, 0);
   signal(SIGPIPE, SIG_IGN);

@@ -1,17 +1,18 @@
 // A pair and its clients without time: a small model that behaves as it should until told to misbehave.
 import type { ChildProcess } from 'node:child_process';
-import type { CoServerName, Snapshot, TakeoverView } from '../../../../appliance/core/snapshot.ts';
+import type { CoServerName, IncidentView, Snapshot, TakeoverView } from '../../../../appliance/core/snapshot.ts';
 import type { Clock } from '../../../../hwqual/campaigns/clock.ts';
-import type {
-  CheckpointPhase,
-  ColdRecords,
-  CopiesComparison,
-  LabControl,
-  LinkNumber,
-  PairStatus,
-} from '../../../../hwqual/campaigns/lab-control.ts';
+import type { Break, ColdRecords, CopiesComparison, LabControl, LinkNumber, PairStatus } from '../../../../hwqual/campaigns/lab-control.ts';
 import type { Clients } from '../../../../hwqual/lab/clients/controller.ts';
-import type { ClientSpec, Incident, KindReport, RecordsReport, Sample, WindowReport } from '../../../../hwqual/lab/clients/protocol.ts';
+import type {
+  ClientSpec,
+  ConnectionAge,
+  Incident,
+  KindReport,
+  RecordsReport,
+  Sample,
+  WindowReport,
+} from '../../../../hwqual/lab/clients/protocol.ts';
 
 const DETECTION_MS = 400;
 const REJOIN_MS = 5000;
@@ -33,6 +34,9 @@ export interface Faults {
   coldLost?: boolean;
   coldDamaged?: boolean;
   clientsDie?: boolean;
+  /** A broken replica is not found, or found and not told. */
+  breakUnseen?: boolean;
+  breakUntold?: boolean;
 }
 
 export class FakeClock implements Clock {
@@ -55,11 +59,12 @@ export class FakeLab implements LabControl {
   readonly faults: Faults;
   readonly actions: string[] = [];
   readonly lines: string[] = [];
-  killAtPhase?: (server: CoServerName, phase: CheckpointPhase) => Promise<void>;
+  killAtPhase?: NonNullable<LabControl['killAtPhase']>;
   #primary: CoServerName = 'A';
   readonly #power: Record<CoServerName, Power> = { A: 'on', B: 'on' };
   readonly #links: Record<LinkNumber, boolean> = { 1: true, 2: true };
   readonly #takeovers: TakeoverView[] = [];
+  readonly #incidents: IncidentView[] = [];
   /** When the pair is duplex again; Infinity while something is broken. */
   #duplexAt = 0;
   /** When the survivor has noticed. */
@@ -75,6 +80,7 @@ export class FakeLab implements LabControl {
     this.killAtPhase = async (server, phase) => {
       this.actions.push(`kill ${server} at ${phase}`);
       this.#lose(server);
+      return { byte: phase === 'pages' ? 1234 : null, at: this.clock.now() };
     };
   }
 
@@ -128,6 +134,17 @@ export class FakeLab implements LabControl {
   #mend(server: CoServerName): void {
     this.#power[server] = 'on';
     this.#duplexAt = this.faults.neverDuplex ? Number.POSITIVE_INFINITY : this.clock.now() + REJOIN_MS;
+  }
+
+  async breakGuest(server: CoServerName, how: Break): Promise<string> {
+    this.actions.push(`break ${server} ${how}`);
+    if (this.faults.breakUnseen) return 'broken';
+    this.#duplexAt = this.clock.now() + REJOIN_MS;
+    this.#aloneAt = this.clock.now();
+    const evidence = ['page 17 since interval 4'];
+    if (!this.faults.breakUntold)
+      this.#incidents.push({ at: this.clock.now(), coServer: server, kind: 'pageDiffers', sentence: 'A page differs.', evidence });
+    return 'broken';
   }
 
   async link(link: LinkNumber, state: 'up' | 'down'): Promise<void> {
@@ -192,6 +209,7 @@ export class FakeLab implements LabControl {
       audit: null,
       incidents: [],
       takeovers: [...this.#takeovers],
+      incidents: [...this.#incidents],
       process: { rssBytes: 0, cpuPercent: 0 },
       actions: [],
       lab: true,
@@ -242,8 +260,24 @@ export class FakeClients implements Clients {
     this.#faults = faults;
   }
 
-  async open(clients: readonly ClientSpec[]): Promise<void> {
-    this.opened = clients;
+  readonly cohorts = new Map<string, number>();
+  takeovers = 0;
+
+  async open(clients: readonly ClientSpec[], cohort = 'first'): Promise<void> {
+    if (cohort === 'first') this.opened = clients;
+    this.cohorts.set(cohort, (this.cohorts.get(cohort) ?? 0) + clients.length);
+  }
+  async takeover(): Promise<void> {
+    this.takeovers++;
+  }
+  async ages(): Promise<ConnectionAge[]> {
+    return [...this.cohorts.keys()].map((cohort) => this.#age(cohort));
+  }
+  async retire(cohort: string): Promise<ConnectionAge[]> {
+    return this.cohorts.delete(cohort) ? [this.#age(cohort)] : [];
+  }
+  #age(cohort: string): ConnectionAge {
+    return { kind: 'echoTcp', family: 4, cohort, ageMs: 60_000, takeovers: this.takeovers };
   }
 
   async mark(label: string): Promise<WindowReport> {

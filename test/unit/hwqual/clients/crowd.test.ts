@@ -184,3 +184,63 @@ t.test('records from before are neither lost nor unknown', async (t) => {
   t.strictSame(report, { acknowledged: 0, onDisk: 3, lostCount: 0, lost: [], unknownCount: 0 });
   await guest.close();
 });
+
+const CALLED: ClientSpec[] = [
+  { kind: 'download', family: 4, bytes: 100_000, rateBytesPerS: 1_000_000, by: 'guest' },
+  { kind: 'upload', family: 4, bytes: 50_000, rateBytesPerS: 1_000_000, chunked: false, by: 'guest' },
+  { kind: 'echoTcp', family: 4, everyMs: 5, by: 'guest' },
+  { kind: 'short', family: 4, everyMs: 5, bytes: 1000, by: 'guest' },
+  { kind: 'record', family: 4, everyMs: 5, by: 'guest' },
+];
+const CALLED_KINDS: ClientKind[] = ['guestDownload', 'guestUpload', 'guestEcho', 'guestShort', 'guestRecord'];
+
+t.test('the guest opens the connections', async (t) => {
+  await withCrowd(CALLED, async (_, crowd, incidents) => {
+    await untilOperations(crowd, CALLED_KINDS);
+    const report = await crowd.mark('end');
+    for (const kind of CALLED_KINDS) t.ok((report.kinds[kind]?.operations ?? 0) > 0, kind);
+    t.strictSame(incidents, []);
+  });
+});
+
+for (const [misbehaviour, text] of [
+  ['reset', /ECONNRESET|closed the connection/],
+  ['refuseAppend', /the guest cannot connect: error no route to host/],
+] as const)
+  t.test(`a call that fails is broken: ${misbehaviour}`, async (t) => {
+    await withCrowd([], async (guest, crowd, incidents) => {
+      guest.misbehaviour = misbehaviour;
+      await crowd.open({ ipv4: guest.host, ipv6: '::1' }, [{ kind: 'echoTcp', family: 4, everyMs: 5, by: 'guest' }]);
+      await until(() => incidents.length > 0, 'an incident');
+      t.match(incidents[0], { kind: 'guestEcho', what: 'broken', text });
+    });
+  });
+
+t.test('ages: a connection outlives a takeover when something comes after it', async (t) => {
+  await withCrowd(ALL.concat(CALLED), async (_, crowd) => {
+    await until(() => crowd.ages().length === 9, 'all long connections');
+    crowd.takeover(Date.now() - 60_000);
+    await untilOperations(crowd, KINDS);
+    t.ok(
+      crowd.ages().every(({ takeovers }) => takeovers === 0),
+      'a takeover before a connection was opened is none of its own',
+    );
+    await sleep(2);
+    crowd.takeover(Date.now());
+    await until(() => crowd.ages().some(({ takeovers }) => takeovers === 1), 'one that goes on');
+    const [age] = crowd.ages();
+    t.match(age, { cohort: 'first', family: 4 });
+    t.notOk(crowd.ages().some(({ kind }) => kind === 'short' || kind === 'guestShort'));
+  });
+});
+
+t.test('a cohort is retired; what it counted stays in its window', async (t) => {
+  await withCrowd(ALL, async (guest, crowd) => {
+    await crowd.open({ ipv4: guest.host, ipv6: '::1' }, CALLED.slice(2, 3), 'round 2');
+    await untilOperations(crowd, ['guestEcho']);
+    const retired = crowd.retire('round 2');
+    t.match(retired, [{ kind: 'guestEcho', cohort: 'round 2', takeovers: 0 }]);
+    t.ok(((await crowd.mark('next')).kinds.guestEcho?.operations ?? 0) > 0);
+    t.equal((await crowd.mark('end')).kinds.guestEcho, undefined);
+  });
+});

@@ -15,14 +15,15 @@ export class FakeGuest {
   readonly #sockets = new Set<net.Socket>();
   readonly #udp = dgram.createSocket('udp4');
 
+  readonly #web = http.createServer((request, response) => this.#http(request, response));
+
   private constructor(host: string) {
     this.host = host;
   }
 
   static async start(host: string): Promise<FakeGuest> {
     const guest = new FakeGuest(host);
-    const web = http.createServer((request, response) => guest.#http(request, response));
-    await guest.#listen(web, 80);
+    await guest.#listen(guest.#web, 80);
     await guest.#listen(
       net.createServer((socket) => guest.#echo(socket)),
       7,
@@ -30,6 +31,10 @@ export class FakeGuest {
     await guest.#listen(
       net.createServer((socket) => guest.#records(socket)),
       9009,
+    );
+    await guest.#listen(
+      net.createServer((socket) => guest.#calls(socket)),
+      9010,
     );
     guest.#udp.on('message', (message, from) => {
       if (guest.misbehaviour === 'silent') return;
@@ -84,6 +89,26 @@ export class FakeGuest {
       response.setHeader('Content-Length', 64);
       response.end(answer);
     });
+  }
+
+  /** One call for each line; `silent` never calls, `reset` hangs up, `refuseAppend` says that it cannot. */
+  #calls(socket: net.Socket): void {
+    socket.on('data', (line: Buffer) => {
+      const [, host = '', port = '', service = ''] = line.toString().trim().split(' ');
+      if (this.misbehaviour === 'silent') return;
+      if (this.misbehaviour === 'reset') socket.resetAndDestroy();
+      else if (this.misbehaviour === 'refuseAppend') socket.write('error no route to host\n');
+      else {
+        const called = net.connect({ host, port: Number(port), localAddress: this.host, noDelay: true });
+        this.#sockets.add(called);
+        called.on('error', () => {});
+        if (service === 'echo') this.#echo(called);
+        else if (service === 'http') this.#web.emit('connection', called);
+        else this.#records(called);
+        called.once('connect', () => socket.write('ok\n'));
+      }
+    });
+    socket.on('error', () => {});
   }
 
   #echo(socket: net.Socket): void {

@@ -1,0 +1,28 @@
+// Holds one thread of another process still until stdin ends: `stop-thread TID`. Says "stopped" when it is.
+// For the lab: a virtual CPU that does not run while the engine around it lives.
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int failed(const char *what) {
+  fprintf(stderr, "%s: %s\n", what, strerror(errno));
+  return 1;
+}
+
+int main(int count, char **arguments) {
+  pid_t thread = count > 1 ? atoi(arguments[1]) : 0;
+  if (thread <= 0) return fprintf(stderr, "stop-thread TID\n"), 2;
+  int status;
+  if (ptrace(PTRACE_SEIZE, thread, 0, 0)) return failed("cannot hold the thread");
+  if (ptrace(PTRACE_INTERRUPT, thread, 0, 0)) return failed("cannot stop the thread");
+  if (waitpid(thread, &status, __WALL) < 0) return failed("cannot wait for the thread");
+  printf("stopped\n");
+  fflush(stdout);
+  for (char byte; read(0, &byte, 1) > 0;) continue;
+  return 0; // who holds it ends: the thread goes on
+}
