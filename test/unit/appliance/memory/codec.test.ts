@@ -47,13 +47,14 @@ t.test('the recorded session: every byte passes, every checkpoint is found', asy
     const events = [
       { kind: 'request', at },
       { kind: 'sendBegin', at: at + 4 },
+      { kind: 'deviceState' },
       { kind: 'checkpointEnd', at: at + 4 + checkpoint.length, bytes: 4 + checkpoint.length },
     ];
     at += 4 + checkpoint.length;
     return events;
   });
   t.match(c.events, expected);
-  t.equal(c.events.length, 9);
+  t.equal(c.events.length, 12);
   t.ok(Buffer.concat(c.bytes).equals(Buffer.concat([synchronisation, afterReady])));
 });
 

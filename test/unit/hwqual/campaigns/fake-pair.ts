@@ -207,7 +207,6 @@ export class FakeLab implements LabControl {
       })),
       lockstep: null,
       audit: null,
-      incidents: [],
       takeovers: [...this.#takeovers],
       incidents: [...this.#incidents],
       process: { rssBytes: 0, cpuPercent: 0 },
