@@ -65,6 +65,14 @@ export function millisecondsText(ms: number): string {
   return ms < 10 && !Number.isInteger(ms) ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
 }
 
+/** 0.987 -> '98.7 %'. Only all of it is 100 %, and only nothing is 0 %. */
+export function percentText(fraction: number): string {
+  if (!Number.isFinite(fraction)) return 'unknown';
+  if (fraction <= 0) return '0 %';
+  if (fraction >= 1) return '100 %';
+  return `${Math.min(99.9, Math.max(0.1, fraction * 100)).toFixed(1)} %`;
+}
+
 export function countText(n: number, one: string, many = `${one}s`): string {
   return `${n} ${n === 1 ? one : many}`;
 }

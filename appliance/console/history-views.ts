@@ -2,7 +2,7 @@
 import type { Snapshot, TakeoverView, TimelineEntry } from '../core/snapshot.ts';
 import { rowText } from './decision-rows.ts';
 import { ageText, clockText, countText, dateText, millisecondsText, printable, rateText, sizeText } from './format.ts';
-import { type EventModel, type FigureGroup, fact, never, type TakeoverModel, type Tone } from './view-models.ts';
+import { type EventModel, type FigureGroup, fact, never, type TakeoverModel, type Tone, uniqueKeys } from './view-models.ts';
 
 /** More cannot be read by a person in one sitting; the journal has all. */
 export const EVENTS_SHOWN = 200;
@@ -12,12 +12,14 @@ const SEVERITY_TONE: Record<TimelineEntry['severity'], Tone> = { info: 'info', w
 
 /** Newest first. */
 export function eventModels(timeline: readonly TimelineEntry[]): EventModel[] {
+  // Not its place in the list: when the oldest are dropped, the others must stay what they are.
+  const keys = uniqueKeys(timeline.map((entry) => `${entry.coServer}-${entry.at}-${entry.atMs}`));
   return timeline
     .map((entry, index) => ({ entry, index }))
     .sort((x, y) => y.entry.at - x.entry.at || y.index - x.index)
     .slice(0, EVENTS_SHOWN)
     .map(({ entry, index }) => ({
-      key: `${entry.coServer}-${entry.at}-${entry.atMs}-${index}`,
+      key: keys[index] ?? String(index),
       date: dateText(entry.at),
       clock: clockText(entry.at, true),
       coServer: entry.coServer,
@@ -89,7 +91,7 @@ export function figureGroups(s: Snapshot): FigureGroup[] {
     {
       title: 'Checkpoints',
       facts: [
-        fact('Mode', `${c.mode}, output held`),
+        fact('Mode', s.lockstep?.mode ?? c.mode),
         fact('Interval', `number ${c.interval}`),
         fact('Rate', `${c.perSecond.toFixed(1)} per second`),
         fact('Pause p50', millisecondsText(c.pauseP50Ms)),

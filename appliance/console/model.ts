@@ -4,8 +4,9 @@
 import type { Snapshot } from '../core/snapshot.ts';
 import { printable } from './format.ts';
 import { eventModels, figureGroups, takeoverModel } from './history-views.ts';
+import { auditModel, incidentModels, modeModel } from './lockstep-views.ts';
 import { coServerModel, headlineModel, linkModel, progressModel, singlePointsModel, workloadModel } from './pair-views.ts';
-import type { ConsoleModel } from './view-models.ts';
+import { type ActionModel, type ConsoleModel, isModeAction } from './view-models.ts';
 
 export { EVENTS_SHOWN } from './history-views.ts';
 export type * from './view-models.ts';
@@ -16,14 +17,28 @@ export function consoleModel(s: Snapshot): ConsoleModel {
     coServers: (['A', 'B'] as const).map((name) => coServerModel(s, name)),
     links: s.links.map((link) => linkModel(link, s.at)),
     workload: workloadModel(s),
+    mode: modeModel(s),
+    audit: auditModel(s),
+    incidents: incidentModels(s.incidents),
     progress: progressModel(s),
     singlePoints: singlePointsModel(s),
     events: eventModels(s.timeline),
     takeover: takeoverModel(s.takeovers),
     figures: figureGroups(s),
     recent: s.checkpoints.recent,
-    actions: s.actions.map((a) => ({ ...a, label: printable(a.label), reason: printable(a.reason) })),
+    actions: actionModels(s),
     consoles: (s.consoles ?? []).map((c) => ({ ...c, url: printable(c.url), here: c.coServer === s.coServer })),
     lab: s.lab,
   };
+}
+
+function actionModels({ actions, lockstep }: Snapshot): ActionModel[] {
+  const models = actions.map((a) => ({
+    ...a,
+    label: printable(a.label),
+    reason: printable(a.reason),
+    // Without a mode to stand beside they are among the others: no action is ever hidden.
+    forMode: lockstep !== undefined && isModeAction(a.name),
+  }));
+  return [...models.filter((a) => !a.forMode), ...models.filter((a) => a.forMode)];
 }

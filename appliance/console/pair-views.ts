@@ -1,6 +1,7 @@
 // The state of the pair now, in words: redundancy, CoServers, links, workload, progress, single points of failure.
 import type { CoServerName, CoServerView, LinkView, Snapshot } from '../core/snapshot.ts';
 import { ageText, clockText, dateText, millisecondsText, printable, rateText, sizeText } from './format.ts';
+import { standingOf } from './lockstep-views.ts';
 import {
   type CoServerModel,
   fact,
@@ -9,6 +10,7 @@ import {
   never,
   type ProgressModel,
   type SinglePointsModel,
+  type Standing,
   type Tone,
   type WorkloadModel,
 } from './view-models.ts';
@@ -21,12 +23,14 @@ const REDUNDANCY: Record<Snapshot['redundancy'], { word: string; tone: Tone }> =
 
 export function headlineModel(s: Snapshot): HeadlineModel {
   const { word, tone } = REDUNDANCY[s.redundancy];
+  const standing = standingOf(s);
   // The sentence usually opens with the word that already stands above it in large letters.
   const sentence = s.redundancySentence.replace(new RegExp(`^${word}\\s*[:,.]\\s*`, 'i'), '');
   return {
     word,
     sentence: printable(sentence.charAt(0).toUpperCase() + sentence.slice(1)),
-    tone,
+    tone: tone === 'good' ? standing.tone : tone,
+    standing,
     coServer: s.coServer,
     date: dateText(s.at),
     clock: clockText(s.at),
@@ -56,6 +60,7 @@ export function coServerModel(s: Snapshot, name: CoServerName): CoServerModel {
       present: false,
       tone: 'unknown',
       part: 'never heard',
+      replica: null,
       phase: 'unknown',
       sentence: 'Nothing is known of it.',
       facts: [],
@@ -68,6 +73,7 @@ export function coServerModel(s: Snapshot, name: CoServerName): CoServerModel {
     present: view.present,
     tone: coServerTone(s, view),
     part: partText(s, view),
+    replica: replicaOf(s, view),
     phase: printable(view.phase),
     sentence: printable(view.sentence),
     facts: [
@@ -81,10 +87,26 @@ export function coServerModel(s: Snapshot, name: CoServerName): CoServerModel {
   };
 }
 
+/** What the secondary is worth now. */
+const SECONDARY: Record<Standing['kind'], { part: string; brief: string; tone: Tone }> = {
+  protected: { part: 'ready to take over', brief: '', tone: 'good' },
+  unproven: { part: 'replica not proven yet', brief: ' (not proven yet)', tone: 'warning' },
+  unfit: { part: 'unfit, being replaced', brief: ' (unfit)', tone: 'critical' },
+  alone: { part: 'not yet equal', brief: ' (not yet equal)', tone: 'warning' },
+};
+
+function replicaOf(s: Snapshot, view: CoServerView): CoServerModel['replica'] {
+  if (!view.present) return null;
+  if (view.role === 'primary') return s.workload.state === 'running' ? 'primary' : null;
+  if (view.role === 'none') return null;
+  const { kind } = standingOf(s);
+  return kind === 'protected' ? 'secondary' : kind === 'alone' ? null : kind;
+}
+
 function coServerTone(s: Snapshot, view: CoServerView): Tone {
   if (!view.present) return 'critical';
   if (view.role === 'primary') return s.workload.state === 'running' ? 'good' : s.workload.state === 'failed' ? 'critical' : 'warning';
-  if (view.role === 'secondary') return s.redundancy === 'duplex' ? 'good' : 'warning';
+  if (view.role === 'secondary') return SECONDARY[standingOf(s).kind].tone;
   return 'warning';
 }
 
@@ -94,7 +116,7 @@ function partText(s: Snapshot, view: CoServerView): string {
     case 'primary':
       return s.workload.state === 'running' ? 'runs the workload' : `owns the workload (${s.workload.state})`;
     case 'secondary':
-      return s.redundancy === 'duplex' ? 'ready to take over' : 'not yet equal';
+      return SECONDARY[standingOf(s).kind].part;
     case 'none':
       return 'has no part in it now';
     default:
@@ -142,7 +164,7 @@ export function workloadModel(s: Snapshot): WorkloadModel {
   const w = s.workload;
   const primary = s.coServers.find((c) => c.role === 'primary' && c.present);
   const secondary = s.coServers.find((c) => c.role === 'secondary' && c.present);
-  const second = secondary ? `, replica on ${secondary.name}${s.redundancy === 'duplex' ? '' : ' (not yet equal)'}` : ', no replica';
+  const second = secondary ? `, replica on ${secondary.name}${SECONDARY[standingOf(s).kind].brief}` : ', no replica';
   const addresses = w.addresses.map(printable);
   return {
     name: printable(w.name),
@@ -179,12 +201,15 @@ export function progressModel(s: Snapshot): ProgressModel | null {
 
 export function singlePointsModel(s: Snapshot): SinglePointsModel {
   const lines = s.singlePoints.map(printable);
-  if (lines.length > 0) return { tone: s.redundancy === 'duplex' ? 'warning' : 'critical', title: 'Single points of failure now', lines };
+  if (lines.length > 0)
+    return { tone: standingOf(s).kind === 'protected' ? 'warning' : 'critical', title: 'Single points of failure now', lines };
   if (s.redundancy === 'isolated')
     return {
       tone: 'unknown',
       title: 'This CoServer cannot tell what would stop the workload',
       lines: ['It does not run it and does not hear its partner.'],
     };
+  const standing = standingOf(s);
+  if (standing.kind !== 'protected') return { tone: standing.tone, title: 'A failure now may stop the workload', lines: [] };
   return { tone: 'good', title: 'No single failure stops the workload', lines: [] };
 }

@@ -11,8 +11,16 @@ export interface Fact {
   tone: Tone;
 }
 
+/** Is the workload protected? Two replicas that run are not: the secondary must be proven. */
+export interface Standing {
+  kind: 'protected' | 'unproven' | 'unfit' | 'alone';
+  text: string;
+  tone: Tone;
+}
+
 export interface HeadlineModel {
   word: string;
+  standing: Standing;
   sentence: string;
   tone: Tone;
   /** The CoServer whose picture this is. */
@@ -31,6 +39,8 @@ export interface CoServerModel {
   tone: Tone;
   /** What it is for the workload: 'runs the workload', 'ready to take over', ... */
   part: string;
+  /** The replica that it runs. */
+  replica: 'primary' | 'secondary' | 'unproven' | 'unfit' | null;
   phase: string;
   sentence: string;
   facts: Fact[];
@@ -66,6 +76,43 @@ export interface SinglePointsModel {
   tone: Tone;
   title: string;
   lines: string[];
+}
+
+export interface CauseModel {
+  key: string;
+  label: string;
+  perMinute: string;
+  total: string;
+}
+
+export interface ModeModel {
+  word: string;
+  tone: Tone;
+  sentence: string;
+  /** One line for an overview. */
+  brief: string;
+  facts: Fact[];
+  /** Why checkpoints were asked for, most frequent first. */
+  causes: CauseModel[];
+}
+
+export interface AuditModel {
+  word: string;
+  tone: Tone;
+  sentence: string;
+  facts: Fact[];
+}
+
+export interface IncidentModel {
+  /** Stays the same while others come and go: what is unfolded stays unfolded. */
+  key: string;
+  date: string;
+  clock: string;
+  coServer: CoServerName;
+  /** What was found, in two or three words. */
+  found: string;
+  sentence: string;
+  evidence: string[];
 }
 
 export interface EventModel {
@@ -112,6 +159,8 @@ export interface ActionModel {
   label: string;
   allowed: boolean;
   reason: string;
+  /** Stands beside the mode, not among the workload's actions. */
+  forMode: boolean;
 }
 
 export interface ConsoleAddressModel {
@@ -126,6 +175,10 @@ export interface ConsoleModel {
   coServers: CoServerModel[];
   links: LinkModel[];
   workload: WorkloadModel;
+  mode: ModeModel | null;
+  audit: AuditModel | null;
+  /** Newest first. */
+  incidents: IncidentModel[];
   progress: ProgressModel | null;
   singlePoints: SinglePointsModel;
   events: EventModel[];
@@ -133,12 +186,27 @@ export interface ConsoleModel {
   figures: FigureGroup[];
   /** Of the latest checkpoints, oldest first. */
   recent: { at: number; pauseMs: number; bytes: number }[];
+  /** The workload's first, then the mode's. */
   actions: ActionModel[];
   consoles: ConsoleAddressModel[];
   lab: boolean;
 }
 
 export const fact = (label: string, value: string, tone: Tone = 'info'): Fact => ({ label, value: printable(value), tone });
+
+const MODE_ACTIONS: readonly string[] = ['pin-lockstep', 'pin-passive', 'automatic-mode'];
+
+export const isModeAction = (name: string): boolean => MODE_ACTIONS.includes(name);
+
+/** Equal ones get a number behind them. */
+export function uniqueKeys(keys: readonly string[]): string[] {
+  const seen = new Map<string, number>();
+  return keys.map((key) => {
+    const count = (seen.get(key) ?? 0) + 1;
+    seen.set(key, count);
+    return count === 1 ? key : `${key}-${count}`;
+  });
+}
 
 export function never(value: never): never {
   throw new Error(`a value the consoles do not know: ${String(value)}`);

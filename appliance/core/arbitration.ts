@@ -86,6 +86,19 @@ export function onPartnerStatus(work: Work, status: State['partner'] & object): 
     stopOutdated(work, 'a newer generation runs on the partner');
     return;
   }
+  if (status.asksYield && status.record.generation === state.record.generation && mayYield(state)) {
+    commands.push({
+      kind: 'record',
+      severity: 'critical',
+      row: '4',
+      text: 'The primary withholds output and asks this CoServer to yield: it stops and rejoins.',
+    });
+    stopOutdated(work, 'the primary asked for it');
+    return;
+  }
+  // What the operator chose at the primary holds here after a takeover.
+  if (state.phase.kind === 'secondary' && status.phase === 'duplex' && status.record.pinnedMode !== state.record.pinnedMode)
+    persist(work, { pinnedMode: status.record.pinnedMode });
   if (
     isShared(state) &&
     yielded(state) &&
@@ -99,6 +112,12 @@ export function onPartnerStatus(work: Work, status: State['partner'] & object): 
     commands.push({ kind: 'freeze' });
     goSimplex(work, state.record.standing === 'duplexPrimary' ? 'continue' : 'takeOver', '4', 'the partner yielded');
   }
+}
+
+/** Not while the arbiter may be granting this side: both would stop. */
+function mayYield({ phase }: State): boolean {
+  if (phase.kind === 'claiming') return phase.claim?.goal === 'takeOver' && phase.claim.unreachableSince !== null;
+  return phase.kind === 'secondary' || phase.kind === 'ready';
 }
 
 /**
@@ -136,6 +155,8 @@ export function onArbiterAnswer(
       return;
     case 'unreachable': {
       const first = c.unreachableSince === null;
+      // The partner, should it be heard, is asked to yield.
+      if (first) state.revision++;
       if (first)
         commands.push({
           kind: 'record',

@@ -8,6 +8,8 @@
 //      ^                                                                        |
 //      +---------------------------------- refused, yielded --------------------+
 import { onArbiterAnswer, onPartnerGone, onPartnerStatus, tickArbitration } from './arbitration.ts';
+import { onAudit, tickAudit } from './audit.ts';
+import { onComparison, tickModes } from './modes.ts';
 import { onOperator } from './requests.ts';
 import { type Event, never, type State, type Step, statusOf, type Work } from './state.ts';
 import { onFinished, onStream, onWorkload, tickWorkload } from './workload.ts';
@@ -42,6 +44,14 @@ export function step(before: State, event: Event): Step {
     case 'diskFailed':
       onWorkload(work, event);
       break;
+    case 'probed':
+    case 'pageDiffered':
+    case 'replicaPanicked':
+      onAudit(work, event);
+      break;
+    case 'comparisonObserved':
+      onComparison(work, event);
+      break;
     case 'lateTick':
       work.commands.push({
         kind: 'record',
@@ -61,6 +71,8 @@ export function step(before: State, event: Event): Step {
   }
   tickArbitration(work);
   tickWorkload(work);
+  tickAudit(work);
+  tickModes(work);
   if (work.state.revision !== before.revision) tellPartner(work);
   return work;
 }

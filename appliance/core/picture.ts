@@ -1,5 +1,6 @@
 // What the state means, in the operator's words: redundancy, the sentences of both CoServers, what may fail now.
 
+import { isProved } from './audit.ts';
 import type { CopyState, CoServerName, CoServerView, Redundancy, Role, WorkloadView } from './snapshot.ts';
 import type { PartnerStatus, PhaseKind, State } from './state.ts';
 
@@ -49,15 +50,19 @@ export function pictureOf(s: State): Picture {
 }
 
 function redundancyOf(s: State): Redundancy {
-  if (s.phase.kind === 'duplex' || s.phase.kind === 'secondary') return 'duplex';
+  if (s.phase.kind === 'duplex') return isProved(s) ? 'duplex' : 'simplex';
+  if (s.phase.kind === 'secondary') return s.partner?.proved ? 'duplex' : 'simplex';
   if (PRIMARY.includes(s.phase.kind)) return 'simplex';
-  if (s.partner && PRIMARY.includes(s.partner.phase)) return s.partner.phase === 'duplex' ? 'duplex' : 'simplex';
+  if (s.partner && PRIMARY.includes(s.partner.phase)) return s.partner.proved ? 'duplex' : 'simplex';
   return 'isolated';
 }
 
 function redundancySentence(s: State, redundancy: Redundancy, other: CoServerName): string {
   if (redundancy === 'duplex') return 'Duplex: either server may fail now, clients notice nothing.';
   switch (s.phase.kind) {
+    case 'duplex':
+    case 'secondary':
+      return 'Both replicas run; protected from the moment the secondary has answered a probe.';
     case 'claiming':
       return s.phase.claim?.unreachableSince !== null && s.phase.claim
         ? 'Held: the partner is lost and the witness does not answer. Output waits for either of them.'
@@ -91,7 +96,11 @@ function singlePoints(s: State, redundancy: Redundancy, other: CoServerName): st
   const points: string[] = [];
   if (redundancy === 'simplex') {
     const runs = PRIMARY.includes(s.phase.kind) ? s.me : other;
-    points.push(`CoServer ${runs}: the workload runs there alone.`);
+    points.push(
+      s.phase.kind === 'duplex' || s.phase.kind === 'secondary'
+        ? `CoServer ${runs}: the other one has not proved yet that it could take over.`
+        : `CoServer ${runs}: the workload runs there alone.`,
+    );
   }
   const up = s.links.filter((l) => l.up).length;
   if (up === 1 && s.links.length > 1) {

@@ -1,5 +1,6 @@
 // May the operator do this now? Accepted, or the sentence that stands next to the grey button.
-import { enter, persist, type State, type Work } from './state.ts';
+import { applyPin, effectiveMode } from './modes.ts';
+import { enter, type OutputMode, persist, type State, type Work } from './state.ts';
 
 export type Verdict = { allowed: true } | { allowed: false; reason: string };
 
@@ -7,6 +8,9 @@ export type Verdict = { allowed: true } | { allowed: false; reason: string };
 export const ACTIONS: { name: string; label: string }[] = [
   { name: 'shutdown-guest', label: 'Shut the guest down' },
   { name: 'start-guest', label: 'Start the guest' },
+  { name: 'pin-lockstep', label: 'Always lockstep' },
+  { name: 'pin-passive', label: 'Always passive' },
+  { name: 'automatic-mode', label: 'Let Twinstep choose' },
 ];
 
 export function mayRequest(s: State, action: string): Verdict {
@@ -21,6 +25,13 @@ export function mayRequest(s: State, action: string): Verdict {
     case 'start-guest':
       if (kind === 'off' || kind === 'failed') return { allowed: true };
       return no('The guest is not switched off here.');
+    case 'pin-lockstep':
+    case 'pin-passive':
+    case 'automatic-mode':
+      if (!s.canCompare) return no('This pair is configured as passive (checkpoint.mode): its replicas are not compared.');
+      if (kind === 'secondary' || kind === 'ready') return no('The primary runs on the other CoServer: ask there.');
+      if (kind !== 'duplex' && kind !== 'running') return no('Possible when the guest runs and no resync or takeover is under way.');
+      return s.record.pinnedMode === pinOf(action) ? no('It is so already.') : { allowed: true };
     default:
       return no(`There is no action '${action}'.`);
   }
@@ -34,11 +45,24 @@ export function onOperator(work: Work, action: string): void {
     return;
   }
   commands.push({ kind: 'record', severity: 'info', row: '28', text: `The operator asked: ${action}.` });
-  if (action === 'shutdown-guest') {
-    enter(work, 'steppingDown', 'the guest is being shut down');
-  } else {
-    persist(work, { workloadOff: false });
-    state.adoptable = false;
-    enter(work, 'isolated', 'the operator asked for the guest to start');
+  switch (action) {
+    case 'shutdown-guest':
+      enter(work, 'steppingDown', 'the guest is being shut down');
+      return;
+    case 'start-guest':
+      persist(work, { workloadOff: false });
+      state.adoptable = false;
+      enter(work, 'isolated', 'the operator asked for the guest to start');
+      return;
+    default: {
+      const before = effectiveMode(state);
+      persist(work, { pinnedMode: pinOf(action) });
+      applyPin(work, before);
+    }
   }
+}
+
+function pinOf(action: string): OutputMode | null {
+  if (action === 'automatic-mode') return null;
+  return action === 'pin-lockstep' ? 'lockstep' : 'passive';
 }

@@ -1,6 +1,41 @@
 // What a CoServer knows (State), what can happen to it (Event), what it may order (Command), and the few ways in which a
 // step changes them. step() itself is in machine.ts.
-import type { CoServerName } from './snapshot.ts';
+import type { CoServerName, IncidentView } from './snapshot.ts';
+
+/** How output is released while both replicas run. Decided in modes.ts. */
+export type OutputMode = 'lockstep' | 'passive';
+
+export interface ModePolicy {
+  mode: OutputMode;
+  since: number;
+  why: string;
+  /** Lockstep after a pause: has to agree better than what ran well all the time. */
+  isTrial: boolean;
+  /** passive: when to try again; how long the next pause will be. */
+  tryAt: number;
+  pauseMs: number;
+  /** What the gate saw within the window, oldest first. */
+  seen: { at: number; agreed: number; waited: number; asked: number }[];
+}
+
+/** The first pause before lockstep is tried again; doubled each time it fails. */
+export const FIRST_PAUSE_MS = 30_000;
+
+export type IncidentKind = IncidentView['kind'];
+
+/** Whether the secondary is fit to take over. Decided in audit.ts. */
+export interface Audit {
+  state: 'off' | 'awaited' | 'proven' | 'unprovable' | 'broken';
+  since: number;
+  /** Probes in a row that the secondary did not answer. */
+  missing: number;
+  /** Probes in a row that the primary did not answer either. */
+  silent: number;
+  /** The last answer of the secondary, or when asking began. */
+  answeredAt: number;
+}
+
+export const NO_AUDIT: Audit = { state: 'off', since: 0, missing: 0, silent: 0, answeredAt: 0 };
 
 /** What stands in the durable record about this CoServer's copy and its right to run. */
 export type Standing = 'fresh' | 'simplex' | 'duplexPrimary' | 'duplexSecondary' | 'outdated' | 'inconsistent';
@@ -12,6 +47,8 @@ export interface DurableRecord {
   workloadOff: boolean;
   /** outdated: it was the primary of this generation. When both sides yielded at once, its copy has everything. */
   wasPrimary: boolean;
+  /** The operator's choice of how output is released; null: the policy decides. */
+  pinnedMode: OutputMode | null;
 }
 
 export type PhaseKind =
@@ -44,6 +81,10 @@ export interface PartnerStatus {
   revision: number;
   version: string;
   pairId: string;
+  /** duplex: the secondary has proved that it could take over. */
+  proved: boolean;
+  /** claiming as the primary: the secondary is broken, or the arbiter does not answer: it should yield. */
+  asksYield: boolean;
 }
 
 export type ClaimGoal = 'start' | 'takeOver' | 'continue';
@@ -83,6 +124,10 @@ export interface State {
   arbiterReachable: boolean;
   /** The partner was seen recorded as secondary of this generation: it can go on if this side's guest dies. */
   partnerPromotable: boolean;
+  /** The replica is fed and can be compared and probed (configuration). */
+  canCompare: boolean;
+  audit: Audit;
+  policy: ModePolicy;
 }
 
 export interface Timing {
@@ -107,9 +152,17 @@ export type Event = { at: number } & (
   | { kind: 'streamLost'; stream: StreamName; cause: 'engine' | 'protocol' | 'channel'; reason: string }
   | { kind: 'readyHeld' }
   | { kind: 'intervalsStarted' }
-  | { kind: 'engineExited'; cause: 'guestShutdown' | 'crash'; reason: string }
+  | { kind: 'engineExited'; cause: 'guestShutdown' | 'guestPanic' | 'crash'; reason: string }
   | { kind: 'lateTick'; lateMs: number }
   | { kind: 'diskFailed'; reason: string }
+  /** A probe's verdict on the replica (primary). `detail` in words. */
+  | { kind: 'probed'; probe: string; outcome: 'answered' | 'missing' | 'different' | 'silent'; interval: number; detail: string }
+  /** Secondary: its guest panicked and wants to reset itself; the engine lives on. */
+  | { kind: 'replicaPanicked'; reason: string }
+  /** A page of one replica's memory is not what it should be. */
+  | { kind: 'pageDiffered'; detail: string }
+  /** Since the last one, in frames: left by agreement, waited for a commit; checkpoints asked for because of differences. */
+  | { kind: 'comparisonObserved'; agreed: number; waited: number; asked: number }
   | { kind: 'operatorRequested'; action: string }
   | { kind: 'commandFinished'; command: CommandName; ok: boolean; reason: string }
 );
@@ -125,6 +178,9 @@ export type Command =
   /** Tell the partner what we are now. */
   | { kind: 'say'; status: PartnerStatus }
   | { kind: 'record'; severity: 'info' | 'warning' | 'critical'; row: string | null; text: string }
+  /** A replica was found broken: kept with its evidence, and told the partner. */
+  | { kind: 'incident'; incident: IncidentKind; sentence: string }
+  | { kind: 'setMode'; mode: OutputMode }
   | { kind: 'claim'; generation: number }
   | { kind: 'startGuest'; generation: number }
   | { kind: 'adoptGuest'; generation: number }
@@ -167,6 +223,7 @@ export function initialState(a: {
   links: number;
   now: number;
   adoptable: boolean;
+  canCompare: boolean;
   timing?: Timing;
 }): State {
   return {
@@ -188,6 +245,9 @@ export function initialState(a: {
     retryAt: a.now,
     arbiterReachable: true,
     partnerPromotable: false,
+    canCompare: a.canCompare,
+    audit: NO_AUDIT,
+    policy: { mode: 'lockstep', since: a.now, why: 'the replicas agree', isTrial: false, tryAt: 0, pauseMs: FIRST_PAUSE_MS, seen: [] },
   };
 }
 
@@ -206,6 +266,11 @@ export function statusOf(s: State): PartnerStatus {
     revision: s.revision,
     version: s.version,
     pairId: s.pairId,
+    proved: s.phase.kind === 'duplex' && (s.audit.state === 'proven' || s.audit.state === 'unprovable'),
+    asksYield:
+      s.phase.claim?.goal === 'continue' &&
+      s.record.standing === 'duplexPrimary' &&
+      (s.audit.state === 'broken' || s.phase.claim.unreachableSince !== null),
   };
 }
 
@@ -221,6 +286,13 @@ export function persist(work: Work, change: Partial<DurableRecord>): void {
   work.state.record = { ...work.state.record, ...change };
   work.state.revision++;
   work.commands.push({ kind: 'persist', record: work.state.record });
+}
+
+/** A start or a protection failed: the next attempt later each time it happens in a row. */
+export function setRetry({ state }: Work): void {
+  const pause = Math.min(state.timing.retryMs * 2 ** state.failures, state.timing.retryMaximumMs);
+  state.failures++;
+  state.retryAt = state.now + pause;
 }
 
 export function never(x: never): never {

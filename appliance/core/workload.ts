@@ -5,7 +5,9 @@
 // with a growing pause. The order at the end is the one that matters: the primary records "duplex" (it may then no
 // longer go on without a grant) before the secondary does (it may then take over), and only then READY is released.
 import { claim, onPartnerGone, stopOutdated } from './arbitration.ts';
-import { type CommandName, type Event, enter, type PhaseKind, persist, type Work } from './state.ts';
+import { beginAudit, broken } from './audit.ts';
+import { beginModes } from './modes.ts';
+import { type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
 
 /** Phases in which this CoServer runs the guest as the primary. */
 export const PRIMARY_PHASES: readonly PhaseKind[] = [
@@ -61,7 +63,12 @@ export function tickWorkload(work: Work): void {
     case 'standby':
       if (!partner) return;
       if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
-        persist(work, { generation: partner.record.generation, standing: 'inconsistent', workloadOff: partner.record.workloadOff });
+        persist(work, {
+          generation: partner.record.generation,
+          standing: 'inconsistent',
+          workloadOff: partner.record.workloadOff,
+          pinnedMode: partner.record.pinnedMode,
+        });
         start(work, 'openTarget');
       }
       return;
@@ -134,7 +141,7 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
           kind: 'record',
           severity: 'info',
           row: null,
-          text: 'Duplex: this CoServer runs the secondary replica and can take over at any moment.',
+          text: 'The secondary replica runs here.',
         });
       }
       return;
@@ -143,13 +150,7 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
       if (phase.kind === 'steppingDown' || phase.busy === 'leaveLockstep') return;
       if (phase.kind === 'secondary' || phase.kind === 'ready') {
         if (e.cause !== 'channel') {
-          commands.push({
-            kind: 'record',
-            severity: 'critical',
-            row: null,
-            text: `The secondary replica failed (${e.reason}): this CoServer yields and rejoins.`,
-          });
-          stopOutdated(work, e.reason);
+          broken(work, 'streamBroke', e.reason);
           return;
         }
       }
@@ -168,6 +169,10 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
       stopOutdated(work, `local disk failed: ${e.reason}`);
     // The guest waits for a write that both copies should have: it gets its error when the partner is let go.
     else if (kind === 'resyncing' || kind === 'protecting') onPartnerGone(work, `the local disk failed: ${e.reason}`);
+    return;
+  }
+  if (kind === 'secondary' || kind === 'ready') {
+    broken(work, e.cause === 'guestPanic' ? 'guestPanic' : 'engineEnded', e.reason);
     return;
   }
   // The start itself fails then, and says more.
@@ -190,14 +195,7 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
     commands.push({ kind: 'stopAll', reason: 'the guest shut down' });
     return;
   }
-  if (
-    kind === 'duplex' ||
-    kind === 'committing' ||
-    kind === 'secondary' ||
-    kind === 'ready' ||
-    kind === 'claiming' ||
-    record.standing === 'duplexPrimary'
-  ) {
+  if (kind === 'duplex' || kind === 'committing' || kind === 'claiming' || record.standing === 'duplexPrimary') {
     if (kind === 'claiming' || (record.standing === 'duplexPrimary' && !state.partnerPromotable)) {
       // Nobody else may be able to go on: whoever is granted starts the guest again from its copy.
       commands.push({
@@ -223,16 +221,9 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
 
   // Alone: the guest crashed with nobody to go on. Restart it, with a growing pause.
   commands.push({ kind: 'record', severity: 'critical', row: '19', text: `The guest ended (${e.reason}) and is started again.` });
-  fail(work);
+  setRetry(work);
   enter(work, 'acting', e.reason, { next: 'starting' });
   commands.push({ kind: 'stopAll', reason: e.reason });
-}
-
-function fail(work: Work): void {
-  const { state } = work;
-  const pause = Math.min(state.timing.retryMs * 2 ** state.failures, state.timing.retryMaximumMs);
-  state.failures++;
-  state.retryAt = state.now + pause;
 }
 
 /** A background command ended. Late answers of a phase that is over are ignored: phase.busy no longer names them. */
@@ -267,13 +258,14 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
       enter(work, 'incoming', "waits for the guest's memory");
       return;
     case 'releaseReady':
-      state.failures = 0;
       enter(work, 'duplex', 'both replicas run');
+      beginAudit(work);
+      beginModes(work);
       commands.push({
         kind: 'record',
         severity: 'info',
         row: null,
-        text: `Duplex: generation ${state.record.generation} is protected; either server may fail now.`,
+        text: `Both replicas run, as generation ${state.record.generation}.`,
       });
       return;
     case 'leaveLockstep':
@@ -302,7 +294,7 @@ function acted(work: Work, command: CommandName, ok: boolean, reason: string): v
 
 function failed(work: Work, command: CommandName, reason: string): void {
   const { state, commands } = work;
-  fail(work);
+  setRetry(work);
   const again = Math.ceil((state.retryAt - state.now) / 1000);
   switch (command) {
     case 'startGuest':

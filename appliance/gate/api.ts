@@ -1,6 +1,7 @@
 // What the gate's worker thread is asked and what it reports. The gate is the only way between the guest's NIC and the LAN.
 import type { ChannelSetup } from '../wire/channel-setup.ts';
 import type { CheckpointCause, HoldLimits, PrimaryStatistics, SecondaryStatistics } from './lockstep/api.ts';
+import type { ProbeStatistics } from './lockstep/probes.ts';
 
 export interface GateSetup {
   channel: ChannelSetup;
@@ -93,7 +94,7 @@ export interface GateStatus {
   drops: GateDrops;
   addresses: GuestAddresses;
   /** Null without GateSetup.lockstep. */
-  lockstep: { primary: PrimaryStatistics; secondary: SecondaryStatistics } | null;
+  lockstep: { primary: PrimaryStatistics; secondary: SecondaryStatistics; probes: ProbeStatistics } | null;
   /** What went wrong last without stopping the gate, in words; empty: nothing. */
   problem: string;
 }
@@ -116,6 +117,11 @@ export type GateEvents = {
   outputHeld: { interval: number };
   /** Lockstep: the replicas differ in this, or one waits for the other too long. At most one until the next commit. */
   checkpointWanted: { interval: number; cause: CheckpointCause };
+  /**
+   * Lockstep, primary: the stream between the gates has a gap: until the next protection every frame waits for its commit, whatever mode
+   * is set. At most one per protection.
+   */
+  comparisonLost: { interval: number; reason: string };
   /** The business NIC's carrier. */
   carrier: { up: boolean };
   status: GateStatus;
@@ -132,6 +138,9 @@ export type CutCommands = {
    * before anything of the checkpoint may reach its engine. Primary: from here to the commit nothing leaves by comparison.
    */
   replied(a: { interval: number }): Promise<void>;
-  /** Lockstep, secondary: READY passes: the replica runs, equal to the primary's stopped guest. */
-  ready(a: Record<string, never>): void;
+  /**
+   * Lockstep, secondary: READY passes when this answers: the replica runs, equal to the primary's stopped guest. Rejects (NO_BEGIN) when
+   * the primary's gate has not told its base within 2 s: nothing that the replica says could be compared.
+   */
+  ready(a: Record<string, never>): Promise<void>;
 };

@@ -2,28 +2,22 @@
 // leave and when is decided in rules.ts and held-output.ts; sockets are elsewhere and come in as parts.
 import type { Channel } from '../../drivers/link/index.ts';
 import { RpcError } from '../wire/rpc.ts';
-import { ANNOUNCE_AT_MS, announcement } from './announcement.ts';
+import { Announcer } from './announcer.ts';
 import type { GateDrops, GateEvents, GateMode, GateStatus, GuestAddresses } from './api.ts';
+import { drainedEngine } from './drained-engine.ts';
 import type { EngineLink } from './engine-socket.ts';
-import { countFrames, type FrameSink, LENGTH_BYTES, toBatch } from './frames.ts';
+import { type FrameSink, LENGTH_BYTES } from './frames.ts';
 import { GuestAddressBook } from './guest-addresses.ts';
-import { type HeldBatch, HeldOutput } from './held-output.ts';
-import { InputRecorder } from './input-recorder.ts';
 import { InputRing } from './input-ring.ts';
 import { filterForGuest } from './lan-filter.ts';
-import { LanOutput, PASS_LIMIT_BYTES, RELEASE_LIMIT_BYTES } from './lan-output.ts';
+import { LanOutput, RELEASE_LIMIT_BYTES } from './lan-output.ts';
 import type { LanPort } from './lan-port.ts';
 import type { HoldLimits } from './lockstep/api.ts';
 import { LockstepPath } from './lockstep-path.ts';
 import { isLockstepMessage } from './partner-lockstep.ts';
 import { decodePartnerMessage, encodeAddresses, type PartnerMessage } from './partner-messages.ts';
+import { PassivePath } from './passive-path.ts';
 import { type GateRules, refusalOf, rulesOf } from './rules.ts';
-
-/** A stopped guest's socket is quiet after some turns; one that still sends after this long was not stopped. */
-const CUT_LIMIT_MS = 1000;
-
-/** Turns of the event loop without a byte: in each, the socket was polled and empty. */
-const CUT_QUIET_TURNS = 2;
 
 export interface GateParts {
   lan: LanPort;
@@ -41,9 +35,9 @@ export interface GateParts {
 export class Gate {
   readonly #parts: GateParts;
   readonly #lan: LanOutput;
-  readonly #held = new HeldOutput();
   readonly #ring = new InputRing();
-  readonly #recorder: InputRecorder;
+  /** Unused when there is lockstep. */
+  readonly #passive: PassivePath;
   /** Null: passive only. */
   readonly #lockstep: LockstepPath | null;
   readonly #book: GuestAddressBook;
@@ -51,7 +45,7 @@ export class Gate {
   #mode: GateMode = 'closed';
   #rules: GateRules = rulesOf('closed');
   #problem = '';
-  #announcing: NodeJS.Timeout[] = [];
+  readonly #announcer: Announcer;
   /** The book's revision that the partner has; -1: none. */
   #partnerKnows = -1;
   readonly #drops: GateDrops = {
@@ -71,7 +65,15 @@ export class Gate {
     this.#parts = parts;
     this.#book = new GuestAddressBook(parts.guestMac);
     this.#lan = new LanOutput(parts.lan);
-    this.#recorder = new InputRecorder(parts.channel);
+    this.#announcer = new Announcer(this.#book, (batch) => this.#lan.send(batch, RELEASE_LIMIT_BYTES));
+    this.#passive = new PassivePath({
+      channel: parts.channel,
+      interval: parts.interval,
+      nowMs: parts.nowMs,
+      toLan: (batch, frames, limitBytes) => this.#toLan(batch, frames, limitBytes),
+      toEngine: (batch) => this.#toEngine(batch),
+      emit: (name, data) => parts.emit(name, data),
+    });
     this.#lockstep = parts.lockstep ? this.#makeLockstep(parts) : null;
     parts.lan.onFrames((batch) => this.#fromLan(batch));
     parts.channel.on('message', (message) => this.#fromPartner(message));
@@ -85,6 +87,10 @@ export class Gate {
       interval: parts.interval,
       holdLimits: parts.holdLimits,
       nowMs: parts.nowMs,
+      guest: () => {
+        const { mac } = this.#book;
+        return mac && { mac, ipv4: this.#book.announceable('v4'), ipv6: this.#book.announceable('v6') };
+      },
       toLan: (batch, frames, limitBytes) => this.#toLan(batch, frames, limitBytes),
       toEngine: (batch, frames) => {
         if (this.#rules.input === 'drop' && this.#mode !== 'standby') return;
@@ -100,7 +106,9 @@ export class Gate {
 
   /** The engine's frames come in here. */
   readonly sink: FrameSink = {
-    frame: (bytes, offset, length) => this.#book.learn(bytes, offset, length),
+    frame: (bytes, offset, length) => {
+      if (!this.#lockstep?.isForProbe(bytes, offset, length)) this.#book.learn(bytes, offset, length);
+    },
     batch: (batch, frames) => this.#fromEngine(batch, frames),
     runt: () => {
       this.#drops.runts++;
@@ -125,28 +133,7 @@ export class Gate {
       else this.#lockstep.fromGuest(batch);
       return;
     }
-    switch (this.#rules.output) {
-      case 'drop':
-        this.#drops.notOwner += frames;
-        return;
-      case 'pass':
-        this.#toLan(batch, frames, PASS_LIMIT_BYTES);
-        return;
-      case 'hold':
-      case 'freeze':
-        this.#hold(batch, frames, this.#rules.output === 'freeze');
-        return;
-      default:
-        this.#rules.output satisfies never;
-    }
-  }
-
-  #hold(batch: Buffer, frames: number, frozen: boolean): void {
-    const interval = this.#parts.interval.current;
-    const verdict = this.#held.offer(batch, frames, interval, frozen, this.#parts.nowMs());
-    if (verdict.kind === 'pass') this.#toLan(batch, frames, PASS_LIMIT_BYTES);
-    else if (verdict.kind === 'dropped') this.#drops.heldFull += frames;
-    else if (verdict.first) this.#parts.emit('outputHeld', { interval });
+    this.#drops.notOwner += this.#passive.fromGuest(batch, frames, this.#rules.output);
   }
 
   #toLan(batch: Buffer, frames: number, limitBytes: number): void {
@@ -154,15 +141,6 @@ export class Gate {
       this.#totals.framesOut += frames;
       this.#totals.bytesOut += batch.length - frames * LENGTH_BYTES;
     } else this.#drops.lanFull += frames;
-  }
-
-  #release(list: readonly HeldBatch[]): number {
-    let frames = 0;
-    for (const held of list) {
-      this.#toLan(held.batch, held.frames, RELEASE_LIMIT_BYTES);
-      frames += held.frames;
-    }
-    return frames;
   }
 
   #fromLan(batch: Buffer): void {
@@ -174,18 +152,11 @@ export class Gate {
       this.#lockstep.fromLan(wanted.runs);
       return;
     }
-    let lost = 0;
-    let lostBytes = 0;
-    for (const run of wanted.runs) {
-      if (this.#toEngine(run)) continue;
-      lost += countFrames(run);
-      lostBytes += run.length;
-    }
-    const taken = wanted.frames - lost;
+    const recorded = this.#rules.input === 'passAndRecord' ? () => this.#observe() : null;
+    const { taken, takenBytes, lost } = this.#passive.fromLan(wanted, recorded);
     this.#drops.engineFull += lost;
     this.#totals.framesIn += taken;
-    this.#totals.bytesIn += wanted.bytes - lostBytes - taken * LENGTH_BYTES;
-    if (this.#rules.input === 'passAndRecord') this.#recorder.record(wanted.runs, wanted.frames, wanted.bytes, this.#observe());
+    this.#totals.bytesIn += takenBytes;
   }
 
   #toEngine(batch: Buffer): boolean {
@@ -241,7 +212,7 @@ export class Gate {
   #observe(): number {
     const interval = this.#parts.interval.current;
     if (this.#lockstep) this.#lockstep.observe();
-    else if (this.#mode === 'holding' || this.#mode === 'frozen') this.#held.observe(interval);
+    else if (this.#mode === 'holding' || this.#mode === 'frozen') this.#passive.held.observe(interval);
     return interval;
   }
 
@@ -250,7 +221,7 @@ export class Gate {
   /** Answers when the stopped guest's frames are all here. Rejects when the engine goes on sending. */
   async cut(): Promise<{ heldFrames: number }> {
     this.#observe();
-    await this.#drained('guest');
+    await drainedEngine(() => this.#engine, 'guest', this.#parts.nowMs);
     return { heldFrames: this.#heldFrames };
   }
 
@@ -261,32 +232,21 @@ export class Gate {
       this.#lockstep.replied(interval);
       return;
     }
-    await this.#drained('replica');
+    await drainedEngine(() => this.#engine, 'replica', this.#parts.nowMs);
     this.#lockstep.replicaStopped(interval);
   }
 
-  /** Lockstep, secondary: READY passes. */
-  ready(): void {
-    if (this.#mode === 'standby') this.#lockstep?.replicaLoaded(0);
-  }
-
-  async #drained(whose: 'guest' | 'replica'): Promise<void> {
-    const deadline = this.#parts.nowMs() + CUT_LIMIT_MS;
-    let last = -1;
-    let quiet = 0;
-    while (quiet < CUT_QUIET_TURNS) {
-      await new Promise((resolve) => setImmediate(resolve));
-      const read = this.#engine?.bytesRead ?? 0;
-      quiet = read === last ? quiet + 1 : 0;
-      last = read;
-      if (quiet === 0 && this.#parts.nowMs() > deadline) {
-        throw new RpcError(`the ${whose}'s frames do not end within ${CUT_LIMIT_MS} ms: it is not stopped`, 'NOT_STOPPED');
-      }
-    }
+  /** Lockstep, secondary: READY passes when this is over. */
+  async ready(): Promise<void> {
+    if (!this.#lockstep) return;
+    if (this.#mode !== 'standby')
+      throw new RpcError(`gate: ready while ${this.#mode}: a replica runs behind a gate in standby`, 'WRONG_MODE');
+    await this.#lockstep.begun();
+    this.#lockstep.replicaLoaded(0);
   }
 
   get #heldFrames(): number {
-    return this.#lockstep ? this.#lockstep.statistics().primary.heldFrames : this.#held.frames;
+    return this.#lockstep ? this.#lockstep.statistics().primary.heldFrames : this.#passive.held.frames;
   }
 
   commit(interval: number): void {
@@ -295,7 +255,7 @@ export class Gate {
       case 'lockstep':
       case 'frozen':
         if (this.#lockstep) this.#lockstep.commit(interval);
-        else this.#release(this.#held.commit(interval, this.#mode === 'frozen'));
+        else this.#passive.commit(interval, this.#mode === 'frozen');
         return;
       case 'standby':
         if (this.#lockstep) this.#lockstep.replicaLoaded(interval);
@@ -329,9 +289,9 @@ export class Gate {
       case 'lockstep':
       case 'frozen':
         if (from !== 'holding' && from !== 'lockstep' && from !== 'frozen') {
-          this.#held.begin();
+          this.#passive.held.begin();
           this.#forgetPartner();
-        } else if (mode === 'holding') this.#release(this.#held.thaw());
+        } else if (mode === 'holding') this.#passive.thaw();
         break;
       case 'solo':
         break;
@@ -352,14 +312,14 @@ export class Gate {
       throw new RpcError(`gate: releaseAll while ${this.#mode}: this side does not own the LAN; takeOver does`, 'WRONG_MODE');
     }
     const from = this.#mode;
-    const frames = this.#lockstep ? this.#lockstep.releaseAll() : this.#release(this.#held.takeAll());
+    const frames = this.#lockstep ? this.#lockstep.releaseAll() : this.#passive.releaseAll();
     this.#enter('solo');
     this.#lockstep?.enter('solo', from);
     return { frames };
   }
 
   dropAll(): { frames: number } {
-    const frames = this.#lockstep ? this.#lockstep.dropAll() : this.#held.takeAll().reduce((n, held) => n + held.frames, 0);
+    const frames = this.#lockstep ? this.#lockstep.dropAll() : this.#passive.dropAll();
     this.#drops.discarded += frames;
     return { frames };
   }
@@ -386,30 +346,26 @@ export class Gate {
   announce(): GuestAddresses {
     if (!this.#rules.mayAnnounce)
       throw new RpcError(`gate: announce while ${this.#mode}: this side does not speak for the guest`, 'WRONG_MODE');
-    this.#stopAnnouncing();
-    for (const delay of ANNOUNCE_AT_MS) {
-      if (delay === 0) this.#announceOnce();
-      else this.#announcing.push(setTimeout(() => this.#announceOnce(), delay).unref());
-    }
+    this.#announcer.start();
     return this.#book.addresses();
   }
 
   status(): GateStatus {
     const nic = this.#parts.lan.health();
+    const lockstep = this.#lockstep?.statistics() ?? null;
     const drops: GateDrops = {
       ...this.#drops,
+      heldFull: this.#passive.heldFull + (lockstep?.primary.droppedFull ?? 0),
       lanFull: this.#drops.lanFull + nic.sendLost,
       lanReceive: nic.receiveLost,
-      unrecorded: this.#drops.unrecorded + this.#recorder.skippedFrames + (this.#lockstep?.unrecordedFrames ?? 0),
+      unrecorded: this.#drops.unrecorded + this.#passive.unrecordedFrames + (this.#lockstep?.unrecordedFrames ?? 0),
     };
-    const lockstep = this.#lockstep?.statistics() ?? null;
-    if (lockstep) drops.heldFull += lockstep.primary.droppedFull;
     return {
       mode: this.#mode,
       engineConnected: this.#engine?.connected ?? false,
-      heldFrames: lockstep?.primary.heldFrames ?? this.#held.frames,
-      heldBytes: lockstep?.primary.heldBytes ?? this.#held.bytes,
-      oldestHeldMs: this.#lockstep?.oldestMs() ?? this.#held.oldestMs(this.#parts.nowMs()),
+      heldFrames: lockstep?.primary.heldFrames ?? this.#passive.held.frames,
+      heldBytes: lockstep?.primary.heldBytes ?? this.#passive.held.bytes,
+      oldestHeldMs: this.#lockstep?.oldestMs() ?? this.#passive.held.oldestMs(this.#parts.nowMs()),
       recordedFrames: this.#ring.frames,
       ...this.#totals,
       dropped: drops.heldFull + drops.lanFull + drops.lanReceive + drops.engineFull + drops.runts,
@@ -423,9 +379,9 @@ export class Gate {
   #enter(mode: GateMode): void {
     this.#mode = mode;
     this.#rules = rulesOf(mode);
-    this.#recorder.discard();
+    this.#passive.discardInputs();
     if (mode !== 'standby') this.#ring.takeAll();
-    if (!this.#rules.mayAnnounce) this.#stopAnnouncing();
+    if (!this.#rules.mayAnnounce) this.#announcer.stop();
   }
 
   /** This side does not own the LAN any more. */
@@ -433,15 +389,5 @@ export class Gate {
     this.dropAll();
     this.#drops.discarded += this.#lan.clear();
     this.#ring.takeAll();
-  }
-
-  #announceOnce(): void {
-    const frames = announcement(this.#book);
-    if (frames.length > 0) this.#lan.send(toBatch(frames), RELEASE_LIMIT_BYTES);
-  }
-
-  #stopAnnouncing(): void {
-    for (const timer of this.#announcing) clearTimeout(timer);
-    this.#announcing = [];
   }
 }

@@ -2,17 +2,27 @@
 // batching: frames go through the core one by one and come out as ranges of the batches they came in.
 import { randomInt } from 'node:crypto';
 import type { Channel } from '../../drivers/link/index.ts';
+import { RpcError } from '../wire/rpc.ts';
 import type { GateEvents, GateMode } from './api.ts';
 import { FrameCollector, forEachFrame } from './frame-collector.ts';
 import { InputRecorder } from './input-recorder.ts';
 import { PASS_LIMIT_BYTES, RELEASE_LIMIT_BYTES } from './lan-output.ts';
 import type { HoldLimits, PrimaryMessage, PrimaryPorts, PrimaryStatistics, ReleasedBy, SecondaryStatistics } from './lockstep/api.ts';
 import { LockstepPrimary } from './lockstep/primary.ts';
+import { isForProbe } from './lockstep/probe-frames.ts';
+import { type ProbeStatistics, Probes } from './lockstep/probes.ts';
 import { LockstepSecondary } from './lockstep/secondary.ts';
 import { decodeLockstep, encodeLockstep, outputsHeader } from './partner-lockstep.ts';
 
 /** While something is held, its age is looked at this often: small against DATA_HOLD_MS, large against a wake-up. */
 const LOOK_EVERY_MS = 5;
+
+/** The primary's gate says it before its guest is stopped; the guest's memory, on another stream, takes far longer. */
+const BEGIN_WITHIN_MS = 2000;
+
+/** A question's next step is looked for no closer than this, and no later than that: a question may come nearer meanwhile. */
+const PROBE_STEP_MS = 5;
+const PROBE_LOOK_MS = 50;
 
 /** The channel is a queue of its own: this much more of the replica's output than it takes is not worth having. */
 const OUTPUTS_AT_ONCE_BYTES = 64 * 1024;
@@ -22,6 +32,8 @@ export interface LockstepPathParts {
   interval: { readonly current: number };
   holdLimits: HoldLimits | undefined;
   nowMs(): number;
+  /** The guest's own addresses; null: no MAC is known. */
+  guest(): { mac: Buffer; ipv4: readonly Buffer[]; ipv6: readonly Buffer[] } | null;
   toLan(batch: Buffer, frames: number, limitBytes: number): void;
   toEngine(batch: Buffer, frames: number): void;
   emit<K extends keyof GateEvents & string>(name: K, data: GateEvents[K]): void;
@@ -32,8 +44,14 @@ export class LockstepPath {
   readonly #parts: LockstepPathParts;
   readonly #recorder: InputRecorder;
   #primary: LockstepPrimary;
-  readonly #secondary: LockstepSecondary;
+  #secondary: LockstepSecondary;
+  readonly #probes: Probes;
+  #probeTimer: NodeJS.Timeout | null = null;
   #inSession = false;
+  /** The stream to the partner had a gap in this session: nothing is compared any more. */
+  #comparisonLost = false;
+  /** Secondary: the primary's `begin` has come since standby was entered. */
+  #begun = Promise.withResolvers<void>();
   #timer: NodeJS.Timeout | null = null;
   readonly #lan: Record<'pass' | 'release', FrameCollector>;
   readonly #engine: FrameCollector;
@@ -67,22 +85,33 @@ export class LockstepPath {
       this.#outputRuns.push(batch);
       this.#outputBytes += batch.length;
     });
-    this.#primary = this.#makePrimary();
-    this.#secondary = new LockstepSecondary({
-      feed: (frame) => this.#engine.add(frame),
-      toPartner: ({ session, interval, frame }) => this.#tellOutput(session, interval, frame),
+    this.#probes = new Probes({
+      ask: (frame) => this.#primary.fromLan(frame, parts.interval.current),
+      ended: (end) => parts.emit('probed', end),
+      guest: () => parts.guest(),
     });
+    this.#primary = this.#makePrimary();
+    this.#secondary = this.#makeSecondary();
     const free = (): void => {
       this.#congested = false;
     };
     parts.channel.on('drain', free);
     parts.channel.on('reset', () => {
       free();
-      if (!this.#inSession) return;
+      if (!this.#inSession || this.#comparisonLost) return;
       // What the partner knows of new connections has a gap: it must not be built on.
+      this.#comparisonLost = true;
       this.#primary.setComparing(false, parts.nowMs());
-      parts.problem('the network stream to the partner was interrupted: nothing is compared until the next protection');
+      const reason = 'the network stream to the partner was interrupted: nothing is compared until the next protection';
+      parts.problem(reason);
+      parts.emit('comparisonLost', { interval: parts.interval.current, reason });
     });
+  }
+
+  /** Answers to the gate's own questions: for nobody else. */
+  isForProbe(bytes: Buffer, at: number = 0, length: number = bytes.length): boolean {
+    const { session } = this.#probes;
+    return session !== null && isForProbe(bytes, session, at, length);
   }
 
   get unrecordedFrames(): number {
@@ -99,6 +128,13 @@ export class LockstepPath {
     return new LockstepPrimary(ports, this.#parts.holdLimits);
   }
 
+  #makeSecondary(): LockstepSecondary {
+    return new LockstepSecondary({
+      feed: (frame) => this.#engine.add(frame),
+      toPartner: ({ session, interval, frame }) => this.#tellOutput(session, interval, frame),
+    });
+  }
+
   // --- modes ---
 
   /** @param from Where the gate comes from; what may be held was looked at by the gate. */
@@ -109,29 +145,51 @@ export class LockstepPath {
       case 'standby':
         // The guest here is gone, and its connections with it.
         this.#primary = this.#makePrimary();
+        this.#probes.end();
         this.#inSession = false;
+        // What an earlier primary began is over.
+        this.#secondary = this.#makeSecondary();
+        this.#begun = Promise.withResolvers<void>();
         break;
       case 'solo':
         this.#primary.freeze(false, now);
         this.#primary.end();
+        this.#probes.end();
         this.#inSession = false;
         break;
       case 'frozen':
         this.#primary.freeze(true, now);
+        this.#probes.freeze(true, now);
         break;
       case 'holding':
       case 'lockstep':
         if (!this.#inSession) {
           this.#inSession = true;
-          this.#primary.begin(randomInt(1, 2 ** 32));
+          this.#comparisonLost = false;
+          const session = randomInt(1, 2 ** 32);
+          this.#primary.begin(session);
+          this.#probes.begin(session, now);
         }
-        this.#primary.setComparing(mode === 'lockstep', now);
-        if (from === 'frozen') this.#primary.freeze(false, now);
+        this.#primary.setComparing(mode === 'lockstep' && !this.#comparisonLost, now);
+        if (from === 'frozen') {
+          this.#primary.freeze(false, now);
+          this.#probes.freeze(false, now);
+        }
         break;
       default:
         mode satisfies never;
     }
     this.#flush();
+  }
+
+  /** Secondary: the primary's base is known here. Rejects when it does not come. */
+  async begun(): Promise<void> {
+    const limit = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      const detail = `the partner's gate has not begun a session within ${BEGIN_WITHIN_MS} ms: is its mode lockstep, and does the network stream work?`;
+      limit.reject(new RpcError(detail, 'NO_BEGIN'));
+    }, BEGIN_WITHIN_MS);
+    await Promise.race([this.#begun.promise, limit.promise]).finally(() => clearTimeout(timer));
   }
 
   guestStopped(): void {
@@ -143,7 +201,14 @@ export class LockstepPath {
   fromGuest(batch: Buffer): void {
     const interval = this.#parts.interval.current;
     const now = this.#parts.nowMs();
-    forEachFrame(batch, (frame) => this.#primary.fromGuest(frame, interval, now));
+    this.#probes.observe(interval, now);
+    forEachFrame(batch, (frame) => {
+      if (this.isForProbe(frame)) this.#probes.primaryAnswered(frame, now);
+      else {
+        this.#probes.guestSent(frame, now);
+        this.#primary.fromGuest(frame, interval, now);
+      }
+    });
     this.#flush();
   }
 
@@ -171,8 +236,18 @@ export class LockstepPath {
     if (message.kind === 'outputs') {
       const { session, interval } = message;
       const now = this.#parts.nowMs();
-      forEachFrame(message.batch, (frame) => this.#primary.fromPartner({ kind: 'output', session, interval, frame }, now));
-    } else this.#secondary.fromPartner(message);
+      forEachFrame(message.batch, (frame) => {
+        if (this.isForProbe(frame)) {
+          if (session === this.#probes.session) this.#probes.replicaAnswered(frame, interval, now);
+        } else this.#primary.fromPartner({ kind: 'output', session, interval, frame }, now);
+      });
+    } else {
+      this.#secondary.fromPartner(message);
+      if (message.kind === 'begin') {
+        this.#probes.followPartner(message.session);
+        this.#begun.resolve();
+      }
+    }
     this.#flush();
   }
 
@@ -229,6 +304,7 @@ export class LockstepPath {
     this.#engine.flush();
     this.#flushInputs();
     this.#flushOutputs();
+    this.#armProbes();
     if (this.#timer || !this.#inSession || !this.#primary.isWaiting) return;
     this.#timer = setTimeout(() => this.#look(), LOOK_EVERY_MS);
   }
@@ -239,11 +315,23 @@ export class LockstepPath {
     this.#flush();
   }
 
+  #armProbes(): void {
+    const due = this.#probes.dueAt();
+    if (this.#probeTimer || due === null) return;
+    const wait = Math.min(Math.max(due - this.#parts.nowMs(), PROBE_STEP_MS), PROBE_LOOK_MS);
+    this.#probeTimer = setTimeout(() => {
+      this.#probeTimer = null;
+      this.#probes.tick(this.#parts.nowMs());
+      this.#flush();
+    }, wait);
+  }
+
   // --- checkpoints ---
 
   /** Primary: nothing leaves by comparison from here to the commit. */
   replied(interval: number): void {
     this.#primary.onReply(interval);
+    this.#probes.pause(this.#parts.nowMs());
   }
 
   /** Secondary: everything that the replica sent in this interval was given to `fromReplica`. */
@@ -259,12 +347,16 @@ export class LockstepPath {
   }
 
   commit(interval: number): void {
-    this.#primary.onCommit(interval, this.#parts.nowMs());
+    const now = this.#parts.nowMs();
+    this.#primary.onCommit(interval, now);
+    this.#probes.commit(interval, now);
     this.#flush();
   }
 
   observe(): void {
     this.#primary.observe(this.#parts.interval.current);
+    this.#probes.observe(this.#parts.interval.current, this.#parts.nowMs());
+    this.#flush();
   }
 
   // --- decisions ---
@@ -294,7 +386,8 @@ export class LockstepPath {
     return this.#primary.oldestMs(this.#parts.nowMs());
   }
 
-  statistics(): { primary: PrimaryStatistics; secondary: SecondaryStatistics } {
-    return { primary: this.#primary.statistics(), secondary: this.#secondary.statistics() };
+  statistics(): { primary: PrimaryStatistics; secondary: SecondaryStatistics; probes: ProbeStatistics } {
+    const probes = this.#probes.statistics(this.#parts.nowMs());
+    return { primary: this.#primary.statistics(), secondary: this.#secondary.statistics(), probes };
   }
 }

@@ -100,7 +100,7 @@ export function runGateWorker(setup: GateSetup, port: Port, cutPort: Port, edges
     cut: () => get().gate.cut(),
     commit: ({ interval }) => get().gate.commit(interval),
     replied: ({ interval }) => get().gate.replied(interval),
-    ready: () => get().gate.ready(),
+    ready: async () => get().gate.ready(),
   });
 }
 

@@ -1,5 +1,7 @@
 // What the memory stream's worker thread is asked and what it reports: QEMU's checkpoint stream, proxied over the links.
 import type { ChannelSetup } from '../wire/channel-setup.ts';
+import type { GuestMemory } from './audit/guest-ram.ts';
+import type { PageDifference } from './audit/suspects.ts';
 import type { PowerTrapSetup } from './power-trap.ts';
 
 export interface MemorySetup {
@@ -23,11 +25,18 @@ export interface MemorySetup {
   powerTrap?: PowerTrapSetup;
 }
 
+export interface SessionStart {
+  /** This side's engine's RAM: it is audited then. Throws when it cannot be read. */
+  guestMemory?: GuestMemory;
+  /** How long pages are read and compared at each stop, ms: for tests. Default: 1 (primary), 4 (secondary). */
+  sampleMs?: number;
+}
+
 export type MemoryCommands = {
   /** Primary: listens for the engine's migration. Ends an earlier session. */
-  startSource(a: Record<string, never>): Promise<void>;
+  startSource(a: SessionStart): Promise<void>;
   /** Secondary: connects to the engine's incoming socket when the stream begins. Ends an earlier session. */
-  startTarget(a: Record<string, never>): Promise<void>;
+  startTarget(a: SessionStart): Promise<void>;
   /** Primary: READY is held until this call: sets interval 1, tells the partner, passes READY on. The first checkpoint may follow. */
   releaseReady(a: Record<string, never>): Promise<void>;
   /**
@@ -55,6 +64,8 @@ export interface MemoryStatus {
   loaded: number;
   checkpoints: number;
   transferredBytes: number;
+  /** Pages compared in this session (a page counts each time), the guest's pages, and how often one differed. Null: not audited. */
+  audit: { checkedPages: number; totalPages: number; differing: number } | null;
 }
 
 export interface CheckpointReport {
@@ -80,5 +91,10 @@ export type MemoryEvents = {
   committed: { interval: number };
   /** The session ended by itself: engine closed, stream unknown ("flag 0x.. at offset .."), channel reset. */
   lost: { role: 'source' | 'target'; reason: string; cause: 'engine' | 'protocol' | 'channel' };
+  /**
+   * The engine lost a page, said at most once per session. Primary: its RAM is not what was sent (a write was not noticed). Secondary: the
+   * replica's RAM stays what was not sent. What the secondary has is not the guest: protect again.
+   */
+  pageDiffers: PageDifference;
   status: MemoryStatus;
 };

@@ -1,6 +1,7 @@
 // The engine's checkpoint stream, parsed in band and strictly: where a checkpoint begins and where its last byte is.
 //
-// Nothing is interpreted beyond what those boundaries need: RAM pages and device states are skipped, never copied. What
+// Nothing is interpreted beyond what those boundaries need: RAM pages and device states are skipped, never copied; of the pages of one
+// block a checksum is told, if somebody wants it. What
 // is not listed here ends protection with the flag and its offset. A guess would put bytes into a running guest.
 //
 //   forward   preamble (configuration, commands) -> RAM of the synchronisation -> initial device state (opaque until the
@@ -9,6 +10,7 @@
 //
 // All integers big endian. Source: QEMU 11.1: migration/savevm.c (sections), migration/ram.c (RAM records),
 // migration/colo.c and qapi/migration.json COLOMessage (messages), the return path: return-codec.ts.
+import { crc32 } from 'node:zlib';
 
 /** The stream is not what the qualified engine sends: protection ends. */
 export class StreamError extends Error {
@@ -67,7 +69,12 @@ export interface ForwardSink {
   /** Bytes in order, never less than a whole record's head; a view into what was fed. */
   bytes(chunk: Buffer): void;
   event(event: ForwardEvent): void;
+  /** The pages of one RAM block: number in the block (from 0) and CRC-32 of the content; told before the next event. */
+  pages?: { block: string; sent(page: number, crc: number): void } | undefined;
 }
+
+/** Of a page of zeros: what a zero page record says, and what a fresh engine has. */
+export const ZERO_PAGE_CRC = crc32(Buffer.alloc(PAGE_BYTES));
 
 type ForwardState = 'preamble' | 'configured' | 'ram' | 'blocks' | 'section' | 'initialState' | 'message';
 
@@ -91,6 +98,10 @@ export class ForwardParser {
   #blocksLeft = 0;
   /** Of the block that `continue` refers to: the last one named, also in an earlier checkpoint. */
   #blockBytes = -1;
+  /** Checksums are wanted of that block's pages; of the page in work: its number, and the checksum so far. */
+  #blockIsWatched = false;
+  #page = 0;
+  #pageCrc = 0;
   #initialStateBytes = 0;
   #pages = 0;
   #zeroPages = 0;
@@ -122,9 +133,13 @@ export class ForwardParser {
     while (at < b.length) {
       if (this.#skip > 0) {
         const n = Math.min(this.#skip, b.length - at);
+        const isPage = this.#blockIsWatched && !this.#skipIsDeviceState;
+        if (isPage) this.#pageCrc = crc32(b.subarray(at, at + n), this.#pageCrc);
         at += n;
         this.#skip -= n;
-        if (this.#skip === 0 && this.#skipIsDeviceState) at = this.#endCheckpoint(at, flush);
+        if (this.#skip > 0) continue;
+        if (isPage) this.#sink.pages?.sent(this.#page, this.#pageCrc);
+        else if (this.#skipIsDeviceState) at = this.#endCheckpoint(at, flush);
         continue;
       }
       if (this.#state === 'initialState') {
@@ -252,6 +267,7 @@ export class ForwardParser {
       case RAM.page:
       case RAM.zero: {
         let blockBytes = this.#blockBytes;
+        let watched = this.#blockIsWatched;
         if ((flags & RAM.continue) === 0) {
           if (b.length - next < 1) return undefined;
           const length = b[next] ?? 0;
@@ -260,6 +276,7 @@ export class ForwardParser {
           const known = this.#blocks.get(name);
           if (known === undefined) throw new StreamError(`a page of the unknown block ${JSON.stringify(name)}`, this.#base + at);
           blockBytes = known;
+          watched = name === this.#sink.pages?.block;
           next += 1 + length;
         }
         if (blockBytes < 0) throw new StreamError('a page without a block', this.#base + at);
@@ -269,12 +286,16 @@ export class ForwardParser {
           if (b[next] !== 0) throw this.#unknown('fill byte', b[next], next);
           next += 1;
           this.#zeroPages++;
+          if (watched) this.#sink.pages?.sent(address / PAGE_BYTES, ZERO_PAGE_CRC);
         } else {
+          this.#page = address / PAGE_BYTES;
+          this.#pageCrc = 0;
           this.#skip = PAGE_BYTES;
           this.#skipIsDeviceState = false;
           this.#pages++;
         }
         this.#blockBytes = blockBytes;
+        this.#blockIsWatched = watched;
         return next;
       }
       default:

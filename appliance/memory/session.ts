@@ -1,6 +1,6 @@
 // What the two sides of the memory stream share: their surroundings, and the limits they both keep to.
 import type { IntervalCounter } from '../wire/interval.ts';
-import type { MemoryEvents, MemoryPhase } from './api.ts';
+import type { MemoryEvents, MemoryPhase, MemoryStatus } from './api.ts';
 import { type ForwardEvent, MAX_DEVICE_STATE_BYTES, PAGE_BYTES } from './codec.ts';
 import type { LossCause, MemoryMessage } from './messages.ts';
 
@@ -11,6 +11,9 @@ import type { LossCause, MemoryMessage } from './messages.ts';
 export const SYNCHRONISATION_WINDOW_BYTES = 4 * 1024 * 1024;
 /** The target reports what it consumed in steps of this: small against the window, large against a message. */
 export const CONSUMED_STEP_BYTES = 256 * 1024;
+
+/** The guest's RAM in the stream: the block whose pages are audited (the engine's command line gives it this name). */
+export const GUEST_RAM_BLOCK = 'pc.ram';
 
 /** Record heads (mostly 8 bytes, seldom with a block's name) beside the pages. */
 const RECORD_HEAD_BYTES = 32;
@@ -30,8 +33,8 @@ export interface SessionSurroundings {
   cut(interval: number): Promise<unknown>;
   /** Lockstep: REPLY passes; the answer comes when the replica's output is cut. Null: nothing is compared. */
   replied: ((interval: number) => Promise<unknown>) | null;
-  /** Lockstep, target: READY passes. */
-  ready: (() => void) | null;
+  /** Lockstep, target: READY would pass; the answer comes when the gate can feed the replica. */
+  ready: (() => Promise<unknown>) | null;
   /** Source: the partner owns the interval. Target: the engine has loaded it. */
   commitOutput(interval: number): Promise<unknown>;
   /** Target: the mirror makes the interval durable / applies it. */
@@ -50,6 +53,7 @@ export interface Session {
   readonly loaded: number;
   readonly checkpoints: number;
   readonly transferredBytes: number;
+  readonly audit: MemoryStatus['audit'];
   onMessage(message: MemoryMessage): void;
   onDrain(): void;
   /** The session ended by itself: reported once; the engine's socket is left as it is (see README.md: takeover). */

@@ -9,18 +9,21 @@
 //   "committed n" and cut answered    the gate is told `commit n`: the output of n leaves
 import { rm } from 'node:fs/promises';
 import net from 'node:net';
-import type { MemoryPhase } from './api.ts';
+import type { MemoryPhase, MemoryStatus } from './api.ts';
+import type { SourceAudit } from './audit/source-audit.ts';
 import { CheckpointInWork } from './checkpoint-in-work.ts';
 import { type ForwardEvent, ForwardParser } from './codec.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
 import { LOADED_BYTES, RECEIVED_BYTES, REPLY_BYTES, type ReturnMessage, ReturnParser } from './return-codec.ts';
-import { type Session, type SessionSurroundings, SYNCHRONISATION_WINDOW_BYTES } from './session.ts';
+import { GUEST_RAM_BLOCK, type Session, type SessionSurroundings, SYNCHRONISATION_WINDOW_BYTES } from './session.ts';
 
 export interface SourceOptions {
   socketPath: string;
   session: number;
   /** The engine goes on after a checkpoint as soon as it is handed over, not only when the secondary has loaded it. */
   earlyAcknowledge: boolean;
+  /** Null: nobody can read the guest's RAM. */
+  audit: SourceAudit | null;
 }
 
 const PROGRESS_EVERY_MS = 250;
@@ -49,13 +52,20 @@ export class SourceSession implements Session {
   #checkpoints = 0;
   #lostCause: LossCause | undefined;
   #final: { interval: number; resolve(): void; reject(error: Error): void } | undefined;
+  /** `pageDiffers` was said. */
+  #differs = false;
   #progressMs = 0;
   #progressBytes = 0;
 
   constructor(around: SessionSurroundings, options: SourceOptions) {
     this.#around = around;
     this.#options = options;
-    this.#forward = new ForwardParser({ bytes: (b) => this.#sendData(b), event: (e) => this.#onForwardEvent(e) });
+    const { audit } = options;
+    this.#forward = new ForwardParser({
+      bytes: (b) => this.#sendData(b),
+      event: (e) => this.#onForwardEvent(e),
+      pages: audit ? { block: GUEST_RAM_BLOCK, sent: (page, crc) => audit.sent(page, crc, this.#checkpoint?.interval ?? 0) } : undefined,
+    });
     this.#return = new ReturnParser((message, bytes) => this.#onReturnMessage(message, bytes));
   }
 
@@ -73,6 +83,9 @@ export class SourceSession implements Session {
   }
   get transferredBytes(): number {
     return this.#sentBytes;
+  }
+  get audit(): MemoryStatus['audit'] {
+    return this.#options.audit?.status ?? null;
   }
 
   /** Throws when the socket cannot be made, naming it. */
@@ -219,6 +232,8 @@ export class SourceSession implements Session {
         checkpoint.stoppedMs = now;
         this.#cut = this.#around.cut(checkpoint.interval);
         this.#cut.catch(() => {});
+        // After `cut` was asked for: the gate is at work meanwhile.
+        this.#options.audit?.stopped();
         return;
       }
       case 'checkpointEnd': {
@@ -227,12 +242,20 @@ export class SourceSession implements Session {
         checkpoint.pages = event.pages;
         checkpoint.bytes = event.bytes;
         checkpoint.deviceStateBytes = event.deviceStateBytes;
+        this.#judge(checkpoint.interval);
         void this.#afterCut(checkpoint);
         return;
       }
       default:
         event satisfies never;
     }
+  }
+
+  #judge(interval: number): void {
+    const difference = this.#options.audit?.judge(interval);
+    if (!difference || this.#differs) return;
+    this.#differs = true;
+    this.#around.emit('pageDiffers', difference);
   }
 
   /** The whole checkpoint was read: waits for the gate, raises the counter, lets the engine and the output go. */

@@ -5,14 +5,17 @@
 // A checkpoint reaches the engine whole or not at all: from VMSTATE_SEND on it is collected. With its last byte this side owns
 // interval n: the mirror decides n (durable), the primary is told, the mirror applies n, then the engine gets it all.
 import net from 'node:net';
-import type { MemoryPhase } from './api.ts';
+import type { MemoryPhase, MemoryStatus } from './api.ts';
+import type { TargetAudit } from './audit/target-audit.ts';
 import { type ForwardEvent, ForwardParser } from './codec.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
 import { type ReturnMessage, ReturnParser } from './return-codec.ts';
-import { CONSUMED_STEP_BYTES, checkpointLimitBytes, type Session, type SessionSurroundings } from './session.ts';
+import { CONSUMED_STEP_BYTES, checkpointLimitBytes, GUEST_RAM_BLOCK, type Session, type SessionSurroundings } from './session.ts';
 
 export interface TargetOptions {
   socketPath: string;
+  /** Null: nobody can read the replica's RAM. */
+  audit: TargetAudit | null;
 }
 
 /** The engine listens before `startTarget` is called, or very soon after: longer means it died. */
@@ -54,11 +57,22 @@ export class TargetSession implements Session {
   #committed = 0;
   #loaded = 0;
   #changed: (() => void)[] = [];
+  /** From REPLY until the checkpoint goes to the engine. */
+  #standing = false;
+  /** `pageDiffers` was said. */
+  #differs = false;
 
   constructor(around: SessionSurroundings, options: TargetOptions) {
     this.#around = around;
     this.#options = options;
-    this.#forward = new ForwardParser({ bytes: (b) => this.#onBytes(b), event: (e) => this.#onForwardEvent(e) });
+    const { audit } = options;
+    this.#forward = new ForwardParser({
+      bytes: (b) => this.#onBytes(b),
+      event: (e) => this.#onForwardEvent(e),
+      pages: audit
+        ? { block: GUEST_RAM_BLOCK, sent: (page, crc) => (this.#collected ? audit.staged(page, crc) : audit.sent(page, crc)) }
+        : undefined,
+    });
     this.#return = new ReturnParser((message, bytes) => this.#onReturnMessage(message, bytes));
   }
 
@@ -76,6 +90,9 @@ export class TargetSession implements Session {
   }
   get transferredBytes(): number {
     return this.#receivedBytes;
+  }
+  get audit(): MemoryStatus['audit'] {
+    return this.#options.audit?.status ?? null;
   }
 
   onMessage(message: MemoryMessage): void {
@@ -283,7 +300,10 @@ export class TargetSession implements Session {
       return;
     }
     this.#committing = false;
+    this.#standing = false;
+    const watch = this.#options.audit?.loading(interval) ?? false;
     this.#writeCheckpoint(checkpoint);
+    if (watch) this.#watchLoad(interval);
     this.#releaseBehind();
     this.#notify();
   }
@@ -343,12 +363,10 @@ export class TargetSession implements Session {
     switch (message) {
       case 'ready':
         this.#forward.enterCheckpoints();
-        this.#around.ready?.();
-        this.#relay(bytes);
-        this.#setPhase('readyHeld');
-        this.#around.emit('readyHeld', { role: 'target' });
+        void this.#onReady(bytes);
         return;
       case 'loaded':
+        this.#options.audit?.loaded();
         this.#loaded++;
         if (this.#loaded !== this.#committed)
           throw new Error(`the engine loaded ${this.#loaded} checkpoints, ${this.#committed} were committed`);
@@ -361,13 +379,32 @@ export class TargetSession implements Session {
       case 'reply':
         void this.#onReply(bytes);
         return;
-      case 'preamble':
       case 'received':
+        this.#options.audit?.received();
+        this.#relay(bytes);
+        return;
+      case 'preamble':
         this.#relay(bytes);
         return;
       default:
         message satisfies never;
     }
+  }
+
+  /** Where the replica's output is compared, nobody may call it protected before the gate knows what it is to be compared with. */
+  async #onReady(bytes: Buffer): Promise<void> {
+    // The parser's buffer is used again.
+    const own = Buffer.from(bytes);
+    try {
+      await this.#around.ready?.();
+    } catch (error) {
+      this.lose('protocol', `the gate cannot feed the replica: ${(error as Error).message}`);
+      return;
+    }
+    if (!this.#accepting) return;
+    this.#relay(own);
+    this.#setPhase('readyHeld');
+    this.#around.emit('readyHeld', { role: 'target' });
   }
 
   /** The replica is stopped and drained. Where its output is compared, the gate cuts it before anything else happens to the replica. */
@@ -387,7 +424,42 @@ export class TargetSession implements Session {
       this.#replied++;
       this.#relay(bytes);
     }
+    this.#auditStopped();
     this.#notify();
+  }
+
+  /** The replica stands still until its checkpoint is written to the engine: its RAM can be compared meanwhile. */
+  #auditStopped(): void {
+    const { audit } = this.#options;
+    if (!audit) return;
+    this.#standing = true;
+    try {
+      const difference = audit.stopped(this.#replied);
+      if (difference && !this.#differs) {
+        this.#differs = true;
+        this.#around.emit('pageDiffers', difference);
+      }
+    } catch (error) {
+      this.lose('engine', (error as Error).message);
+      return;
+    }
+    this.#whileEngineLives(() => this.#standing && audit.sample());
+  }
+
+  #watchLoad(interval: number): void {
+    this.#whileEngineLives(() => this.#loaded < interval && (this.#options.audit?.look() ?? false));
+  }
+
+  /** Once per turn of the event loop, until `turn` says false. */
+  #whileEngineLives(turn: () => boolean): void {
+    setImmediate(() => {
+      if (this.#phase === 'ended' || this.#detached) return;
+      try {
+        if (turn()) this.#whileEngineLives(turn);
+      } catch (error) {
+        this.lose('engine', (error as Error).message);
+      }
+    });
   }
 
   #relay(bytes: Buffer): void {

@@ -9,6 +9,9 @@ import { IntervalCounter } from '../wire/interval.ts';
 import { deriveKey } from '../wire/keys.ts';
 import { Caller, type Port, serve } from '../wire/rpc.ts';
 import type { MemoryCommands, MemoryEvents, MemorySetup, MemoryStatus } from './api.ts';
+import { type GuestMemory, GuestRam } from './audit/guest-ram.ts';
+import { SourceAudit } from './audit/source-audit.ts';
+import { TargetAudit } from './audit/target-audit.ts';
 import { decodeMessage, encodeMessage, type MemoryMessage } from './messages.ts';
 import { PowerTrap } from './power-trap.ts';
 import type { Session, SessionSurroundings } from './session.ts';
@@ -48,6 +51,7 @@ export function runMemoryWorker(
   const mirror = new Caller<CommitCommands, Record<string, never>>('mirror', commitPort);
   const interval = new IntervalCounter(setup.interval);
   let session: Session | undefined;
+  let ram: GuestRam | undefined;
 
   const plain: SessionSurroundings = {
     interval,
@@ -55,11 +59,7 @@ export function runMemoryWorker(
     emit: (name, data) => emit(name, data),
     cut: (n) => gate.call('cut', { interval: n }, CUT_TIMEOUT_MS),
     replied: setup.lockstep ? (n) => gate.call('replied', { interval: n }, CUT_TIMEOUT_MS) : null,
-    ready: setup.lockstep
-      ? () => {
-          gate.call('ready', {}, CUT_TIMEOUT_MS).catch((e) => session?.lose('protocol', `the gate: ${(e as Error).message}`));
-        }
-      : null,
+    ready: setup.lockstep ? () => gate.call('ready', {}, CUT_TIMEOUT_MS) : null,
     commitOutput: (n) => gate.call('commit', { interval: n }, CUT_TIMEOUT_MS),
     decide: (n) => mirror.call('decide', { interval: n }, COMMIT_TIMEOUT_MS),
     apply: (n) => mirror.call('apply', { interval: n }, COMMIT_TIMEOUT_MS),
@@ -72,6 +72,8 @@ export function runMemoryWorker(
     const ending = session;
     session = undefined;
     await ending?.close();
+    ram?.close();
+    ram = undefined;
     interval.current = 0;
   };
 
@@ -91,7 +93,13 @@ export function runMemoryWorker(
     loaded: session?.loaded ?? 0,
     checkpoints: session?.checkpoints ?? 0,
     transferredBytes: session?.transferredBytes ?? 0,
+    audit: session?.audit ?? null,
   });
+
+  const openRam = (memory: GuestMemory | undefined): GuestRam | null => {
+    ram = memory && new GuestRam(memory);
+    return ram ?? null;
+  };
 
   const target = (command: string): TargetSession => {
     if (session instanceof TargetSession) return session;
@@ -99,18 +107,23 @@ export function runMemoryWorker(
   };
 
   const handlers: MemoryCommands = {
-    async startSource() {
+    async startSource({ guestMemory, sampleMs }) {
       await endSession();
       await linkUp();
+      const reader = openRam(guestMemory);
+      const audit = guestMemory && reader ? new SourceAudit(guestMemory.sizeBytes, reader, around.nowMs, sampleMs) : null;
       const earlyAcknowledge = !setup.lockstep && (setup.earlyAcknowledge ?? true);
-      const source = new SourceSession(around, { socketPath: setup.sourceSocketPath, session: randomInt(1, 2 ** 32), earlyAcknowledge });
+      const options = { socketPath: setup.sourceSocketPath, session: randomInt(1, 2 ** 32), earlyAcknowledge, audit };
+      const source = new SourceSession(around, options);
       session = source;
       await source.listen();
     },
-    async startTarget() {
+    async startTarget({ guestMemory, sampleMs }) {
       await endSession();
       await linkUp();
-      session = new TargetSession(around, { socketPath: setup.incomingSocketPath });
+      const reader = openRam(guestMemory);
+      const audit = guestMemory && reader ? new TargetAudit(guestMemory.sizeBytes, reader, around.nowMs, sampleMs) : null;
+      session = new TargetSession(around, { socketPath: setup.incomingSocketPath, audit });
       emit('phase', { role: 'target', phase: 'listening' });
     },
     async releaseReady() {

@@ -1,6 +1,7 @@
 // The figures behind the picture: what the workers report, kept for the consoles, and the Snapshot made of all of it.
 import type { CoServerConfig } from '../config.ts';
 import type { State } from '../core/machine.ts';
+import { effectiveMode } from '../core/modes.ts';
 import { pictureOf } from '../core/picture.ts';
 import { ACTIONS, mayRequest } from '../core/requests.ts';
 import type { ProgressView, Snapshot } from '../core/snapshot.ts';
@@ -8,6 +9,7 @@ import type { GateStatus } from '../gate/api.ts';
 import type { HeartbeatStatus } from '../heartbeat/api.ts';
 import type { CheckpointReport } from '../memory/api.ts';
 import type { History } from './history.ts';
+import { LockstepFigures } from './lockstep-figures.ts';
 import type { Workers } from './workers.ts';
 
 /** Checkpoints kept for the charts and the percentiles. */
@@ -17,6 +19,7 @@ const RATE_WINDOW_MS = 5_000;
 export class Figures {
   readonly #config: CoServerConfig;
   readonly #history: History;
+  readonly lockstep = new LockstepFigures();
   readonly #startedAt = performance.now();
   readonly #checkpoints: (CheckpointReport & { at: number; atMs: number })[] = [];
   #gate: GateStatus | null = null;
@@ -120,7 +123,7 @@ export class Figures {
       },
       progress: this.#progress,
       checkpoints: {
-        mode: this.#config.checkpoint.mode,
+        mode: effectiveMode(state),
         interval: this.#checkpoints.at(-1)?.interval ?? 0,
         perSecond: recently / (RATE_WINDOW_MS / 1000),
         pauseP50Ms: percentile(pauses, 0.5),
@@ -141,6 +144,9 @@ export class Figures {
       },
       timeline: [...this.#history.timeline],
       takeovers: [...this.#history.takeovers],
+      lockstep: this.lockstep.lockstep(state),
+      audit: this.lockstep.audit(state),
+      incidents: this.#history.incidents.map(({ id: _, ...incident }) => incident),
       process: { rssBytes: process.memoryUsage.rss(), cpuPercent: usage },
       actions: ACTIONS.map(({ name, label }) => {
         const verdict = mayRequest(state, name);

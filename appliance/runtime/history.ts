@@ -1,15 +1,18 @@
 // What happened here, for the consoles: the timeline of events with their reasons, and the takeovers to the millisecond.
 // Kept in memory and, line by line, in the state directory, so that it survives a power failure of this CoServer.
 import type { CoServerName, TakeoverView, TimelineEntry } from '../core/snapshot.ts';
+import { EVIDENCE_LINES, type Incident } from '../wire/partner-incident.ts';
 import { LineFile } from './line-file.ts';
 
 /** What a console shows. */
 const TIMELINE_ENTRIES = 200;
 const TAKEOVERS = 20;
+const INCIDENTS = 20;
 
 export class History {
   readonly timeline: TimelineEntry[] = [];
   readonly takeovers: TakeoverView[] = [];
+  readonly incidents: Incident[] = [];
   readonly #file: LineFile;
   readonly #coServer: CoServerName;
   readonly #onChange: () => void;
@@ -24,9 +27,10 @@ export class History {
     const file = new LineFile(path);
     const history = new History(file, coServer, onChange);
     for (const line of await file.read()) {
-      const entry = line as { timeline?: TimelineEntry; takeover?: TakeoverView };
+      const entry = line as { timeline?: TimelineEntry; takeover?: TakeoverView; incident?: Incident };
       if (entry.timeline) history.timeline.push(entry.timeline);
       if (entry.takeover) history.takeovers.push(entry.takeover);
+      if (entry.incident) history.#putIncident(entry.incident);
     }
     history.#trim();
     return history;
@@ -43,6 +47,23 @@ export class History {
     this.#keep({ takeover });
   }
 
+  /** Known ones (by id) are replaced. */
+  addIncident(incident: Incident): void {
+    this.#putIncident(incident);
+    this.#keep({ incident });
+  }
+
+  addEvidence(id: string, lines: string[]): void {
+    const known = this.incidents.find((i) => i.id === id);
+    if (known) this.addIncident({ ...known, evidence: [...known.evidence, ...lines].slice(0, EVIDENCE_LINES) });
+  }
+
+  #putIncident(incident: Incident): void {
+    const at = this.incidents.findIndex((i) => i.id === incident.id);
+    if (at < 0) this.incidents.push(incident);
+    else this.incidents[at] = incident;
+  }
+
   #keep(line: object): void {
     this.#trim();
     this.#onChange();
@@ -52,5 +73,6 @@ export class History {
   #trim(): void {
     this.timeline.splice(0, Math.max(0, this.timeline.length - TIMELINE_ENTRIES));
     this.takeovers.splice(0, Math.max(0, this.takeovers.length - TAKEOVERS));
+    this.incidents.splice(0, Math.max(0, this.incidents.length - INCIDENTS));
   }
 }

@@ -19,7 +19,7 @@ const SLOT_BYTES = 4096;
 const HEADER_BYTES = 24;
 const STANDINGS: readonly Standing[] = ['fresh', 'simplex', 'duplexPrimary', 'duplexSecondary', 'outdated', 'inconsistent'];
 
-export const FRESH_RECORD: DurableRecord = { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false };
+export const FRESH_RECORD: DurableRecord = { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false, pinnedMode: null };
 
 export function encodeSlot(counter: bigint, record: DurableRecord): Buffer {
   const text = Buffer.from(JSON.stringify(record));
@@ -44,7 +44,13 @@ export function decodeSlot(slot: Buffer): { counter: bigint; record: DurableReco
   if (!Number.isSafeInteger(r.generation) || !STANDINGS.includes(r.standing)) return null;
   return {
     counter: slot.readBigUInt64BE(8),
-    record: { generation: r.generation, standing: r.standing, workloadOff: r.workloadOff === true, wasPrimary: r.wasPrimary === true },
+    record: {
+      generation: r.generation,
+      standing: r.standing,
+      workloadOff: r.workloadOff === true,
+      wasPrimary: r.wasPrimary === true,
+      pinnedMode: r.pinnedMode === 'lockstep' || r.pinnedMode === 'passive' ? r.pinnedMode : null,
+    },
   };
 }
 

@@ -16,6 +16,7 @@ import { Engine } from './effects/engine.ts';
 import { Obey } from './effects/obey.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
+import { Incidents } from './incidents.ts';
 import { LineFile } from './line-file.ts';
 import { loadPairKey } from './load-config.ts';
 import { log } from './log.ts';
@@ -103,7 +104,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   );
   figures.follow(workers, changed);
 
-  const engine = new Engine(config, sockets, (news) => pump.feed({ kind: 'engineExited', ...news }));
+  const engine = new Engine(config, sockets, {
+    exited: (news) => pump.feed({ kind: 'engineExited', ...news }),
+    // A replica that only ran ahead into a reboot is set right by the next checkpoint.
+    replicaPanicked: (line) => pump.feed({ kind: 'replicaPanicked', reason: line }),
+  });
   const trigger = new CheckpointTrigger(config.checkpoint, () => {
     const monitor = engine.trigger;
     if (monitor)
@@ -125,7 +130,15 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   const control = new ControlStream(channel('control'), {
     status: (status) => pump.feed({ kind: 'partnerSaid', status }),
+    incident: (message) => void incidents.fromPartner(message),
     problem: (text) => history.add({ severity: 'warning', row: null, text }),
+  });
+
+  const incidents = new Incidents({
+    coServer: config.coServer,
+    history,
+    guestConsole: () => engine.guestConsole(),
+    send: (text) => control.tell(text),
   });
 
   const journal = new LineFile(join(config.stateDir, 'events.jsonl'));
@@ -136,6 +149,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     records,
     witness,
     history,
+    incidents,
     trigger,
     sockets,
     disk: { isOpen: false },
@@ -158,6 +172,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       links: config.links.length,
       now: performance.now(),
       adoptable: await engine.isAdoptable(),
+      canCompare: lockstep,
     }),
     effects: obey,
     now: () => performance.now(),
@@ -188,15 +203,34 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       text: `${count} heartbeat frames with another pair's key came over link ${link + 1}: is a foreign CoServer connected there?`,
     }),
   );
+  workers.gate.on('status', (status) => {
+    const compared = figures.lockstep.observe(status);
+    if (compared && pump.state.phase.kind === 'duplex') pump.feed({ kind: 'comparisonObserved', ...compared });
+  });
+  workers.gate.on('probed', (verdict) => {
+    figures.lockstep.probed(verdict);
+    const detail = verdict.kind === 'answered' ? '' : `probe ${verdict.probe}: ${verdict.detail}`;
+    pump.feed({ kind: 'probed', probe: verdict.probe, outcome: verdict.kind, interval: verdict.interval, detail });
+  });
   workers.gate.on('outputHeld', () => trigger.outputHeld());
   workers.gate.on('checkpointWanted', () => trigger.now());
+  workers.gate.on('comparisonLost', ({ reason }) => pump.feed({ kind: 'streamLost', stream: 'network', cause: 'channel', reason }));
   workers.memory.on('checkpoint', () => trigger.checkpointed());
   workers.memory.on('phase', ({ role, phase }) => {
     if (role === 'source' && phase === 'checkpoint') trigger.begun();
     if (phase === 'precopy' || phase === 'readyHeld' || phase === 'ended') log('info', `memory stream, ${role}: ${phase}`);
   });
   workers.memory.on('readyHeld', () => pump.feed({ kind: 'readyHeld' }));
+  workers.memory.on('started', () => figures.lockstep.reset());
   workers.memory.on('started', () => pump.feed({ kind: 'intervalsStarted' }));
+  workers.memory.on('pageDiffers', (d) => {
+    const crcs = `CRC ${d.foundCrc.toString(16)} instead of ${d.expectedCrc.toString(16)}`;
+    const detail = `the ${d.side}'s engine lost page ${d.page} of the guest's memory: ${crcs}, sent in interval ${d.sinceInterval}, found at the end of ${d.interval}`;
+    pump.feed({ kind: 'pageDiffered', detail });
+  });
+  workers.memory.on('status', ({ audit }) => {
+    if (audit) figures.lockstep.pagesChecked(audit.checkedPages, audit.totalPages);
+  });
   workers.memory.on('lost', ({ reason, cause }) => {
     if (obey.survival.lossAt === 0) obey.survival.lossAt = performance.now();
     pump.feed({ kind: 'streamLost', stream: 'memory', cause, reason });

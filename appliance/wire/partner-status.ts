@@ -1,5 +1,5 @@
-// The control stream's only message: a PartnerStatus as JSON, checked field by field.
-import type { PartnerStatus, PhaseKind, Standing } from '../core/machine.ts';
+// The control stream's main message: a PartnerStatus as JSON, checked field by field.
+import type { OutputMode, PartnerStatus, PhaseKind, Standing } from '../core/machine.ts';
 
 const STANDINGS: readonly Standing[] = ['fresh', 'simplex', 'duplexPrimary', 'duplexSecondary', 'outdated', 'inconsistent'];
 const PHASES: readonly PhaseKind[] = [
@@ -22,8 +22,8 @@ const PHASES: readonly PhaseKind[] = [
   'failed',
 ];
 
-export function parsePartnerStatus(text: string): PartnerStatus {
-  const m = object(JSON.parse(text), 'the message');
+export function parsePartnerStatus(message: unknown): PartnerStatus {
+  const m = object(message, 'the message');
   const record = object(m['record'], 'record');
   return {
     coServer: oneOf(m['coServer'], ['A', 'B'] as const, 'coServer'),
@@ -33,12 +33,19 @@ export function parsePartnerStatus(text: string): PartnerStatus {
       standing: oneOf(record['standing'], STANDINGS, 'record.standing'),
       workloadOff: record['workloadOff'] === true,
       wasPrimary: record['wasPrimary'] === true,
+      pinnedMode: pin(record['pinnedMode']),
     },
     phase: oneOf(m['phase'], PHASES, 'phase'),
     revision: whole(m['revision'], 'revision'),
     version: short(m['version'], 'version'),
     pairId: short(m['pairId'], 'pairId'),
+    proved: m['proved'] === true,
+    asksYield: m['asksYield'] === true,
   };
+}
+
+function pin(v: unknown): OutputMode | null {
+  return v === null || v === undefined ? null : oneOf(v, ['lockstep', 'passive'] as const, 'record.pinnedMode');
 }
 
 function object(v: unknown, name: string): Record<string, unknown> {

@@ -8,8 +8,10 @@ import { build } from 'esbuild';
 import { type BrowserContext, chromium, type Page } from 'playwright-core';
 import t from 'tap';
 import type { LabAction } from '../../appliance/console/api/index.ts';
+import type { Snapshot } from '../../appliance/core/snapshot.ts';
 import { freePort, type Harness, harness, PASSWORD } from '../unit/appliance/console/api/harness.ts';
 import { duplex, resyncing, takeoverJustHappened } from '../unit/appliance/console/fixtures.ts';
+import { lockstep, notProven, unfit } from '../unit/appliance/console/lockstep-fixtures.ts';
 
 // Slow machines: a busy one needs several times what an idle one does.
 t.setTimeout(120_000);
@@ -95,6 +97,38 @@ async function signedIn(context: BrowserContext, url: string): Promise<Page> {
   return page;
 }
 
+/** Answers '' or the window's and the page's width, and what is too wide. */
+const STICKS_OUT = `(() => {
+  const { scrollWidth, clientWidth } = document.documentElement;
+  if (scrollWidth <= clientWidth) return '';
+  const wide = [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > clientWidth + 0.5);
+  return [scrollWidth, clientWidth, ...wide.slice(0, 9).map((e) => e.tagName + '.' + e.className)].join(' ');
+})()`;
+
+/** What no line has room for, wherever a pair may say something. */
+function longWords(s: Snapshot): Snapshot {
+  const word = 'x'.repeat(200);
+  return {
+    ...s,
+    redundancySentence: word,
+    singlePoints: [word],
+    arbiter: { ...s.arbiter, sentence: word },
+    coServers: s.coServers.map((c) => ({ ...c, phase: word, sentence: word, version: word })),
+    links: s.links.map((l) => ({ ...l, name: `${l.name}${word}`, nic: word })),
+    workload: { ...s.workload, name: word, sentence: word, addresses: [word] },
+    progress: { what: word, doneBytes: 1, totalBytes: 2, rateBytesPerS: 1, etaS: null },
+    timeline: s.timeline.map((e) => ({ ...e, text: word, row: word })),
+    takeovers: takeoverJustHappened().takeovers.map((k) => ({ ...k, reason: word, row: word, steps: [{ step: word, atMs: 5 }] })),
+    actions: s.actions.map((a) => ({ ...a, label: `${a.label}${word}`, reason: word })),
+    lockstep: s.lockstep
+      ? { ...s.lockstep, sentence: word, causes: s.lockstep.causes.map((c) => ({ ...c, label: word, total: 1e12 })) }
+      : null,
+    audit: s.audit ? { ...s.audit, sentence: word } : null,
+    incidents: (unfit().incidents ?? []).map((i) => ({ ...i, sentence: word, evidence: [word] })),
+    consoles: [{ coServer: 'B', url: `https://${word}`, fingerprint: word }],
+  };
+}
+
 t.test('the page', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not installed`, timeout: 120_000 }, async (t) => {
   const webRoot = await buildPage();
   const labAsked: LabAction[] = [];
@@ -175,6 +209,36 @@ t.test('the page', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not in
     t.strictSame(h.asked, [{ action: 'role-switch', args: {} }]);
   });
 
+  await t.test('protected looks different from not proven; the mode has its own actions; evidence stays unfolded', async (t) => {
+    const look = () => page.evaluate("getComputedStyle(document.querySelector('.hero')).backgroundColor");
+    h.set(lockstep());
+    await page.getByText('98.7 %, last minute').waitFor();
+    t.equal(await page.locator('.standing').textContent(), 'protected');
+    const green = await look();
+    t.strictSame(await page.locator('.mode .actions button').allTextContents(), ['Keep lockstep', 'Keep passive', 'Let the policy choose']);
+    t.match(await page.locator('.causes').textContent(), /the replicas said different bytes0\.396/);
+    t.match(await page.locator('.audit').textContent(), /secondary: proven[\s\S]*1449 of 1450 probes/);
+    t.match(await page.locator('.incidents').textContent(), /No replica was found broken/);
+    h.set(notProven());
+    await page.getByText('not protected yet: both replicas run, B is not proven').waitFor();
+    t.not(await look(), green);
+    h.set(unfit());
+    const evidence = page.getByText('different at interval 18107');
+    await evidence.waitFor({ state: 'attached' });
+    t.equal(await evidence.isVisible(), false);
+    await page.getByText('What was seen').click();
+    await evidence.waitFor();
+    const s = unfit();
+    const [old] = s.incidents ?? [];
+    if (!old) throw new Error('incidents');
+    h.set({ ...s, incidents: [...(s.incidents ?? []), { ...old, at: s.at, sentence: 'Another one.', evidence: ['not asked for'] }] });
+    await page.getByText('Another one.').waitFor();
+    t.equal(await evidence.isVisible(), true);
+    t.equal(await page.getByText('not asked for').isVisible(), false);
+    h.set(duplex());
+    await page.locator('.audit').waitFor({ state: 'detached' });
+  });
+
   await t.test('a server that falls silent: said with the age, kept, found again', async (t) => {
     wire.cut();
     const banner = page.getByRole('alert').filter({ hasText: 'Connection lost.' });
@@ -189,13 +253,25 @@ t.test('the page', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not in
   });
 
   await t.test('narrow, dark, without a mouse', async (t) => {
-    for (const size of [
-      { width: 390, height: 844 },
-      { width: 1280, height: 800 },
-    ]) {
-      await page.setViewportSize(size);
-      t.ok(Number(await page.evaluate('document.documentElement.scrollWidth')) <= size.width, `nothing sticks out at ${size.width}`);
+    // Nobody says when the page has been laid out, and an observer's answer comes a frame later: so it must fit without that answer.
+    const narrow = await context.newPage();
+    await narrow.addInitScript('window.ResizeObserver = class { observe() {} unobserve() {} disconnect() {} }');
+    await narrow.goto(wire.url);
+    for (const [name, snapshot, word] of [
+      ['takeover', takeoverJustHappened(), 'SIMPLEX'],
+      ['duplex', duplex(), 'DUPLEX'],
+      ['unfit', unfit(), 'SIMPLEX'],
+      ['long words', longWords(lockstep()), 'DUPLEX'],
+    ] as const) {
+      h.set(snapshot);
+      await narrow.getByRole('heading', { name: word }).waitFor();
+      await narrow.evaluate("for (const d of document.querySelectorAll('details')) d.open = true");
+      for (const width of [320, 390, 900, 1280]) {
+        await narrow.setViewportSize({ width, height: 844 });
+        t.equal(await narrow.evaluate(STICKS_OUT), '', `${name}: nothing sticks out at ${width}`);
+      }
     }
+    await narrow.close();
     await page.emulateMedia({ colorScheme: 'dark' });
     t.not(await page.evaluate('getComputedStyle(document.body).backgroundColor'), 'rgb(243, 244, 247)');
     await page.getByRole('button', { name: 'Sign out' }).press('Enter');

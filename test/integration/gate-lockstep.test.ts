@@ -4,10 +4,11 @@ import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import t from 'tap';
-import type { GateStatus } from '../../appliance/gate/api.ts';
+import type { GateStatus, ProbeVerdict } from '../../appliance/gate/api.ts';
 import { type GateThread, startGateThread } from '../unit/appliance/gate/gate-threads.ts';
-import { framed, unframed } from '../unit/appliance/gate/guest-frames.ts';
-import { describe, isChecksumRight, tcp } from '../unit/appliance/gate/lockstep/tcp-frames.ts';
+import { framed, GUEST_MAC, ipv4Frame, OTHER_MAC, unframed } from '../unit/appliance/gate/guest-frames.ts';
+import { type GuestHabits, guestAnswer } from '../unit/appliance/gate/lockstep/probe-guest.ts';
+import { CLIENT_IP, describe, GUEST_IP, isChecksumRight, tcp } from '../unit/appliance/gate/lockstep/tcp-frames.ts';
 
 /** Frames in words, as they come; `next` awaits the one that is wanted and forgets those before it. */
 class Heard extends EventEmitter {
@@ -37,10 +38,17 @@ class Side {
   readonly lan = new Heard();
   readonly engine = new Heard();
   #socket: Socket | undefined;
+  /** How this guest answers the audit's questions; null: not at all. */
+  habits: GuestHabits | null = null;
+  /** Everything that reached the LAN. */
+  readonly left: Buffer[] = [];
 
   constructor(thread: GateThread) {
     this.thread = thread;
-    thread.lan.on('message', (m: Uint8Array) => this.lan.hear(unframed(Buffer.from(m))));
+    thread.lan.on('message', (m: Uint8Array) => {
+      this.lan.hear(unframed(Buffer.from(m)));
+      this.left.push(...unframed(Buffer.from(m)));
+    });
   }
   async startEngine(): Promise<void> {
     this.#socket?.destroy();
@@ -51,10 +59,16 @@ class Side {
       rest = Buffer.concat([rest, d]);
       let at = 0;
       while (rest.length - at >= 4 && rest.length - at - 4 >= rest.readUInt32BE(at)) at += 4 + rest.readUInt32BE(at);
-      this.engine.hear(unframed(rest.subarray(0, at)));
+      const frames = unframed(rest.subarray(0, at));
+      this.engine.hear(frames);
+      this.#answer(frames);
       rest = Buffer.from(rest.subarray(at));
     });
     await once(socket, 'connect');
+  }
+  #answer(frames: readonly Buffer[]): void {
+    const { habits } = this;
+    if (habits) this.guestSends(...frames.flatMap((f) => guestAnswer(f, habits) ?? []));
   }
   guestSends(...frames: Buffer[]): void {
     this.#socket?.write(framed(...frames));
@@ -103,7 +117,8 @@ async function checkpoint(primary: Side, secondary: Side): Promise<void> {
   await secondary.thread.memory.call('commit', { interval: n });
 }
 
-t.test('one connection through checkpoints, a takeover, a protection the other way, and its takeover', async (t) => {
+/** Two gates with their engines; A's is the guest's owner, not protected yet. */
+async function setUp(t: { teardown(f: () => unknown): void }): Promise<{ a: Side; b: Side }> {
   const pairKey = randomBytes(32);
   // Addresses of this process alone: tests run beside each other.
   const address = (link: number, side: number) => `127.${110 + link}.${process.pid & 0xff}.${((process.pid >> 8) & 0x7f) * 2 + side}`;
@@ -117,6 +132,11 @@ t.test('one connection through checkpoints, a takeover, a protection the other w
   await Promise.all([a.thread.gate.call('open', {}), b.thread.gate.call('open', {})]);
   await a.thread.gate.call('setMode', { mode: 'solo' });
   await a.startEngine();
+  return { a, b };
+}
+
+t.test('one connection through checkpoints, a takeover, a protection the other way, and its takeover', async (t) => {
+  const { a, b } = await setUp(t);
   await protect(a, b);
 
   a.clientSends(tcp({ fromGuest: false, seq: 99, flags: 'S', timestamps: [1, 0] }));
@@ -175,4 +195,52 @@ t.test('one connection through checkpoints, a takeover, a protection the other w
   await a.thread.gate.call('takeOver', {});
   a.guestSends(tcp({ clientPort: 41_000, seq: 50_006, ack: 501, data: 's' }));
   t.ok(isChecksumRight(await a.lan.next('A 7 ack 501 "s"'), true));
+});
+
+t.test('the audit: both guests are asked, their answers stay inside, and a replica that falls silent is found', async (t) => {
+  const { a, b } = await setUp(t);
+  const clockMs = (): number => Math.floor(performance.now());
+  a.habits = { clockMs };
+  b.habits = { clockMs };
+  const verdicts: ProbeVerdict[] = [];
+  const heard = new EventEmitter();
+  a.thread.gate.on('probed', (v) => {
+    verdicts.push(v);
+    heard.emit('verdict');
+  });
+  const verdict = async (probe: string, kind: string): Promise<ProbeVerdict> => {
+    const limit = AbortSignal.timeout(15_000);
+    for (;;) {
+      const found = verdicts.find((v) => v.probe === probe && v.kind === kind);
+      if (found) return found;
+      await once(heard, 'verdict', { signal: limit }).catch(() => {
+        throw new Error(`no ${probe} ${kind}: ${JSON.stringify(verdicts)}`);
+      });
+    }
+  };
+  // The gate learns the address from what the guest says.
+  a.guestSends(ipv4Frame(OTHER_MAC, GUEST_MAC, GUEST_IP, CLIENT_IP));
+  await a.until('the address is learned', (s) => s.addresses.ipv4.length > 0);
+  const revision = (await a.status()).addresses;
+  await protect(a, b);
+  t.match(await verdict('arp', 'answered'), { interval: 1 });
+
+  // A receiver that the guest can reach: a reply to it, held as any other output.
+  a.guestSends(ipv4Frame(OTHER_MAC, GUEST_MAC, GUEST_IP, CLIENT_IP, 1));
+  b.guestSends(ipv4Frame(OTHER_MAC, GUEST_MAC, GUEST_IP, CLIENT_IP, 1));
+  await verdict('echo', 'answered');
+  await verdict('clock', 'answered');
+  await checkpoint(a, b);
+  const before = await a.status();
+  t.match(before, { heldFrames: 0, addresses: revision, lockstep: { primary: { releasedByCommit: 0 } } });
+  t.match(before.lockstep?.primary.causes, { data: 0, datagram: 0, opaque: 0, different: 0, passive: 0 }, 'no checkpoint was asked for');
+
+  b.habits = null;
+  t.match(await verdict('arp', 'missing'), { interval: 2, detail: /the replica does not/ });
+  t.match((await a.status()).lockstep?.probes, { missing: 1 });
+  t.same(
+    a.left.filter((f) => f.readUInt16BE(0) === 0x0254 || (f[23] === 1 && f.readUInt16BE(12) === 0x0800)),
+    [],
+    'no answer has reached the LAN',
+  );
 });

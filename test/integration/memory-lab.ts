@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { gzipSync } from 'node:zlib';
 import type { CutCommands } from '../../appliance/gate/api.ts';
-import type { CheckpointReport, MemoryCommands, MemoryEvents, MemorySetup } from '../../appliance/memory/api.ts';
+import type { CheckpointReport, MemoryCommands, MemoryEvents, MemorySetup, SessionStart } from '../../appliance/memory/api.ts';
 import type { CommitCommands } from '../../appliance/mirror/api.ts';
 import { IntervalCounter } from '../../appliance/wire/interval.ts';
 import { Caller, serve } from '../../appliance/wire/rpc.ts';
@@ -33,7 +33,7 @@ export const ENGINE_COMMAND = [
   'sh',
 ];
 
-/** end=N how=poweroff|reboot on the kernel's command line: what the guest does at count N. */
+/** On the kernel's command line: end=N how=poweroff|reboot: what the guest does at count N; bulk: it changes memory as fast as it can. */
 const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 mount -t devtmpfs none /dev; mount -t proc none /proc; mount -t tmpfs none /m
@@ -41,6 +41,10 @@ dd if=/dev/urandom of=/m/static bs=4k count=32 2>/dev/null
 dd if=/dev/zero of=/m/busy bs=4k count=256 2>/dev/null
 end=$(sed -n 's/.*end=\\([0-9]*\\).*/\\1/p' /proc/cmdline); how=$(sed -n 's/.*how=\\([a-z]*\\).*/\\1/p' /proc/cmdline)
 sum=$(md5sum < /m/static)
+if grep -q bulk /proc/cmdline; then
+  while :; do dd if=/m/static of=/m/bulk bs=128k count=1 seek=$((j%64)) conv=notrunc 2>/dev/null; j=$((j+1)); done &
+  while :; do (sort /m/static >/dev/null; head -c 500000 /dev/urandom | md5sum >/dev/null) 2>/dev/null; done &
+fi
 i=0
 while :; do
   i=$((i+1)); echo "count $i"
@@ -52,10 +56,18 @@ while :; do
 done
 `;
 
+/** Checkpoints are made on demand. */
+const CHECKPOINT_DELAY_MS = 60_000;
+/** A live synchronisation that ends also under bulk dirtying: its last, stopped part may take this long. */
+const LIVE_PARAMETERS = { 'downtime-limit': 300, 'avail-switchover-bandwidth': 100_000_000 };
+
 export interface LabOptions {
   memoryMiB?: number;
   append?: string;
+  cpus?: number;
   earlyAcknowledge?: boolean;
+  /** Compares this much of the memory at each stop (ms); without it nothing is audited. */
+  auditMs?: number;
 }
 
 /** What gate and mirror were asked, in order, on both sides; and the interval counter of that side at that moment. */
@@ -92,7 +104,7 @@ export class Side {
     };
     serve<CutCommands, Record<string, never>>(cut.port1, {
       replied: async () => {},
-      ready: () => {},
+      ready: async () => {},
       async cut(a) {
         log('cut', a.interval);
         await new Promise((resolve) => setImmediate(resolve));
@@ -127,7 +139,7 @@ export class Side {
     });
     this.#worker.on('error', (error) => lab.failures.push(`${name}: ${error.stack ?? error.message}`));
     this.memory = new Caller(`memory ${name}`, main.port1);
-    for (const event of ['phase', 'readyHeld', 'started', 'committed', 'lost', 'checkpoint'] as const) {
+    for (const event of ['phase', 'readyHeld', 'started', 'committed', 'lost', 'checkpoint', 'pageDiffers'] as const) {
       this.memory.on(event, (data) => {
         if (event === 'checkpoint') this.reports.push(data as CheckpointReport);
         else this.events.push({ name: event, data });
@@ -174,7 +186,7 @@ export class Side {
       machine: qemu.DEFAULT_MACHINE,
       acceleration: 'tcg',
       memoryMiB: this.#lab.options.memoryMiB ?? 96,
-      cpus: 1,
+      cpus: this.#lab.options.cpus ?? 1,
       boot: {
         kernel: this.#lab.kernel,
         initrd: this.#lab.initrd,
@@ -285,20 +297,21 @@ export class MemoryLab {
   }
 
   /** The sequence of appliance/memory/README.md. Answers how long the guest stood still. */
-  async protect(primary: Side, secondary: Side, checkpointDelayMs = 60_000): Promise<{ pauseMs: number; totalMs: number }> {
+  async protect(primary: Side, secondary: Side, { live = false } = {}): Promise<{ pauseMs: number; totalMs: number }> {
     const start = performance.now();
     await secondary.startEngine(true);
-    await secondary.memory.call('startTarget', {});
-    await primary.memory.call('startSource', {});
+    await secondary.memory.call('startTarget', await this.#audited(secondary));
+    await primary.memory.call('startSource', await this.#audited(primary));
     await qemu.setColoCapabilities(secondary.control);
     await qemu.setShutdownAction(secondary.control, 'pause');
     await qemu.migrateIncoming(secondary.control, secondary.setup.incomingSocketPath);
     await qemu.setColoCapabilities(primary.control);
-    await qemu.setMigrationParameters(primary.control, checkpointDelayMs);
+    await qemu.setMigrationParameters(primary.control, CHECKPOINT_DELAY_MS);
+    if (live) await primary.control.execute('migrate-set-parameters', LIVE_PARAMETERS);
     primary.events.length = 0;
     secondary.events.length = 0;
     const stopped = performance.now();
-    await qemu.stopGuest(primary.control);
+    if (!live) await qemu.stopGuest(primary.control);
     await qemu.migrate(primary.control, primary.setup.sourceSocketPath);
     await primary.until('READY is held', () => primary.has('readyHeld') || primary.has('lost'), 60_000);
     if (primary.has('lost')) throw new Error(`not protected: ${JSON.stringify([primary.events, secondary.events])}`);
@@ -309,6 +322,12 @@ export class MemoryLab {
     const end = performance.now();
     await secondary.until('the secondary knows', () => secondary.has('started'));
     return { pauseMs: end - stopped, totalMs: end - start };
+  }
+
+  async #audited(side: Side): Promise<SessionStart> {
+    const sampleMs = this.options.auditMs;
+    const guestMemory = sampleMs === undefined ? undefined : await qemu.findGuestMemory(side.engine.pid);
+    return guestMemory && sampleMs !== undefined ? { guestMemory, sampleMs } : {};
   }
 
   /** One checkpoint on demand, until the secondary has loaded it. */

@@ -47,6 +47,14 @@ export const MUTANTS: Mutant[] = [
   commands('the primary does not record duplex', (list) =>
     list.filter((c) => !(c.kind === 'persist' && c.record.standing === 'duplexPrimary')),
   ),
+  {
+    name: 'an answer in the first interval counts as proof',
+    step: (state, event) => step(state, event.kind === 'probed' ? { ...event, interval: Math.max(2, event.interval) } : event),
+  },
+  {
+    name: 'a missing answer counts as an answer',
+    step: (state, event) => step(state, event.kind === 'probed' && event.outcome === 'missing' ? { ...event, outcome: 'answered' } : event),
+  },
   commands('nothing is recorded before going on alone', (list) =>
     list.filter((c) => !(c.kind === 'persist' && c.record.standing === 'simplex')),
   ),

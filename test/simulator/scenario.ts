@@ -54,6 +54,7 @@ function fault(world: World): void {
   else if (kind < 0.62) for (const link of [0, 1]) world.setLink(link, false);
   else if (kind < 0.75) for (const link of [0, 1]) world.setLink(link, true);
   else if (kind < 0.83) world.freeze(name, random.pick([50, 400, 3_000]));
-  else if (kind < 0.88) world.engineDies(name);
+  else if (kind < 0.86) world.engineDies(name);
+  else if (kind < 0.89) world.breakReplica(name);
   else world.setWitness(name, random.chance(0.7));
 }

@@ -11,6 +11,7 @@ import {
   statusOf,
   step,
 } from '../../appliance/core/machine.ts';
+import { pictureOf } from '../../appliance/core/picture.ts';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import { decideClaim, type Grant } from '../../appliance/core/witness.ts';
 import type { NewEvent } from '../../appliance/runtime/pump.ts';
@@ -28,6 +29,9 @@ export interface Mutant {
 }
 
 const REMIND_EVERY_MS = 500;
+const PROBE_EVERY_MS = 200;
+/** Probes that go unanswered, the partner's yield or the grant: a broken secondary that is asked must be gone after this long. */
+const BROKEN_FOR_MS = 4_000;
 
 type Output = 'none' | 'solo' | 'holding';
 
@@ -49,6 +53,12 @@ interface Side {
   pending: Command[];
   busyUntil: number;
   lastSaid: number;
+  /** Since when the replica's guest here is broken, though its engine lives. */
+  brokenAt: number | null;
+  /** Primary: the current interval; whether the secondary of this session ever answered on a loaded checkpoint; when it was asked last. */
+  interval: number;
+  answered: boolean;
+  probedAt: number;
 }
 
 interface Scheduled {
@@ -170,6 +180,14 @@ export class World {
     this.#feed(s, { kind: 'engineExited', cause: 'crash', reason: 'killed' });
   }
 
+  /** The guest of the secondary dies inside; its engine goes on. Only who asks it notices. */
+  breakReplica(name: CoServerName): void {
+    const s = this.sides[name];
+    if (!s.alive || s.frozen || s.state.phase.kind !== 'secondary' || s.session === null || s.brokenAt !== null) return;
+    this.tell(`the replica on ${name} breaks`);
+    s.brokenAt = this.now;
+  }
+
   // ---- the machinery
 
   #newSide(name: CoServerName): Side {
@@ -178,8 +196,8 @@ export class World {
       alive: true,
       frozen: false,
       life: 0,
-      state: this.#freshState(name, { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false }),
-      durable: { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false },
+      state: this.#freshState(name, { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false, pinnedMode: null }),
+      durable: { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false, pinnedMode: null },
       output: 'none',
       work: [],
       session: null,
@@ -188,6 +206,10 @@ export class World {
       pending: [],
       busyUntil: 0,
       lastSaid: 0,
+      brokenAt: null,
+      interval: 0,
+      answered: false,
+      probedAt: 0,
     };
   }
 
@@ -201,6 +223,7 @@ export class World {
       links: 2,
       now: this.now,
       adoptable: false,
+      canCompare: true,
     });
   }
 
@@ -212,11 +235,13 @@ export class World {
     s.busyUntil = 0;
     s.session = null;
     s.lastSaid = this.now;
+    s.brokenAt = null;
     const life = s.life;
     const tick = () => {
       if (s.life !== life) return;
       if (!s.frozen) {
         this.#guestWorks(s);
+        this.#probe(s);
         this.#feed(s, { kind: 'tick' });
         if (this.now - s.lastSaid >= REMIND_EVERY_MS) this.#say(s, statusOf(s.state));
       }
@@ -327,6 +352,11 @@ export class World {
       case 'say':
         this.#say(s, c.status);
         return 0;
+      case 'incident':
+        this.tell(`${s.name} found: ${c.sentence}`);
+        return 0;
+      case 'setMode':
+        return 0;
       case 'claim':
         this.#claim(s, c.generation);
         return 0;
@@ -361,6 +391,7 @@ export class World {
           () => {
             // The guest is stopped while its memory is copied: nothing happens between this and the first interval.
             s.output = 'none';
+            p.brokenAt = null;
             p.work = [...s.work];
             this.#at(p, 0, () => this.#feed(p, { kind: 'readyHeld' }));
             this.#feed(s, { kind: 'readyHeld' });
@@ -373,6 +404,8 @@ export class World {
           () => this.#connected() && p.state.phase.kind === 'ready',
           () => {
             s.output = 'holding';
+            s.interval = 1;
+            s.answered = false;
             s.session = s.work.length;
             p.session = s.work.length;
             p.guestRuns = true;
@@ -381,6 +414,7 @@ export class World {
         );
         return 0;
       case 'takeOver':
+        this.#checkFitness(s);
         this.#endSession(s);
         done(
           quick,
@@ -476,10 +510,32 @@ export class World {
       this.#at(s, this.random.between(1, 30), () => {
         if (this.#connected() && p.life === session && s.session !== null && s.output === 'holding') {
           s.session = covered;
+          s.interval++;
           this.#release(s, covered);
         }
       });
     }
+  }
+
+  /** Both guests are asked the same; what they say never leaves. */
+  #probe(s: Side): void {
+    const p = this.#partner(s);
+    if (s.output !== 'holding' || s.session === null || p.session === null || !this.#connected() || p.frozen) return;
+    if (this.now - s.probedAt < PROBE_EVERY_MS) return;
+    s.probedAt = this.now;
+    const { interval } = s;
+    const isBroken = p.brokenAt !== null;
+    const life = s.session;
+    this.#at(s, isBroken ? this.random.between(300, 900) : this.random.between(2, 40), () => {
+      if (s.session === null || s.output !== 'holding' || life > s.session) return;
+      if (!isBroken && interval >= 2) s.answered = true;
+      this.#feed(s, { kind: 'probed', probe: 'arp', outcome: isBroken ? 'missing' : 'answered', interval, detail: 'no answer' });
+    });
+  }
+
+  #checkFitness(s: Side): void {
+    if (s.brokenAt !== null && this.now - s.brokenAt > BROKEN_FOR_MS)
+      throw new Violation(`${s.name} takes over with a replica that has been broken for ${Math.round(this.now - s.brokenAt)} ms`);
   }
 
   #release(s: Side, count: number): void {
@@ -495,6 +551,9 @@ export class World {
   }
 
   #check(): void {
+    for (const s of [this.sides.A, this.sides.B])
+      if (s.alive && s.state.phase.kind === 'duplex' && !s.answered && pictureOf(s.state).redundancy === 'duplex')
+        throw new Violation(`${s.name} says protected, and the secondary has not answered on a loaded checkpoint`);
     const solo = [this.sides.A, this.sides.B].filter((s) => s.alive && s.output === 'solo');
     if (solo.length > 1) throw new Violation('both CoServers let output go alone');
     for (const s of solo) {

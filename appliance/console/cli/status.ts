@@ -1,9 +1,10 @@
-// `twinstep status [--json] [--watch] [--socket PATH]`: the picture of the pair from the local process's Unix socket, for people and scripts.
+// `twinstep status [--json | --incidents] [--watch] [--socket PATH]`: the picture of the pair from the local process's Unix socket, for people and scripts.
 import { request } from 'node:http';
 import { Command, CommanderError } from 'commander';
 import type { Snapshot } from '../../core/snapshot.ts';
 import { eventDecoder } from '../api/event-stream.ts';
 import { consoleModel } from '../model.ts';
+import { incidentList, incidentText, modeLines } from '../serial/lockstep-pages.ts';
 import { eventLines, overviewLines, pageText } from '../serial/pages.ts';
 
 /** Where the appliance's process listens unless its configuration says otherwise. */
@@ -25,6 +26,7 @@ export interface StatusIo {
 
 interface StatusOptions {
   json?: boolean;
+  incidents?: boolean;
   watch?: boolean;
   socket: string;
 }
@@ -34,6 +36,7 @@ export async function runStatus(argv: readonly string[], io: StatusIo): Promise<
   const command = new Command('twinstep status')
     .description('The state of the pair, asked from the process on this CoServer.')
     .option('--json', 'the whole picture as JSON; with --watch one line per change')
+    .option('--incidents', 'the replicas that were found broken, each with what was seen')
     .option('--watch', 'show every change until Ctrl-C')
     .option('--socket <path>', "the process's socket", DEFAULT_SOCKET)
     .allowExcessArguments(false)
@@ -59,16 +62,20 @@ export async function runStatus(argv: readonly string[], io: StatusIo): Promise<
 export function statusText(snapshot: Snapshot, width: number): string {
   const m = consoleModel(snapshot);
   const title = `CoServer ${m.headline.coServer}, ${m.headline.date} ${m.headline.clock} UTC, ${m.headline.facts.map((f) => `${f.label.toLowerCase()} ${f.value}`).join(', ')}`;
+  const mode = m.mode || m.audit ? `\n${pageText(modeLines(m, width))}` : '';
+  const incidents =
+    m.incidents.length === 0 ? '' : `\nIncidents (what was seen: --incidents)\n${pageText(incidentList(m.incidents, width))}`;
   const events = eventLines(m, width).slice(0, EVENT_LINES);
-  return `${title}\n\n${pageText(overviewLines(m, width))}\nLatest events\n${pageText(events)}`;
+  return `${title}\n\n${pageText(overviewLines(m, width))}${mode}${incidents}\nLatest events\n${pageText(events)}`;
 }
 
-function show(snapshot: Snapshot, { json, watch }: StatusOptions, io: StatusIo): void {
+function show(snapshot: Snapshot, { json, incidents, watch }: StatusOptions, io: StatusIo): void {
   if (json) {
     io.stdout.write(`${watch ? JSON.stringify(snapshot) : JSON.stringify(snapshot, null, 2)}\n`);
     return;
   }
-  const text = statusText(snapshot, Math.min(120, Math.max(60, io.stdout.columns ?? WIDTH)));
+  const width = Math.min(120, Math.max(60, io.stdout.columns ?? WIDTH));
+  const text = incidents ? incidentText(consoleModel(snapshot).incidents, width) : statusText(snapshot, width);
   io.stdout.write(watch ? (io.stdout.isTTY ? `\u001b[H\u001b[2J${text}` : `${text}\n`) : text);
 }
 

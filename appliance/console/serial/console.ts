@@ -113,9 +113,9 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
   };
 
   const onData = (bytes: Buffer): void => {
-    const { actions } = consoleModel(options.snapshot());
+    const choices = consoleModel(options.snapshot());
     for (const key of decode(bytes)) {
-      const step = onKey(dialog, key, actions, PAGE_ROWS, nowMs());
+      const step = onKey(dialog, key, choices, PAGE_ROWS, nowMs());
       dialog = step.dialog;
       if (step.duty?.kind === 'redraw') repaint();
       else if (step.duty?.kind === 'verify') run(verify(step.duty.password));

@@ -1,6 +1,6 @@
 // What the serial console is doing, as a pure state: which page, how far scrolled, whether a password is being typed, what is asked.
 // Keys come in, what must be done (verify, ask) comes out; time comes in as an argument.
-import type { ActionModel } from '../model.ts';
+import type { ActionModel, ConsoleModel } from '../model.ts';
 import type { Key } from './keys.ts';
 import { PAGES, type Page } from './pages.ts';
 
@@ -18,6 +18,8 @@ export type Mode =
 
 export interface Dialog {
   page: Page;
+  /** The incident whose evidence is shown; null: the list. */
+  evidence: string | null;
   scroll: number;
   mode: Mode;
   signedIn: boolean;
@@ -34,6 +36,7 @@ export interface Step {
 
 export const freshDialog = (now: number): Dialog => ({
   page: 'overview',
+  evidence: null,
   scroll: 0,
   mode: { kind: 'view' },
   signedIn: false,
@@ -41,12 +44,15 @@ export const freshDialog = (now: number): Dialog => ({
   message: '',
 });
 
-export function onKey(d: Dialog, key: Key, actions: readonly ActionModel[], pageRows: number, now: number): Step {
+/** What keys can choose from. */
+export type Choices = Pick<ConsoleModel, 'actions' | 'incidents'>;
+
+export function onKey(d: Dialog, key: Key, { actions, incidents }: Choices, pageRows: number, now: number): Step {
   const dialog: Dialog = { ...onTime(d, now), lastKeyAt: now };
   if (key.kind === 'redraw') return { dialog, duty: { kind: 'redraw' } };
   switch (dialog.mode.kind) {
     case 'view':
-      return viewKey({ ...dialog, message: '' }, key, pageRows);
+      return viewKey({ ...dialog, message: '' }, key, incidents, pageRows);
     case 'password':
       return passwordKey(dialog, dialog.mode.typed, key);
     case 'actions':
@@ -77,10 +83,15 @@ export function onAnswered(d: Dialog, message: string): Dialog {
   return { ...d, mode: d.signedIn ? { kind: 'actions' } : { kind: 'view' }, message };
 }
 
-function viewKey(dialog: Dialog, key: Key, pageRows: number): Step {
-  const at = key.kind === 'byte' ? '1234'.indexOf(String.fromCharCode(key.byte)) : -1;
-  const page = at >= 0 ? PAGES[at] : undefined;
-  if (page) return stay({ ...dialog, page, scroll: 0 });
+function viewKey(dialog: Dialog, key: Key, incidents: Choices['incidents'], pageRows: number): Step {
+  const page = key.kind === 'byte' ? PAGES[key.byte - 0x31] : undefined;
+  if (page) return stay({ ...dialog, page, evidence: null, scroll: 0 });
+  if (key.kind === 'enter' && dialog.page === 'incidents') {
+    // By its key, not its place: new ones may come while one is read. Behind the oldest comes the list again.
+    const next = dialog.evidence === null ? 0 : incidents.findIndex((i) => i.key === dialog.evidence) + 1;
+    const gone = dialog.evidence !== null && next === 0;
+    return stay({ ...dialog, evidence: gone ? null : (incidents[next]?.key ?? null), scroll: 0 });
+  }
   if (isLetter(key, 'a'))
     return stay(
       dialog.signedIn ? { ...dialog, mode: { kind: 'actions' }, scroll: 0 } : { ...dialog, mode: { kind: 'password', typed: [] } },

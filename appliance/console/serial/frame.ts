@@ -17,7 +17,7 @@ export interface Frame {
 
 export function frame(m: ConsoleModel, d: Dialog): Frame {
   const inActions = d.mode.kind === 'actions' || d.mode.kind === 'confirm' || (d.mode.kind === 'waiting' && d.signedIn);
-  const all = inActions ? actionLines(m.actions, COLUMNS) : pageLines(d.page, m, COLUMNS);
+  const all = inActions ? actionLines(m.actions, COLUMNS) : pageLines(d.page, m, COLUMNS, d.evidence);
   const scroll = Math.min(d.scroll, Math.max(0, all.length - PAGE_ROWS));
   const shown = all.slice(scroll, scroll + PAGE_ROWS);
   const below = all.length - scroll - shown.length;
@@ -52,9 +52,11 @@ function messageLine(d: Dialog, above: number, below: number): Line {
 }
 
 function keyLine(d: Dialog, inActions: boolean): Line {
-  const pages = PAGES.map((page, i) => (!inActions && page === d.page ? `[${i + 1} ${page}]` : ` ${i + 1} ${page} `)).join('');
+  // One place between two names, taken by the brackets of the page that is shown: all six have room.
+  const shown = inActions ? -1 : PAGES.indexOf(d.page);
+  const pages = PAGES.map((page, i) => `${i === shown ? '[' : i === shown + 1 && shown >= 0 ? ']' : ' '}${i + 1} ${page}`).join('');
   const text = inActions
     ? ' Enter: back to the pages   q: sign out   Ctrl-L: redraw'
-    : `${pages} a actions  ${d.signedIn ? 'q sign out  ' : ''}Ctrl-L redraw`;
+    : `${pages}${shown === PAGES.length - 1 ? ']' : ' '}a actions${d.signedIn ? ' q logout' : ''}`;
   return [{ text: pad(text, COLUMNS - 1), style: 'reverse' }];
 }

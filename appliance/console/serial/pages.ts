@@ -19,11 +19,13 @@ import {
   toneMark,
   wrap,
 } from './layout.ts';
+import { incidentLines, lockstepBriefLines, modeLines } from './lockstep-pages.ts';
 
-export const PAGES = ['overview', 'events', 'takeover', 'figures'] as const;
+export const PAGES = ['overview', 'events', 'takeover', 'figures', 'mode', 'incidents'] as const;
 export type Page = (typeof PAGES)[number];
 
-export function pageLines(page: Page, m: ConsoleModel, width: number): Line[] {
+/** `evidence`: the incident that is unfolded on the page of incidents. */
+export function pageLines(page: Page, m: ConsoleModel, width: number, evidence: string | null = null): Line[] {
   switch (page) {
     case 'overview':
       return overviewLines(m, width);
@@ -33,6 +35,10 @@ export function pageLines(page: Page, m: ConsoleModel, width: number): Line[] {
       return takeoverLines(m, width);
     case 'figures':
       return figureLines(m, width);
+    case 'mode':
+      return modeLines(m, width);
+    case 'incidents':
+      return incidentLines(m, evidence, width);
     default:
       throw new Error(`unknown page ${String(page satisfies never)}`);
   }
@@ -43,19 +49,35 @@ export function overviewLines(m: ConsoleModel, width: number): Line[] {
   const column = Math.floor((width - 8) / 2);
   const [first = [], second = []] = [w.facts.slice(0, 2), w.facts.slice(2)].map((facts) => factLines(facts, 12, column));
   return [
-    ...hanging(`${toneMark(h.tone)} ${h.word}  `, h.sentence, width, 'bold'),
+    ...headlineLines(h, width),
     ...progressLines(m, width),
     ...hanging(`${toneMark(points.tone)} `, points.lines.length === 0 ? `${points.title}.` : `${points.title}:`, width),
     ...points.lines.flatMap((line) => hanging('     - ', line, width)),
     BLANK,
     ...coServerPair(m.coServers, width),
     BLANK,
+    ...lockstepBriefLines(m, width),
     ...m.links.flatMap((l) => hanging(`${toneMark(l.tone)} ${pad(ascii(l.name), 8)} `, `${l.detail} (${l.nic})`, width)),
     ...hanging(`${toneMark(h.arbiter.tone)} ${pad(ascii(h.arbiter.label), 8)} `, h.arbiter.value, width),
     ...hanging(`${toneMark(w.tone)} Workload `, `${w.name} ${w.state}: ${w.sentence}`, width),
     ...indented(sideBySide(first, second, column, '   '), 5),
     ...consoleLines(m, width),
   ];
+}
+
+function headlineLines({ tone, word, standing, sentence }: ConsoleModel['headline'], width: number): Line[] {
+  const mark = toneMark(tone);
+  switch (standing.kind) {
+    case 'protected':
+      return hanging(`${mark} ${word}, protected  `, sentence, width, 'bold');
+    case 'alone':
+      return hanging(`${mark} ${word}  `, sentence, width, 'bold');
+    case 'unproven':
+    case 'unfit':
+      return [...hanging(`${mark} ${word}  `, standing.text, width, 'bold'), ...hanging('     ', sentence, width)];
+    default:
+      throw new Error(`unknown standing ${String(standing.kind satisfies never)}`);
+  }
 }
 
 function progressLines({ progress: p }: ConsoleModel, width: number): Line[] {
@@ -162,8 +184,8 @@ export function actionLines(actions: readonly ActionModel[], width: number): Lin
   if (actions.length === 0) return [plain('There is nothing to ask for.')];
   return [
     bold('Actions: press the number'),
-    BLANK,
     ...actions.flatMap((a, i) => [
+      ...(a.forMode === actions[i - 1]?.forMode ? [] : [BLANK, plain(a.forMode ? 'How output leaves' : 'The workload')]),
       ...hanging(a.allowed ? ` ${i + 1}   ` : ' -   ', a.label, width, a.allowed ? 'bold' : 'plain'),
       ...(a.reason === '' ? [] : hanging('     ', a.allowed ? a.reason : `not now: ${a.reason}`, width)),
     ]),

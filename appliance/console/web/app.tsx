@@ -6,9 +6,10 @@ import { type ConsoleModel, consoleModel } from '../model.ts';
 import { type ConnectionState, followServer, type Picture, post } from './connection.ts';
 import { Figures, HELD_SAMPLES_MAX, type HeldSample } from './figures.tsx';
 import { Events, Takeover } from './history.tsx';
+import { Lockstep } from './lockstep.tsx';
 import { Login } from './login.tsx';
 import { Pair } from './pair.tsx';
-import { AskButton, type AskButtonProps, Card, Facts, Mark } from './parts.tsx';
+import { Actions, type AskButtonProps, Card, Facts, Mark } from './parts.tsx';
 
 const NOTICE_MS = 8_000;
 
@@ -64,10 +65,13 @@ function Console({ model, picture, connection, held }: ConsoleProps): JSX.Elemen
       <TopBar model={model} />
       {connection.kind === 'lost' && <LostBanner arrivedAt={picture.arrivedAt} reason={connection.reason} model={model} />}
       <main>
-        <section class={`hero ${h.tone}`} aria-live="polite">
+        <section class={`hero ${h.tone} ${h.standing.kind}`} aria-live="polite">
           <Mark tone={h.tone} />
           <div>
-            <h1>{h.word}</h1>
+            <div class="state">
+              <h1>{h.word}</h1>
+              <span class={`standing ${h.standing.kind} ${h.standing.tone}`}>{h.standing.text}</span>
+            </div>
             <p>{h.sentence}</p>
           </div>
           <div class={`points ${points.tone}`}>
@@ -85,6 +89,7 @@ function Console({ model, picture, connection, held }: ConsoleProps): JSX.Elemen
         </section>
         <Progress model={model} />
         <Pair model={model} onAnswer={onAnswer} />
+        <Lockstep model={model} onAnswer={onAnswer} />
         <div class="columns">
           <div>
             <Workload model={model} onAnswer={onAnswer} />
@@ -180,22 +185,7 @@ function Workload({ model, onAnswer }: { model: ConsoleModel; onAnswer: AskButto
     >
       <p>{w.sentence}</p>
       <Facts facts={w.facts} />
-      {actions.length > 0 && (
-        <ul class="plain actions">
-          {actions.map((a) => (
-            <li key={a.name}>
-              <AskButton
-                label={a.label}
-                confirm={`Press again: ${a.label.charAt(0).toLowerCase()}${a.label.slice(1)}`}
-                disabled={!a.allowed}
-                ask={() => post(`/api/actions/${a.name}`, {})}
-                onAnswer={onAnswer}
-              />
-              {a.reason !== '' && <span class="quiet">{a.reason}</span>}
-            </li>
-          ))}
-        </ul>
-      )}
+      <Actions actions={actions.filter((a) => !a.forMode)} onAnswer={onAnswer} />
     </Card>
   );
 }

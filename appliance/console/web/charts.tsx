@@ -64,7 +64,8 @@ function options(element: HTMLElement, unit: string, bars: boolean): uPlot.Optio
     height: HEIGHT_PX,
     legend: { show: false },
     cursor: { show: false },
-    padding: [8, 8, 0, 0],
+    // Right: half of a time that stands below the last tick.
+    padding: [8, 26, 0, 0],
     // UTC, as every time on the page.
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), 'Etc/UTC'),
     scales: { y: { range: (_u, _min, max) => [0, max > 0 ? max * 1.1 : 1] } },

@@ -30,9 +30,15 @@ export function Pair({ model, onAnswer }: PairProps): JSX.Element {
   );
 }
 
+const REPLICA: Readonly<Record<NonNullable<CoServerModel['replica']>, string>> = {
+  primary: 'primary',
+  secondary: 'secondary',
+  unproven: 'secondary, not proven',
+  unfit: 'secondary, unfit',
+};
+
 function CoServer({ server, model, onAnswer }: { server: CoServerModel; model: ConsoleModel; onAnswer: OnAnswer }): JSX.Element {
   const { name } = server;
-  const runs = server.part === 'runs the workload';
   return (
     <article class={`coserver ${server.tone} ${server.present ? '' : 'absent'}`} aria-label={`CoServer ${name}`}>
       <header>
@@ -41,9 +47,9 @@ function CoServer({ server, model, onAnswer }: { server: CoServerModel; model: C
         {server.here && <span class="tag">this console</span>}
       </header>
       <p class="part">{server.part}</p>
-      {(runs || server.part === 'ready to take over') && (
-        <p class={`guest ${runs ? 'primary' : 'secondary'}`}>
-          {model.workload.name} <small>{runs ? 'primary' : 'secondary'}</small>
+      {server.replica !== null && (
+        <p class={`guest ${server.replica}`}>
+          {model.workload.name} <small>{REPLICA[server.replica]}</small>
         </p>
       )}
       <p class="sentence">{server.sentence}</p>

@@ -14,14 +14,9 @@ import {
   type BaseOffset,
   CHECKPOINT_CAUSES,
   type CheckpointCause,
-  CONNECTION_LIMIT,
-  type ConnectionKey,
   DEFAULT_HOLD_LIMITS,
-  HELD_FRAME_OVERHEAD_BYTES,
-  HELD_LIMIT_BYTES,
   type HoldLimits,
   type LockstepPrimaryApi,
-  OFFSET_LIMIT,
   type PrimaryPorts,
   type PrimaryStatistics,
   REPLICA_LIMIT_BYTES,
@@ -29,74 +24,25 @@ import {
   type SecondaryMessage,
   WAITING_LIMIT_FRAMES,
 } from './api.ts';
-import { Connection, type HeldSegment } from './connection.ts';
+import { BaseOffsets } from './base-offsets.ts';
+import type { Connection, HeldSegment } from './connection.ts';
+import { ConnectionTable } from './connection-table.ts';
+import { type Held, HeldFrames } from './held-frames.ts';
 import { ReplicaDatagrams } from './replica-datagrams.ts';
-import {
-  ACK,
-  acknowledgementOf,
-  add,
-  after,
-  endOf,
-  ownCopy,
-  parseFrame,
-  quotedSegment,
-  RST,
-  replace32,
-  SYN,
-  setWindow,
-  subtract,
-  type TcpSegment,
-  timestampOf,
-  translateForGuest,
-  translateForLan,
-  windowScaleOf,
-} from './segment.ts';
+import { ACK, endOf, parseFrame, RST, SYN, type TcpSegment, timestampOf, windowScaleOf } from './segment.ts';
+import { clampWindow, windowUpdate } from './window-promise.ts';
 
 /** The tag of frames that no checkpoint will cover: only a grant releases them. */
 const NEVER = Number.MAX_SAFE_INTEGER;
 
-/** Of the connections at their limit. */
-const FORGET_AT_ONCE = 1024;
-
-/** The client is told of more room only when it is worth a segment of its own. */
-const WINDOW_STEP_BYTES = 2 * 1460;
-
-interface HeldFrame {
-  frame: Buffer;
-  interval: number;
-  at: number;
-  released: boolean;
-  /** Null: opaque, waits for the commit. */
-  content: string | null;
-}
-
-type Held = HeldFrame | HeldSegment;
-
-const frameOf = (h: Held): Buffer => ('segment' in h ? h.segment.frame : h.frame);
-
 export class LockstepPrimary implements LockstepPrimaryApi {
   readonly #ports: PrimaryPorts;
   readonly #limits: HoldLimits;
-  #base = new Map<ConnectionKey, BaseOffset>();
-  /** Insertion order is age of use. */
-  readonly #connections = new Map<ConnectionKey, Connection>();
-  #latestUsed: Connection | null = null;
-  /** Connections about which either side said something in this interval. */
-  readonly #touched = new Set<Connection>();
-  /** Those with held segments or a window made smaller. */
-  readonly #waiting = new Set<Connection>();
+  readonly #base = new BaseOffsets();
+  readonly #connections = new ConnectionTable();
   readonly #replicaDatagrams = new ReplicaDatagrams();
-  /** All held frames of the current interval in the order of the guest; released ones are taken out now and then. */
-  #held: Held[] = [];
-  #releasedInHeld = 0;
-  /** Held frames that belong to no connection. */
-  #heldOthers = 0;
-  #heldDatagrams = new Map<string, HeldFrame[]>();
-  /** Read before the commit of the interval in front of theirs (or never to be committed). */
-  #early: { frame: Buffer; tag: number; at: number }[] = [];
+  readonly #held = new HeldFrames();
   #future: SecondaryMessage[] = [];
-  #heldFrames = 0;
-  #heldBytes = 0;
   #session: number | null = null;
   /** The interval whose frames are compared; 0: nothing is protected. */
   #current = 0;
@@ -108,11 +54,9 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   #comparing = true;
   #frozen = false;
   #asked = false;
-  #keptBytes = 0;
   readonly #causes: Record<CheckpointCause, number>;
   readonly #totals = { passed: 0, comparison: 0, commit: 0, grant: 0 };
   #droppedFull = 0;
-  #forgotten = 0;
   #ignored = 0;
   #clampedWindows = 0;
 
@@ -125,8 +69,8 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   // --- a protection's life ---
 
   begin(session: number): void {
-    if (this.#heldFrames > 0)
-      throw new Error(`${this.#heldFrames} frames of an earlier protection are still held: release or drop them first`);
+    if (this.#held.frames > 0)
+      throw new Error(`${this.#held.frames} frames of an earlier protection are still held: release or drop them first`);
     this.#forgetReplica();
     this.#session = session;
     this.#current = 1;
@@ -162,7 +106,7 @@ export class LockstepPrimary implements LockstepPrimaryApi {
 
   /** Nothing is protected, or frames of interval 0 before the first checkpoint. */
   #passes(interval: number): boolean {
-    return !this.#frozen && this.#heldFrames === 0 && (this.#session === null || (interval === 0 && this.#latest === 0));
+    return !this.#frozen && this.#held.frames === 0 && (this.#session === null || (interval === 0 && this.#latest === 0));
   }
 
   // --- the guest's output ---
@@ -187,17 +131,17 @@ export class LockstepPrimary implements LockstepPrimaryApi {
         this.#segment(parsed, interval, passes, nowMs);
         return;
       case 'control':
-        if (this.#frozen) this.#holdFrame(frame, null, interval, nowMs);
+        if (this.#frozen) this.#hold({ frame, content: null, interval, at: nowMs, released: false });
         else this.#leave(frame, 'passed');
         return;
       case 'datagram':
         if (passes || (this.#mayCompare() && this.#replicaDatagrams.take(parsed.content)))
           this.#leave(frame, passes ? 'passed' : 'comparison');
-        else this.#holdFrame(frame, parsed.content, interval, nowMs);
+        else this.#hold({ frame, content: parsed.content, interval, at: nowMs, released: false });
         return;
       case 'opaque':
         if (passes) this.#leave(frame, 'passed');
-        else this.#holdFrame(frame, null, interval, nowMs);
+        else this.#hold({ frame, content: null, interval, at: nowMs, released: false });
         return;
       default:
         parsed satisfies never;
@@ -205,11 +149,11 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   }
 
   #segment(s: TcpSegment, interval: number, passes: boolean, nowMs: number): void {
-    this.#translateOut(s);
-    const connection = this.#connection(s.key);
+    this.#base.forLan(s);
+    const connection = this.#connections.use(s.key);
     const kept = connection.keptBytes;
     const begins = connection.sent(s, !passes);
-    this.#keptBytes += connection.keptBytes - kept;
+    this.#connections.keptBytes += connection.keptBytes - kept;
     if (begins && this.#session !== null) this.#tellIsn(s, interval);
     const end = endOf(s);
     if (passes) {
@@ -218,23 +162,11 @@ export class LockstepPrimary implements LockstepPrimaryApi {
       return;
     }
     const held: HeldSegment = { segment: s, end, interval, at: nowMs, released: false };
-    this.#touched.add(connection);
+    this.#connections.touched.add(connection);
     if (!this.#hold(held)) return;
     connection.held.push(held);
-    this.#waiting.add(connection);
+    this.#connections.waiting.add(connection);
     this.#releaseHead(connection, nowMs);
-  }
-
-  #translateOut(s: TcpSegment): void {
-    if (this.#base.size === 0) return;
-    const base = this.#base.get(s.key);
-    if (!base) return;
-    if (s.flags & SYN && s.sequence !== base.guestIsn) {
-      // Another connection with the same addresses and ports.
-      this.#base.delete(s.key);
-      return;
-    }
-    translateForLan(s, base.sequence, base.timestamp);
   }
 
   #tellIsn(s: TcpSegment, interval: number): void {
@@ -244,86 +176,24 @@ export class LockstepPrimary implements LockstepPrimaryApi {
     this.#ports.toPartner({ kind: 'isn', interval, key: s.key, sequence: s.sequence, timestamp: timestampOf(s), answers });
   }
 
-  #connection(key: ConnectionKey): Connection {
-    const found = this.#connections.get(key);
-    if (found) {
-      if (found === this.#latestUsed) return found;
-      this.#connections.delete(key);
-      this.#connections.set(key, found);
-      this.#latestUsed = found;
-      return found;
-    }
-    const made = new Connection(key, this.#forgotten === 0);
-    this.#connections.set(key, made);
-    this.#latestUsed = made;
-    if (this.#connections.size >= CONNECTION_LIMIT && this.#connections.size % FORGET_AT_ONCE === 0) this.#forgetOldest();
-    return made;
-  }
-
-  /** Some at once: finding the oldest passes by all that were deleted before. */
-  #forgetOldest(): void {
-    let left = this.#connections.size - CONNECTION_LIMIT + FORGET_AT_ONCE;
-    for (const [key, connection] of this.#connections) {
-      // What waits is bounded by the room for held frames, and must find its connection.
-      if (!this.#waiting.has(connection)) {
-        this.#connections.delete(key);
-        this.#touched.delete(connection);
-        this.#keptBytes -= connection.keptBytes;
-        this.#forgotten++;
-      }
-      if (--left === 0) return;
-    }
-  }
-
   // --- holding ---
-
-  #room(bytes: number): boolean {
-    return this.#heldBytes + bytes + HELD_FRAME_OVERHEAD_BYTES <= HELD_LIMIT_BYTES;
-  }
 
   observe(interval: number): void {
     if (this.#session !== null && interval > this.#latest) this.#latest = interval;
   }
 
-  #count(frame: Buffer): void {
-    this.#heldFrames++;
-    this.#heldBytes += frame.length + HELD_FRAME_OVERHEAD_BYTES;
-  }
-
-  #uncount(frame: Buffer): void {
-    this.#heldFrames--;
-    this.#heldBytes -= frame.length + HELD_FRAME_OVERHEAD_BYTES;
-  }
-
   #hold(h: Held): boolean {
-    const frame = frameOf(h);
-    if (!this.#room(frame.length)) {
+    if (!this.#held.add(h)) {
       this.#droppedFull++;
       this.#want('full');
       return false;
     }
-    this.#count(frame);
-    if (!('segment' in h)) this.#heldOthers++;
-    this.#held.push(h);
     if (!this.#comparing) this.#want('passive');
     return true;
   }
 
-  #holdFrame(frame: Buffer, content: string | null, interval: number, nowMs: number): void {
-    const h: HeldFrame = { frame, interval, at: nowMs, released: false, content };
-    if (!this.#hold(h) || content === null) return;
-    const same = this.#heldDatagrams.get(content);
-    if (same) same.push(h);
-    else this.#heldDatagrams.set(content, [h]);
-  }
-
   #keepEarly(frame: Buffer, tag: number, nowMs: number): void {
-    if (!this.#room(frame.length)) {
-      this.#droppedFull++;
-      return;
-    }
-    this.#count(frame);
-    this.#early.push({ frame, tag, at: nowMs });
+    if (!this.#held.addEarly({ frame, tag, at: nowMs })) this.#droppedFull++;
   }
 
   #leave(frame: Buffer, by: ReleasedBy): void {
@@ -332,20 +202,7 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   }
 
   #releaseHeld(h: Held, by: ReleasedBy): void {
-    h.released = true;
-    if (!('segment' in h)) this.#heldOthers--;
-    this.#releasedInHeld++;
-    const frame = frameOf(h);
-    this.#uncount(frame);
-    this.#leave(frame, by);
-  }
-
-  /** Taken out in bulk, so that each frame is moved a bounded number of times. */
-  #tidyHeld(): void {
-    if (this.#releasedInHeld === this.#held.length) this.#held = [];
-    else if (this.#releasedInHeld > 64 && this.#releasedInHeld * 2 > this.#held.length) this.#held = this.#held.filter((h) => !h.released);
-    else return;
-    this.#releasedInHeld = 0;
+    this.#leave(this.#held.release(h), by);
   }
 
   // --- comparison ---
@@ -363,60 +220,25 @@ export class LockstepPrimary implements LockstepPrimaryApi {
         if (refusal === 'different') this.#want('different');
         break;
       }
-      this.#clamp(connection, h.segment, nowMs);
+      if (clampWindow(connection, h.segment, nowMs)) this.#clampedWindows++;
       const kept = connection.keptBytes;
       connection.hasLeft(h.segment, h.end, true);
-      this.#keptBytes += connection.keptBytes - kept;
+      this.#connections.keptBytes += connection.keptBytes - kept;
       this.#releaseHeld(h, 'comparison');
       n++;
     }
     if (n === 0) return;
     connection.held.splice(0, n);
-    if (connection.held.length === 0 && connection.clamped === null) this.#waiting.delete(connection);
-    this.#tidyHeld();
+    if (connection.held.length === 0 && connection.clamped === null) this.#connections.waiting.delete(connection);
+    this.#held.tidy();
   }
 
-  /**
-   * A window is a promise to take what the client sends. The replica, which may have to keep it, must have offered as much, now
-   * or earlier: else a client would send what a takeover (and the replica already now) can only drop.
-   */
-  #clamp(connection: Connection, s: TcpSegment, nowMs: number): void {
-    if ((s.flags & ACK) === 0 || s.flags & (SYN | RST) || connection.scale === null) return;
-    const edge = connection.edgeOf(s);
-    const limit = offered(connection);
-    if (edge === null || limit === null) return;
-    if (!after(edge, limit)) {
-      connection.clamped = null;
-      return;
-    }
-    const bytes = after(limit, s.acknowledgement) ? subtract(limit, s.acknowledgement) : 0;
-    connection.clamped = { segment: acknowledgementOf(s, endOf(s)), at: connection.clamped?.at ?? nowMs };
-    this.#clampedWindows++;
-    setWindow(s, Math.floor(bytes / 2 ** connection.scale));
-  }
-
-  /** The client was told less than the primary offered; now more is agreed: a window update, made from the last acknowledgement. */
+  /** The client was told less than the primary offered; now more may be agreed. */
   #widen(connection: Connection): void {
-    const { clamped, scale } = connection;
-    if (clamped === null || scale === null || connection.held.length > 0 || this.#frozen) return;
-    const limit = offered(connection);
-    const told = connection.releasedEdge;
-    const wanted = connection.sentEdge;
-    if (limit === null || told === null || wanted === null || !after(limit, told)) return;
-    const isAll = !after(wanted, limit);
-    const edge = isAll ? wanted : limit;
-    if (!isAll && subtract(edge, told) < WINDOW_STEP_BYTES) return;
-    const ack = connection.releasedAck ?? clamped.segment.acknowledgement;
-    if (!after(edge, ack)) return;
-    const s = acknowledgementOf(clamped.segment, connection.released);
-    if (s.acknowledgement !== ack) return;
-    setWindow(s, Math.min(0xffff, Math.floor(subtract(edge, ack) / 2 ** scale)));
-    connection.hasLeft(s, s.sequence, false);
-    if (isAll) {
-      connection.clamped = null;
-      this.#waiting.delete(connection);
-    }
-    this.#leave(s.frame, 'comparison');
+    const update = this.#frozen ? null : windowUpdate(connection);
+    if (update === null) return;
+    if (connection.clamped === null) this.#connections.waiting.delete(connection);
+    this.#leave(update, 'comparison');
   }
 
   fromPartner(message: SecondaryMessage, nowMs: number): void {
@@ -435,41 +257,36 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   }
 
   #replicaDatagram(content: string): void {
-    const waiting = this.#mayCompare() ? this.#heldDatagrams.get(content) : undefined;
-    const h = waiting?.shift();
+    const h = this.#mayCompare() ? this.#held.findDatagram(content) : undefined;
     if (!h) {
       if (!this.#replicaDatagrams.keep(content)) this.#ignored++;
       return;
     }
-    if (waiting?.length === 0) this.#heldDatagrams.delete(content);
     this.#releaseHeld(h, 'comparison');
-    this.#tidyHeld();
+    this.#held.tidy();
   }
 
   #replicaSegment(s: TcpSegment, nowMs: number): void {
-    const connection = this.#connection(s.key);
+    const connection = this.#connections.use(s.key);
     const kept = connection.keptBytes;
-    if (this.#keptBytes + s.endAt - s.payloadAt > REPLICA_LIMIT_BYTES || !connection.replicaSent(s)) {
+    if (this.#connections.keptBytes + s.endAt - s.payloadAt > REPLICA_LIMIT_BYTES || !connection.replicaSent(s)) {
       this.#ignored++;
       return;
     }
-    this.#keptBytes += connection.keptBytes - kept;
-    this.#touched.add(connection);
+    this.#connections.keptBytes += connection.keptBytes - kept;
+    this.#connections.touched.add(connection);
     this.#releaseHead(connection, nowMs);
     if (connection.clamped !== null && this.#mayCompare()) this.#widen(connection);
   }
 
   #releaseAgreed(nowMs: number): void {
     if (!this.#mayCompare()) return;
-    for (const connection of [...this.#waiting]) this.#releaseHead(connection, nowMs);
-    for (const h of this.#held) {
+    for (const connection of [...this.#connections.waiting]) this.#releaseHead(connection, nowMs);
+    for (const h of this.#held.list) {
       if ('segment' in h || h.released || h.content === null || !this.#replicaDatagrams.take(h.content)) continue;
-      const waiting = this.#heldDatagrams.get(h.content);
-      waiting?.splice(waiting.indexOf(h), 1);
-      if (waiting?.length === 0) this.#heldDatagrams.delete(h.content);
       this.#releaseHeld(h, 'comparison');
     }
-    this.#tidyHeld();
+    this.#held.tidy();
   }
 
   // --- checkpoints ---
@@ -494,24 +311,22 @@ export class LockstepPrimary implements LockstepPrimaryApi {
 
   #commit(nowMs: number): void {
     this.#current = this.#committed + 1;
-    for (const h of this.#held) {
+    for (const h of this.#held.list) {
       if (!h.released) this.#releaseHeld(h, 'commit');
-      if ('segment' in h) this.#connections.get(h.segment.key)?.hasLeft(h.segment, h.end, false);
+      if ('segment' in h) this.#connections.find(h.segment.key)?.hasLeft(h.segment, h.end, false);
     }
-    this.#held = [];
-    this.#releasedInHeld = 0;
-    this.#heldDatagrams.clear();
+    this.#held.clearList();
     this.#replicaDatagrams.clear();
-    this.#waiting.clear();
-    for (const connection of this.#touched) {
+    this.#connections.waiting.clear();
+    for (const connection of this.#connections.touched) {
       // What the commit let out said the primary's whole window.
       if (connection.held.length > 0) connection.clamped = null;
       connection.held.length = 0;
       connection.equalized();
       this.#widen(connection);
     }
-    this.#touched.clear();
-    this.#keptBytes = 0;
+    this.#connections.touched.clear();
+    this.#connections.keptBytes = 0;
     this.#asked = false;
     this.#lookAgain(nowMs);
     const future = this.#future;
@@ -521,18 +336,12 @@ export class LockstepPrimary implements LockstepPrimaryApi {
 
   /** What was kept may be due now. */
   #lookAgain(nowMs: number): void {
-    const early = this.#early;
-    this.#early = [];
-    for (const { frame } of early) this.#uncount(frame);
-    for (const { frame, tag, at } of early) {
-      if (tag <= this.#committed) {
-        // Nothing was protected yet, or its interval was committed while it waited.
-        this.#outputCommitted(frame);
-      } else if (tag === this.#current) this.#output(frame, tag, at);
-      else {
-        this.#count(frame);
-        this.#early.push({ frame, tag, at });
-      }
+    for (const kept of this.#held.takeEarly()) {
+      const { frame, tag, at } = kept;
+      // Nothing was protected yet, or its interval was committed while it waited.
+      if (tag <= this.#committed) this.#outputCommitted(frame);
+      else if (tag === this.#current) this.#output(frame, tag, at);
+      else this.#held.putBack(kept);
     }
     this.#releaseAgreed(nowMs);
   }
@@ -545,20 +354,20 @@ export class LockstepPrimary implements LockstepPrimaryApi {
 
   /** It leaves whatever it says: translated, and its connection is kept up. */
   #followOnly(s: TcpSegment): void {
-    this.#translateOut(s);
-    const connection = this.#connection(s.key);
+    this.#base.forLan(s);
+    const connection = this.#connections.use(s.key);
     connection.sent(s, false);
     connection.passed(s, endOf(s));
   }
 
   tick(nowMs: number): void {
     if (this.#session === null || this.#asked || this.#replied || this.#frozen) return;
-    if (this.#held.length === 0 && this.#waiting.size === 0) return;
+    if (this.#held.list.length === 0 && this.#connections.waiting.size === 0) return;
     if (!this.#comparing) {
       this.#want('passive');
       return;
     }
-    for (const connection of this.#waiting) {
+    for (const connection of this.#connections.waiting) {
       const h = connection.held[0];
       if (h) {
         const cause = connection.refusal(h) ?? 'unknown';
@@ -567,8 +376,8 @@ export class LockstepPrimary implements LockstepPrimaryApi {
       } else if (connection.clamped && nowMs - connection.clamped.at >= this.#limits.ackMs) this.#want('window');
       if (this.#asked) return;
     }
-    if (this.#heldOthers === 0) return;
-    for (const h of this.#held) {
+    if (this.#held.others === 0) return;
+    for (const h of this.#held.list) {
       if (h.released || 'segment' in h) continue;
       // In the order of the guest: the first is the oldest.
       if (nowMs - h.at >= this.#limits.dataMs) this.#want(h.content === null ? 'opaque' : 'datagram');
@@ -584,22 +393,20 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   }
 
   get isWaiting(): boolean {
-    return this.#heldFrames > 0 || this.#waiting.size > 0;
+    return this.#held.frames > 0 || this.#connections.waiting.size > 0;
   }
 
   oldestMs(nowMs: number): number {
-    const held = this.#held.find((h) => !h.released);
-    const first = held ?? this.#early[0];
-    return first ? nowMs - first.at : 0;
+    return this.#held.oldestMs(nowMs);
   }
 
   releaseAll(): number {
-    const frames = this.#heldFrames;
-    for (const h of this.#held) {
+    const frames = this.#held.frames;
+    for (const h of this.#held.list) {
       if (!h.released) this.#releaseHeld(h, 'grant');
-      if ('segment' in h) this.#connections.get(h.segment.key)?.hasLeft(h.segment, h.end, false);
+      if ('segment' in h) this.#connections.find(h.segment.key)?.hasLeft(h.segment, h.end, false);
     }
-    const early = this.#early;
+    const early = this.#held.takeEarly();
     this.#forgetHeld();
     for (const { frame } of early) {
       const parsed = parseFrame(frame, true);
@@ -610,94 +417,67 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   }
 
   dropAll(): number {
-    const frames = this.#heldFrames;
+    const frames = this.#held.frames;
     this.#forgetHeld();
     return frames;
   }
 
   #forgetHeld(): void {
-    for (const connection of this.#waiting) connection.held.length = 0;
-    this.#waiting.clear();
-    this.#held = [];
-    this.#releasedInHeld = 0;
-    this.#heldDatagrams.clear();
-    this.#early = [];
-    this.#heldOthers = 0;
-    this.#heldFrames = 0;
-    this.#heldBytes = 0;
+    for (const connection of this.#connections.waiting) connection.held.length = 0;
+    this.#connections.waiting.clear();
+    this.#held.clear();
   }
 
   /** Nothing that a replica of another session said counts. */
   #forgetReplica(): void {
-    for (const connection of this.#touched) connection.equalized();
-    for (const connection of this.#waiting) connection.clamped = null;
-    this.#touched.clear();
+    for (const connection of this.#connections.touched) connection.equalized();
+    for (const connection of this.#connections.waiting) connection.clamped = null;
+    this.#connections.touched.clear();
     this.#replicaDatagrams.clear();
     this.#future = [];
-    this.#keptBytes = 0;
+    this.#connections.keptBytes = 0;
   }
 
   // --- the guest's input ---
 
   fromLan(frame: Buffer, interval: number): void {
     if (this.#session !== null) this.#ports.toPartner({ kind: 'input', interval, frame });
-    this.#ports.feed(this.#forGuest(frame));
+    if (mayBeSynAck(frame)) this.#noteSynAck(frame);
+    this.#ports.feed(this.#base.forGuest(frame));
   }
 
-  #forGuest(frame: Buffer): Buffer {
-    if (this.#base.size === 0 && !mayBeSynAck(frame)) return frame;
-    const parsed = parseFrame(frame, false);
-    if (parsed.kind === 'tcp') {
-      if ((parsed.flags & (SYN | ACK)) === (SYN | ACK)) this.#connections.get(parsed.key)?.answered(windowScaleOf(parsed) > 0);
-      const base = this.#base.get(parsed.key);
-      if (!base) return frame;
-      // The same bytes are on their way to the partner.
-      const own = ownCopy(frame);
-      translateForGuest({ ...parsed, frame: own }, base.sequence, base.timestamp);
-      return own;
-    }
-    const quoted = quotedSegment(frame);
-    const base = quoted ? this.#base.get(quoted.key) : undefined;
-    if (!quoted || !base) return frame;
-    const own = ownCopy(frame);
-    replace32(own, quoted.sequenceAt, add(own.readUInt32BE(quoted.sequenceAt), base.sequence), quoted.checksumAt, false);
-    return own;
+  #noteSynAck(frame: Buffer): void {
+    const s = parseFrame(frame, false);
+    if (s.kind === 'tcp' && (s.flags & (SYN | ACK)) === (SYN | ACK)) this.#connections.find(s.key)?.answered(windowScaleOf(s) > 0);
   }
 
   // --- base ---
 
   exportBase(): BaseOffset[] {
-    return [...this.#base.values()];
+    return this.#base.export();
   }
 
   importBase(base: readonly BaseOffset[]): void {
-    this.#base = new Map(base.slice(-OFFSET_LIMIT).map((b) => [b.key, b]));
+    this.#base.import(base);
   }
 
   statistics(): PrimaryStatistics {
     return {
-      heldFrames: this.#heldFrames,
-      heldBytes: this.#heldBytes,
+      heldFrames: this.#held.frames,
+      heldBytes: this.#held.bytes,
       releasedByComparison: this.#totals.comparison,
       releasedByCommit: this.#totals.commit,
       passed: this.#totals.passed,
       droppedFull: this.#droppedFull,
       causes: { ...this.#causes },
       connections: this.#connections.size,
-      forgottenConnections: this.#forgotten,
+      forgottenConnections: this.#connections.forgotten,
       baseOffsets: this.#base.size,
-      replicaBytes: this.#keptBytes,
+      replicaBytes: this.#connections.keptBytes,
       replicaIgnored: this.#ignored,
       clampedWindows: this.#clampedWindows,
     };
   }
-}
-
-/** Right edge of the window that both sides stand for; null: unknown. */
-function offered(connection: Connection): number | null {
-  const { replicaEdge, releasedEdge } = connection;
-  if (replicaEdge === null) return null;
-  return releasedEdge !== null && after(releasedEdge, replicaEdge) ? releasedEdge : replicaEdge;
 }
 
 /** Cheap look before parsing: TCP with SYN and ACK, whatever the header's length. */

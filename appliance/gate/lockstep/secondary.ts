@@ -21,6 +21,7 @@ import {
   WAITING_LIMIT_FRAMES,
 } from './api.ts';
 import { FrameRing } from './frame-ring.ts';
+import { isForProbe } from './probe-frames.ts';
 import {
   ACK,
   add,
@@ -150,7 +151,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
 
   fromReplica(frame: Buffer): void {
     if (this.#running) this.#output(frame);
-    else if (this.#session !== null) {
+    else if (this.#session !== null && !isForProbe(frame, this.#session)) {
       if (this.#waiting.length >= WAITING_LIMIT_FRAMES) this.#lostOutputs++;
       else this.#waiting.push(frame);
     }
@@ -159,6 +160,10 @@ export class LockstepSecondary implements LockstepSecondaryApi {
   #output(frame: Buffer): void {
     const parsed = parseFrame(frame, true);
     if (parsed.kind === 'datagram') this.#tell(frame, false);
+    else if (parsed.kind === 'control') {
+      // The gate's own questions are answered also by ARP and neighbour discovery.
+      if (this.#session !== null && isForProbe(frame, this.#session)) this.#tell(frame, false);
+    }
     // The primary's own are never compared: it would only be traffic.
     else if (parsed.kind === 'tcp' && !this.#overflowed) this.#segment(parsed);
   }

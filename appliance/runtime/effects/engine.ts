@@ -9,15 +9,23 @@ import {
   describeExit,
   EngineProcess,
   engineArguments,
+  findGuestMemory,
   formatVersion,
+  type GuestMemory,
   QmpClient,
 } from '../../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../../config.ts';
 import { PROCESS_PRIORITY } from '../priority.ts';
 
 export interface EngineExitNews {
-  cause: 'guestShutdown' | 'crash';
+  cause: 'guestShutdown' | 'guestPanic' | 'crash';
   reason: string;
+}
+
+export interface EngineEvents {
+  exited: (news: EngineExitNews) => void;
+  /** The guest of a secondary's engine wants to reset itself, and its console tells of a panic. */
+  replicaPanicked: (line: string) => void;
 }
 
 /** The engine's three monitors: what must not wait behind another command has its own. */
@@ -31,11 +39,12 @@ const MONITOR_WITHIN_MS = 20_000;
 /** After the guest switched off, the engine needs this long at most to end. */
 const END_WITHIN_MS = 10_000;
 const SERIAL_POLL_MS = 200;
+const PANIC = /Kernel panic/;
 
 export class Engine {
   readonly #config: CoServerConfig;
   readonly #sockets: { gate: string; mirror: string };
-  readonly #onExit: (news: EngineExitNews) => void;
+  readonly #on: EngineEvents;
   #process: EngineProcess | null = null;
   #monitors: Monitors | null = null;
   #expected = false;
@@ -43,10 +52,10 @@ export class Engine {
   #serialFrom = 0;
   version = '';
 
-  constructor(config: CoServerConfig, sockets: { gate: string; mirror: string }, onExit: (news: EngineExitNews) => void) {
+  constructor(config: CoServerConfig, sockets: { gate: string; mirror: string }, on: EngineEvents) {
     this.#config = config;
     this.#sockets = sockets;
-    this.#onExit = onExit;
+    this.#on = on;
   }
 
   get isRunning(): boolean {
@@ -68,6 +77,12 @@ export class Engine {
 
   get serialPath(): string {
     return join(this.#config.engine.logDir, 'guest-console.log');
+  }
+
+  /** Where the guest's RAM can be read; undefined for an engine whose RAM is no file. Throws when no engine runs. */
+  async guestMemory(): Promise<GuestMemory | undefined> {
+    if (!this.#process) throw new Error('no engine runs on this CoServer');
+    return findGuestMemory(this.#process.pid);
   }
 
   #need(): Monitors {
@@ -156,7 +171,7 @@ export class Engine {
     const deadline = performance.now() + timeoutS * 1000;
     for (;;) {
       signal.throwIfAborted();
-      const text = (await this.serialText()).slice(this.#serialFrom);
+      const text = await this.guestConsole();
       if (text.includes(marker)) return;
       const tail = telling(text);
       const exit = this.#process?.exit;
@@ -183,6 +198,10 @@ export class Engine {
     this.#monitors = { control, trigger, emergency };
     control.on('SHUTDOWN', (e) => {
       if (e.data['guest'] === true && e.data['reason'] === 'guest-shutdown') this.#guestShutdown = true;
+      else if (e.data['reason'] === 'guest-reset')
+        void this.#panicLine().then((line) => {
+          if (line) this.#on.replicaPanicked(line);
+        });
     });
   }
 
@@ -192,8 +211,26 @@ export class Engine {
       if (this.#process !== engine) return;
       this.#process = null;
       this.#closeMonitors();
-      if (!this.#expected) this.#onExit({ cause: this.#guestShutdown ? 'guestShutdown' : 'crash', reason: describeExit(exit) });
+      if (!this.#expected) void this.#tellExit(describeExit(exit));
     });
+  }
+
+  async #tellExit(reason: string): Promise<void> {
+    const panic = await this.#panicLine();
+    if (panic) this.#on.exited({ cause: 'guestPanic', reason: `${reason}; the guest's console said: ${panic}` });
+    else this.#on.exited({ cause: this.#guestShutdown ? 'guestShutdown' : 'crash', reason });
+  }
+
+  async #panicLine(): Promise<string | undefined> {
+    return (await this.guestConsole())
+      .split('\n')
+      .findLast((line) => PANIC.test(line))
+      ?.trim();
+  }
+
+  /** What the guest said on its serial port since its engine was started. */
+  async guestConsole(): Promise<string> {
+    return (await this.serialText()).slice(this.#serialFrom);
   }
 
   #closeMonitors(): void {

@@ -43,7 +43,7 @@ export class Joining {
     await qemu.setShutdownAction(engine.control, 'pause');
     await qemu.migrateIncoming(engine.control, sockets.incoming);
     signal.throwIfAborted();
-    await workers.memory.call('startTarget', {});
+    await workers.memory.call('startTarget', await this.#audited());
     return '';
   }
 
@@ -51,7 +51,7 @@ export class Joining {
   async protect(signal: AbortSignal): Promise<string> {
     const { workers, engine, sockets, config } = this.#p;
     const client = engine.control;
-    await workers.memory.call('startSource', {});
+    await workers.memory.call('startSource', await this.#audited());
     await qemu.setColoCapabilities(client);
     await qemu.setMigrationParameters(client, config.checkpoint.idleMs);
     let unlisten = () => {};
@@ -85,6 +85,8 @@ export class Joining {
     await qemu.waitStatus(engine.control, 'running', RUNNING_WITHIN_MS);
     signal.throwIfAborted();
     trigger.enable();
+    // The secondary is asked for its proof on the first loaded checkpoint: not only when the guest next says something.
+    trigger.now();
     const pauseMs = Math.round(this.#pauseMs + performance.now() - began);
     history.add({
       severity: 'info',
@@ -101,6 +103,14 @@ export class Joining {
     await workers.memory.call('stop', {});
     await workers.mirror.call('collapse', {});
     return '';
+  }
+
+  /** What the memory stream needs to compare this engine's RAM with what passes. */
+  async #audited(): Promise<{ guestMemory?: qemu.GuestMemory }> {
+    const guestMemory = await this.#p.engine.guestMemory();
+    if (guestMemory) return { guestMemory };
+    log('warning', "the guest's memory is not audited: its engine was started by an earlier release");
+    return {};
   }
 
   async #migrationFailed(client: qemu.QmpClient, signal: AbortSignal): Promise<never> {

@@ -36,6 +36,10 @@ export class Obey implements Effects {
       case 'record':
         p.history.add({ severity: command.severity, row: command.row, text: command.text });
         return Promise.resolve('');
+      case 'incident':
+        return p.incidents.raise(command.incident, command.sentence).then(() => '');
+      case 'setMode':
+        return p.workers.gate.call('setMode', { mode: command.mode === 'lockstep' ? 'lockstep' : 'holding' }).then(() => '');
       case 'claim':
         return this.#claim(command.generation);
       case 'startGuest':

@@ -3,6 +3,7 @@ import type { CoServerConfig } from '../../config.ts';
 import type { PartnerStatus, State } from '../../core/machine.ts';
 import type { WitnessClient } from '../../witness/client.ts';
 import type { History } from '../history.ts';
+import type { Incidents } from '../incidents.ts';
 import type { NewEvent } from '../pump.ts';
 import type { RecordStore } from '../record-store.ts';
 import type { Workers } from '../workers.ts';
@@ -16,6 +17,7 @@ export interface Parts {
   records: RecordStore;
   witness: WitnessClient;
   history: History;
+  incidents: Incidents;
   trigger: CheckpointTrigger;
   /** Sockets between the engine and the memory stream. */
   sockets: { source: string; incoming: string };

@@ -1,18 +1,26 @@
-// The control stream: each CoServer tells the other what it is (PartnerStatus), at every change and as a reminder.
+// The control stream: each CoServer tells the other what it is (PartnerStatus), at every change and as a reminder, and what
+// was found broken (incidents).
 import { type Channel, PairChannel } from '../../../drivers/link/index.ts';
 import type { PartnerStatus } from '../../core/machine.ts';
 import { type ChannelSetup, STREAM_PORTS } from '../../wire/channel-setup.ts';
 import { deriveKey } from '../../wire/keys.ts';
+import { type IncidentMessage, parseIncidentMessage } from '../../wire/partner-incident.ts';
 import { parsePartnerStatus } from '../../wire/partner-status.ts';
 
 const REMIND_EVERY_MS = 500;
+/** Messages about incidents that wait for a link. */
+const WAITING_LIMIT = 20;
 
 export class ControlStream {
   readonly #channel: Channel;
   readonly #timer: NodeJS.Timeout;
   #latest: PartnerStatus | null = null;
+  #waiting: string[] = [];
 
-  constructor(setup: ChannelSetup, on: { status: (s: PartnerStatus) => void; problem: (text: string) => void }) {
+  constructor(
+    setup: ChannelSetup,
+    on: { status: (s: PartnerStatus) => void; incident: (m: IncidentMessage) => void; problem: (text: string) => void },
+  ) {
     this.#channel = new PairChannel({
       side: setup.side,
       port: STREAM_PORTS.control,
@@ -21,7 +29,10 @@ export class ControlStream {
     });
     this.#channel.on('message', (message) => {
       try {
-        on.status(parsePartnerStatus(message.toString('utf8')));
+        const said: unknown = JSON.parse(message.toString('utf8'));
+        const incident = parseIncidentMessage(said);
+        if (incident) on.incident(incident);
+        else on.status(parsePartnerStatus(said));
       } catch (e) {
         on.problem(`The partner said something that cannot be understood: ${(e as Error).message}`);
       }
@@ -37,6 +48,12 @@ export class ControlStream {
     this.#send();
   }
 
+  /** Text of a message about an incident: sent now, or when the partner is heard again. */
+  tell(text: string): void {
+    this.#waiting = [...this.#waiting, text].slice(-WAITING_LIMIT);
+    this.#send();
+  }
+
   linkVerdict(link: number, up: boolean): void {
     this.#channel.linkVerdict(link, up);
   }
@@ -47,6 +64,10 @@ export class ControlStream {
   }
 
   #send(): void {
-    if (this.#latest && this.#channel.isUp) this.#channel.send(Buffer.from(JSON.stringify(this.#latest)));
+    if (!this.#channel.isUp) return;
+    if (this.#latest) this.#channel.send(Buffer.from(JSON.stringify(this.#latest)));
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const text of waiting) this.#channel.send(Buffer.from(text));
   }
 }

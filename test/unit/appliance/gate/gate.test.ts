@@ -61,19 +61,22 @@ class FakeEngine implements EngineLink {
   async close(): Promise<void> {}
 }
 
-function setUp(channel = fakePair().a, guestMac: string | null = GUEST_MAC) {
+function setUp(channel = fakePair().a, guestMac: string | null = GUEST_MAC, lockstep = false) {
   const lan = new FakeLan();
   const engine = new FakeEngine();
   const interval = { current: 0 };
   const held: number[] = [];
+  const events: { name: string; data: unknown }[] = [];
   const clock = { ms: 0 };
   const gate = new Gate({
     lan,
     channel,
     interval,
     guestMac,
+    lockstep,
     nowMs: () => clock.ms,
     emit: (name, data) => {
+      events.push({ name, data });
       if (name === 'outputHeld') held.push((data as GateEvents['outputHeld']).interval);
     },
   });
@@ -85,7 +88,7 @@ function setUp(channel = fakePair().a, guestMac: string | null = GUEST_MAC) {
     engine.bytesRead += 64;
   };
   const lanSends = (...labels: number[]) => lan.arrive(...labels.map((n) => ipv4Frame(GUEST_MAC, OTHER_MAC, '10.77.0.1', '10.77.0.10', n)));
-  return { gate, lan, engine, interval, held, clock, guestSends, lanSends };
+  return { gate, lan, engine, interval, held, events, clock, guestSends, lanSends };
 }
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
@@ -459,4 +462,46 @@ t.test('a broadcast of the guest that comes back is not fed to it', async (t) =>
   s.lan.arrive(ipv4Frame(BROADCAST, GUEST_MAC, '10.77.0.10', '10.77.0.255', 1));
   t.same(s.engine.fed, []);
   t.equal(s.gate.status().drops.echoed, 1);
+});
+
+t.test('lockstep: READY waits for the primary\u2019s begin, of this standby and not of an earlier one', async (t) => {
+  const { a, b } = fakePair();
+  const primary = setUp(a, GUEST_MAC, true);
+  const secondary = setUp(b, GUEST_MAC, true);
+  primary.gate.setMode('solo');
+  await t.rejects(secondary.gate.ready(), { code: 'WRONG_MODE' });
+  secondary.gate.setMode('standby');
+  const ready = secondary.gate.ready();
+  primary.gate.setMode('lockstep');
+  await ready;
+  t.equal(secondary.gate.status().lockstep?.secondary.inSession, true);
+
+  primary.gate.setMode('closed');
+  secondary.gate.setMode('standby');
+  await t.rejects(secondary.gate.ready(), { code: 'NO_BEGIN', message: /has not begun a session within 2000 ms/ });
+});
+
+t.test('lockstep: a gap in the stream between the gates ends the comparison until the next protection, and says so once', async (t) => {
+  const { a, b } = fakePair();
+  const primary = setUp(a, GUEST_MAC, true);
+  const secondary = setUp(b, GUEST_MAC, true);
+  primary.gate.setMode('solo');
+  a.reset();
+  secondary.gate.setMode('standby');
+  primary.gate.setMode('lockstep');
+  await secondary.gate.ready();
+  primary.interval.current = 1;
+  const lost = () => primary.events.filter((e) => e.name === 'comparisonLost').map((e) => e.data);
+  t.same(lost(), [], 'outside of a protection it means nothing');
+  await turn();
+  a.reset();
+  await turn();
+  a.reset();
+  t.match(lost(), [{ interval: 1, reason: /interrupted/ }]);
+  // The policy may switch between the two as it likes: what the partner lacks it still lacks.
+  primary.gate.setMode('holding');
+  primary.gate.setMode('lockstep');
+  primary.guestSends(1);
+  t.match(primary.events.at(-1), { name: 'checkpointWanted', data: { cause: 'passive' } }, 'every frame waits for its commit');
+  primary.gate.setMode('closed');
 });

@@ -93,6 +93,7 @@ export class FixtureSide {
   cut: (interval: number) => Promise<void> = async () => {};
   decide: (interval: number) => Promise<void> = async () => {};
   replied: (interval: number) => Promise<void> = async () => {};
+  ready: () => Promise<void> = async () => {};
   #waiting: (() => void)[] = [];
 
   constructor(
@@ -111,7 +112,10 @@ export class FixtureSide {
         say(`replied ${a.interval}`);
         await this.replied(a.interval);
       },
-      ready: () => say('ready'),
+      ready: async () => {
+        say('ready');
+        await this.ready();
+      },
       cut: async (a) => {
         say(`cut ${a.interval}`);
         await this.cut(a.interval);

@@ -40,6 +40,7 @@ for (const early of [false, true]) {
         'LOADED never arrives under the interval it ends',
       );
       t.same(await pair.a.memory.call('status', {}), {
+        audit: null,
         role: 'source',
         phase: 'running',
         committed: 3,
@@ -96,6 +97,27 @@ t.test(
     }
   },
 );
+
+t.test('lockstep: READY does not pass before the gate can feed the replica, and never when it cannot', async (t) => {
+  const pair = new PairFixture({ earlyAcknowledge: false, lockstep: true });
+  try {
+    await pair.connect();
+    pair.primary.say(synchronisation);
+    await pair.secondary.until(synchronisation.length);
+    const gate = Promise.withResolvers<void>();
+    pair.b.ready = () => gate.promise;
+    pair.secondary.say(PREAMBLE_AND_READY);
+    await pair.logged('B ready');
+    await settle();
+    t.notOk(pair.a.has('readyHeld') || pair.b.has('readyHeld'));
+    gate.reject(new Error('no session has begun'));
+    t.match(await pair.b.until('lost'), { cause: 'protocol', reason: /the gate cannot feed the replica: .*no session has begun/ });
+    t.match(await pair.a.until('lost'), { reason: /no session has begun/ }, 'the primary says why');
+    t.notOk(pair.a.has('readyHeld'));
+  } finally {
+    await pair.end();
+  }
+});
 
 t.test('lockstep: a replica whose output cannot be cut ends the session', async (t) => {
   const pair = new PairFixture({ earlyAcknowledge: false, lockstep: true });

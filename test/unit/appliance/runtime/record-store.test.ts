@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import t from 'tap';
 import { decodeSlot, encodeSlot, FRESH_RECORD, RecordStore } from '../../../../appliance/runtime/record-store.ts';
 
-const record = (generation: number) => ({ generation, standing: 'simplex' as const, workloadOff: false, wasPrimary: false });
+const record = (generation: number) => ({
+  generation,
+  standing: 'simplex' as const,
+  workloadOff: false,
+  wasPrimary: false,
+  pinnedMode: null,
+});
 
 t.test('the record survives a torn write of either slot', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'twinstep-record-'));

@@ -205,6 +205,8 @@ export class FakeLab implements LabControl {
         row: '5',
         text: `${reason} <&>`,
       })),
+      lockstep: null,
+      audit: null,
       takeovers: [...this.#takeovers],
       incidents: [...this.#incidents],
       process: { rssBytes: 0, cpuPercent: 0 },

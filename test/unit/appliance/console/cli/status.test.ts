@@ -6,6 +6,7 @@ import t from 'tap';
 import { runStatus } from '../../../../../appliance/console/cli/status.ts';
 import { harness } from '../api/harness.ts';
 import { takeoverJustHappened } from '../fixtures.ts';
+import { lockstep, unfit } from '../lockstep-fixtures.ts';
 
 // Slow machines: a busy one needs several times what an idle one does.
 t.setTimeout(120_000);
@@ -45,6 +46,19 @@ t.test('text for people, JSON for scripts', async (t) => {
   t.notMatch(text.stdout, /\u001b/, 'no terminal codes');
   const json = await run('--json', '--socket', h.socketPath);
   t.strictSame(JSON.parse(json.stdout), JSON.parse(JSON.stringify(takeoverJustHappened())));
+});
+
+t.test('mode, audit and incidents; what was seen on demand', async (t) => {
+  const h = await harness({ first: unfit() });
+  t.teardown(() => h.close());
+  const { stdout } = await run('--socket', h.socketPath);
+  t.match(stdout, /SIMPLEX {2}not protected: the replica on B is unfit/);
+  t.match(stdout, /Mode: passive[\s\S]*Audit: broken[\s\S]*the replicas said different bytes +0\.3 +96/);
+  t.match(stdout, /Incidents \(what was seen: --incidents\)\n\[!!\] 2025-11-20 23:45:36 B {2}memory differs/);
+  t.notMatch(stdout, /different at interval 18107/);
+  t.match((await run('--incidents', '--socket', h.socketPath)).stdout, /different at interval 18107[\s\S]*answer missing/);
+  h.set(lockstep());
+  t.equal((await run('--incidents', '--socket', h.socketPath)).stdout, 'No replica was found broken so far.\n');
 });
 
 t.test('--watch shows each change and survives the process', async (t) => {

@@ -6,6 +6,7 @@ import { startSerialConsole } from '../../../../../appliance/console/serial/inde
 import { keyDecoder } from '../../../../../appliance/console/serial/keys.ts';
 import type { Snapshot } from '../../../../../appliance/core/snapshot.ts';
 import { duplex, takeoverJustHappened } from '../fixtures.ts';
+import { lockstep, unfit } from '../lockstep-fixtures.ts';
 import { FakeLine } from './terminal.ts';
 
 // Slow machines: a busy one needs several times what an idle one does.
@@ -69,6 +70,51 @@ t.test('pages by key, a change without a key, farewell', async (t) => {
   c.serial.close();
   t.equal(c.listeners.size, 0);
   t.equal(c.line.listenerCount('data'), 0);
+});
+
+t.test('incidents: a list, then each with what was seen, back behind the oldest', async (t) => {
+  const c = start(unfit());
+  t.teardown(() => c.serial.close());
+  await c.line.shows('not protected: the replica on B is unfit');
+  c.line.type('6');
+  await c.line.shows('2 incidents, newest first');
+  c.line.type('\r');
+  await c.line.shows(/Incident 1 of 2[\s\S]*different at interval 18107/);
+  // A new one comes while this one is read: it stays on the screen.
+  const s = unfit();
+  const [old] = s.incidents ?? [];
+  if (!old) throw new Error('incidents');
+  c.set({ ...s, incidents: [...(s.incidents ?? []), { ...old, at: s.at, sentence: 'Another one.' }] });
+  await c.line.shows(/Incident 2 of 3[\s\S]*different at interval 18107/);
+  c.line.type('\r');
+  await c.line.shows(/Incident 3 of 3[\s\S]*Nothing more was recorded/);
+  c.line.type('\r');
+  await c.line.shows('3 incidents, newest first');
+  c.line.type('\r');
+  await c.line.shows('Another one.');
+  c.set(lockstep());
+  await c.line.shows('No replica was found broken so far.');
+  c.set(unfit());
+  await c.line.shows('older than what is kept here');
+  c.line.type('\r');
+  await c.line.shows('2 incidents, newest first');
+});
+
+t.test('the page of the mode names the numbers of its actions', async (t) => {
+  const c = start(lockstep());
+  t.teardown(() => c.serial.close());
+  await c.line.shows('lockstep for 12 min 04 s, 98.7 % agreed, secondary proven');
+  c.line.type('5');
+  await c.line.shows('To change it: a, then 3 Keep lockstep or 4 Keep passive');
+  c.line.type('a');
+  await c.line.shows('Password: _');
+  c.line.type('käse 7\r');
+  await c.line.shows('How output leaves');
+  c.line.type('4');
+  await c.line.shows('Keep passive? y');
+  c.line.type('y');
+  await c.line.shows('Refused: B is busy.');
+  t.strictSame(c.asked, ['pin-passive']);
 });
 
 t.test('looking is free, asking needs the password', async (t) => {
@@ -170,14 +216,14 @@ t.test('keys', async (t) => {
 });
 
 t.test('nobody presses a key: signed out, and a half typed password is forgotten', async (t) => {
-  const actions: ActionModel[] = [{ name: 'x', label: 'X', allowed: true, reason: '' }];
+  const actions: ActionModel[] = [{ name: 'x', label: 'X', allowed: true, reason: '', forMode: false }];
   const signedIn = { ...freshDialog(0), signedIn: true, mode: { kind: 'actions' as const } };
   t.equal(onTime(signedIn, IDLE_SIGN_OUT_MS - 1), signedIn);
   t.match(onTime(signedIn, IDLE_SIGN_OUT_MS), { signedIn: false, mode: { kind: 'view' } });
   const late = onKey(
     { ...signedIn, mode: { kind: 'confirm', action: actions[0] as ActionModel } },
     { kind: 'byte', byte: 0x79 },
-    actions,
+    { actions, incidents: [] },
     20,
     IDLE_SIGN_OUT_MS + 1,
   );

@@ -8,14 +8,17 @@ import { frame } from '../../../../../appliance/console/serial/frame.ts';
 import { ascii, columnChart, hanging, lineText, progressBar, timeBar, wrap } from '../../../../../appliance/console/serial/layout.ts';
 import { PAGES, type Page } from '../../../../../appliance/console/serial/pages.ts';
 import { changes, gridOf } from '../../../../../appliance/console/serial/screen.ts';
-import { FIXTURES } from '../fixtures.ts';
+import { FIXTURES as PASSIVE_FIXTURES } from '../fixtures.ts';
+import { LOCKSTEP_FIXTURES, unfit } from '../lockstep-fixtures.ts';
 import { Terminal } from './terminal.ts';
 
-function screen(name: string, page: Page): Terminal {
+const FIXTURES = { ...PASSIVE_FIXTURES, ...LOCKSTEP_FIXTURES };
+
+function screen(name: string, page: Page, evidence: string | null = null): Terminal {
   const make = FIXTURES[name];
   if (!make) throw new Error(name);
   const terminal = new Terminal();
-  terminal.write(changes(null, gridOf(frame(consoleModel(make()), { ...freshDialog(0), page }).lines)));
+  terminal.write(changes(null, gridOf(frame(consoleModel(make()), { ...freshDialog(0), page, evidence }).lines)));
   return terminal;
 }
 
@@ -25,6 +28,9 @@ const GOLDEN: [string, Page][] = [
   ['takeoverJustHappened', 'takeover'],
   ['duplex', 'figures'],
   ['isolated', 'figures'],
+  ['lockstep', 'mode'],
+  ['unfit', 'mode'],
+  ['unfit', 'incidents'],
 ];
 
 t.test('golden screens', async (t) => {
@@ -34,6 +40,10 @@ t.test('golden screens', async (t) => {
     if (process.env.UPDATE_GOLDEN) await writeFile(path, text);
     t.equal(text, await readFile(path, 'utf8'), `${name} ${page}`);
   }
+  const path = new URL('golden/unfit-evidence.txt', import.meta.url);
+  const text = screen('unfit', 'incidents', consoleModel(unfit()).incidents[0]?.key ?? '').text();
+  if (process.env.UPDATE_GOLDEN) await writeFile(path, text);
+  t.equal(text, await readFile(path, 'utf8'));
 });
 
 t.test('a screen drawn by differences equals one drawn whole, in fewer bytes', async (t) => {

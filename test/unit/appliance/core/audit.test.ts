@@ -1,0 +1,142 @@
+import t from 'tap';
+import { type Event, type State, statusOf, step } from '../../../../appliance/core/machine.ts';
+import { pictureOf } from '../../../../appliance/core/picture.ts';
+import { duplexState, steps } from './duplex-state.ts';
+
+const probe = (at: number, outcome: 'answered' | 'missing' | 'different' | 'silent', interval: number, kind = 'arp'): Event => ({
+  at,
+  kind: 'probed',
+  probe: kind,
+  outcome,
+  interval,
+  detail: `${outcome} at ${at}`,
+});
+
+const proved = (): State => steps(duplexState(), [probe(100, 'answered', 2)]).state;
+
+t.test('protected is said after an answer on a loaded checkpoint, not before', async (t) => {
+  const fresh = duplexState();
+  t.equal(pictureOf(fresh).redundancy, 'simplex');
+  t.match(pictureOf(fresh).redundancySentence, /answered a probe/);
+  const first = steps(fresh, [probe(100, 'answered', 1)]).state;
+  t.equal(pictureOf(first).redundancy, 'simplex', 'interval 1 runs on the first copy');
+  t.equal(statusOf(first).proved, false);
+  const then = steps(first, [probe(300, 'answered', 2)]);
+  t.equal(pictureOf(then.state).redundancy, 'duplex');
+  t.equal(statusOf(then.state).proved, true);
+  t.ok(
+    then.commands.some((c) => c.kind === 'say'),
+    'the partner is told',
+  );
+});
+
+t.test('one lost answer is forgiven, two in a row are not', async (t) => {
+  const one = steps(proved(), [probe(200, 'missing', 3), probe(300, 'answered', 4), probe(400, 'missing', 5)]);
+  t.equal(one.state.phase.kind, 'duplex');
+  const two = steps(one.state, [probe(500, 'missing', 6)]);
+  t.equal(two.state.phase.kind, 'claiming');
+  t.not(pictureOf(two.state).redundancy, 'duplex', 'withdrawn at once');
+  t.ok(
+    two.commands.some((c) => c.kind === 'freeze'),
+    'output is withheld',
+  );
+  t.match(
+    two.commands.find((c) => c.kind === 'incident'),
+    { incident: 'probeMissing', sentence: /missing at 500/ },
+  );
+  t.equal(statusOf(two.state).asksYield, true, 'the secondary is asked to yield');
+});
+
+t.test('a wrong answer, a stuck clock and a page count at once', async (t) => {
+  for (const [event, kind] of [
+    [probe(200, 'different', 3, 'echo'), 'probeDifferent'],
+    [probe(200, 'different', 3, 'clock'), 'clockStuck'],
+    [{ at: 200, kind: 'pageDiffered', detail: 'page 12' } as const, 'pageDiffers'],
+  ] as const) {
+    const after = step(proved(), event);
+    t.equal(after.state.phase.kind, 'claiming', kind);
+    t.match(
+      after.commands.find((c) => c.kind === 'incident'),
+      { incident: kind },
+    );
+  }
+});
+
+t.test('the next protection comes later each time in a row', async (t) => {
+  const waits: number[] = [];
+  let state = proved();
+  for (let i = 0; i < 3; i++) {
+    const broken = step(state, { at: 1_000, kind: 'pageDiffered', detail: 'page 1' });
+    waits.push(broken.state.retryAt - 1_000);
+    state = steps(duplexState({ failures: broken.state.failures }), [probe(100, 'answered', 2)]).state;
+  }
+  t.same(waits, [1_000, 2_000, 4_000]);
+  const stable = step(state, { at: 70_000, kind: 'tick' });
+  t.equal(stable.state.failures, 0, 'a minute of proof makes the next one the first');
+});
+
+t.test('a guest that answers nobody is judged by its memory, and that is said', async (t) => {
+  const asked = Array.from({ length: 6 }, (_, i) => probe(i * 2_000, 'silent', 2));
+  const { state, commands } = steps(duplexState(), asked);
+  t.equal(state.audit.state, 'unprovable');
+  t.equal(pictureOf(state).redundancy, 'duplex');
+  t.ok(commands.some((c) => c.kind === 'record' && /answers no probe/.test(c.text)));
+  const mute = step(duplexState(), { at: 60_000, kind: 'tick' });
+  t.equal(mute.state.audit.state, 'awaited', 'no verdict at all proves nothing');
+  t.equal(steps(state, [probe(20_000, 'answered', 9)]).state.audit.state, 'proven', 'it speaks after all');
+});
+
+t.test('answers that stop coming withdraw the word', async (t) => {
+  const later = step(proved(), { at: 31_000, kind: 'tick' });
+  t.equal(later.state.phase.kind, 'duplex');
+  t.equal(pictureOf(later.state).redundancy, 'simplex');
+});
+
+t.test('a secondary that is asked to yield stops, unless the arbiter may be granting it', async (t) => {
+  const primary = step(proved(), { at: 200, kind: 'pageDiffered', detail: 'page 1' }).state;
+  const secondary: State = {
+    ...duplexState(),
+    me: 'B',
+    record: { ...primary.record, standing: 'duplexSecondary' },
+    phase: { kind: 'secondary', since: 0, busy: null, claim: null, next: null, note: '' },
+  };
+  const asked: Event = { at: 250, kind: 'partnerSaid', status: statusOf(primary) };
+  const yielded = step(secondary, asked);
+  t.equal(yielded.state.record.standing, 'outdated');
+  t.match(
+    yielded.commands.map((c) => c.kind),
+    ['record', 'freeze', 'persist', 'say', 'stopAll'],
+    'durable before it is said',
+  );
+  const heard = step(primary, { at: 300, kind: 'partnerSaid', status: statusOf(yielded.state) });
+  t.equal(heard.state.record.standing, 'simplex', 'the primary needs no witness then');
+
+  const claim = { goal: 'takeOver', row: '5', why: '', askAt: 0, asked: true, unreachableSince: null } as const;
+  const claiming: State = { ...secondary, phase: { ...secondary.phase, kind: 'claiming', claim: { ...claim } } };
+  t.equal(step(claiming, asked).state.phase.kind, 'claiming', 'both would stop');
+  const unheard: State = { ...claiming, phase: { ...claiming.phase, claim: { ...claim, unreachableSince: 10 } } };
+  t.equal(step(unheard, asked).state.record.standing, 'outdated');
+});
+
+t.test('the end of the secondary and of its stream are incidents', async (t) => {
+  const secondary: State = {
+    ...duplexState(),
+    me: 'B',
+    record: { ...duplexState().record, standing: 'duplexSecondary' },
+    phase: { kind: 'secondary', since: 0, busy: null, claim: null, next: null, note: '' },
+  };
+  const ends: [Event, string][] = [
+    [{ at: 10, kind: 'engineExited', cause: 'guestPanic', reason: 'Kernel panic' }, 'guestPanic'],
+    [{ at: 10, kind: 'engineExited', cause: 'guestShutdown', reason: 'exit code 0' }, 'engineEnded'],
+    [{ at: 10, kind: 'streamLost', stream: 'memory', cause: 'engine', reason: 'socket closed' }, 'streamBroke'],
+    [{ at: 10, kind: 'pageDiffered', detail: 'page 9' }, 'pageDiffers'],
+  ];
+  for (const [event, incident] of ends) {
+    const after = step(secondary, event);
+    t.equal(after.state.record.standing, 'outdated', incident);
+    t.match(
+      after.commands.find((c) => c.kind === 'incident'),
+      { incident },
+    );
+  }
+});
