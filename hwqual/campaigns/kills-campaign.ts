@@ -54,9 +54,11 @@ export function runIncidents(options: KillsOptions): Promise<Report> {
 }
 
 /** "12 of 100, 14.2 s each, about 21 min left". */
-export function progressText(report: Report, count: number, roundsBefore: number, elapsedMs: number): string {
+export function progressText(report: Report, count: number, roundsBefore: number): string {
   const done = report.rounds.length;
-  const eachS = elapsedMs / 1000 / Math.max(1, done - roundsBefore);
+  // The pair's start and first protection are no part of a round.
+  const began = report.markers.find(({ text }) => text === 'duplex')?.at ?? report.startedAt;
+  const eachS = (report.endedAt - began) / 1000 / Math.max(1, done - roundsBefore);
   const bad = report.rounds.filter((round) => round.problems.length > 0).length;
   return `${done} of ${count}, ${eachS.toFixed(1)} s each, about ${Math.ceil(((count - done) * eachS) / 60)} min left; ${bad} rounds with problems`;
 }

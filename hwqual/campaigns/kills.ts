@@ -78,7 +78,6 @@ async function kills(countText: string, options: KillsOptions): Promise<number> 
     options.resume ??
     join(RESULTS_FOLDER, resultsName(options.incidents ? 'incidents' : 'kills', Date.now()), 'report.json');
   const evidence = new EvidenceKeeper(lab, file.replace(/(\.json)?$/, '-evidence'));
-  const began = Date.now();
   try {
     const report = await (options.incidents ? runIncidents : runKills)({
       count,
@@ -87,7 +86,7 @@ async function kills(countText: string, options: KillsOptions): Promise<number> 
       limitMs: minutes * 60_000,
       earlier,
       onRound: async (round, soFar) => {
-        say(progressText(soFar, count, earlier?.rounds.length ?? 0, Date.now() - began));
+        say(progressText(soFar, count, earlier?.rounds.length ?? 0));
         await evidence.keep(round);
         await saveReport(soFar, file);
       },
