@@ -337,6 +337,9 @@ export class SourceSession implements Session {
         return;
       case 'ready':
         this.#ready = bytes;
+        // The guest stands still until READY goes on: what a live synchronisation lost shows now.
+        this.#options.audit?.stopped();
+        this.#judge(0);
         this.#setPhase('readyHeld');
         this.#around.emit('readyHeld', { role: 'source' });
         return;

@@ -431,7 +431,7 @@ export class TargetSession implements Session {
   /** The replica stands still until its checkpoint is written to the engine: its RAM can be compared meanwhile. */
   #auditStopped(): void {
     const { audit } = this.#options;
-    if (!audit) return;
+    if (!audit || this.#phase === 'ended') return;
     this.#standing = true;
     try {
       const difference = audit.stopped(this.#replied);

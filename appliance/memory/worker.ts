@@ -56,7 +56,10 @@ export function runMemoryWorker(
   const plain: SessionSurroundings = {
     interval,
     send: (message) => channel.send(...encodeMessage(message)),
-    emit: (name, data) => emit(name, data),
+    emit: (name, data) => {
+      if (name === 'lost') ram?.close();
+      emit(name, data);
+    },
     cut: (n) => gate.call('cut', { interval: n }, CUT_TIMEOUT_MS),
     replied: setup.lockstep ? (n) => gate.call('replied', { interval: n }, CUT_TIMEOUT_MS) : null,
     ready: setup.lockstep ? () => gate.call('ready', {}, CUT_TIMEOUT_MS) : null,
