@@ -10,6 +10,9 @@ import { framed, GUEST_MAC, ipv4Frame, OTHER_MAC, unframed } from '../unit/appli
 import { type GuestHabits, guestAnswer } from '../unit/appliance/gate/lockstep/probe-guest.ts';
 import { CLIENT_IP, describe, GUEST_IP, isChecksumRight, tcp } from '../unit/appliance/gate/lockstep/tcp-frames.ts';
 
+/** Real limits of the gate's are awaited, on a machine that may be busy. */
+t.setTimeout(120_000);
+
 /** Frames in words, as they come; `next` awaits the one that is wanted and forgets those before it. */
 class Heard extends EventEmitter {
   readonly frames: Buffer[] = [];
