@@ -189,7 +189,9 @@ export interface SecondaryStatistics {
   lostOutputs: number;
   /** Since the last LOADED more connections began than are kept: no TCP frame of the replica counts until the next one. */
   overflowed: boolean;
+  /** The replica's frames that were told to the primary, and their bytes. */
   outputs: number;
+  outputBytes: number;
 }
 
 /** `new LockstepPrimary(ports, limits?)` in primary.ts. */
