@@ -50,6 +50,8 @@ export class Connection {
   #gap = false;
   /** The primary sent something; else the marks are only what the replica's first segment suggests. */
   #hasSent = false;
+  /** The guest sent more than a SYN or a reset: whoever began it has answered from its address. */
+  isEstablished = false;
   floor = 0;
   released = 0;
   releasedAck: number | null = null;
@@ -87,6 +89,7 @@ export class Connection {
   sent(s: TcpSegment, isProtected: boolean): boolean {
     // A reset's numbers may be the ones that its offender used.
     if (s.flags & RST) return false;
+    if ((s.flags & SYN) === 0) this.isEstablished = true;
     const begins = (s.flags & SYN) !== 0 && this.isn !== s.sequence;
     if (begins) this.#begin(s);
     else if (!this.#anchored || (!isProtected && after(s.sequence, this.sentEnd))) {

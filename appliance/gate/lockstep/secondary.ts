@@ -83,6 +83,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
   #overflowed = false;
   #lostOutputs = 0;
   #outputs = 0;
+  #outputBytes = 0;
 
   constructor(ports: SecondaryPorts) {
     this.#ports = ports;
@@ -192,6 +193,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
     if (this.#session === null) return;
     if (isStream) this.#said.push(frame);
     this.#outputs++;
+    this.#outputBytes += frame.length;
     this.#ports.toPartner({ kind: 'output', session: this.#session, interval: this.#interval, frame });
   }
 
@@ -341,6 +343,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
       lostOutputs: this.#lostOutputs,
       overflowed: this.#overflowed,
       outputs: this.#outputs,
+      outputBytes: this.#outputBytes,
     };
   }
 }
