@@ -65,6 +65,10 @@ export interface ForwardSink {
   /** Bytes in order, never less than a whole record's head; a view into what was fed. */
   bytes(chunk: Buffer): void;
   event(event: ForwardEvent): void;
+  /** A page's content begins at byte `offset` of the stream; told before those bytes. `number` runs through the blocks as they were announced. */
+  page?(offset: number, number: number): void;
+  /** A checkpoint's device state begins there. */
+  deviceState?(offset: number): void;
 }
 
 type ForwardState = 'preamble' | 'configured' | 'ram' | 'blocks' | 'section' | 'initialState' | 'message';
@@ -86,9 +90,12 @@ export class ForwardParser {
   #sectionIsEnd = false;
   #sectionEndSeen = false;
   #blocks = new Map<string, number>();
+  #firstPages = new Map<string, number>();
+  #announcedPages = 0;
   #blocksLeft = 0;
   /** Of the block that `continue` refers to: the last one named, also in an earlier checkpoint. */
   #blockBytes = -1;
+  #blockFirstPage = 0;
   #initialStateBytes = 0;
   #pages = 0;
   #zeroPages = 0;
@@ -250,6 +257,7 @@ export class ForwardParser {
       case RAM.page:
       case RAM.zero: {
         let blockBytes = this.#blockBytes;
+        let firstPage = this.#blockFirstPage;
         if ((flags & RAM.continue) === 0) {
           if (b.length - next < 1) return undefined;
           const length = b[next] ?? 0;
@@ -258,6 +266,7 @@ export class ForwardParser {
           const known = this.#blocks.get(name);
           if (known === undefined) throw new StreamError(`a page of the unknown block ${JSON.stringify(name)}`, this.#base + at);
           blockBytes = known;
+          firstPage = this.#firstPages.get(name) ?? 0;
           next += 1 + length;
         }
         if (blockBytes < 0) throw new StreamError('a page without a block', this.#base + at);
@@ -271,8 +280,10 @@ export class ForwardParser {
           this.#skip = PAGE_BYTES;
           this.#skipIsDeviceState = false;
           this.#pages++;
+          this.#sink.page?.(this.#base + next, firstPage + address / PAGE_BYTES);
         }
         this.#blockBytes = blockBytes;
+        this.#blockFirstPage = firstPage;
         return next;
       }
       default:
@@ -290,6 +301,8 @@ export class ForwardParser {
       throw new StreamError(`RAM block ${JSON.stringify(name)} of ${bytes} bytes does not fit the announced memory`, this.#base + at);
     }
     this.#blocks.set(name, bytes);
+    this.#firstPages.set(name, this.#announcedPages);
+    this.#announcedPages += Math.ceil(bytes / PAGE_BYTES);
     this.#blocksLeft -= bytes;
     const next = at + 1 + length + 8;
     if (this.#blocksLeft === 0) {
@@ -328,6 +341,7 @@ export class ForwardParser {
       this.#deviceStateBytes = bytes;
       this.#skip = bytes;
       this.#skipIsDeviceState = true;
+      this.#sink.deviceState?.(this.#base + at + 12);
       return at + 12;
     }
     throw this.#unknown(`message instead of '${this.#messageExpected}'`, message, at);

@@ -6,8 +6,10 @@
 // interval n: the mirror decides n (durable), the primary is told, the mirror applies n, then the engine gets it all.
 import net from 'node:net';
 import type { MemoryPhase } from './api.ts';
+import { BatchReader } from './batch-codec.ts';
 import { type ForwardEvent, ForwardParser } from './codec.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
+import { PageCache } from './page-cache.ts';
 import { type ReturnMessage, ReturnParser } from './return-codec.ts';
 import { CONSUMED_STEP_BYTES, checkpointLimitBytes, type Session, type SessionSurroundings } from './session.ts';
 
@@ -26,6 +28,7 @@ export class TargetSession implements Session {
   readonly #options: TargetOptions;
   readonly #forward: ForwardParser;
   readonly #return: ReturnParser;
+  readonly #batches = new BatchReader(new PageCache());
   #session: number | undefined;
   #engine: net.Socket | undefined;
   #phase: MemoryPhase = 'listening';
@@ -93,6 +96,13 @@ export class TargetSession implements Session {
       case 'data':
         this.#receivedBytes += message.bytes.length;
         this.#guard(() => this.#forward.feed(message.bytes));
+        return;
+      case 'packed':
+        this.#guard(() => {
+          const bytes = this.#batches.open(message.batch);
+          this.#receivedBytes += bytes.length;
+          this.#forward.feed(bytes);
+        });
         return;
       case 'released':
         this.#onReleased();
@@ -241,6 +251,8 @@ export class TargetSession implements Session {
       case 'checkpointEnd': {
         const collected = this.#collected ?? [];
         this.#collected = undefined;
+        // The source times by it how fast checkpoints arrive.
+        this.#reportConsumed();
         void this.#commit(this.#committed + 1, collected);
         return;
       }
@@ -393,7 +405,11 @@ export class TargetSession implements Session {
 
   #consumed(bytes: number): void {
     this.#consumedBytes += bytes;
-    if (!this.#accepting || this.#session === undefined || this.#consumedBytes - this.#reportedBytes < CONSUMED_STEP_BYTES) return;
+    if (this.#consumedBytes - this.#reportedBytes >= CONSUMED_STEP_BYTES) this.#reportConsumed();
+  }
+
+  #reportConsumed(): void {
+    if (!this.#accepting || this.#session === undefined || this.#reportedBytes === this.#consumedBytes) return;
     this.#reportedBytes = this.#consumedBytes;
     this.#around.send({ kind: 'consumed', session: this.#session, bytes: this.#consumedBytes });
   }
