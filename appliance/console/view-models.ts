@@ -132,7 +132,7 @@ export interface ConsoleModel {
   takeover: TakeoverModel | null;
   figures: FigureGroup[];
   /** Of the latest checkpoints, oldest first. */
-  recent: { at: number; pauseMs: number; bytes: number }[];
+  recent: { at: number; pauseMs: number; bytes: number; sentBytes: number }[];
   actions: ActionModel[];
   consoles: ConsoleAddressModel[];
   lab: boolean;

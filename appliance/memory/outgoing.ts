@@ -19,12 +19,12 @@ const SYNCHRONISATION_TRIAL_AFTER = 2;
 /** Checkpoints before the first trial: at least some seconds. */
 const CHECKPOINT_TRIAL_AFTER = 32;
 
-/** A stretch under way: `end` is unknown until its last byte was read. */
+/** A stretch under way: `end` is unknown until its last byte was read. What it cost is timed from `fromMs`. */
 interface Stretch {
   choice: PackingChoice;
   packing: Packing;
   start: number;
-  startMs: number;
+  fromMs: number;
   end: number;
 }
 
@@ -101,6 +101,9 @@ export class Outgoing {
   end(): void {
     this.#seal();
     this.#endStretch();
+    // A checkpoint costs what its way to the partner takes beyond the engine's own time.
+    const stretch = this.#stretches.at(-1);
+    if (stretch?.choice === this.#checkpoints) stretch.fromMs = this.#sink.nowMs();
     this.#packing = 'plain';
     this.#stateAt = Number.POSITIVE_INFINITY;
   }
@@ -136,9 +139,9 @@ export class Outgoing {
       if (!stretch || bytes < stretch.end) return;
       this.#stretches.shift();
       const next = this.#stretches[0];
-      stretch.choice.measured(stretch.packing, stretch.end - stretch.start, now - stretch.startMs);
+      stretch.choice.measured(stretch.packing, stretch.end - stretch.start, now - stretch.fromMs);
       // It had to wait for the one before.
-      if (next && next.startMs < now) next.startMs = now;
+      if (next && next.fromMs < now) next.fromMs = now;
     }
   }
 
@@ -151,7 +154,7 @@ export class Outgoing {
   #begin(choice: PackingChoice): void {
     const packing = choice.next;
     this.#packing = packing;
-    this.#stretches.push({ choice, packing, start: this.#position, startMs: this.#sink.nowMs(), end: Number.POSITIVE_INFINITY });
+    this.#stretches.push({ choice, packing, start: this.#position, fromMs: this.#sink.nowMs(), end: Number.POSITIVE_INFINITY });
   }
 
   #endStretch(): void {
