@@ -388,9 +388,15 @@ t.test('back-pressure: a secondary that does not read stops the primary', async 
     t.ok(head.length > 0);
     const many = Buffer.concat(Array.from({ length: 1000 }, () => page));
     for (let i = 0; i < 5; i++) pair.primary.say(many);
+    const deadline = performance.now() + 5000;
+    let { transferredBytes } = await pair.a.memory.call('status', {});
+    while (transferredBytes <= 3_000_000 && performance.now() < deadline) {
+      await settle();
+      ({ transferredBytes } = await pair.a.memory.call('status', {}));
+    }
     await settle();
     await settle();
-    const { transferredBytes } = await pair.a.memory.call('status', {});
+    ({ transferredBytes } = await pair.a.memory.call('status', {}));
     t.ok(transferredBytes > 3_000_000 && transferredBytes < 7_000_000, `${transferredBytes} of 20 MB were read`);
     t.ok(pair.primary.socket.writableLength > 10_000_000, 'the engine is held back');
     pair.secondary.socket.resume();
