@@ -108,6 +108,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     exited: (news) => pump.feed({ kind: 'engineExited', ...news }),
     // A replica that only ran ahead into a reboot is set right by the next checkpoint.
     replicaPanicked: (line) => pump.feed({ kind: 'replicaPanicked', reason: line }),
+    doesNotEnd: (text) => history.add({ severity: 'critical', row: null, text }),
   });
   const trigger = new CheckpointTrigger(config.checkpoint, () => {
     const monitor = engine.trigger;

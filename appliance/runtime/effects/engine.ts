@@ -26,6 +26,7 @@ export interface EngineEvents {
   exited: (news: EngineExitNews) => void;
   /** The guest of a secondary's engine wants to reset itself, and its console tells of a panic. */
   replicaPanicked: (line: string) => void;
+  doesNotEnd: (text: string) => void;
 }
 
 /** The engine's three monitors: what must not wait behind another command has its own. */
@@ -38,6 +39,7 @@ interface Monitors {
 const MONITOR_WITHIN_MS = 20_000;
 /** After the guest switched off, the engine needs this long at most to end. */
 const END_WITHIN_MS = 10_000;
+const KILLED_WITHIN_MS = 10_000;
 const SERIAL_POLL_MS = 200;
 const PANIC = /Kernel panic/;
 
@@ -159,7 +161,13 @@ export class Engine {
     this.#closeMonitors();
     const engine = this.#process ?? (await EngineProcess.adopt(this.#pidFile)) ?? null;
     this.#process = null;
-    await engine?.kill();
+    if (!engine) return;
+    const late = setTimeout(() => {
+      this.#on.doesNotEnd(
+        `The engine (process ${engine.pid}) was killed and does not end: the kernel holds it, in its disk or memory. If this stays, switch this CoServer off and on.`,
+      );
+    }, KILLED_WITHIN_MS);
+    await engine.kill().finally(() => clearTimeout(late));
   }
 
   async serialText(): Promise<string> {
