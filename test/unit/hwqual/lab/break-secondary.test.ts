@@ -39,13 +39,15 @@ int main(void) {
 );
 execFileSync('gcc', ['-O1', '-Wall', '-o', join(folder, 'engine'), join(folder, 'engine.c')]);
 
-async function engine(t: { teardown: (then: () => void) => void }): Promise<{ pid: number; ram: () => Promise<Buffer> }> {
+async function engine(t: {
+  teardown: (then: () => void) => void;
+}): Promise<{ pid: number; ram: () => Promise<Buffer>; ended: Promise<unknown> }> {
   const child = spawn(join(folder, 'engine'), { stdio: ['ignore', 'pipe', 'inherit'] });
   t.teardown(() => child.kill('SIGKILL'));
   await once(child.stdout, 'data');
   const { pid = 0 } = child;
   const memory = await findGuestMemory(pid);
-  return { pid, ram: async () => readFileSync(memory?.path ?? '') };
+  return { pid, ram: async () => readFileSync(memory?.path ?? ''), ended: once(child, 'exit') };
 }
 
 /** Pages that differ, by their place in MiB; the busy one left out. */
@@ -83,6 +85,13 @@ t.test('stuck: the thread of the virtual CPU is held, and let go', async (t) => 
   broken.release();
   for (let i = 0; i < 500 && state() === 't'; i++) await new Promise((done) => setTimeout(done, 10));
   t.not(state(), 't');
+});
+
+t.test('a process with a held thread can be killed, and its parent hears of it', async (t) => {
+  const { pid, ended } = await engine(t);
+  await breakGuest(pid, 'stuck', folder);
+  process.kill(pid, 'SIGKILL');
+  await ended;
 });
 
 t.test('what is not there is named', async (t) => {
