@@ -1,5 +1,6 @@
 // The report of a campaign as one HTML page that needs nothing else: for a reader who knows nothing of the pair. Pure.
 import { CLIENT_KINDS, type ClientKind, type Sample } from '../lab/clients/protocol.ts';
+import { connectionLines, phaseLines } from './kill-table.ts';
 import type { Action, Distribution, Report, Round } from './report.ts';
 import { isTcp, worstTcpStall } from './statistics.ts';
 import { chart, escapeHtml, type Series, shortNumber } from './svg-chart.ts';
@@ -297,6 +298,7 @@ export function reportPage(report: Report): string {
     count(summary.hungConnections, 'hung connections'),
     count(summary.brokenConnections, 'broken connections'),
     count(summary.wrongChecksums, 'wrong checksums'),
+    count(summary.metBrokenSecondary, `takeovers of ${summary.takeovers} that met a broken secondary`),
     tile(summary.lostAcknowledged, `lost of ${summary.acknowledged} acknowledged records`, summary.lostAcknowledged > 0 ? 'bad' : 'good'),
     tile(copies, 'disk copies at the end', report.copiesIdentical ? 'good' : 'bad'),
     tile(ms(summary.worstStallMs.max), `worst stall (median of rounds ${ms(summary.worstStallMs.p50)})`, ''),
@@ -311,7 +313,7 @@ export function reportPage(report: Report): string {
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escapeHtml(report.name)}: Twinstep</title><style>${STYLE}</style></head><body>
 <h1>${escapeHtml(report.name)}</h1>
-<p class="quiet">Twinstep pair, ${new Date(report.startedAt).toISOString().slice(0, 19).replace('T', ' ')} to ${clock(report.endedAt)} UTC, on ${machine.cpus} CPUs, ${machine.memoryGiB} GiB, ${escapeHtml(machine.system)}, acceleration ${escapeHtml(machine.acceleration)}</p>
+<p class="quiet">Twinstep pair, ${new Date(report.startedAt).toISOString().slice(0, 19).replace('T', ' ')} to ${clock(report.endedAt)} UTC, on ${machine.cpus} CPUs, ${machine.memoryGiB} GiB, ${escapeHtml(machine.system)}, acceleration ${escapeHtml(machine.acceleration)}, mode ${escapeHtml(report.mode ?? 'unknown')}</p>
 ${verdict(report)}
 <div class="tiles">${tiles}</div>
 <h2>The whole run</h2>
@@ -321,6 +323,8 @@ ${roundTable(report.rounds)}
 ${roundCharts(report.rounds)}
 <h2>Figures</h2>
 ${distributionTable(report)}
+<h2>Where the faults fell, and what connections outlived</h2>
+<pre>${escapeHtml([...phaseLines(report.rounds), ...connectionLines(report)].join('\n'))}</pre>
 ${incidents === '' ? '' : `<h2>Incidents</h2><div class="scroll"><table>${incidents}</table></div>`}
 <h2>What happened in each round</h2>
 ${roundDetails(report.rounds)}

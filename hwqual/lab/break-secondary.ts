@@ -27,6 +27,7 @@ export interface Broken {
 }
 
 const PAGE_BYTES = 4096;
+const CHUNK_BYTES = 2 ** 20;
 /** A page that did not change in this time is quiet: some checkpoints. */
 const QUIET_MS = 1500;
 /** Pages looked at for a quiet one: most of a guest that does little are. */
@@ -93,13 +94,16 @@ async function withMemory(engine: number, act: (file: FileHandle, sizeBytes: num
 
 async function overwriteMemory(file: FileHandle, sizeBytes: number): Promise<string> {
   const garbage = randomFillSync(Buffer.alloc(PAGE_BYTES));
-  const page = Buffer.alloc(PAGE_BYTES);
+  const zero = Buffer.alloc(PAGE_BYTES);
+  const chunk = Buffer.alloc(CHUNK_BYTES);
   let pages = 0;
-  for (let at = KERNEL_END_BYTES; at < sizeBytes - INITRAMFS_BYTES; at += PAGE_BYTES) {
-    await file.read(page, 0, PAGE_BYTES, at);
-    if (page.every((byte) => byte === 0)) continue;
-    await file.write(garbage, 0, PAGE_BYTES, at);
-    pages++;
+  for (let at = KERNEL_END_BYTES; at < sizeBytes - INITRAMFS_BYTES; at += CHUNK_BYTES) {
+    await file.read(chunk, 0, CHUNK_BYTES, at);
+    for (let inside = 0; inside < CHUNK_BYTES; inside += PAGE_BYTES) {
+      if (chunk.compare(zero, 0, PAGE_BYTES, inside, inside + PAGE_BYTES) === 0) continue;
+      await file.write(garbage, 0, PAGE_BYTES, at + inside);
+      pages++;
+    }
   }
   return `${pages} pages of the guest's RAM are random`;
 }

@@ -1,6 +1,7 @@
 // Holds one thread of another process still until stdin ends: `stop-thread TID`. Says "stopped" when it is.
 // For the lab: a virtual CPU that does not run while the engine around it lives.
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,8 @@
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { LOOK_MS = 20 };
 
 static int failed(const char *what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
@@ -23,6 +26,11 @@ int main(int count, char **arguments) {
   if (waitpid(thread, &status, __WALL) < 0) return failed("cannot wait for the thread");
   printf("stopped\n");
   fflush(stdout);
-  for (char byte; read(0, &byte, 1) > 0;) continue;
-  return 0; // who holds it ends: the thread goes on
+  // A held thread that is killed must be waited for here: its process would otherwise never end for its own parent.
+  for (struct pollfd in = {.fd = 0, .events = POLLIN};;) {
+    char byte;
+    if (poll(&in, 1, LOOK_MS) > 0 && read(0, &byte, 1) <= 0) return 0; // who holds it ends: the thread goes on
+    pid_t ended = waitpid(thread, &status, __WALL | WNOHANG);
+    if (ended < 0 || (ended == thread && !WIFSTOPPED(status))) return 0;
+  }
 }
