@@ -81,7 +81,8 @@ async function buildInitrd(engineRoot: string, base: GuestImage, work: string): 
   await mustRun('gcc', [...flags, '-o', services, join(HERE, 'bench-services.c')]);
   const before = '/server /data/records';
   const labInit = await readFile(join(HERE, '../../../hwqual/lab/guest/init'), 'utf8');
-  if (!labInit.includes(`\n${before}`)) throw new Error(`the lab guest's init has no line that starts with "${before}": our part has no place`);
+  if (!labInit.includes(`\n${before}`))
+    throw new Error(`the lab guest's init has no line that starts with "${before}": our part has no place`);
   const init = labInit.replace(`\n${before}`, `\n${await readFile(join(HERE, 'start-services'), 'utf8')}${before}`);
   const more = cpioArchive([
     { kind: 'file', path: 'init', mode: 0o755, data: Buffer.from(init) },
@@ -99,7 +100,10 @@ async function buildTree(packages: readonly string[], tree: string): Promise<voi
   for (const file of packages) await mustRun('dpkg-deb', ['--extract', file, tree]);
   for (const unused of ['usr/share/locale', 'usr/share/doc', 'usr/share/man', 'usr/lib/x86_64-linux-gnu/gconv'])
     await rm(join(tree, unused), { recursive: true, force: true });
-  await writeFile(join(tree, 'etc/passwd'), `root:x:0:0::/:/bin/false\npostgres:x:${POSTGRES_ID}:${POSTGRES_ID}::/srv/postgres:/bin/false\n`);
+  await writeFile(
+    join(tree, 'etc/passwd'),
+    `root:x:0:0::/:/bin/false\npostgres:x:${POSTGRES_ID}:${POSTGRES_ID}::/srv/postgres:/bin/false\n`,
+  );
   await writeFile(join(tree, 'etc/group'), `root:x:0:\npostgres:x:${POSTGRES_ID}:\n`);
   await mkdir(join(tree, 'srv/postgres'), { recursive: true });
   await run('chown', [`${POSTGRES_ID}:${POSTGRES_ID}`, join(tree, 'srv/postgres')]);
@@ -121,7 +125,20 @@ async function buildDatabase(tree: string): Promise<void> {
     `postgres ${PROGRAMS}/pgbench -h 127.0.0.1 -U postgres -i -s ${PGBENCH_SCALE} -q postgres`,
     'kill -INT $(head -n 1 srv/postgres/postmaster.pid); wait $server',
   ].join('\n');
-  await mustRun('unshare', ['--mount', '--net', '--pid', '--fork', '--kill-child', '--propagation', 'private', 'sh', '-c', body, 'sh', tree]);
+  await mustRun('unshare', [
+    '--mount',
+    '--net',
+    '--pid',
+    '--fork',
+    '--kill-child',
+    '--propagation',
+    'private',
+    'sh',
+    '-c',
+    body,
+    'sh',
+    tree,
+  ]);
 }
 
 async function buildDisk(engineRoot: string, work: string): Promise<void> {

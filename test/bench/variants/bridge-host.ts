@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import { DEFAULT_MACHINE, engineArguments, QmpClient } from '../../../drivers/qemu/index.ts';
 import { run } from '../../../hwqual/lab/command.ts';
@@ -12,7 +13,6 @@ import { LabNetwork } from '../../../hwqual/lab/network.ts';
 import { claimLab } from '../../../hwqual/lab/record.ts';
 import { CO_SERVERS, type LabSettings } from '../../../hwqual/lab/settings.ts';
 import { sweep } from '../../../hwqual/lab/sweep.ts';
-import { delay } from '../delay.ts';
 import type { BenchGuest } from '../guest/build.ts';
 
 const GUEST_MAC = '52:54:00:77:00:0a';
@@ -144,7 +144,7 @@ export class BridgeHost {
       const failure = /GUEST FAILED.*|Kernel panic.*/.exec(said)?.[0];
       if (failure !== undefined || performance.now() > end)
         throw new LabError(`the guest on ${name} did not start: ${failure ?? this.#lastWords(name, 'serial.log')}`);
-      await delay(LOOK_EVERY_MS);
+      await sleep(LOOK_EVERY_MS);
     }
   }
 

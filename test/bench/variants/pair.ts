@@ -1,4 +1,5 @@
 // The variants that are ours: a real pair in the lab, with the benchmark's guest.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoServerName, Snapshot } from '../../../appliance/core/snapshot.ts';
 import { STREAM_PORTS } from '../../../appliance/wire/channel-setup.ts';
 import { Lab } from '../../../hwqual/lab/lab.ts';
@@ -7,7 +8,6 @@ import type { LabParts } from '../../../hwqual/lab/prepare.ts';
 import { CO_SERVERS, coServerPaths, type LabSettings, partnerOf } from '../../../hwqual/lab/settings.ts';
 import { readSnapshot } from '../../../hwqual/lab/snapshot-client.ts';
 import { waitDuplex } from '../../../hwqual/lab/wait-duplex.ts';
-import { delay } from '../delay.ts';
 import type { RunningVariant } from './variant.ts';
 
 /** Boot of the guest, both disks compared, first protection: 20 s on two idle cores. */
@@ -70,7 +70,10 @@ async function answer(settings: LabSettings, name: CoServerName): Promise<Snapsh
     const picture = await readSnapshot(coServerPaths(settings, name).consoleSocket);
     if (picture !== null) return picture;
   }
-  throw new LabError(`CoServer ${name} does not answer on its console socket`, `npm run lab -- logs ${name} --instance ${settings.instance}`);
+  throw new LabError(
+    `CoServer ${name} does not answer on its console socket`,
+    `npm run lab -- logs ${name} --instance ${settings.instance}`,
+  );
 }
 
 function primaryOf(picture: Snapshot | null): CoServerName {
@@ -85,7 +88,9 @@ async function waitAlone(look: () => Promise<Snapshot | null>): Promise<void> {
     const picture = await look();
     if (picture?.redundancy === 'simplex' && picture.workload.state === 'running') return;
     if (performance.now() > end)
-      throw new LabError(`the primary does not go on alone after ${ALONE_TIMEOUT_MS / 1000} s: ${picture?.redundancySentence ?? 'no answer'}`);
-    await delay(LOOK_EVERY_MS);
+      throw new LabError(
+        `the primary does not go on alone after ${ALONE_TIMEOUT_MS / 1000} s: ${picture?.redundancySentence ?? 'no answer'}`,
+      );
+    await sleep(LOOK_EVERY_MS);
   }
 }

@@ -10,11 +10,11 @@
 // Where it differs from the text, and why: virtio-net and virtio-blk instead of rtl8139 and ide, raw files instead of qcow2, and the
 // product's machine type, because the guest must be the same in all variants; `return-path`, without which this version refuses.
 import { rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { QmpClient } from '../../../drivers/qemu/index.ts';
 import { waitStatus } from '../../../drivers/qemu/index.ts';
 import { run } from '../../../hwqual/lab/command.ts';
 import { ADDRESSES } from '../../../hwqual/lab/settings.ts';
-import { delay } from '../delay.ts';
 import { DISK_MIB } from '../guest/build.ts';
 import { BridgeHost, type BridgeHostParts, INSIDE } from './bridge-host.ts';
 import type { RunningVariant } from './variant.ts';
@@ -36,13 +36,17 @@ export async function startStockColo(parts: BridgeHostParts, signal: AbortSignal
   };
   try {
     await host.joinLan('A');
-    const file = ['-blockdev', `driver=file,filename=${INSIDE}/disk0,node-name=file0`, '-blockdev', 'driver=raw,file=file0,node-name=parent0'];
+    const file = [
+      '-blockdev',
+      `driver=file,filename=${INSIDE}/disk0,node-name=file0`,
+      '-blockdev',
+      'driver=raw,file=file0,node-name=parent0',
+    ];
     const quorum = 'driver=quorum,node-name=colo-disk0,read-pattern=fifo,vote-threshold=1,children.0=parent0';
     const device = ['-device', 'virtio-blk-pci,id=disk0,drive=colo-disk0'];
     const primary = await host.startEngine('A', [...file, '-blockdev', quorum, ...device]);
     await host.waitReady('A', signal);
-    for (const image of memoryDisks)
-      await makeMemoryDisk(parts.engineRoot, image);
+    for (const image of memoryDisks) await makeMemoryDisk(parts.engineRoot, image);
     const secondary = await host.startEngine('B', [...secondaryArguments(memoryDisks), ...device]);
     await prepareSecondary(secondary.monitor);
     await protect(primary.monitor, signal);
@@ -163,7 +167,7 @@ async function waitProtected(monitor: QmpClient, signal: AbortSignal): Promise<v
     if (status === 'colo') break;
     if (status === 'failed' || status === 'cancelled' || performance.now() > end)
       throw new Error(`stock COLO did not begin: migration ${status}: ${JSON.stringify(answer)}`);
-    await delay(LOOK_EVERY_MS);
+    await sleep(LOOK_EVERY_MS);
   }
   await waitStatus(monitor, 'running', SYNC_TIMEOUT_MS);
 }
