@@ -12,7 +12,7 @@ import { describeMachine } from './machine.ts';
 import { MEASURES } from './measure.ts';
 import { DEFAULTS, OptionError, parseOptions } from './options.ts';
 import { plots } from './plots.ts';
-import { markdown, type Report, terminalText } from './report.ts';
+import { isBusy, markdown, type Report, terminalText } from './report.ts';
 import { VARIANTS } from './variants/variant.ts';
 
 const RESULTS = join(import.meta.dirname, 'results');
@@ -54,6 +54,7 @@ async function bench(what: string, raw: RawOptions): Promise<number> {
     machine: await describeMachine(lab.engineRoot, lab.workload.acceleration),
     samples: [],
   };
+  if (isBusy(report.machine)) say(`others are at work on this machine (load ${report.machine.loadAtStart}): the figures will be noise`);
   let failure: unknown = null;
   try {
     await runCampaign({ settings, lab, guest, options, signal: abort.signal, say, onSample: (sample) => report.samples.push(sample) });

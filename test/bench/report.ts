@@ -17,8 +17,16 @@ export interface Report {
   samples: Sample[];
 }
 
-/** Ratios are to this one where it was measured: what is paid for protection, apart from what is paid for the gate. */
-const BASES: readonly VariantName[] = ['gate', 'plain'];
+/** What is paid for the gate, for protection, and how that compares. */
+const RATIOS: readonly [VariantName, VariantName][] = [
+  ['gate', 'plain'],
+  ['lockstep', 'gate'],
+  ['passive', 'gate'],
+  ['lockstep', 'plain'],
+  ['passive', 'plain'],
+  ['stock', 'plain'],
+  ['lockstep', 'stock'],
+];
 
 export interface Table {
   title: string;
@@ -54,20 +62,14 @@ function shortProblem(problems: readonly string[]): string {
 }
 
 function ratiosTable({ options, samples }: Report): Table {
-  const bases = BASES.filter((base) => options.variants.includes(base));
-  const pairs = bases.flatMap((base) =>
-    options.variants.filter((v) => v !== base && !(base === 'gate' && v === 'plain')).map((v) => ({ v, base })),
-  );
-  const stock: { v: VariantName; base: VariantName }[] =
-    options.variants.includes('stock') && options.variants.includes('lockstep') ? [{ v: 'lockstep', base: 'stock' }] : [];
-  const all = [...pairs, ...stock];
-  if (all.length === 0) return { title: '', head: [], rows: [] };
+  const asked: [VariantName, VariantName][] = RATIOS.filter(([v, base]) => options.variants.includes(v) && options.variants.includes(base));
+  if (asked.length === 0) return { title: '', head: [], rows: [] };
   return {
     title: 'Ratios of the medians',
-    head: ['', ...all.map(({ v, base }) => `${v} : ${base}`)],
+    head: ['', ...asked.map(([v, base]) => `${v} : ${base}`)],
     rows: columnsOf(options.measures).map(({ measure, column }) => [
       `${column.title} (${betterText(column)})`,
-      ...all.map(({ v, base }) => figure(ratio(samples, v, base, measure, column.key))),
+      ...asked.map(([v, base]) => figure(ratio(samples, v, base, measure, column.key))),
     ]),
   };
 }
@@ -120,6 +122,11 @@ function cpuTable({ options, samples }: Report): Table {
       }),
     ),
   };
+}
+
+/** More than half a core was in use by others. */
+export function isBusy(machine: Machine): boolean {
+  return machine.loadAtStart > 0.5;
 }
 
 /** The figures with a goal, in sentences. */
@@ -178,7 +185,7 @@ export function markdown(report: Report, command: string, charts: readonly { tit
     ...section(
       'Machine',
       list([
-        `${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB; load before the run ${machine.loadAtStart}`,
+        `${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB; load before the run ${machine.loadAtStart}${isBusy(machine) ? ' **(others were at work: the figures are noise)**' : ''}`,
         `acceleration: ${machine.acceleration}`,
         `kernel ${machine.kernel}, QEMU ${machine.qemu}, Node ${machine.node}`,
         `Twinstep ${machine.revision}`,
@@ -195,7 +202,8 @@ export function markdown(report: Report, command: string, charts: readonly { tit
       list([
         `hung: no progress for ${HUNG_AFTER_MS / 1000} s, more than stock COLO's comparator may hold a packet by its defaults; a value beside it is what passed before, over the whole time`,
         'on the wire: acknowledged bytes of the connections that carry checkpoints, with their framing and encryption (stock has neither)',
-        'CPU of fsync and cpu per frame: too few frames to say, shown as "-"',
+        'frames: both directions at the clients\' NIC; with too few of them (fsync, cpu) CPU per frame says nothing, shown as "-"',
+        'the engine\'s: bytes of a checkpoint before Twinstep does anything to them; causes: "not told" where the program does not say',
       ]),
     ),
   ]

@@ -1,6 +1,6 @@
 // One start of one variant, and the measures on it. Whatever breaks is a result: it is written down, and the next measure gets a guest
 // that answers, if need be by starting the variant anew.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { inNamespace } from '../../hwqual/lab/network.ts';
 import { CLIENT_GRACE_MS, GUEST_ADDRESS, HUNG_AFTER_MS, type MeasureName, type MeasureResult } from './measure.ts';
@@ -11,6 +11,8 @@ const CLIENT = join(import.meta.dirname, 'clients/main.ts');
 const PGBENCH = '/usr/lib/postgresql/17/bin/pgbench';
 /** Two, so that a transaction may wait for the other's fsync; more would queue for one emulated CPU. */
 const PGBENCH_CLIENTS = 2;
+/** A terminal's Ctrl-C is for us, who end them: a client that dies of it would look like a broken measure. */
+const APART = { stdio: ['ignore', 'pipe', 'pipe'], detached: true } satisfies SpawnOptions;
 /** Of a client's output: it says one line, pgbench a page. */
 const MAX_OUTPUT_BYTES = 65_536;
 
@@ -46,7 +48,7 @@ async function runClient(measure: MeasureName | 'alive', around: SessionSurround
   const node = ['--no-warnings', CLIENT, measure, String(around.seconds)];
   const [command, args] = inNamespace(around.lanNamespace, process.execPath, node);
   const limitMs = around.seconds * 1000 + 2 * HUNG_AFTER_MS + CLIENT_GRACE_MS;
-  const said = await collect(spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] }), limitMs, around.signal);
+  const said = await collect(spawn(command, args, APART), limitMs, around.signal);
   if (said.timedOut) return { values: {}, problem: `hung: no result after ${(limitMs / 1000).toFixed(0)} s` };
   if (said.code !== 0) return { values: {}, problem: `the client failed: ${lastLine(said.stderr)}` };
   return JSON.parse(said.stdout) as MeasureResult;
@@ -57,12 +59,14 @@ async function runPgbench(around: SessionSurroundings): Promise<MeasureResult> {
   const flags = ['-h', GUEST_ADDRESS, '-U', 'postgres', '-n', '-c', String(PGBENCH_CLIENTS), '-T', seconds, 'postgres'];
   const [command, args] = inNamespace(around.lanNamespace, 'chroot', [around.tree, PGBENCH, ...flags]);
   const limitMs = around.seconds * 1000 + 2 * HUNG_AFTER_MS;
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, LC_ALL: 'C', PGCONNECT_TIMEOUT: '8' } });
+  const child = spawn(command, args, { ...APART, env: { ...process.env, LC_ALL: 'C', PGCONNECT_TIMEOUT: '8' } });
   const said = await collect(child, limitMs, around.signal);
   if (said.timedOut) return { values: {}, problem: `hung: pgbench did not end after ${(limitMs / 1000).toFixed(0)} s` };
   const found = parsePgbench(said.stdout);
-  if (said.code === 0 && found !== null) return { values: found, problem: null };
-  return { values: found ?? {}, problem: `pgbench failed: ${lastLine(said.stderr)}` };
+  if (said.code !== 0) return { values: found ?? {}, problem: `broken: pgbench failed: ${lastLine(said.stderr)}` };
+  // It says no rate when nothing was finished.
+  if (found === null) return { values: { tps: 0 }, problem: `no transaction ended within ${seconds} s` };
+  return { values: found, problem: null };
 }
 
 /** `tps = 20.64 (without initial connection time)`, `latency average = 96.9 ms`; null: not there, nothing was finished. */
