@@ -26,7 +26,8 @@ export function plots(report: Report): Plot[] {
   const { options, samples } = report;
   const rates = columnsOf(options.measures).filter(({ column }) => column.better === 'more');
   const latencies = columnsOf(options.measures).filter(({ column }) => column.better === 'less');
-  const base = options.variants.find((v) => v === 'plain') ?? options.variants.find((v) => v === 'gate');
+  // The plain guest, unless it was not measured.
+  const base = (['plain', 'gate'] as const).find((v) => samples.some((s) => s.variant === v && Object.keys(s.values).length > 0));
   const guarded = options.variants.filter((v) => v === 'lockstep' || v === 'passive' || v === 'stock');
   const series = (variants: readonly VariantName[], values: (variant: VariantName) => (number | null)[]): Series[] =>
     variants.map((variant) => ({
