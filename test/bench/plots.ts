@@ -61,9 +61,9 @@ export function plots(report: Report): Plot[] {
   add(
     'latencies',
     'Latencies, medians of the rounds',
-    'ms, logarithmic',
+    'us, logarithmic',
     latencies.map(({ column }) => column.title),
-    series(options.variants, (v) => latencies.map(({ measure, column }) => cell(samples, v, measure, column.key).median)),
+    series(options.variants, (v) => latencies.map(({ measure, column }) => microseconds(cell(samples, v, measure, column.key).median))),
     true,
   );
   const usage = (read: (u: NonNullable<ReturnType<typeof summarizeUsage>>) => number | null) =>
@@ -85,10 +85,15 @@ export function plots(report: Report): Plot[] {
     'Bytes of a checkpoint on the wire',
     'KB, logarithmic',
     options.measures,
-    usage((u) => (u.bytesPerCheckpoint ?? 0) / 1000),
+    usage((u) => (u.bytesPerCheckpoint === null ? null : u.bytesPerCheckpoint / 1000)),
     true,
   );
   return found;
+}
+
+/** The logarithmic axis begins at 1, and an answer may take less than a millisecond. */
+function microseconds(ms: number | null): number | null {
+  return ms === null ? null : ms * 1000;
 }
 
 /** The drawing of a page's figure as a file of its own: with its name space, styles, title and legend. */

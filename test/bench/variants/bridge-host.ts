@@ -80,12 +80,16 @@ export class BridgeHost {
       'link set tap0 up',
       'link set br0 up',
     ];
+    await this.#ip(name, lines);
+  }
+
+  async #ip(name: CoServerName, lines: readonly string[]): Promise<void> {
     await run('ip', ['-n', this.#parts.settings.namespaces[name], '-batch', '-'], { input: `${lines.join('\n')}\n` });
   }
 
   /** Whether frames pass between a server's tap and the LAN. */
   async joinLan(name: CoServerName): Promise<void> {
-    await run('ip', ['-n', this.#parts.settings.namespaces[name], 'link', 'set', 'tap0', 'master', 'br0']);
+    await this.#ip(name, ['link set tap0 master br0']);
   }
 
   /** An engine built like the product's (machine, CPU, memory, NIC), with a tap; its disk is the caller's business. */
