@@ -46,7 +46,7 @@ function figuresTable({ options, samples }: Report): Table {
       `${column.title}, ${column.unit}`,
       ...options.variants.map((variant) => {
         const c = cell(samples, variant, measure, column.key);
-        const trouble = c.problems.length === 0 ? '' : ` [${shortProblem(c.problems)} ${c.problems.length}/${c.rounds}]`;
+        const trouble = c.problems.length === 0 ? '' : ` [${shortProblems(c.problems)} of ${c.rounds}]`;
         if (c.median === null) return trouble.trim() || '-';
         const spread = c.rounds > 1 ? ` (${figure(c.least)} - ${figure(c.most)})` : '';
         return `${figure(c.median)}${spread}${trouble}`;
@@ -55,10 +55,10 @@ function figuresTable({ options, samples }: Report): Table {
   };
 }
 
-/** One word for the table; the sentences follow below it. */
-function shortProblem(problems: readonly string[]): string {
-  if (problems.some((p) => p.includes('hung'))) return 'hung';
-  return problems.some((p) => p.includes('broken')) ? 'broken' : 'failed';
+/** For the table, "hung 1, failed 2"; the sentences follow below it. */
+function shortProblems(problems: readonly string[]): string {
+  const kinds = problems.map((p) => (p.includes('hung') ? 'hung' : p.includes('broken') ? 'broken' : 'failed'));
+  return [...new Set(kinds)].map((kind) => `${kind} ${kinds.filter((k) => k === kind).length}`).join(', ');
 }
 
 function ratiosTable({ options, samples }: Report): Table {

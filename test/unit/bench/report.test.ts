@@ -52,7 +52,7 @@ t.test('medians and ratios', async (t) => {
 
 t.test('what broke is not left out', async (t) => {
   const text = terminalText(report);
-  t.match(text, /TCP download, Mbit\/s +\[failed 3\/3\] +200 \(100 - 300\) +150 \(140 - 160\) +10 \(10 - 10\) \[hung 1\/2\]/);
+  t.match(text, /TCP download, Mbit\/s +\[failed 3 of 3\] +200 \(100 - 300\) +150 \(140 - 160\) +10 \(10 - 10\) \[hung 1 of 2\]/);
   t.strictSame(problems(report)[0], 'stock, download, round 2: hung after 1.5 s: nothing for 8 s');
   t.equal(problems(report).length, 4);
   t.match(headlines(report), [/lockstep : unprotected through the gate = 0.75/]);
