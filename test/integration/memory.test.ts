@@ -144,7 +144,7 @@ t.test('power failures of the secondary; the same primary is protected again', {
 });
 
 t.test('the audit: a write that the engine did not notice is found, one that it did is not', { skip }, async (t) => {
-  await withLab({ auditMs: 1_000 }, async (lab) => {
+  await withLab({ auditMs: 20_000 }, async (lab) => {
     await lab.boot();
     await lab.protect(lab.a, lab.b);
     for (let i = 0; i < 5; i++) await lab.checkpoint(lab.a);
