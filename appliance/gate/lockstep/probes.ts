@@ -10,18 +10,8 @@
 //
 // A clock that stands still: asked twice within one interval, the second time when both have answered the first. Whatever the
 // delays, a running clock must have moved by what passed between the two. Where intervals are too short for that, it cannot be told.
-import {
-  arpQuestion,
-  clockAdvance,
-  clockQuestion,
-  echoQuestion,
-  echoQuestionV6,
-  neighbourQuestion,
-  type Peer,
-  type ProbeAnswer,
-  type ProbeKind,
-  readProbeAnswer,
-} from './probe-frames.ts';
+import { clockAdvance, type ProbeAnswer, type ProbeKind, readProbeAnswer } from './probe-frames.ts';
+import { type ProbedGuest, ProbeTargets } from './probe-targets.ts';
 
 /** Until the first answer of a session: nobody says "protected" before it. */
 export const PROBE_FIRST_PACE_MS = 200;
@@ -35,9 +25,6 @@ const ASK_AGAIN_MS = 500;
 export const CLOCK_GAP_MS = 100;
 /** A question whose intervals are all too short to be asked twice in one ends after this many. */
 const CLOCK_ATTEMPTS = 20;
-/** The guest's latest receiver is looked for this often. */
-const PEER_AGE_MS = 1000;
-
 export type ProbeEnd = { probe: ProbeKind; interval: number } & (
   | { kind: 'answered'; replicaMs: number }
   | { kind: 'missing' | 'different' | 'silent'; detail: string }
@@ -47,8 +34,8 @@ export interface ProbePorts {
   /** To both guests, as any input. */
   ask(frame: Buffer): void;
   ended(end: ProbeEnd): void;
-  /** The guest's addresses, 4 and 16 bytes; null: no MAC is known. */
-  guest(): { mac: Buffer; ipv4: readonly Buffer[]; ipv6: readonly Buffer[] } | null;
+  /** Null: no MAC is known. */
+  guest(): ProbedGuest | null;
 }
 
 export interface ProbeStatistics {
@@ -105,9 +92,7 @@ export class Probes {
   #interval = 0;
   #asks = 0;
   #courses: Course[] = [];
-  #peer: (Peer & { guest: Buffer; at: number }) | null = null;
-  /** Addresses for which the primary has answered in this session: surely its own, and not one that it forwards for. */
-  readonly #owned = new Set<string>();
+  readonly #targets = new ProbeTargets();
   #lastAt = 0;
   #answeredAt: number | null = null;
   readonly #totals = { sent: 0, answered: 0, missing: 0, different: 0, silent: 0 };
@@ -127,8 +112,7 @@ export class Probes {
     this.#running = false;
     this.#frozen = false;
     this.#interval = 0;
-    this.#owned.clear();
-    this.#peer = null;
+    this.#targets.begin();
     this.#answeredAt = null;
     this.#lastAt = nowMs;
     this.#courses = KINDS.map((kind) => ({ kind, nextAt: nowMs, turn: 0, question: null, doubted: false }));
@@ -188,19 +172,9 @@ export class Probes {
 
   // --- asking ---
 
-  /** The frame's receiver is one that the guest can reach. Frames of the guest that is asked; looked at only now and then. */
+  /** A frame of the guest that is asked: whom it can reach. */
   guestSent(frame: Buffer, nowMs: number): void {
-    if (!this.#active || (this.#peer && nowMs - this.#peer.at < PEER_AGE_MS)) return;
-    if (frame.length < 34 || ((frame[0] ?? 1) & 1) === 1 || frame.readUInt16BE(12) !== 0x0800) return;
-    const guest = frame.subarray(26, 30);
-    const first = frame[30] ?? 0;
-    if (first === 0 || first === 127 || first >= 224 || !this.#owned.has(guest.toString('hex'))) return;
-    this.#peer = {
-      mac: Buffer.from(frame.subarray(0, 6)),
-      address: Buffer.from(frame.subarray(30, 34)),
-      guest: Buffer.from(guest),
-      at: nowMs,
-    };
+    if (this.#active) this.#targets.guestSent(frame, nowMs);
   }
 
   /** When `tick` is due; null: not before something else happens. */
@@ -245,7 +219,7 @@ export class Probes {
       course.doubted = true;
       course.question = null;
       course.nextAt = nowMs;
-      this.#peer = null;
+      this.#targets.forgetPeer();
       return;
     }
     const waited = `within ${PROBE_LIMIT_MS} ms of its running time, asked ${q.asks} times`;
@@ -291,52 +265,18 @@ export class Probes {
   #targetOf(course: Course): Buffer | null {
     const guest = this.#ports.guest();
     if (!guest) return null;
-    const list = this.#candidates(course.kind, guest);
+    const list = this.#targets.candidates(course.kind, guest);
     return list[course.turn % list.length] ?? null;
-  }
-
-  #candidates(kind: ProbeKind, guest: { ipv4: readonly Buffer[]; ipv6: readonly Buffer[] }): readonly Buffer[] {
-    switch (kind) {
-      case 'arp':
-        return guest.ipv4;
-      case 'neighbour':
-        return guest.ipv6;
-      case 'echo':
-        if (this.#peer) return [this.#peer.guest];
-        return guest.ipv6.filter((a) => this.#owned.has(a.toString('hex')));
-      case 'clock':
-        return this.#peer ? [this.#peer.guest] : [];
-      default:
-        return kind satisfies never;
-    }
   }
 
   #ask(course: Course, q: Question, nowMs: number): void {
     q.askedAt = nowMs;
     q.asks++;
     q.lastAsk = ++this.#asks;
-    const frame = this.#questionOf(course.kind, q.target, q.lastAsk);
-    if (frame) this.#ports.ask(frame);
-  }
-
-  #questionOf(kind: ProbeKind, target: Buffer, ask: number): Buffer | null {
     const mac = this.#ports.guest()?.mac;
-    const session = this.#session;
-    if (!mac || session === null) return null;
-    const peer = this.#peer;
-    switch (kind) {
-      case 'arp':
-        return arpQuestion(session, mac, target);
-      case 'neighbour':
-        return neighbourQuestion(session, mac, target);
-      case 'echo':
-        if (target.length === 16) return echoQuestionV6(session, ask, mac, target);
-        return peer ? echoQuestion(session, ask, mac, target, peer) : null;
-      case 'clock':
-        return peer ? clockQuestion(session, ask, mac, target, peer) : null;
-      default:
-        return kind satisfies never;
-    }
+    if (!mac || this.#session === null) return;
+    const frame = this.#targets.question(course.kind, this.#session, q.lastAsk, mac, q.target);
+    if (frame) this.#ports.ask(frame);
   }
 
   // --- answers ---
@@ -349,8 +289,8 @@ export class Probes {
     this.#pass(nowMs);
     const { course, q } = found;
     q.bothRun = this.#running;
-    if (answer.kind === 'arp' || answer.kind === 'neighbour') this.#owned.add(q.target.toString('hex'));
     if (this.#isStale(q, answer)) return;
+    if (answer.kind === 'arp' || answer.kind === 'neighbour') this.#targets.own(q.target);
     q.primary = answer;
     this.#compare(course, q, nowMs);
   }
@@ -382,7 +322,8 @@ export class Probes {
 
   /** It answers an earlier question, or was asked before the first look at the clock was over. */
   #isStale(q: Question, answer: ProbeAnswer): boolean {
-    if (answer.ask === null) return false;
+    // ARP and neighbour discovery have no number, but say which address it is about.
+    if (answer.ask === null) return !answer.content.endsWith(q.target.toString('hex'));
     return ((q.lastAsk - answer.ask) & 0xffff) > q.lastAsk - q.firstAsk;
   }
 
@@ -443,7 +384,7 @@ export class Probes {
     if (end.kind === 'answered') this.#answeredAt = nowMs;
     if (end.kind === 'silent') {
       course.turn++;
-      if (course.kind === 'echo' || course.kind === 'clock') this.#peer = null;
+      if (course.kind === 'echo' || course.kind === 'clock') this.#targets.forgetPeer();
     }
     course.nextAt = nowMs + this.#paceMs;
     this.#ports.ended({ probe: course.kind, interval, ...end });
