@@ -27,11 +27,13 @@ import {
   add,
   after,
   endOf,
+  latestTime,
   parseFrame,
   quotedSegment,
   RST,
   replace32,
   SYN,
+  setTimestamp,
   subtract,
   type TcpSegment,
   timestampOf,
@@ -315,17 +317,22 @@ export class LockstepSecondary implements LockstepSecondaryApi {
     return base.slice(-OFFSET_LIMIT);
   }
 
-  /** Segments that no client has acknowledged, and the last bare acknowledgement of each connection. */
+  /** Segments that no client has acknowledged, and the last bare acknowledgement of each connection; all with its latest time. */
   #unseen(): Buffer[] {
     const kept: Buffer[] = [];
     const lastBare = new Set<ConnectionKey>();
+    const times = new Map<ConnectionKey, number | null>();
     for (const frame of this.#said.takeAll().reverse()) {
       const s = parseFrame(frame, true);
       if (s.kind !== 'tcp' || s.flags & RST) continue;
+      // The client may have heard a later one already: an older one would be dropped there.
+      const time = latestTime(times.get(s.key) ?? null, timestampOf(s));
+      times.set(s.key, time);
       const isBare = s.endAt === s.payloadAt && (s.flags & SYN) === 0 && !(s.flags & 1);
       const acknowledged = this.#acknowledged.get(s.key);
       if (isBare ? lastBare.has(s.key) : acknowledged !== undefined && !after(endOf(s), acknowledged)) continue;
       if (isBare) lastBare.add(s.key);
+      if (time !== null) setTimestamp(s, time);
       kept.push(frame);
     }
     return kept.reverse();

@@ -306,6 +306,7 @@ export class Pair {
     this.#tell(`${owner.name} dies (${this.phase}${this.cutOpen ? ', cut open' : ''}${this.committed ? ', committed' : ''})`);
     this.#oracle.count(`takeover in ${this.phase}${this.committed ? ' committed' : ''}`);
     this.phase = 'ownerLost';
+    this.#oracle.ownerDied();
     this.#die(owner);
     this.#toOwner?.cut();
     this.#streamUp?.cut();
