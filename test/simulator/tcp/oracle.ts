@@ -4,7 +4,8 @@
 //     would not have
 //   - between REPLY and the commit nothing leaves by comparison
 //   - at a takeover the new owner has everything that the LAN was ever shown, on every connection
-//   - after a takeover no timestamp is older than the latest that the LAN was shown of its connection: a client would drop it (PAWS)
+//   - after a takeover no timestamp is older than the latest that the LAN was shown of its connection: a client would drop it (PAWS);
+//     and none leaps ahead: it is the same clock
 //   - both ends' applications find every byte as it must be, every connection comes to its end, nobody resets but who should
 import type { ReleasedBy } from '../../../appliance/gate/lockstep/api.ts';
 import type { App } from './apps.ts';
@@ -14,6 +15,9 @@ import { ACK, add, after, before, decode, describe, endOf, latest, RST, type Seg
 import { type Connection, type Grave, keyOf } from './stack.ts';
 
 export class Violation extends Error {}
+
+/** No clock of a guest shows more than this between two frames of a connection. */
+const LONGEST_LIFE_MS = 300_000;
 
 /** What the LAN was shown of one connection. */
 interface Shown {
@@ -92,6 +96,8 @@ export class Oracle {
     const { value } = s.timestamps;
     if (shown.floor !== null && before(value, shown.floor))
       this.violation(`after a takeover a timestamp goes back by ${sub(shown.floor, value)}: ${describe(s)}`);
+    if (shown.time !== null && after(value, add(shown.time, LONGEST_LIFE_MS)))
+      this.violation(`a timestamp leaps by ${sub(value, shown.time)}: ${describe(s)}`);
     if (shown.time === null || after(value, shown.time)) shown.time = value;
   }
 

@@ -32,6 +32,8 @@ export interface PairSettings {
   /** The link is doubted for some time: the primary freezes, nobody dies. */
   freezing: boolean;
   replicaRate: () => number;
+  /** A replica that runs cold hears everything up to this much later than the primary. */
+  replicaLagMs: number;
   toLan(frame: Buffer): void;
 }
 
@@ -435,7 +437,8 @@ export class Pair {
 
   #feed(host: Host, frame: Buffer): void {
     host.inbox.push(Buffer.from(frame));
-    this.#time.in(this.#random.between(0, 0.2), () => this.#deliverOne(host));
+    const lagMs = host === this.partner ? this.#settings.replicaLagMs : 0;
+    this.#time.in(this.#random.between(0, 0.2 + lagMs), () => this.#deliverOne(host));
   }
 
   #deliverOne(host: Host): void {

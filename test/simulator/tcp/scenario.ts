@@ -130,6 +130,7 @@ class Life {
         switching: !longIntervals && r.chance(0.2),
         freezing: r.chance(0.2),
         transferMs: r.pick([1, 8, 40]),
+        replicaLagMs: r.pick([0, 0, 0, 30]),
         replicaRate: () => r.between(1 - spread, 1 + spread),
         toLan: (frame) => this.#cross(frame, 'guest', (f) => this.#client.receive(f)),
       },
