@@ -233,7 +233,7 @@ export interface LockstepSecondaryApi {
   /** 0: READY passed. */
   onLoaded(interval: number): void;
   /**
-   * Held inputs are fed. Afterwards a LockstepPrimary carries on at this side: the base goes into it (importBase), then `late` through
+   * Held inputs are fed, and the clients' latest numbers once more, so that the guest says what it has. Afterwards a LockstepPrimary carries on at this side: the base goes into it (importBase), then `late` through
    * its fromGuest (what the replica sent and nobody has looked at). `unseen`, in LAN coordinates, may be sent at once: what the
    * replica said lately and no client has acknowledged, so that clients need not wait for their timers.
    */

@@ -20,6 +20,7 @@ import {
   type SecondaryStatistics,
   WAITING_LIMIT_FRAMES,
 } from './api.ts';
+import { ClientProbes } from './client-probes.ts';
 import { FrameRing } from './frame-ring.ts';
 import { isForProbe } from './probe-frames.ts';
 import {
@@ -79,6 +80,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
   readonly #said = new FrameRing(UNSEEN_LIMIT_BYTES, UNSEEN_LIMIT_FRAMES);
   /** The client's acknowledgements in this interval. */
   readonly #acknowledged = new Map<ConnectionKey, number>();
+  readonly #probes = new ClientProbes();
   #running = false;
   /** The interval of what the replica sends. */
   #interval = 0;
@@ -120,6 +122,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
     this.#inputs.clear();
     this.#waiting = [];
     this.#forgetSaid();
+    this.#probes.clear();
     this.#running = false;
     this.#interval = 0;
     this.#overflowed = false;
@@ -131,6 +134,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
     const parsed = parseFrame(frame, false);
     if (parsed.kind === 'tcp') {
       if (parsed.flags & ACK) this.#noteAcknowledged(parsed);
+      this.#probes.note(parsed);
       const offset = this.#entries.get(parsed.key)?.offset;
       if (offset) translateForGuest(parsed, offset.sequence, offset.timestamp);
     } else if (this.#entries.size > 0) this.#translateQuoted(frame);
@@ -270,6 +274,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
     this.#entries = entries;
     this.#overflowed = false;
     this.#forgetSaid();
+    this.#probes.turn();
     this.#interval = interval + 1;
     this.#running = true;
     for (const frame of this.#inputs.takeAll()) this.#feed(frame);
@@ -295,10 +300,12 @@ export class LockstepSecondary implements LockstepSecondaryApi {
   takeOver(): { base: BaseOffset[]; fedFrames: number; late: Buffer[]; unseen: Buffer[] } {
     const inputs = this.#inputs.takeAll();
     for (const frame of inputs) this.#feed(frame);
+    const probes = this.#probes.takeAll();
+    for (const frame of probes) this.#feed(frame);
     // A connection whose SYN nobody outside has seen yet has the replica's own numbers.
     const late = [...this.#entries.values()].flatMap((e) => (e.held ? [e.held] : []));
     late.push(...this.#waiting);
-    const result = { base: this.#exportBase(), fedFrames: inputs.length, late, unseen: this.#unseen() };
+    const result = { base: this.#exportBase(), fedFrames: inputs.length + probes.length, late, unseen: this.#unseen() };
     this.#session = null;
     this.#running = false;
     this.#waiting = [];
