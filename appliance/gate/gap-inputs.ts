@@ -12,6 +12,8 @@ const OVERLAP_MS = 20;
 
 /** Far more than clients send without an answer; a flooding LAN must not take more memory than this. */
 export const GAP_LIMIT_BYTES = 4 * 1024 * 1024;
+/** Small ones: so many that each costs more to keep than to send again. */
+export const GAP_LIMIT_BATCHES = 4096;
 
 interface Kept {
   at: number;
@@ -28,7 +30,7 @@ export class GapInputs {
     if (batch.length > GAP_LIMIT_BYTES) return;
     this.#kept.push({ at: nowMs, batch: Buffer.from(batch) });
     this.#bytes += batch.length;
-    this.#forget(({ at }) => at < nowMs - GAP_LIMIT_MS || this.#bytes > GAP_LIMIT_BYTES);
+    this.#forget(({ at }, n) => at < nowMs - GAP_LIMIT_MS || this.#bytes > GAP_LIMIT_BYTES || this.#kept.length - n > GAP_LIMIT_BATCHES);
   }
 
   /** The partner lives: it has fed the guest until now. */
@@ -49,10 +51,10 @@ export class GapInputs {
     this.#bytes = 0;
   }
 
-  #forget(isOver: (kept: Kept) => boolean): void {
+  #forget(isOver: (kept: Kept, before: number) => boolean): void {
     let n = 0;
     for (const kept of this.#kept) {
-      if (!isOver(kept)) break;
+      if (!isOver(kept, n)) break;
       this.#bytes -= kept.batch.length;
       n++;
     }
