@@ -5,6 +5,7 @@
 import type { Clients } from '../lab/clients/controller.ts';
 import type { ClientSpec, Incident, RecordsReport, Sample, WindowReport } from '../lab/clients/protocol.ts';
 import { type CampaignOptions, runCampaign } from './campaign.ts';
+import { type Clock, systemClock } from './clock.ts';
 import type { LabControl } from './lab-control.ts';
 import type { Report } from './report.ts';
 import type { RoundPlan } from './round.ts';
@@ -46,17 +47,38 @@ export function establishedIn(table: string): Set<string> {
   return established;
 }
 
+/** Longer than a short connection lives; and how long all may take to be established on a busy machine. */
+const LOOK_EVERY_MS = 1000;
+const ESTABLISHED_WITHIN_MS = 60_000;
+
 /** How many of the connections of the beginning are still there. */
 class Sockets {
   readonly #lab: LabControl;
+  readonly #clock: Clock;
   #first: Set<string> | null = null;
 
-  constructor(lab: LabControl) {
+  constructor(lab: LabControl, clock: Clock) {
     this.#lab = lab;
+    this.#clock = clock;
   }
 
+  /** Waits until all lasting connections are established: what two looks in a row have in common. */
   async noteFirst(): Promise<void> {
-    this.#first ??= await this.#read();
+    if (this.#first !== null) return;
+    const deadline = this.#clock.now() + ESTABLISHED_WITHIN_MS;
+    let before = await this.#read();
+    for (;;) {
+      await this.#clock.sleep(LOOK_EVERY_MS);
+      const now = await this.#read();
+      const both = new Set([...now].filter((socket) => before.has(socket)));
+      if (both.size >= LASTING) {
+        this.#first = both;
+        return;
+      }
+      if (this.#clock.now() > deadline)
+        throw new Error(`only ${both.size} of ${LASTING} connections are established after ${ESTABLISHED_WITHIN_MS / 1000} s`);
+      before = now;
+    }
   }
 
   async lasting(): Promise<number> {
@@ -123,7 +145,7 @@ export interface TakeoversReport extends Report {
 
 export async function runTakeovers(options: TakeoversOptions): Promise<TakeoversReport> {
   const { count, clients, lab, onRound, ...rest } = options;
-  const sockets = new Sockets(lab);
+  const sockets = new Sockets(lab, options.clock ?? systemClock);
   const staying = new StayingClients(clients, sockets);
   const report = await runCampaign({
     leadMs: LEAD_MS,
