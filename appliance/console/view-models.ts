@@ -185,7 +185,7 @@ export interface ConsoleModel {
   takeover: TakeoverModel | null;
   figures: FigureGroup[];
   /** Of the latest checkpoints, oldest first. */
-  recent: { at: number; pauseMs: number; bytes: number }[];
+  recent: { at: number; pauseMs: number; bytes: number; sentBytes: number }[];
   /** The workload's first, then the mode's. */
   actions: ActionModel[];
   consoles: ConsoleAddressModel[];

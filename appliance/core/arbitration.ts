@@ -217,6 +217,11 @@ export function stopOutdated(work: Work, reason: string): void {
   work.commands.push({ kind: 'stopAll', reason });
 }
 
+/** When time alone decides next and a tick would be late: every ms of a takeover is a client's. Null: the next tick is soon enough. */
+export function dueAt({ phase }: State): number | null {
+  return phase.kind === 'claiming' && phase.claim && !phase.claim.asked ? phase.claim.askAt : null;
+}
+
 /** What time alone decides: whom to ask, and when. */
 export function tickArbitration(work: Work): void {
   const { state, commands } = work;

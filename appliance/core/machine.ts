@@ -14,6 +14,7 @@ import { onOperator } from './requests.ts';
 import { type Event, never, type State, type Step, statusOf, type Work } from './state.ts';
 import { onFinished, onStream, onWorkload, tickWorkload } from './workload.ts';
 
+export { dueAt } from './arbitration.ts';
 export * from './state.ts';
 
 /** The one entry. The returned state is a new object; the given one is not changed. */

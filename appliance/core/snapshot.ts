@@ -72,8 +72,8 @@ export interface CheckpointView {
   perSecond: number;
   pauseP50Ms: number;
   pauseP99Ms: number;
-  /** The latest pauses and sizes, oldest first, for the charts. At most 240. */
-  recent: { at: number; pauseMs: number; bytes: number }[];
+  /** The latest pauses, sizes as the engine gave them and as they were sent, oldest first, for the charts. At most 240. */
+  recent: { at: number; pauseMs: number; bytes: number; sentBytes: number }[];
 }
 
 /** How the two replicas' output is treated, and why. Null while the workload runs alone. */

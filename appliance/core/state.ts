@@ -208,7 +208,7 @@ export interface Step {
 
 export const DEFAULT_TIMING: Timing = {
   restartGraceMs: 4_000,
-  secondaryBiasMs: 60,
+  secondaryBiasMs: 40,
   claimRetryMs: 250,
   retryMs: 1_000,
   retryMaximumMs: 60_000,

@@ -6,7 +6,8 @@ import { Announcer } from './announcer.ts';
 import type { GateDrops, GateEvents, GateMode, GateStatus, GuestAddresses } from './api.ts';
 import { drainedEngine } from './drained-engine.ts';
 import type { EngineLink } from './engine-socket.ts';
-import { type FrameSink, LENGTH_BYTES } from './frames.ts';
+import { countFrames, type FrameSink, LENGTH_BYTES } from './frames.ts';
+import { GapInputs } from './gap-inputs.ts';
 import { GuestAddressBook } from './guest-addresses.ts';
 import { InputRing } from './input-ring.ts';
 import { filterForGuest } from './lan-filter.ts';
@@ -36,6 +37,7 @@ export class Gate {
   readonly #parts: GateParts;
   readonly #lan: LanOutput;
   readonly #ring = new InputRing();
+  readonly #gap = new GapInputs();
   /** Unused when there is lockstep. */
   readonly #passive: PassivePath;
   /** Null: passive only. */
@@ -144,6 +146,10 @@ export class Gate {
   }
 
   #fromLan(batch: Buffer): void {
+    if (this.#mode === 'standby') {
+      for (const run of filterForGuest(batch, this.#book).runs) this.#gap.record(run, this.#parts.nowMs());
+      return;
+    }
     if (this.#rules.input === 'drop') return;
     const wanted = filterForGuest(batch, this.#book);
     this.#drops.echoed += wanted.echoed;
@@ -181,6 +187,7 @@ export class Gate {
     }
     switch (message.kind) {
       case 'inputs':
+        this.#gap.partnerFed(this.#parts.nowMs());
         if (this.#lockstep) {
           this.#lockstep.inputsFromPartner(message.interval, message.batch);
           return;
@@ -330,7 +337,10 @@ export class Gate {
     }
     const from = this.#mode;
     const recorded = this.#ring.takeAll();
+    const gap = this.#gap.takeAll(this.#parts.nowMs());
     this.#enter('solo');
+    // First of all the switches: until they have learned, every frame of a client is lost.
+    const addresses = this.announce();
     let fedFrames = 0;
     if (this.#lockstep && from === 'standby') {
       this.#lockstep.enter('solo', from);
@@ -340,7 +350,11 @@ export class Gate {
       if (this.#toEngine(batch)) fedFrames += frames;
       else this.#drops.engineFull += frames;
     }
-    return { fedFrames, addresses: this.announce() };
+    for (const batch of gap) {
+      fedFrames += countFrames(batch);
+      this.#fromLan(batch);
+    }
+    return { fedFrames, addresses };
   }
 
   announce(): GuestAddresses {
@@ -380,7 +394,10 @@ export class Gate {
     this.#mode = mode;
     this.#rules = rulesOf(mode);
     this.#passive.discardInputs();
-    if (mode !== 'standby') this.#ring.takeAll();
+    if (mode !== 'standby') {
+      this.#ring.takeAll();
+      this.#gap.clear();
+    }
     if (!this.#rules.mayAnnounce) this.#announcer.stop();
   }
 
@@ -389,5 +406,6 @@ export class Gate {
     this.dropAll();
     this.#drops.discarded += this.#lan.clear();
     this.#ring.takeAll();
+    this.#gap.clear();
   }
 }

@@ -1,7 +1,7 @@
 // The gate's worker thread: opens the sockets, answers the main thread and the memory stream.
-import { carrier } from '../../drivers/ethernet/index.ts';
+import { carrier, setTrafficClass } from '../../drivers/ethernet/index.ts';
 import { type Channel, PairChannel } from '../../drivers/link/index.ts';
-import { STREAM_PORTS } from '../wire/channel-setup.ts';
+import { STREAM_PORTS, STREAM_PRIORITIES } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
 import { deriveKey } from '../wire/keys.ts';
 import { type Port, RpcError, serve } from '../wire/rpc.ts';
@@ -113,6 +113,7 @@ function openChannel(setup: GateSetup): Channel {
     links,
     key,
     port: STREAM_PORTS.network,
+    onSocket: (fd) => setTrafficClass(fd, STREAM_PRIORITIES.network),
     windowBytes: setup.lockstep ? LOCKSTEP_WINDOW_BYTES : CHANNEL_WINDOW_BYTES,
   });
 }

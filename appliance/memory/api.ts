@@ -74,7 +74,9 @@ export interface CheckpointReport {
   totalMs: number;
   pauseMs: number;
   commitMs: number;
+  /** What the engine gave, and what of it was sent over the links: compressed, where that is faster. */
   bytes: number;
+  sentBytes: number;
   pages: number;
   deviceStateBytes: number;
 }

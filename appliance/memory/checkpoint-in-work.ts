@@ -11,6 +11,8 @@ export class CheckpointInWork {
   committedMs = 0;
   pages = 0;
   bytes = 0;
+  /** On the links; of the whole row before it begins, then its own. */
+  sentBytes = 0;
   deviceStateBytes = 0;
   /** The engine was told that the secondary has stopped. */
   replied = false;
@@ -33,6 +35,7 @@ export class CheckpointInWork {
       pauseMs: this.resumedMs - this.stoppedMs,
       commitMs: this.committedMs - this.requestedMs,
       bytes: this.bytes,
+      sentBytes: this.sentBytes,
       pages: this.pages,
       deviceStateBytes: this.deviceStateBytes,
     };

@@ -71,6 +71,10 @@ export interface ForwardSink {
   event(event: ForwardEvent): void;
   /** The pages of one RAM block: number in the block (from 0) and CRC-32 of the content; told before the next event. */
   pages?: { block: string; sent(page: number, crc: number): void } | undefined;
+  /** A page's content begins at byte `offset` of the stream; told before those bytes. `number` runs through the blocks as they were announced. */
+  page?(offset: number, number: number): void;
+  /** A checkpoint's device state begins there. */
+  deviceState?(offset: number): void;
 }
 
 /** Of a page of zeros: what a zero page record says, and what a fresh engine has. */
@@ -95,6 +99,8 @@ export class ForwardParser {
   #sectionIsEnd = false;
   #sectionEndSeen = false;
   #blocks = new Map<string, number>();
+  #firstPages = new Map<string, number>();
+  #announcedPages = 0;
   #blocksLeft = 0;
   /** Of the block that `continue` refers to: the last one named, also in an earlier checkpoint. */
   #blockBytes = -1;
@@ -102,6 +108,7 @@ export class ForwardParser {
   #blockIsWatched = false;
   #page = 0;
   #pageCrc = 0;
+  #blockFirstPage = 0;
   #initialStateBytes = 0;
   #pages = 0;
   #zeroPages = 0;
@@ -268,6 +275,7 @@ export class ForwardParser {
       case RAM.zero: {
         let blockBytes = this.#blockBytes;
         let watched = this.#blockIsWatched;
+        let firstPage = this.#blockFirstPage;
         if ((flags & RAM.continue) === 0) {
           if (b.length - next < 1) return undefined;
           const length = b[next] ?? 0;
@@ -277,6 +285,7 @@ export class ForwardParser {
           if (known === undefined) throw new StreamError(`a page of the unknown block ${JSON.stringify(name)}`, this.#base + at);
           blockBytes = known;
           watched = name === this.#sink.pages?.block;
+          firstPage = this.#firstPages.get(name) ?? 0;
           next += 1 + length;
         }
         if (blockBytes < 0) throw new StreamError('a page without a block', this.#base + at);
@@ -293,9 +302,11 @@ export class ForwardParser {
           this.#skip = PAGE_BYTES;
           this.#skipIsDeviceState = false;
           this.#pages++;
+          this.#sink.page?.(this.#base + next, firstPage + address / PAGE_BYTES);
         }
         this.#blockBytes = blockBytes;
         this.#blockIsWatched = watched;
+        this.#blockFirstPage = firstPage;
         return next;
       }
       default:
@@ -313,6 +324,8 @@ export class ForwardParser {
       throw new StreamError(`RAM block ${JSON.stringify(name)} of ${bytes} bytes does not fit the announced memory`, this.#base + at);
     }
     this.#blocks.set(name, bytes);
+    this.#firstPages.set(name, this.#announcedPages);
+    this.#announcedPages += Math.ceil(bytes / PAGE_BYTES);
     this.#blocksLeft -= bytes;
     const next = at + 1 + length + 8;
     if (this.#blocksLeft === 0) {
@@ -353,6 +366,7 @@ export class ForwardParser {
       this.#deviceStateBytes = bytes;
       this.#skip = bytes;
       this.#skipIsDeviceState = true;
+      this.#sink.deviceState?.(this.#base + at + 12);
       return at + 12;
     }
     throw this.#unknown(`message instead of '${this.#messageExpected}'`, message, at);

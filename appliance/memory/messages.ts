@@ -3,12 +3,12 @@
 // Every message names its session: what is still under way from an earlier one is recognised and dropped.
 
 /** Changes with every incompatible change of the messages or of their meaning. */
-export const MEMORY_STREAM_VERSION = 1;
+export const MEMORY_STREAM_VERSION = 2;
 
 const HEADER_BYTES = 8;
 const MAX_REASON_BYTES = 1024;
 
-const KIND = { begin: 0x01, data: 0x02, released: 0x03, committed: 0x04, consumed: 0x05, end: 0x06, final: 0x07 } as const;
+const KIND = { begin: 0x01, data: 0x02, released: 0x03, committed: 0x04, consumed: 0x05, end: 0x06, final: 0x07, packed: 0x08 } as const;
 
 export type LossCause = 'engine' | 'protocol' | 'channel';
 const CAUSES: LossCause[] = ['engine', 'protocol', 'channel'];
@@ -18,6 +18,8 @@ export type MemoryMessage =
   | { kind: 'begin'; session: number; version: number }
   /** Both: bytes of the engine's stream, forward or return. */
   | { kind: 'data'; session: number; bytes: Buffer }
+  /** Source: as data, in the same order with it, compressed: see batch-codec.ts. Two parts to send, one when received. */
+  | { kind: 'packed'; session: number; batch: Buffer; compressed?: Buffer }
   /** Source: READY was passed to the engine, interval 1 begins. */
   | { kind: 'released'; session: number }
   /** Target: interval n is durable here. */
@@ -50,6 +52,8 @@ export function encodeMessage(m: MemoryMessage): Uint8Array[] {
     }
     case 'data':
       return [header(KIND.data, m.session, 0), m.bytes];
+    case 'packed':
+      return m.compressed ? [header(KIND.packed, m.session, 0), m.batch, m.compressed] : [header(KIND.packed, m.session, 0), m.batch];
     case 'released':
       return [header(KIND.released, m.session, 0)];
     case 'committed':
@@ -89,6 +93,8 @@ export function decodeMessage(b: Buffer): MemoryMessage {
       return { kind: 'begin', session, version: body.readUInt32BE(0) };
     case KIND.data:
       return { kind: 'data', session, bytes: body };
+    case KIND.packed:
+      return { kind: 'packed', session, batch: body };
     case KIND.released:
       need(0);
       return { kind: 'released', session };

@@ -14,6 +14,7 @@ import type { SourceAudit } from './audit/source-audit.ts';
 import { CheckpointInWork } from './checkpoint-in-work.ts';
 import { type ForwardEvent, ForwardParser } from './codec.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
+import { Outgoing } from './outgoing.ts';
 import { LOADED_BYTES, RECEIVED_BYTES, REPLY_BYTES, type ReturnMessage, ReturnParser } from './return-codec.ts';
 import { GUEST_RAM_BLOCK, type Session, type SessionSurroundings, SYNCHRONISATION_WINDOW_BYTES } from './session.ts';
 
@@ -35,6 +36,7 @@ export class SourceSession implements Session {
   readonly #around: SessionSurroundings;
   readonly #options: SourceOptions;
   readonly #forward: ForwardParser;
+  readonly #outgoing: Outgoing;
   readonly #return: ReturnParser;
   #server: net.Server | undefined;
   #engine: net.Socket | undefined;
@@ -61,9 +63,16 @@ export class SourceSession implements Session {
     this.#around = around;
     this.#options = options;
     const { audit } = options;
+    this.#outgoing = new Outgoing(options.session, {
+      send: (message) => this.#sendNow(message),
+      failed: (reason) => this.lose('protocol', reason),
+      nowMs: around.nowMs,
+    });
     this.#forward = new ForwardParser({
       bytes: (b) => this.#sendData(b),
       event: (e) => this.#onForwardEvent(e),
+      page: (offset, number) => this.#outgoing.page(offset, number),
+      deviceState: (offset) => this.#outgoing.deviceState(offset),
       pages: audit ? { block: GUEST_RAM_BLOCK, sent: (page, crc) => audit.sent(page, crc, this.#checkpoint?.interval ?? 0) } : undefined,
     });
     this.#return = new ReturnParser((message, bytes) => this.#onReturnMessage(message, bytes));
@@ -107,8 +116,9 @@ export class SourceSession implements Session {
     if (this.#phase !== 'readyHeld' || !ready) throw new Error(`memory stream: READY is not held, the phase is '${this.#phase}'`);
     this.#ready = undefined;
     this.#forward.enterCheckpoints();
+    this.#outgoing.end();
     this.#around.interval.current = 1;
-    this.#around.send({ kind: 'released', session: this.#options.session });
+    this.#outgoing.send({ kind: 'released', session: this.#options.session });
     this.#setPhase('running');
     this.#engine?.write(ready);
   }
@@ -130,7 +140,7 @@ export class SourceSession implements Session {
         final.reject(new Error(`memory stream: the partner did not commit the final interval ${interval} within ${FINAL_TIMEOUT_MS} ms`)),
       FINAL_TIMEOUT_MS,
     );
-    this.#around.send({ kind: 'final', session: this.#options.session, interval });
+    this.#outgoing.send({ kind: 'final', session: this.#options.session, interval });
     try {
       await final.promise;
     } finally {
@@ -164,6 +174,7 @@ export class SourceSession implements Session {
         this.#finish(message.cause, `the partner ended the session: ${message.reason}`);
         return;
       case 'begin':
+      case 'packed':
       case 'final':
       case 'released':
         this.lose('protocol', `message '${message.kind}' from the secondary`);
@@ -182,7 +193,7 @@ export class SourceSession implements Session {
     this.#final?.reject(new Error(`memory stream: ${reason}`));
     if (this.#phase === 'ended') return;
     if (cause !== 'channel' && this.#phase !== 'listening') {
-      this.#around.send({ kind: 'end', session: this.#options.session, cause, reason });
+      this.#outgoing.send({ kind: 'end', session: this.#options.session, cause, reason });
     }
     this.#finish(cause, reason);
   }
@@ -190,7 +201,7 @@ export class SourceSession implements Session {
   async close(): Promise<void> {
     this.#final?.reject(new Error('memory stream: stopped'));
     if (this.#phase !== 'ended' && this.#phase !== 'listening') {
-      this.#around.send({ kind: 'end', session: this.#options.session, cause: 'engine', reason: 'the primary stopped the protection' });
+      this.#outgoing.send({ kind: 'end', session: this.#options.session, cause: 'engine', reason: 'the primary stopped the protection' });
     }
     this.#phase = 'ended';
     this.#engine?.destroy();
@@ -206,7 +217,7 @@ export class SourceSession implements Session {
     this.#server?.close();
     this.#engine = socket;
     this.#progressMs = this.#around.nowMs();
-    this.#around.send({ kind: 'begin', session: this.#options.session, version: MEMORY_STREAM_VERSION });
+    this.#outgoing.send({ kind: 'begin', session: this.#options.session, version: MEMORY_STREAM_VERSION });
     this.#setPhase('precopy');
     socket.on('data', (chunk: Buffer) => this.#guard(() => this.#forward.feed(chunk)));
     // 'close' follows; QEMU's way of leaving is often a reset connection.
@@ -223,6 +234,7 @@ export class SourceSession implements Session {
         return;
       case 'request':
         this.#checkpoint = new CheckpointInWork(this.#around.interval.current, now);
+        this.#checkpoint.sentBytes = this.#outgoing.linkBytes;
         this.#setPhase('checkpoint');
         this.#replyEarly();
         return;
@@ -230,6 +242,7 @@ export class SourceSession implements Session {
         const checkpoint = this.#checkpoint;
         if (!checkpoint) return;
         checkpoint.stoppedMs = now;
+        this.#outgoing.beginCheckpoint();
         this.#cut = this.#around.cut(checkpoint.interval);
         this.#cut.catch(() => {});
         // After `cut` was asked for: the gate is at work meanwhile.
@@ -239,6 +252,10 @@ export class SourceSession implements Session {
       case 'checkpointEnd': {
         const checkpoint = this.#checkpoint;
         if (!checkpoint) return;
+        this.#outgoing.end();
+        this.#outgoing.after(() => {
+          checkpoint.sentBytes = this.#outgoing.linkBytes - checkpoint.sentBytes;
+        });
         checkpoint.pages = event.pages;
         checkpoint.bytes = event.bytes;
         checkpoint.deviceStateBytes = event.deviceStateBytes;
@@ -300,6 +317,7 @@ export class SourceSession implements Session {
       return;
     }
     this.#consumedBytes = bytes;
+    this.#outgoing.arrived(bytes);
     this.#throttle();
   }
 
@@ -337,6 +355,9 @@ export class SourceSession implements Session {
         return;
       case 'ready':
         this.#ready = bytes;
+        // The guest stands still until READY goes on: what a live synchronisation lost shows now.
+        this.#options.audit?.stopped();
+        this.#judge(0);
         this.#setPhase('readyHeld');
         this.#around.emit('readyHeld', { role: 'source' });
         return;
@@ -374,9 +395,14 @@ export class SourceSession implements Session {
 
   #sendData(bytes: Buffer): void {
     this.#sentBytes += bytes.length;
-    if (!this.#around.send({ kind: 'data', session: this.#options.session, bytes })) this.#channelFull = true;
+    if (this.#phase === 'precopy') this.#outgoing.feedSynchronisation(bytes);
+    else this.#outgoing.feed(bytes);
     this.#throttle();
     if (this.#phase === 'precopy') this.#progress();
+  }
+
+  #sendNow(message: MemoryMessage): void {
+    if (!this.#around.send(message)) this.#channelFull = true;
   }
 
   /** Back-pressure: the engine is read only while the channel and the partner have room. */
@@ -416,6 +442,8 @@ export class SourceSession implements Session {
   #finish(cause: LossCause, reason: string): void {
     if (this.#phase === 'ended') return;
     this.#lostCause = cause;
+    // The next session's channel begins empty; an end by the engine follows what was read before it.
+    if (cause === 'channel') this.#outgoing.drop();
     this.#setPhase('ended');
     this.#server?.close();
     this.#around.emit('lost', { role: 'source', reason, cause });

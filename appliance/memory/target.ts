@@ -7,8 +7,10 @@
 import net from 'node:net';
 import type { MemoryPhase, MemoryStatus } from './api.ts';
 import type { TargetAudit } from './audit/target-audit.ts';
+import { BatchReader } from './batch-codec.ts';
 import { type ForwardEvent, ForwardParser } from './codec.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
+import { PageCache } from './page-cache.ts';
 import { type ReturnMessage, ReturnParser } from './return-codec.ts';
 import { CONSUMED_STEP_BYTES, checkpointLimitBytes, GUEST_RAM_BLOCK, type Session, type SessionSurroundings } from './session.ts';
 
@@ -29,6 +31,7 @@ export class TargetSession implements Session {
   readonly #options: TargetOptions;
   readonly #forward: ForwardParser;
   readonly #return: ReturnParser;
+  readonly #batches = new BatchReader(new PageCache());
   #session: number | undefined;
   #engine: net.Socket | undefined;
   #phase: MemoryPhase = 'listening';
@@ -110,6 +113,13 @@ export class TargetSession implements Session {
       case 'data':
         this.#receivedBytes += message.bytes.length;
         this.#guard(() => this.#forward.feed(message.bytes));
+        return;
+      case 'packed':
+        this.#guard(() => {
+          const bytes = this.#batches.open(message.batch);
+          this.#receivedBytes += bytes.length;
+          this.#forward.feed(bytes);
+        });
         return;
       case 'released':
         this.#onReleased();
@@ -261,6 +271,8 @@ export class TargetSession implements Session {
       case 'checkpointEnd': {
         const collected = this.#collected ?? [];
         this.#collected = undefined;
+        // The source times by it how fast checkpoints arrive.
+        this.#reportConsumed();
         void this.#commit(this.#committed + 1, collected);
         return;
       }
@@ -431,7 +443,7 @@ export class TargetSession implements Session {
   /** The replica stands still until its checkpoint is written to the engine: its RAM can be compared meanwhile. */
   #auditStopped(): void {
     const { audit } = this.#options;
-    if (!audit) return;
+    if (!audit || this.#phase === 'ended') return;
     this.#standing = true;
     try {
       const difference = audit.stopped(this.#replied);
@@ -468,7 +480,11 @@ export class TargetSession implements Session {
 
   #consumed(bytes: number): void {
     this.#consumedBytes += bytes;
-    if (!this.#accepting || this.#session === undefined || this.#consumedBytes - this.#reportedBytes < CONSUMED_STEP_BYTES) return;
+    if (this.#consumedBytes - this.#reportedBytes >= CONSUMED_STEP_BYTES) this.#reportConsumed();
+  }
+
+  #reportConsumed(): void {
+    if (!this.#accepting || this.#session === undefined || this.#reportedBytes === this.#consumedBytes) return;
     this.#reportedBytes = this.#consumedBytes;
     this.#around.send({ kind: 'consumed', session: this.#session, bytes: this.#consumedBytes });
   }

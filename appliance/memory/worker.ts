@@ -1,10 +1,11 @@
 // The memory stream's worker: one channel for the life of the process, one session after the other on it.
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
+import { setTrafficClass } from '../../drivers/ethernet/index.ts';
 import { type Channel, PairChannel } from '../../drivers/link/index.ts';
 import type { CutCommands } from '../gate/api.ts';
 import type { CommitCommands } from '../mirror/api.ts';
-import { type ChannelSetup, STREAM_PORTS } from '../wire/channel-setup.ts';
+import { type ChannelSetup, STREAM_PORTS, STREAM_PRIORITIES } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
 import { deriveKey } from '../wire/keys.ts';
 import { Caller, type Port, serve } from '../wire/rpc.ts';
@@ -32,6 +33,7 @@ function openChannel(setup: ChannelSetup): Channel {
     port: STREAM_PORTS.memory,
     links: setup.links,
     key: deriveKey(setup.pairKey, 'stream:memory'),
+    onSocket: (fd) => setTrafficClass(fd, STREAM_PRIORITIES.memory),
   });
 }
 
@@ -56,7 +58,10 @@ export function runMemoryWorker(
   const plain: SessionSurroundings = {
     interval,
     send: (message) => channel.send(...encodeMessage(message)),
-    emit: (name, data) => emit(name, data),
+    emit: (name, data) => {
+      if (name === 'lost') ram?.close();
+      emit(name, data);
+    },
     cut: (n) => gate.call('cut', { interval: n }, CUT_TIMEOUT_MS),
     replied: setup.lockstep ? (n) => gate.call('replied', { interval: n }, CUT_TIMEOUT_MS) : null,
     ready: setup.lockstep ? () => gate.call('ready', {}, CUT_TIMEOUT_MS) : null,

@@ -1,7 +1,8 @@
 // The mirror's worker thread: opens the channel to the partner, answers the main thread and the memory stream.
 import { type BlockStore, FileStore, type FileStoreOptions } from '../../drivers/block/index.ts';
+import { setTrafficClass } from '../../drivers/ethernet/index.ts';
 import { type Channel, PairChannel } from '../../drivers/link/index.ts';
-import { type ChannelSetup, STREAM_PORTS } from '../wire/channel-setup.ts';
+import { type ChannelSetup, STREAM_PORTS, STREAM_PRIORITIES } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
 import { deriveKey } from '../wire/keys.ts';
 import { type Port, serve } from '../wire/rpc.ts';
@@ -18,7 +19,13 @@ export interface MirrorEdges {
 
 const MACHINE: MirrorEdges = {
   openChannel: (setup) =>
-    new PairChannel({ side: setup.side, port: STREAM_PORTS.disk, links: setup.links, key: deriveKey(setup.pairKey, 'stream:disk') }),
+    new PairChannel({
+      side: setup.side,
+      port: STREAM_PORTS.disk,
+      links: setup.links,
+      key: deriveKey(setup.pairKey, 'stream:disk'),
+      onSocket: (fd) => setTrafficClass(fd, STREAM_PRIORITIES.disk),
+    }),
   openStore: (options) => FileStore.open(options),
 };
 

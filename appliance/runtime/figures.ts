@@ -128,7 +128,7 @@ export class Figures {
         perSecond: recently / (RATE_WINDOW_MS / 1000),
         pauseP50Ms: percentile(pauses, 0.5),
         pauseP99Ms: percentile(pauses, 0.99),
-        recent: this.#checkpoints.map((c) => ({ at: c.at, pauseMs: c.pauseMs, bytes: c.bytes })),
+        recent: this.#checkpoints.map((c) => ({ at: c.at, pauseMs: c.pauseMs, bytes: c.bytes, sentBytes: c.sentBytes })),
       },
       heartbeat: {
         timeoutMs: this.#heartbeat?.timeoutMs ?? this.#config.heartbeat.timeoutMs,

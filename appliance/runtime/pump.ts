@@ -3,7 +3,7 @@
 // `persist`, `freeze` and `say` are barriers: the next command waits until they have ended. The others are started in
 // order and come back as `commandFinished`. A failed barrier ends the process: the partner takes over, and this CoServer
 // restarts from its durable record.
-import { type Command, type CommandName, type Event, type State, step } from '../core/machine.ts';
+import { type Command, type CommandName, dueAt, type Event, type State, step } from '../core/machine.ts';
 
 /** Omit over each member of a union. */
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
@@ -33,6 +33,7 @@ export class Pump {
   #state: State;
   #tail: Promise<void> = Promise.resolve();
   #stopped = false;
+  #due: NodeJS.Timeout | undefined;
   /** Before `start`: what happened while the process was still booting. */
   #early: NewEvent[] | null = [];
 
@@ -54,6 +55,7 @@ export class Pump {
 
   stop(): void {
     this.#stopped = true;
+    clearTimeout(this.#due);
   }
 
   feed(event: NewEvent): void {
@@ -76,7 +78,15 @@ export class Pump {
     if (stamped.kind !== 'tick' || commands.length > 0 || before.phase.kind !== this.#state.phase.kind)
       this.#options.log(stamped, commands);
     this.#options.onState(this.#state);
+    this.#arm(stamped.at);
     if (commands.length > 0) this.#tail = this.#tail.then(() => this.#obeyAll(commands));
+  }
+
+  /** Between two ticks, when the core waits for a moment. */
+  #arm(now: number): void {
+    clearTimeout(this.#due);
+    const due = dueAt(this.#state);
+    if (due !== null) this.#due = setTimeout(() => this.feed({ kind: 'tick' }), Math.max(1, Math.ceil(due - now)));
   }
 
   async #obeyAll(commands: Command[]): Promise<void> {

@@ -13,6 +13,7 @@ import { WitnessClient } from '../witness/client.ts';
 import { startConsoles } from './consoles.ts';
 import { CheckpointTrigger } from './effects/checkpoint-trigger.ts';
 import { Engine } from './effects/engine.ts';
+import { acknowledgeAtOnce, sortLinkQueue } from './effects/link-queues.ts';
 import { Obey } from './effects/obey.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
@@ -182,7 +183,15 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     onFatal: (e) => fatal('the core', e),
   });
 
+  // Again when a link comes up: a NIC that was down or replaced has lost what it was given.
+  const prepareLink = async ({ nic, address }: (typeof config.links)[number]) => {
+    for (const problem of [await sortLinkQueue(nic), await acknowledgeAtOnce({ nic, localAddress: address })])
+      if (problem) log('warning', problem);
+  };
+  for (const link of config.links) void prepareLink(link);
   workers.heartbeat.on('link', ({ link, up, silentMs }) => {
+    const flapped = config.links[link];
+    if (up && flapped) void prepareLink(flapped);
     if (!up) obey.survival.lossAt = performance.now();
     control.linkVerdict(link, up);
     const told = [

@@ -2,4 +2,5 @@
 export * from './codec.ts';
 export { PacketSocket, type PacketSocketOptions } from './device.ts';
 export { carrier, disableOffloads, interfaceIndex, ioctl, macAddress, mtuBytes, nicExists, setThreadRealtime } from './nic.ts';
+export { setTrafficClass } from './traffic-class.ts';
 export type { FrameSocket, FrameSocketHandlers, FrameStatistics } from './types.ts';

@@ -27,6 +27,8 @@ export interface Native {
   /** Commands with one 32-bit value. */
   ethtool(nic: string, command: number, value: number): number;
   realtime(priority: number): void;
+  /** SO_PRIORITY and TCP_NOTSENT_LOWAT. */
+  trafficClass(fd: number, priority: number, unsentBytes: number): void;
 }
 
 let loaded: Native | undefined;

@@ -48,6 +48,12 @@ function same(a: SessionId, b: SessionId): boolean {
   return a.incarnation === b.incarnation && a.resets === b.resets;
 }
 
+/** Node has no public way to a socket's descriptor. Undefined: it is closed already, or Node has changed. */
+function descriptorOf(socket: TLSSocket): number | undefined {
+  const fd = (socket as { _handle?: { fd?: unknown } | null })._handle?.fd;
+  return typeof fd === 'number' && fd >= 0 ? fd : undefined;
+}
+
 interface Link {
   endpoint: Endpoint;
   connection: Connection | undefined;
@@ -55,6 +61,8 @@ interface Link {
   pending: Map<Connection, NodeJS.Timeout>;
   allowed: boolean;
   problem: string;
+  /** What the latest connection could not be given. */
+  lack: string;
   /** Of ended connections. */
   sentBytes: number;
   receivedBytes: number;
@@ -63,6 +71,7 @@ interface Link {
 
 export class PairChannel extends EventEmitter<ChannelEvents> implements Channel {
   readonly #windowBytes: number;
+  readonly #onSocket: ((fd: number) => string) | undefined;
   readonly #links: Link[];
   readonly #outbox: Outbox;
   readonly #inbox = new Inbox(RECEIVE_WINDOW_BYTES);
@@ -84,6 +93,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
   constructor(options: ChannelOptions) {
     super();
     this.#windowBytes = options.windowBytes ?? DEFAULT_WINDOW_BYTES;
+    this.#onSocket = options.onSocket;
     this.#outbox = new Outbox(this.#windowBytes);
     this.#links = options.links.map((addresses, index) => {
       const link: Link = {
@@ -100,6 +110,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
         pending: new Map(),
         allowed: true,
         problem: 'not connected yet',
+        lack: '',
         sentBytes: 0,
         receivedBytes: 0,
         resentMessages: 0,
@@ -187,7 +198,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
         sentBytes: link.sentBytes + (link.connection?.sentBytes ?? 0),
         receivedBytes: link.receivedBytes + (link.connection?.receivedBytes ?? 0),
         resentMessages: link.resentMessages,
-        problem: link.connection?.established ? '' : link.problem,
+        problem: link.connection?.established ? link.lack : link.problem,
       })),
       unacknowledgedBytes: this.#outbox.cost,
     };
@@ -201,6 +212,8 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
       socket.on('error', () => undefined).destroy();
       return;
     }
+    const fd = descriptorOf(socket);
+    link.lack = (fd === undefined ? '' : this.#onSocket?.(fd)) ?? '';
     const connection = new Connection(index, socket, {
       onFrame: (c, header, payload) => this.#frame(link, c, header, payload),
       onWritable: () => this.#flush(),

@@ -36,6 +36,11 @@ export interface ChannelOptions {
   key: Uint8Array;
   /** Unacknowledged bytes before `send` answers false. */
   windowBytes?: number;
+  /**
+   * Called with the descriptor of every new connection, before anything of ours is sent on it: gives it its traffic class. Answers why that
+   * failed, or nothing.
+   */
+  onSocket?: (fd: number) => string;
 }
 
 export interface ChannelStats {
@@ -43,7 +48,7 @@ export interface ChannelStats {
     connected: boolean;
     sentBytes: number;
     receivedBytes: number;
-    resentMessages: number /** Why it is not connected, one sentence; empty: it is. */;
+    resentMessages: number /** Why it is not connected, or what it lacks, one sentence; empty: nothing. */;
     problem: string;
   }[];
   unacknowledgedBytes: number;

@@ -12,6 +12,8 @@ export interface LabWorkload {
   acceleration: 'kvm' | 'tcg';
   append: string;
   mode: 'passive' | 'lockstep';
+  /** The longest time without a checkpoint. */
+  idleMs: number;
   diskMiB: number;
 }
 
@@ -62,7 +64,7 @@ export function coServerConfig(
       mode: workload.mode,
       hold: workload.acceleration === 'tcg' ? { dataMs: 150, ackMs: 180 } : { dataMs: 25, ackMs: 100 },
       outputDelayMs: 5,
-      idleMs: 1000,
+      idleMs: workload.idleMs,
       minimumMs: 20,
     },
     console: {

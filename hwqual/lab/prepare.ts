@@ -86,16 +86,25 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
     bundle,
     guest,
     volatileCache,
-    workload: { acceleration, append: guest.append, mode: options.mode ?? labMode(), diskMiB },
+    workload: { acceleration, append: guest.append, mode: options.mode ?? labMode(), idleMs: labIdleMs(), diskMiB },
     makeDisks: (directories) => makeDisks(engineRoot, directories, diskMiB),
   };
 }
 
 /** The environment, because every way to start a lab has it: TWINSTEP_MODE=lockstep. */
 function labMode(): 'passive' | 'lockstep' {
-  const mode = process.env.TWINSTEP_MODE ?? 'passive';
+  const mode = process.env.TWINSTEP_MODE ?? 'lockstep';
   if (mode !== 'passive' && mode !== 'lockstep') throw new LabError(`TWINSTEP_MODE is '${mode}'`, 'give passive or lockstep');
   return mode;
+}
+
+/** TWINSTEP_IDLE_MS: what goes wrong only late in an interval needs long ones to show itself. */
+function labIdleMs(): number {
+  const text = process.env.TWINSTEP_IDLE_MS ?? '1000';
+  const ms = Number(text);
+  if (!Number.isInteger(ms) || ms < 100 || ms > 60_000)
+    throw new LabError(`TWINSTEP_IDLE_MS is '${text}'`, 'give whole milliseconds, 100 to 60000');
+  return ms;
 }
 
 async function makeDisks(engineRoot: string, directories: string[], sizeMiB: number): Promise<void> {

@@ -10,24 +10,30 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
 /** Debian 13. */
 export const RELEASE = 'trixie';
 
-/** The names in packages.txt, without the reasons. */
-export function wantedPackages(): string[] {
-  return readFileSync(join(import.meta.dirname, 'packages.txt'), 'utf8')
+/** The names in a folder's packages.txt, without the reasons. */
+export function wantedPackages(folder: string = import.meta.dirname): string[] {
+  return readFileSync(join(folder, 'packages.txt'), 'utf8')
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#'))
     .map((line) => line.split(/\s/, 1)[0] ?? '');
 }
 
-/** Resolves packages.txt to its closure (with the essential set) and writes packages.lock. Needs the network. */
-export async function refreshLock(signal: AbortSignal): Promise<LockedPackage[]> {
+/**
+ * Resolves packages.txt and writes packages.lock beside it. Needs the network. `closure`: what they need and the essential set are added,
+ * for a root that is installed; otherwise exactly these, for a tree that is only unpacked.
+ */
+export async function refreshLock(
+  signal: AbortSignal,
+  { folder = import.meta.dirname, closure = true }: { folder?: string; closure?: boolean } = {},
+): Promise<LockedPackage[]> {
   if (!existsSync(KEYRING)) throw new Error(`${KEYRING} is missing: apt-get install debian-archive-keyring`);
   const directory = mkdtempSync(join(tmpdir(), 'twinstep-apt-'));
   try {
     const env = { ...process.env, LC_ALL: 'C', APT_CONFIG: await privateApt(directory) };
     await mustRun('apt-get', ['update', '--error-on=any'], { env, signal });
-    const uris = await mustRun('apt-get', ['install', '--yes', '-qq', '--print-uris', '?essential', ...wantedPackages()], { env, signal });
-    const packages = lockFromPrintUris(uris);
-    writeFileSync(join(import.meta.dirname, 'packages.lock'), formatLock(packages));
+    const ask = closure ? ['install', '--yes', '-qq', '--print-uris', '?essential'] : ['download', '-qq', '--print-uris'];
+    const packages = lockFromPrintUris(await mustRun('apt-get', [...ask, ...wantedPackages(folder)], { env, signal }));
+    writeFileSync(join(folder, 'packages.lock'), formatLock(packages));
     return packages;
   } finally {
     rmSync(directory, { recursive: true, force: true });

@@ -1,8 +1,8 @@
 // How often is a page lost when a busy guest is protected WITHOUT stopping it first? A campaign with the audit on, under emulation.
 //
-// node --no-warnings test/bench/live-protect.ts [--rounds N] [--minutes M] [--stopped] [--cpus N]
+// node --no-warnings test/bench/live-protect.ts [--rounds N] [--minutes M] [--stopped] [--cpus N] [--takeover N]
 // Each round protects a guest that changes its memory as fast as it can, makes some checkpoints (every page of both sides is compared at
-// each stop), and then either lets the secondary go, or (every third) lets it take over and watches whether it lives. `--stopped`: the
+// each stop, and of the primary before it starts), and then either lets the secondary go, or (every third: --takeover 3) lets it take over and watches whether it lives. `--stopped`: the
 // control group, as the product does it. Needs root and the engine's root. Exit code 0: nothing was lost.
 import { parseArgs } from 'node:util';
 import { hasEngine, MemoryLab, type Side } from '../integration/memory-lab.ts';
@@ -10,6 +10,8 @@ import { hasEngine, MemoryLab, type Side } from '../integration/memory-lab.ts';
 const CHECKPOINTS = 8;
 /** All of a 96 MiB guest takes 50-100 ms: each stop is a whole round. */
 const AUDIT_MS = 1_000;
+/** Of a broken guest's console. */
+const CONSOLE_TAIL = 3_000;
 /** A guest that took over must count so far. */
 const COUNTS_ALIVE = 10;
 
@@ -60,7 +62,10 @@ async function round(lab: MemoryLab, live: boolean, takeOver: boolean, tally: Ta
     await a.powerOff();
     await lab.takeOver(b);
     fate = await lives(b);
-    if (fate) tally.broken++;
+    if (fate) {
+      tally.broken++;
+      console.log(b.serial.slice(-CONSOLE_TAIL));
+    }
   }
   const first = [...differences(a), ...differences(b)].map(
     (d) => `${d.side} page ${d.page}, sent in ${d.sinceInterval}, seen at ${d.interval}`,
@@ -78,6 +83,7 @@ async function main(): Promise<void> {
       rounds: { type: 'string', default: '40' },
       minutes: { type: 'string', default: '60' },
       cpus: { type: 'string', default: '1' },
+      takeover: { type: 'string', default: '3' },
       stopped: { type: 'boolean', default: false },
     },
   });
@@ -92,7 +98,7 @@ async function main(): Promise<void> {
   let lab = await openLab();
   while (tally.rounds < Number(values.rounds) && performance.now() < deadline) {
     tally.rounds++;
-    const takeOver = tally.rounds % 3 === 0;
+    const takeOver = tally.rounds % Number(values.takeover) === 0;
     let fresh = takeOver;
     try {
       await round(lab, !values.stopped, takeOver, tally);

@@ -6,9 +6,12 @@ import { connect, type Socket } from 'node:net';
 import t from 'tap';
 import type { GateStatus, ProbeVerdict } from '../../appliance/gate/api.ts';
 import { type GateThread, startGateThread } from '../unit/appliance/gate/gate-threads.ts';
-import { framed, GUEST_MAC, ipv4Frame, OTHER_MAC, unframed } from '../unit/appliance/gate/guest-frames.ts';
+import { arpFrame, framed, GUEST_MAC, ipv4Frame, OTHER_MAC, unframed } from '../unit/appliance/gate/guest-frames.ts';
 import { type GuestHabits, guestAnswer } from '../unit/appliance/gate/lockstep/probe-guest.ts';
 import { CLIENT_IP, describe, GUEST_IP, isChecksumRight, tcp } from '../unit/appliance/gate/lockstep/tcp-frames.ts';
+
+/** Real limits of the gate's are awaited, on a machine that may be busy. */
+t.setTimeout(120_000);
 
 /** Frames in words, as they come; `next` awaits the one that is wanted and forgets those before it. */
 class Heard extends EventEmitter {
@@ -243,4 +246,46 @@ t.test('the audit: both guests are asked, their answers stay inside, and a repli
     [],
     'no answer has reached the LAN',
   );
+});
+
+t.test('floods from the LAN: the gates live, keep within their limits, and ask for one checkpoint at a time', async (t) => {
+  const { a, b } = await setUp(t);
+  await protect(a, b);
+  const wanted: string[] = [];
+  a.thread.gate.on('checkpointWanted', ({ cause }) => wanted.push(cause));
+  const sender = (i: number): string => `10.77.${(i >> 8) & 0xff}.${i & 0xff}`;
+  const syn = tcp({ fromGuest: false, seq: 1, flags: 'S' });
+  const answer = tcp({ seq: 5, ack: 2, flags: 'SA' });
+  const COUNT = 20_000;
+  const AT_ONCE = 500;
+  for (let i = 0; i < COUNT; i += AT_ONCE) {
+    const n = Array.from({ length: AT_ONCE }, (_, k) => i + k);
+    const ports = (f: Buffer, k: number, at: number): Buffer => {
+      const own = Buffer.from(f);
+      own.writeUInt16BE(k & 0xffff, at);
+      return own;
+    };
+    a.clientSends(
+      ...n.map((k) => ports(syn, k, 34)),
+      ...n.map((k) => ipv4Frame(GUEST_MAC, OTHER_MAC, sender(k), GUEST_IP, k)),
+      ...n.map((k) => arpFrame(OTHER_MAC, 1, OTHER_MAC, sender(k), GUEST_IP)),
+      ...n.map((k) => ports(syn, k, 34).subarray(0, 14 + (k % 46))),
+    );
+    // The guest answers every SYN; its replica has died.
+    a.guestSends(...n.map((k) => ports(answer, k, 36)));
+  }
+  await a.until('all of it was seen', (s) => (s.lockstep?.primary.connections ?? 0) >= COUNT);
+  const s = await a.status();
+  t.ok(s.heldBytes <= 64 * 1024 * 1024 && s.heldFrames >= COUNT, `${s.heldFrames} frames of ${s.heldBytes} bytes are held`);
+  await a.until('a checkpoint is wanted', () => wanted.length > 0);
+  t.equal(wanted.length, 1, 'one, until it is made');
+  t.match(s.addresses.ipv4, [], 'nobody else speaks for the guest');
+  await checkpoint(a, b);
+  await a.until('released', (now) => now.heldFrames === 0);
+  // Forgotten with the next ones.
+  a.guestSends(...Array.from({ length: 2048 }, (_, k) => tcp({ guestPort: 81, clientPort: k, seq: 5, ack: 2, flags: 'SA' })));
+  const after = await a.until('they were seen', (now) => (now.lockstep?.primary.forgottenConnections ?? 0) > 0);
+  t.ok((after.lockstep?.primary.connections ?? 0) <= COUNT, `${after.lockstep?.primary.connections} connections`);
+  const { lostInputs = 0, heldInputs = 0 } = (await b.status()).lockstep?.secondary ?? {};
+  t.ok(heldInputs <= 16_384 && lostInputs >= 0);
 });

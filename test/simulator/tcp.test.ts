@@ -8,6 +8,7 @@ import { runSeed } from './tcp/scenario.ts';
 import { AT_ONCE, PASSIVE } from './tcp/stand-ins.ts';
 
 const SEEDS = 300;
+const LONG_SEEDS = 80;
 const STAND_IN_SEEDS = 60;
 /** Enough to catch every mutant here; `node test/simulator/tcp/main.ts --mutants` goes on. */
 const MUTANT_SEEDS = 400;
@@ -37,6 +38,15 @@ t.test('everything released at once: found by what the ends see alone', async (t
 
 t.test(`lockstep: ${SEEDS} seeds, all is true`, async (t) => {
   t.same(failuresOf(LOCKSTEP, SEEDS), []);
+});
+
+t.test(`lockstep: ${LONG_SEEDS} seeds with intervals of many seconds`, async (t) => {
+  const failed: string[] = [];
+  for (let seed = 1; seed <= LONG_SEEDS; seed++) {
+    const { violation } = runSeed(seed, LOCKSTEP, { longIntervals: true });
+    if (violation) failed.push(`seed ${seed}: ${violation} (node test/simulator/tcp/main.ts --long --seed ${seed})`);
+  }
+  t.same(failed, []);
 });
 
 for (const mutant of MUTANTS) {

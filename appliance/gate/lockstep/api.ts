@@ -83,8 +83,13 @@ export interface HoldLimits {
 }
 export const DEFAULT_HOLD_LIMITS: HoldLimits = { dataMs: DATA_HOLD_MS, ackMs: ACK_HOLD_MS };
 
-/** Connections that are followed; the least recently used is forgotten. About 300 bytes each. */
+/** Established connections that are followed; the least recently used is forgotten. About 300 bytes each. */
 export const CONNECTION_LIMIT = 32_768;
+/**
+ * Those of which the guest has sent only SYNs or resets. Everybody can begin any number of them in any name: they never push out an
+ * established one. Guests keep fewer themselves (Linux: 4096 for each listener). What is held comes on top, as long as it is held.
+ */
+export const HALF_OPEN_LIMIT = 8_192;
 /** Connections with an offset of their own (they outlived a takeover, or began in this interval at the secondary). */
 export const OFFSET_LIMIT = 16_384;
 /** Held frames; with HELD_FRAME_OVERHEAD_BYTES for each. Beyond it the newest are dropped: the network repairs it. */
@@ -184,7 +189,9 @@ export interface SecondaryStatistics {
   lostOutputs: number;
   /** Since the last LOADED more connections began than are kept: no TCP frame of the replica counts until the next one. */
   overflowed: boolean;
+  /** The replica's frames that were told to the primary, and their bytes. */
   outputs: number;
+  outputBytes: number;
 }
 
 /** `new LockstepPrimary(ports, limits?)` in primary.ts. */
@@ -226,7 +233,7 @@ export interface LockstepSecondaryApi {
   /** 0: READY passed. */
   onLoaded(interval: number): void;
   /**
-   * Held inputs are fed. Afterwards a LockstepPrimary carries on at this side: the base goes into it (importBase), then `late` through
+   * Held inputs are fed, and the clients' latest numbers once more, so that the guest says what it has. Afterwards a LockstepPrimary carries on at this side: the base goes into it (importBase), then `late` through
    * its fromGuest (what the replica sent and nobody has looked at). `unseen`, in LAN coordinates, may be sent at once: what the
    * replica said lately and no client has acknowledged, so that clients need not wait for their timers.
    */

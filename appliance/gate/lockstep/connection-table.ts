@@ -1,13 +1,16 @@
-// The connections that are followed, within a limit. Pure.
-import { CONNECTION_LIMIT, type ConnectionKey } from './api.ts';
+// The connections that are followed, within limits: established ones, and those that everybody can begin in any name. Pure.
+import { CONNECTION_LIMIT, type ConnectionKey, HALF_OPEN_LIMIT } from './api.ts';
 import { Connection } from './connection.ts';
 
-/** Of the connections at their limit. */
+/** Of the connections at their limit: finding the oldest passes by all that were deleted before. */
 const FORGET_AT_ONCE = 1024;
 
+/** Insertion order is age of use. */
+type Table = Map<ConnectionKey, Connection>;
+
 export class ConnectionTable {
-  /** Insertion order is age of use. */
-  readonly #connections = new Map<ConnectionKey, Connection>();
+  readonly #halfOpen: Table = new Map();
+  readonly #established: Table = new Map();
   #latestUsed: Connection | null = null;
   /** Connections about which either side said something in this interval. */
   readonly touched = new Set<Connection>();
@@ -18,43 +21,54 @@ export class ConnectionTable {
   forgotten = 0;
 
   get size(): number {
-    return this.#connections.size;
+    return this.#halfOpen.size + this.#established.size;
   }
 
   find(key: ConnectionKey): Connection | undefined {
-    return this.#connections.get(key);
+    return this.#established.get(key) ?? this.#halfOpen.get(key);
   }
 
   /** Marks it as used; makes it when it is not known. */
   use(key: ConnectionKey): Connection {
-    const found = this.#connections.get(key);
-    if (found) {
-      if (found === this.#latestUsed) return found;
-      this.#connections.delete(key);
-      this.#connections.set(key, found);
-      this.#latestUsed = found;
-      return found;
-    }
-    const made = new Connection(key, this.forgotten === 0);
-    this.#connections.set(key, made);
-    this.#latestUsed = made;
-    if (this.#connections.size >= CONNECTION_LIMIT && this.#connections.size % FORGET_AT_ONCE === 0) this.#forgetOldest();
-    return made;
+    const latest = this.#latestUsed;
+    if (latest?.key === key && this.find(key) === latest) return latest;
+    const found = this.find(key);
+    const used = found ?? new Connection(key, this.forgotten === 0);
+    this.#latestUsed = used;
+    if (found) this.#remove(key);
+    this.#put(used);
+    return used;
   }
 
-  /** Some at once: finding the oldest passes by all that were deleted before. */
-  #forgetOldest(): void {
-    let left = this.#connections.size - CONNECTION_LIMIT + FORGET_AT_ONCE;
-    for (const connection of this.#connections.values()) {
-      this.#forget(connection);
+  #remove(key: ConnectionKey): void {
+    if (!this.#established.delete(key)) this.#halfOpen.delete(key);
+  }
+
+  /** Looked at when it is used, so one that has just been established moves with its next segment. */
+  #put(connection: Connection): void {
+    const table = connection.isEstablished ? this.#established : this.#halfOpen;
+    const limit = connection.isEstablished ? CONNECTION_LIMIT : HALF_OPEN_LIMIT;
+    table.set(connection.key, connection);
+    if (table.size >= limit && table.size % FORGET_AT_ONCE === 0) this.#forgetOldest(table, table.size - limit + FORGET_AT_ONCE);
+  }
+
+  #forgetOldest(table: Table, count: number): void {
+    let left = count;
+    for (const connection of table.values()) {
+      if (connection !== this.#latestUsed) this.#forget(table, connection);
       if (--left === 0) return;
     }
   }
 
-  #forget(connection: Connection): void {
+  #forget(table: Table, connection: Connection): void {
+    if (connection.isEstablished && table === this.#halfOpen) {
+      table.delete(connection.key);
+      this.#put(connection);
+      return;
+    }
     // What waits is bounded by the room for held frames, and must find its connection.
     if (this.waiting.has(connection)) return;
-    this.#connections.delete(connection.key);
+    table.delete(connection.key);
     this.touched.delete(connection);
     this.keptBytes -= connection.keptBytes;
     this.forgotten++;

@@ -7,7 +7,22 @@
 // A segment leaves when all it says was said before, or the replica has said the same: its bytes end within `released`, or within
 // `produced` and are equal; what it acknowledges was acknowledged before, or by the replica. Segmentation need not match.
 import type { CheckpointCause } from './api.ts';
-import { ACK, add, after, endOf, FIN, offerOf, RST, SYN, subtract, type TcpSegment, URG, windowScaleOf } from './segment.ts';
+import {
+  ACK,
+  add,
+  after,
+  endOf,
+  FIN,
+  latestTime,
+  offerOf,
+  RST,
+  SYN,
+  subtract,
+  type TcpSegment,
+  timestampOf,
+  URG,
+  windowScaleOf,
+} from './segment.ts';
 
 /** Further back than any window: a number there is not a retransmission of this connection, but another one's. */
 const FLOOR_DISTANCE = 0x4000_0000;
@@ -50,6 +65,8 @@ export class Connection {
   #gap = false;
   /** The primary sent something; else the marks are only what the replica's first segment suggests. */
   #hasSent = false;
+  /** The guest sent more than a SYN or a reset: whoever began it has answered from its address. */
+  isEstablished = false;
   floor = 0;
   released = 0;
   releasedAck: number | null = null;
@@ -60,8 +77,12 @@ export class Connection {
   ownScale: number | null = null;
   sentEdge: number | null = null;
   releasedEdge: number | null = null;
+  /** The latest TSval that left. */
+  releasedTime: number | null = null;
   /** The replica is in the same incarnation: what it says counts. */
   replicaKnown = false;
+  /** The latest TSval of the replica in this interval. */
+  replicaTime: number | null = null;
   produced = 0;
   replicaAck: number | null = null;
   replicaEdge: number | null = null;
@@ -87,6 +108,7 @@ export class Connection {
   sent(s: TcpSegment, isProtected: boolean): boolean {
     // A reset's numbers may be the ones that its offender used.
     if (s.flags & RST) return false;
+    if ((s.flags & SYN) === 0) this.isEstablished = true;
     const begins = (s.flags & SYN) !== 0 && this.isn !== s.sequence;
     if (begins) this.#begin(s);
     else if (!this.#anchored || (!isProtected && after(s.sequence, this.sentEnd))) {
@@ -120,6 +142,8 @@ export class Connection {
     this.sentAck = null;
     this.sentEdge = null;
     this.releasedEdge = null;
+    this.releasedTime = null;
+    this.replicaTime = null;
     this.replicaKnown = false;
     this.#resets = [];
     this.replicaAck = null;
@@ -171,6 +195,7 @@ export class Connection {
       // Those were the incarnation's before.
       this.#resets = [];
     }
+    this.replicaTime = latestTime(this.replicaTime, timestampOf(s));
     if (s.flags & ACK) {
       if (this.replicaAck === null || after(s.acknowledgement, this.replicaAck)) this.replicaAck = s.acknowledgement;
       const edge = this.edgeOf(s);
@@ -286,7 +311,9 @@ export class Connection {
       return;
     }
     // A commit releases also what has no place in the stream.
-    if (!this.#gap && !after(this.floor, s.sequence) && after(end, this.released)) {
+    const fits = !this.#gap && !after(this.floor, s.sequence);
+    if (fits) this.releasedTime = latestTime(this.releasedTime, timestampOf(s));
+    if (fits && after(end, this.released)) {
       this.released = end;
       const floor = subtract(end, FLOOR_DISTANCE);
       if (after(floor, this.floor)) this.floor = floor;
@@ -322,6 +349,8 @@ export class Connection {
     this.produced = this.released;
     this.replicaAck = this.releasedAck;
     this.replicaEdge = this.sentEdge;
+    // The replica that may have been ahead is gone.
+    this.replicaTime = null;
     if (this.#resets.length > 0) this.#resets = [];
     this.replicaKnown = true;
     this.different = false;

@@ -30,6 +30,7 @@ import { ConnectionTable } from './connection-table.ts';
 import { type Held, HeldFrames } from './held-frames.ts';
 import { ReplicaDatagrams } from './replica-datagrams.ts';
 import { ACK, endOf, parseFrame, RST, SYN, type TcpSegment, timestampOf, windowScaleOf } from './segment.ts';
+import { boundTimestamp } from './timestamp-bound.ts';
 import { clampWindow, windowUpdate } from './window-promise.ts';
 
 /** The tag of frames that no checkpoint will cover: only a grant releases them. */
@@ -220,6 +221,7 @@ export class LockstepPrimary implements LockstepPrimaryApi {
         if (refusal === 'different') this.#want('different');
         break;
       }
+      boundTimestamp(connection, h.segment);
       if (clampWindow(connection, h.segment, nowMs)) this.#clampedWindows++;
       const kept = connection.keptBytes;
       connection.hasLeft(h.segment, h.end, true);

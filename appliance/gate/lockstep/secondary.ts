@@ -20,6 +20,7 @@ import {
   type SecondaryStatistics,
   WAITING_LIMIT_FRAMES,
 } from './api.ts';
+import { ClientProbes } from './client-probes.ts';
 import { FrameRing } from './frame-ring.ts';
 import { isForProbe } from './probe-frames.ts';
 import {
@@ -27,11 +28,13 @@ import {
   add,
   after,
   endOf,
+  latestTime,
   parseFrame,
   quotedSegment,
   RST,
   replace32,
   SYN,
+  setTimestamp,
   subtract,
   type TcpSegment,
   timestampOf,
@@ -77,12 +80,14 @@ export class LockstepSecondary implements LockstepSecondaryApi {
   readonly #said = new FrameRing(UNSEEN_LIMIT_BYTES, UNSEEN_LIMIT_FRAMES);
   /** The client's acknowledgements in this interval. */
   readonly #acknowledged = new Map<ConnectionKey, number>();
+  readonly #probes = new ClientProbes();
   #running = false;
   /** The interval of what the replica sends. */
   #interval = 0;
   #overflowed = false;
   #lostOutputs = 0;
   #outputs = 0;
+  #outputBytes = 0;
 
   constructor(ports: SecondaryPorts) {
     this.#ports = ports;
@@ -117,6 +122,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
     this.#inputs.clear();
     this.#waiting = [];
     this.#forgetSaid();
+    this.#probes.clear();
     this.#running = false;
     this.#interval = 0;
     this.#overflowed = false;
@@ -128,6 +134,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
     const parsed = parseFrame(frame, false);
     if (parsed.kind === 'tcp') {
       if (parsed.flags & ACK) this.#noteAcknowledged(parsed);
+      this.#probes.note(parsed);
       const offset = this.#entries.get(parsed.key)?.offset;
       if (offset) translateForGuest(parsed, offset.sequence, offset.timestamp);
     } else if (this.#entries.size > 0) this.#translateQuoted(frame);
@@ -192,6 +199,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
     if (this.#session === null) return;
     if (isStream) this.#said.push(frame);
     this.#outputs++;
+    this.#outputBytes += frame.length;
     this.#ports.toPartner({ kind: 'output', session: this.#session, interval: this.#interval, frame });
   }
 
@@ -266,6 +274,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
     this.#entries = entries;
     this.#overflowed = false;
     this.#forgetSaid();
+    this.#probes.turn();
     this.#interval = interval + 1;
     this.#running = true;
     for (const frame of this.#inputs.takeAll()) this.#feed(frame);
@@ -291,10 +300,12 @@ export class LockstepSecondary implements LockstepSecondaryApi {
   takeOver(): { base: BaseOffset[]; fedFrames: number; late: Buffer[]; unseen: Buffer[] } {
     const inputs = this.#inputs.takeAll();
     for (const frame of inputs) this.#feed(frame);
+    const probes = this.#probes.takeAll();
+    for (const frame of probes) this.#feed(frame);
     // A connection whose SYN nobody outside has seen yet has the replica's own numbers.
     const late = [...this.#entries.values()].flatMap((e) => (e.held ? [e.held] : []));
     late.push(...this.#waiting);
-    const result = { base: this.#exportBase(), fedFrames: inputs.length, late, unseen: this.#unseen() };
+    const result = { base: this.#exportBase(), fedFrames: inputs.length + probes.length, late, unseen: this.#unseen() };
     this.#session = null;
     this.#running = false;
     this.#waiting = [];
@@ -313,17 +324,22 @@ export class LockstepSecondary implements LockstepSecondaryApi {
     return base.slice(-OFFSET_LIMIT);
   }
 
-  /** Segments that no client has acknowledged, and the last bare acknowledgement of each connection. */
+  /** Segments that no client has acknowledged, and the last bare acknowledgement of each connection; all with its latest time. */
   #unseen(): Buffer[] {
     const kept: Buffer[] = [];
     const lastBare = new Set<ConnectionKey>();
+    const times = new Map<ConnectionKey, number | null>();
     for (const frame of this.#said.takeAll().reverse()) {
       const s = parseFrame(frame, true);
       if (s.kind !== 'tcp' || s.flags & RST) continue;
+      // The client may have heard a later one already: an older one would be dropped there.
+      const time = latestTime(times.get(s.key) ?? null, timestampOf(s));
+      times.set(s.key, time);
       const isBare = s.endAt === s.payloadAt && (s.flags & SYN) === 0 && !(s.flags & 1);
       const acknowledged = this.#acknowledged.get(s.key);
       if (isBare ? lastBare.has(s.key) : acknowledged !== undefined && !after(endOf(s), acknowledged)) continue;
       if (isBare) lastBare.add(s.key);
+      if (time !== null) setTimestamp(s, time);
       kept.push(frame);
     }
     return kept.reverse();
@@ -341,6 +357,7 @@ export class LockstepSecondary implements LockstepSecondaryApi {
       lostOutputs: this.#lostOutputs,
       overflowed: this.#overflowed,
       outputs: this.#outputs,
+      outputBytes: this.#outputBytes,
     };
   }
 }

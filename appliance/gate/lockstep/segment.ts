@@ -202,13 +202,36 @@ function forEachOption(s: TcpSegment, callback: (kind: number, at: number, lengt
   }
 }
 
+/** NOP, NOP, timestamps: as most systems begin the options of everything but a SYN. */
+const USUAL_OPTIONS = 0x0101_080a;
+
+/** Where TSval is in the frame; -1 without the option. */
+function timestampAt(s: TcpSegment): number {
+  const first = s.tcpAt + TCP_HEADER_BYTES;
+  if (first + 12 <= s.payloadAt && s.frame.readUInt32BE(first) === USUAL_OPTIONS) return first + 4;
+  let found = -1;
+  forEachOption(s, (kind, at, length) => {
+    if (kind === OPTION_TIMESTAMPS && length === 10) found = at + 2;
+  });
+  return found;
+}
+
 /** TSval; null without the option. */
 export function timestampOf(s: TcpSegment): number | null {
-  let value: number | null = null;
-  forEachOption(s, (kind, at, length) => {
-    if (kind === OPTION_TIMESTAMPS && length === 10) value = s.frame.readUInt32BE(at + 2);
-  });
-  return value;
+  const at = timestampAt(s);
+  return at < 0 ? null : s.frame.readUInt32BE(at);
+}
+
+/** The later of two TSvals; null: unknown. */
+export function latestTime(a: number | null, b: number | null): number | null {
+  if (a === null || b === null) return a ?? b;
+  return after(a, b) ? a : b;
+}
+
+/** TSval, in place; nothing without the option. */
+export function setTimestamp(s: TcpSegment, value: number): void {
+  const at = timestampAt(s);
+  if (at >= 0) writeTcp32(s, at, value);
 }
 
 /** The window scale of a SYN, 0 without the option (RFC 7323: at most 14). */

@@ -12,6 +12,7 @@ export interface GuestMemory {
 export class GuestRam implements PageReader {
   readonly #file: number;
   #buffer = Buffer.alloc(PAGE_BYTES);
+  #closed = false;
 
   /** Throws when the file cannot be opened or has another size, naming it. */
   constructor(memory: GuestMemory) {
@@ -27,6 +28,8 @@ export class GuestRam implements PageReader {
   }
 
   read(firstPage: number, count: number): Buffer {
+    // The number may belong to another file by now.
+    if (this.#closed) throw new Error("audit: the guest's RAM is closed");
     const length = count * PAGE_BYTES;
     if (this.#buffer.length < length) this.#buffer = Buffer.alloc(length);
     const bytes = readSync(this.#file, this.#buffer, 0, length, firstPage * PAGE_BYTES);
@@ -34,7 +37,10 @@ export class GuestRam implements PageReader {
     return this.#buffer.subarray(0, length);
   }
 
+  /** While it is open, the memory of an engine that has ended is not given back. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     closeSync(this.#file);
   }
 }

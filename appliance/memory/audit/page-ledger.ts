@@ -42,10 +42,6 @@ export class PageLedger {
     for (let i = 0; i + 1 < staged.length; i += 2) this.sent(staged[i] ?? 0, staged[i + 1] ?? 0, interval);
   }
 
-  dropStaged(): void {
-    this.#staged = [];
-  }
-
   crcOf(page: number): number {
     return this.#crc[page] ?? ZERO_PAGE_CRC;
   }

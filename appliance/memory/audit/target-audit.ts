@@ -42,11 +42,6 @@ export class TargetAudit {
     this.#ledger.stage(page, crc);
   }
 
-  /** A checkpoint in collection was given up. */
-  dropped(): void {
-    this.#ledger.dropStaged();
-  }
-
   /** The replica has stopped at the end of `interval` (REPLY), and stands still until `loading`. */
   stopped(interval: number): PageDifference | undefined {
     this.#leftMs = this.#sampleMs;

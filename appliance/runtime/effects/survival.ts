@@ -27,17 +27,23 @@ export class Survival {
     told.step(`rolled forward to interval ${forward.committed}`);
     const exit = qemu.waitColoExit(engine.control, COLO_EXIT_WITHIN_MS);
     exit.catch(() => undefined);
+    // The engine leaves the stream meanwhile: it goes on only when told to.
+    const leaving = workers.memory.call('detach', {}).then(() => exit.catch(() => undefined));
+    leaving.catch(() => undefined);
     const merged = await workers.mirror.call('takeOver', {});
     if (merged.committed !== forward.committed)
       throw new Error(`the memory stands at interval ${forward.committed}, the disk at ${merged.committed}: they do not fit`);
     told.step(`disk: ${mebibytes(merged.discardedBytes)} of the open interval discarded, ${mebibytes(merged.mergedBytes)} merged`);
-    await workers.memory.call('detach', {});
-    await exit.catch(() => undefined);
+    // The disk is whole, and what the guest says is true from here on: the LAN need not wait for the engine's change of roles.
+    const network = workers.gate.call('takeOver', {}).then(({ fedFrames }) => {
+      told.step(`network: addresses announced, ${fedFrames} recorded frames fed`);
+    });
+    network.catch(() => undefined);
+    await leaving;
     told.step('engine left the stream');
     await qemu.failOver(engine.control, RUNNING_WITHIN_MS);
     told.step('guest runs');
-    const out = await workers.gate.call('takeOver', {});
-    told.step(`network: ${out.fedFrames} recorded frames fed, addresses announced`);
+    await network;
     told.end();
     await workers.memory.call('stop', {});
     await qemu.setShutdownAction(engine.control, 'poweroff');

@@ -1,8 +1,9 @@
 // The control stream: each CoServer tells the other what it is (PartnerStatus), at every change and as a reminder, and what
 // was found broken (incidents).
+import { setTrafficClass } from '../../../drivers/ethernet/index.ts';
 import { type Channel, PairChannel } from '../../../drivers/link/index.ts';
 import type { PartnerStatus } from '../../core/machine.ts';
-import { type ChannelSetup, STREAM_PORTS } from '../../wire/channel-setup.ts';
+import { type ChannelSetup, STREAM_PORTS, STREAM_PRIORITIES } from '../../wire/channel-setup.ts';
 import { deriveKey } from '../../wire/keys.ts';
 import { type IncidentMessage, parseIncidentMessage } from '../../wire/partner-incident.ts';
 import { parsePartnerStatus } from '../../wire/partner-status.ts';
@@ -26,6 +27,7 @@ export class ControlStream {
       port: STREAM_PORTS.control,
       links: setup.links,
       key: deriveKey(setup.pairKey, 'stream:control'),
+      onSocket: (fd) => setTrafficClass(fd, STREAM_PRIORITIES.control),
     });
     this.#channel.on('message', (message) => {
       try {

@@ -16,6 +16,7 @@
 #include <net/if.h>
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <node_api.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -636,6 +637,20 @@ static napi_value Ethtool(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// trafficClass(fd, priority, unsentBytes): SO_PRIORITY of a TCP socket, and how much it takes that TCP cannot send yet.
+static napi_value TrafficClass(napi_env env, napi_callback_info info) {
+  napi_value a[3];
+  int32_t fd, priority, unsent;
+  if (!get_arguments(env, info, 3, a)) return NULL;
+  if (napi_get_value_int32(env, a[0], &fd) != napi_ok || napi_get_value_int32(env, a[1], &priority) != napi_ok ||
+      napi_get_value_int32(env, a[2], &unsent) != napi_ok) {
+    return throw_type(env, "trafficClass(fd, priority, unsentBytes)");
+  }
+  if (!set_option(fd, SOL_SOCKET, SO_PRIORITY, priority)) return throw_errno(env, errno, "the socket's priority");
+  if (!set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, unsent)) return throw_errno(env, errno, "the socket's limit of unsent bytes");
+  return undefined(env);
+}
+
 // realtime(priority): SCHED_FIFO for the calling thread; 0: the ordinary scheduler again.
 static napi_value Realtime(napi_env env, napi_callback_info info) {
   napi_value a[1];
@@ -654,7 +669,7 @@ NAPI_MODULE_INIT() {
     const char *name;
     napi_callback function;
   } functions[] = {{"open", Open},   {"send", Send},   {"statistics", Statistics},         {"close", Close},
-                   {"ioctl", Ioctl}, {"ethtool", Ethtool}, {"interfaceRequest", InterfaceRequest}, {"realtime", Realtime}};
+                   {"ioctl", Ioctl}, {"ethtool", Ethtool}, {"interfaceRequest", InterfaceRequest}, {"realtime", Realtime}, {"trafficClass", TrafficClass}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;
     if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].function, NULL, &function) != napi_ok) return NULL;

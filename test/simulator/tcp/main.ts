@@ -15,9 +15,19 @@ const program = new Command('npm run sim:tcp --')
   .option('--gate <name>', Object.keys(GATES).join(', '), 'lockstep')
   .option('--mutant <n>', 'with the n-th mutant (from 1)')
   .option('--mutants', 'find, for every mutant, a seed that catches it (of --seeds)')
+  .option('--long', 'intervals of many seconds, failures late in them')
   .option('--ends', 'judge only by what the applications on both ends see')
   .parse();
-const o = program.opts<{ seeds: string; seed?: string; first: string; gate: string; mutant?: string; mutants?: boolean; ends?: boolean }>();
+const o = program.opts<{
+  seeds: string;
+  seed?: string;
+  first: string;
+  gate: string;
+  mutant?: string;
+  mutants?: boolean;
+  ends?: boolean;
+  long?: boolean;
+}>();
 
 const plain = GATES[o.gate];
 if (!plain) throw new Error(`--gate ${o.gate}: one of ${Object.keys(GATES).join(', ')}`);
@@ -25,10 +35,10 @@ const mutant = o.mutant === undefined ? undefined : [...MUTANTS, ...HARMLESS][Nu
 const gates = mutant ? mutant.around(plain) : plain;
 const first = Number(o.first);
 const count = Number(o.seeds);
-const endsOnly = o.ends === true;
+const judging = { endsOnly: o.ends === true, longIntervals: o.long === true };
 
 if (o.seed !== undefined) {
-  const outcome = runSeed(Number(o.seed), gates, { keepStory: true, endsOnly });
+  const outcome = runSeed(Number(o.seed), gates, { keepStory: true, ...judging });
   console.log(outcome.story.join('\n'));
   console.log(outcome.counts);
   console.log(outcome.violation ? `seed ${o.seed}: ${outcome.violation}` : `seed ${o.seed}: all true`);
@@ -37,9 +47,9 @@ if (o.seed !== undefined) {
   for (const [i, m] of [...MUTANTS, ...HARMLESS].entries()) {
     let caught: string | null = null;
     for (let seed = first; seed < first + count && !caught; seed++) {
-      const { violation } = runSeed(seed, m.around(plain), { endsOnly });
+      const { violation } = runSeed(seed, m.around(plain), judging);
       // A seed that fails without the mutant proves nothing about it.
-      if (violation && !runSeed(seed, plain, { endsOnly }).violation) caught = `seed ${seed}: ${violation}`;
+      if (violation && !runSeed(seed, plain, judging).violation) caught = `seed ${seed}: ${violation}`;
     }
     const good = (caught !== null) === i < MUTANTS.length;
     console.log(`${good ? '      ' : 'WRONG '}${caught ? 'caught    ' : 'not caught'}  ${m.name}${caught ? `\n        ${caught}` : ''}`);
@@ -50,7 +60,7 @@ if (o.seed !== undefined) {
   const sums: Record<string, number> = {};
   const failed: number[] = [];
   for (let seed = first; seed < first + count; seed++) {
-    const outcome = runSeed(seed, gates, { endsOnly });
+    const outcome = runSeed(seed, gates, judging);
     for (const [what, n] of [
       ...Object.entries(outcome.counts),
       ['takeovers', outcome.takeovers] as const,

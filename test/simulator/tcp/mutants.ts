@@ -301,6 +301,24 @@ const inputsLost: Mutant = {
   }),
 };
 
+/** The primary believes the replica's clock to be far ahead: its own times leave as they are. */
+const clockNotBounded: Mutant = {
+  name: 'timestamps leave that the replica has not reached',
+  around: (rules) => ({
+    ...rules,
+    primary: (ports) => {
+      const inner = rules.primary(ports);
+      return changed<LockstepPrimaryApi>(inner, {
+        fromPartner: (m, nowMs) => {
+          const s = segmentOf(m.frame);
+          const lie = s?.timestamps ? { ...s, timestamps: { ...s.timestamps, value: add(s.timestamps.value, 60_000) } } : null;
+          inner.fromPartner(lie ? { ...m, frame: encode(lie) } : m, nowMs);
+        },
+      });
+    },
+  }),
+};
+
 const EMPTY = Buffer.alloc(0);
 
 export const MUTANTS: readonly Mutant[] = [
@@ -326,6 +344,7 @@ export const MUTANTS: readonly Mutant[] = [
   keyCollision,
   changedMessage('base offsets are lost at re-protection', (m) => (m.kind === 'begin' ? { ...m, base: [] } : m)),
   bytesNotCompared,
+  clockNotBounded,
 ];
 
 /** Faults that cost time and not truth: they must not be found by these oracles. */

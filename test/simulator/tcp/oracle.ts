@@ -4,15 +4,20 @@
 //     would not have
 //   - between REPLY and the commit nothing leaves by comparison
 //   - at a takeover the new owner has everything that the LAN was ever shown, on every connection
+//   - after a takeover no timestamp is older than the latest that the LAN was shown of its connection: a client would drop it (PAWS);
+//     and none leaps ahead: it is the same clock
 //   - both ends' applications find every byte as it must be, every connection comes to its end, nobody resets but who should
 import type { ReleasedBy } from '../../../appliance/gate/lockstep/api.ts';
 import type { App } from './apps.ts';
 import { answerOf } from './datagram.ts';
 import type { Machine } from './machine.ts';
-import { ACK, add, after, decode, describe, endOf, latest, RST, type Segment, SYN, sub } from './segment.ts';
+import { ACK, add, after, before, decode, describe, endOf, latest, RST, type Segment, SYN, sub } from './segment.ts';
 import { type Connection, type Grave, keyOf } from './stack.ts';
 
 export class Violation extends Error {}
+
+/** No clock of a guest shows more than this between two frames of a connection. */
+const LONGEST_LIFE_MS = 300_000;
 
 /** What the LAN was shown of one connection. */
 interface Shown {
@@ -23,6 +28,9 @@ interface Shown {
   ack: number | null;
   /** The client's first sequence number: names the incarnation. */
   clientIsn: number | null;
+  /** The latest TSval; and what it was when an owner died. */
+  time: number | null;
+  floor: number | null;
 }
 
 type Trace = Pick<Connection<App>, 'iss' | 'irs' | 'max' | 'received'> | Grave;
@@ -64,6 +72,7 @@ export class Oracle {
       return;
     }
     const shown = this.#note(s, key);
+    if (shown) this.#time(s, shown);
     if (checked && shown) {
       const missing = missingOf(shown, checked);
       if (missing) this.violation(`left by ${by}: ${describe(s)}: the survivor ${missing}`);
@@ -75,6 +84,21 @@ export class Oracle {
     this.#count = Math.max(this.#count, count);
     if (this.#endsOnly || survivor === null || by === 'grant') return;
     if (survivor.asked < count) this.violation(`a datagram left by ${by}: answer ${count}, the survivor has counted ${survivor.asked}`);
+  }
+
+  /** What was shown so far is what the next owner is measured by. */
+  ownerDied(): void {
+    for (const shown of this.#shown.values()) shown.floor = shown.time;
+  }
+
+  #time(s: Segment, shown: Shown): void {
+    if (!s.timestamps) return;
+    const { value } = s.timestamps;
+    if (shown.floor !== null && before(value, shown.floor))
+      this.violation(`after a takeover a timestamp goes back by ${sub(shown.floor, value)}: ${describe(s)}`);
+    if (shown.time !== null && after(value, add(shown.time, LONGEST_LIFE_MS)))
+      this.violation(`a timestamp leaps by ${sub(value, shown.time)}: ${describe(s)}`);
+    if (shown.time === null || after(value, shown.time)) shown.time = value;
   }
 
   /** The new owner has been fed everything that was held for it. */
@@ -93,7 +117,7 @@ export class Oracle {
       const clientIsn = s.flags & ACK ? sub(s.ack, 1) : null;
       const known = this.#shown.get(key);
       if (!known || known.isn !== s.seq || (clientIsn !== null && known.clientIsn !== clientIsn)) {
-        this.#shown.set(key, { key, isn: s.seq, end: endOf(s), ack: s.flags & ACK ? s.ack : null, clientIsn });
+        this.#shown.set(key, { key, isn: s.seq, end: endOf(s), ack: s.flags & ACK ? s.ack : null, clientIsn, time: null, floor: null });
       }
     }
     const shown = this.#shown.get(key);

@@ -32,6 +32,8 @@ export interface PairSettings {
   /** The link is doubted for some time: the primary freezes, nobody dies. */
   freezing: boolean;
   replicaRate: () => number;
+  /** A replica that runs cold hears everything up to this much later than the primary. */
+  replicaLagMs: number;
   toLan(frame: Buffer): void;
 }
 
@@ -306,6 +308,7 @@ export class Pair {
     this.#tell(`${owner.name} dies (${this.phase}${this.cutOpen ? ', cut open' : ''}${this.committed ? ', committed' : ''})`);
     this.#oracle.count(`takeover in ${this.phase}${this.committed ? ' committed' : ''}`);
     this.phase = 'ownerLost';
+    this.#oracle.ownerDied();
     this.#die(owner);
     this.#toOwner?.cut();
     this.#streamUp?.cut();
@@ -434,7 +437,8 @@ export class Pair {
 
   #feed(host: Host, frame: Buffer): void {
     host.inbox.push(Buffer.from(frame));
-    this.#time.in(this.#random.between(0, 0.2), () => this.#deliverOne(host));
+    const lagMs = host === this.partner ? this.#settings.replicaLagMs : 0;
+    this.#time.in(this.#random.between(0, 0.2 + lagMs), () => this.#deliverOne(host));
   }
 
   #deliverOne(host: Host): void {

@@ -30,9 +30,11 @@ export interface Judging {
   keepStory?: boolean;
   /** Judge only by what the applications on both ends see. */
   endsOnly?: boolean;
+  /** Intervals of many seconds, and failures late in them: what is wrong only between two checkpoints has time to show itself. */
+  longIntervals?: boolean;
 }
 
-export function runSeed(seed: number, gates: Gates, { keepStory = false, endsOnly = false }: Judging = {}): Outcome {
+export function runSeed(seed: number, gates: Gates, { keepStory = false, endsOnly = false, longIntervals = false }: Judging = {}): Outcome {
   const random = new Random(seed);
   const time = new Timeline();
   const oracle = new Oracle(endsOnly);
@@ -40,7 +42,7 @@ export function runSeed(seed: number, gates: Gates, { keepStory = false, endsOnl
   const tell = (text: string) => {
     if (keepStory) story.push(`${time.now.toFixed(2).padStart(10)} ms  ${text}`);
   };
-  const life = new Life(random, time, oracle, gates, tell, keepStory);
+  const life = new Life(random, time, oracle, gates, tell, keepStory, longIntervals);
   const outcome = (violation: string | null): Outcome => ({
     seed,
     violation,
@@ -74,9 +76,19 @@ class Life {
   readonly #guestTasks: number[] = [];
   readonly #clientTasks: number[] = [];
   readonly #faults: number;
+  readonly #longIntervals: boolean;
   readonly #lan: { lost: number; doubled: number; late: number; delayMs: number };
 
-  constructor(random: Random, time: Timeline, oracle: Oracle, gates: Gates, tell: (text: string) => void, log: boolean) {
+  constructor(
+    random: Random,
+    time: Timeline,
+    oracle: Oracle,
+    gates: Gates,
+    tell: (text: string) => void,
+    log: boolean,
+    longIntervals: boolean,
+  ) {
+    this.#longIntervals = longIntervals;
     this.#random = random;
     this.#time = time;
     this.#oracle = oracle;
@@ -86,7 +98,7 @@ class Life {
     const r = random;
     const rough = r.pick([0, 0, 0.002, 0.02, 0.08]);
     this.#lan = { lost: rough, doubled: rough / 2, late: rough, delayMs: r.pick([0.05, 0.3, 2, 10]) };
-    const lifeMs = 1500 + this.#faults * 900;
+    const lifeMs = 1500 + this.#faults * (longIntervals ? 2500 : 900);
     const clientErrands = this.#plan(4 + Math.floor(r.next() * (4 + 2 * this.#faults)), lifeMs, true);
     const guestErrands = r.chance(0.6) ? this.#plan(1 + Math.floor(r.next() * 4), lifeMs * 0.8, false) : [];
     const profile = (host: number): Profile => ({
@@ -113,11 +125,12 @@ class Life {
       tell,
       guest,
       settings: {
-        checkpointEveryMs: r.pick([25, 100, 400, 1500, 4000]),
+        checkpointEveryMs: r.pick(longIntervals ? [8000, 20_000] : [25, 100, 400, 1500, 4000]),
         linkMs: r.pick([0.02, 0.2, 1, 4]),
-        switching: r.chance(0.2),
+        switching: !longIntervals && r.chance(0.2),
         freezing: r.chance(0.2),
         transferMs: r.pick([1, 8, 40]),
+        replicaLagMs: r.pick([0, 0, 0, 30]),
         replicaRate: () => r.between(1 - spread, 1 + spread),
         toLan: (frame) => this.#cross(frame, 'guest', (f) => this.#client.receive(f)),
       },
@@ -138,7 +151,7 @@ class Life {
       this.pair.protect();
       const last = fault === this.#faults;
       // Some seeds fail as soon as there is something to take over, some after whole intervals.
-      const after = last ? 200 : r.pick([0, 5, 60, 400, 1500]) * r.next();
+      const after = last ? 200 : r.pick(this.#longIntervals ? [2000, 7000] : [0, 5, 60, 400, 1500]) * r.next();
       this.#wait(20_000, () => this.pair.isProtected || (!last && r.chance(0.0005) && this.pair.killPartner()));
       if (this.pair.phase !== 'partnerLost') {
         this.#until(this.#time.now + after);

@@ -15,11 +15,9 @@ function recent(count: number): Snapshot['checkpoints']['recent'] {
   noise = 7;
   return Array.from({ length: count }, (_, i) => {
     const burst = i % 47 > 36 ? 2.6 : 1;
-    return {
-      at: NOW - (count - i) * 120,
-      pauseMs: Math.round((9 + random() * 6) * burst * 10) / 10,
-      bytes: Math.round((500_000 + random() * 900_000) * burst),
-    };
+    const pauseMs = Math.round((9 + random() * 6) * burst * 10) / 10;
+    const bytes = Math.round((500_000 + random() * 900_000) * burst);
+    return { at: NOW - (count - i) * 120, pauseMs, bytes, sentBytes: Math.round(bytes * 0.12) };
   });
 }
 

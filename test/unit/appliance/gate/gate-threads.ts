@@ -33,6 +33,8 @@ export function startGateThread(t: { teardown(f: () => unknown): void }, partner
     socketPath: join(folder, 'engine.sock'),
     guestMac: GUEST_MAC,
     lockstep,
+    // On a busy machine the other side's words come late; a test that awaits one cause must not get another.
+    holdLimits: { dataMs: 500, ackMs: 1000 },
   };
   const cut = new MessageChannel();
   const lan = new MessageChannel();

@@ -284,6 +284,8 @@ t.test('without an engine inputs are dropped and counted', async (t) => {
   t.match(s.gate.status(), { engineConnected: false, framesIn: 0, dropped: 2, drops: { engineFull: 2 } });
 });
 
+const whole = (f: Buffer): [Buffer, number, number] => [f, 0, f.length];
+
 async function pair() {
   const channels = fakePair();
   const a = setUp(channels.a);
@@ -398,6 +400,40 @@ t.test('what was held finds room in front of a slow NIC', async (t) => {
   t.match(s.gate.status(), { heldFrames: 0, dropped: 0, framesOut: 8000 });
   s.lan.drain();
   t.equal(s.lan.labels.length, 8000);
+});
+
+t.test('takeover: what clients sent since the partner’s last inputs is fed behind them; the announcement leaves first', async (t) => {
+  const { a, b } = await pair();
+  const arp = arpFrame(GUEST_MAC, 1, GUEST_MAC, '10.77.0.10', '10.77.0.1');
+  a.gate.sink.frame(arp, 0, arp.length);
+  a.gate.tick();
+  b.clock.ms = 1000;
+  // A switch that floods: both sides hear it, and the partner feeds it.
+  b.lanSends(1);
+  b.clock.ms = 1500;
+  a.lanSends(1, 2);
+  await recorded(b, 2);
+  b.clock.ms = 1600;
+  b.lanSends(3);
+  b.lanSends(4, 5);
+  t.same(b.engine.fed, [], 'nothing before the takeover');
+  b.clock.ms = 1700;
+  t.equal(b.gate.takeOver().fedFrames, 5);
+  t.same(b.engine.fed, [1, 2, 3, 4, 5]);
+  t.equal(b.lan.sent[0]?.readUInt16BE(12), 0x8035, 'RARP: switches learn before anything else');
+  t.equal(b.gate.takeOver().fedFrames, 0, 'once');
+  b.gate.setMode('closed');
+});
+
+t.test('standby, told again, forgets what the LAN sent to the guest', async (t) => {
+  const { a, b } = await pair();
+  a.gate.sink.frame(...whole(arpFrame(GUEST_MAC, 1, GUEST_MAC, '10.77.0.10', '10.77.0.1')));
+  a.gate.tick();
+  await new Promise((resolve) => setImmediate(resolve));
+  b.lanSends(1);
+  b.gate.setMode('standby');
+  t.equal(b.gate.takeOver().fedFrames, 0);
+  b.gate.setMode('closed');
 });
 
 t.test('standby, told again, forgets the inputs of an earlier session', async (t) => {

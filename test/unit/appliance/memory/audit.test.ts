@@ -110,6 +110,8 @@ t.test("the guest's RAM through a file: the pages as they are; errors that name 
   t.ok(ram.read(3, 16).equals(fake.read(3, 16)));
   t.throws(() => ram.read(31, 2), /4096 of 8192 bytes of the guest's RAM at page 31/);
   ram.close();
+  ram.close();
+  t.throws(() => ram.read(0, 1), /is closed/);
   t.throws(() => new GuestRam({ path, sizeBytes: PAGE_BYTES }), /has 131072 bytes, the guest's RAM 4096/);
   t.throws(() => new GuestRam({ path: join(directory, 'none'), sizeBytes: PAGE_BYTES }), /cannot read the guest's RAM: ENOENT.*none/);
   t.throws(() => new PageLedger(100), /100 bytes: whole pages/);

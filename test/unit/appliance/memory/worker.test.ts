@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
+import type { CheckpointReport } from '../../../../appliance/memory/api.ts';
 import { PairFixture, PREAMBLE, request, synchronisation, WORD } from './pair-fixture.ts';
 
 const PREAMBLE_AND_READY = Buffer.concat([PREAMBLE, Buffer.from(WORD.ready, 'hex')]);
@@ -410,12 +411,40 @@ t.test('back-pressure: a secondary that does not read stops the primary', async 
     t.ok(head.length > 0);
     const many = Buffer.concat(Array.from({ length: 1000 }, () => page));
     for (let i = 0; i < 5; i++) pair.primary.say(many);
+    const deadline = performance.now() + 5000;
+    let { transferredBytes } = await pair.a.memory.call('status', {});
+    while (transferredBytes <= 3_000_000 && performance.now() < deadline) {
+      await settle();
+      ({ transferredBytes } = await pair.a.memory.call('status', {}));
+    }
     await settle();
     await settle();
-    const { transferredBytes } = await pair.a.memory.call('status', {});
+    ({ transferredBytes } = await pair.a.memory.call('status', {}));
     t.ok(transferredBytes > 3_000_000 && transferredBytes < 7_000_000, `${transferredBytes} of 20 MB were read`);
     t.ok(pair.primary.socket.writableLength > 10_000_000, 'the engine is held back');
     pair.secondary.socket.resume();
     await pair.secondary.until(blocks + 5 * many.length);
+  });
+});
+
+t.test('a batch that cannot be unpacked ends the session; nothing of it reaches the engine', async (t) => {
+  await withPair(async (pair) => {
+    await pair.protect();
+    const session = pair.link.a.sent[0]?.subarray(4, 8) ?? Buffer.alloc(0);
+    pair.link.a.send(Buffer.from('08000000', 'hex'), session, Buffer.alloc(24, 1));
+    t.match(await pair.b.until('lost'), { cause: 'protocol', reason: /^memory stream: batch 16843009: / });
+    t.match(await pair.a.until('lost'), { cause: 'protocol', reason: /the partner ended the session: memory stream: batch 16843009/ });
+    t.equal(pair.secondary.length, 0);
+  });
+});
+
+t.test('checkpoints take a fraction on the links from the second on, and say so', async (t) => {
+  await withPair(async (pair) => {
+    await pair.protect();
+    for (const n of [1, 2, 3]) await pair.wholeCheckpoint(n);
+    const last = (await pair.a.until('checkpoint', 3)) as CheckpointReport;
+    t.equal(last.bytes, 4 + pair.checkpoint(3).length);
+    t.ok(last.sentBytes > 0 && last.sentBytes < last.bytes / 20, `${last.sentBytes} of ${last.bytes}`);
+    t.ok(pair.secondary.received.subarray(-pair.checkpoint(3).length).equals(pair.checkpoint(3)));
   });
 });

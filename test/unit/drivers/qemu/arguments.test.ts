@@ -33,7 +33,7 @@ t.test('a whole machine', async (t) => {
     ['control', 'trigger', 'spare'].map((m) => `unix:/run/${m},server=on,wait=off`),
   );
   t.same(valuesOf(args, '-cpu'), ['host,migratable=on']);
-  t.same(valuesOf(args, '-machine'), ['pc-i440fx-11.1']);
+  t.same(valuesOf(args, '-machine'), ['pc-i440fx-11.1,memory-backend=pc.ram']);
   t.same(valuesOf(args, '-incoming'), ['defer']);
   t.match(valuesOf(args, '-netdev')[0], 'stream,id=hn0,server=off,addr.type=unix,addr.path=/run/gate,reconnect-ms=');
   const nic = valuesOf(args, '-device')[0] ?? '';

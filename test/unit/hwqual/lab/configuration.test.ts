@@ -12,7 +12,7 @@ t.test('what the lab writes is what the product reads', async (t) => {
   t.teardown(() => rmSync(root, { recursive: true }));
   const settings = labSettings({ instance: '5', root });
   const secrets = await makeSecrets();
-  writeConfiguration(settings, secrets, { acceleration: 'tcg', append: 'console=ttyS0', mode: 'passive', diskMiB: 128 });
+  writeConfiguration(settings, secrets, { acceleration: 'tcg', append: 'console=ttyS0', mode: 'passive', idleMs: 1000, diskMiB: 128 });
   const [a, b] = (['A', 'B'] as const).map((name) => {
     const { etc } = coServerPaths(settings, name);
     t.equal(statSync(join(etc, 'config.yaml')).mode & 0o777, 0o600);

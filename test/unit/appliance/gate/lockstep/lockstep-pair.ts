@@ -2,7 +2,15 @@
 import type { CheckpointCause, PrimaryMessage, ReleasedBy, SecondaryMessage } from '../../../../../appliance/gate/lockstep/api.ts';
 import { LockstepPrimary } from '../../../../../appliance/gate/lockstep/primary.ts';
 import { LockstepSecondary } from '../../../../../appliance/gate/lockstep/secondary.ts';
-import { describe } from './tcp-frames.ts';
+import { describe as describeSound } from './tcp-frames.ts';
+
+function describe(frame: Buffer): string {
+  try {
+    return describeSound(frame);
+  } catch {
+    return 'malformed';
+  }
+}
 
 export class LockstepPair {
   now = 0;

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { arpFrame, GUEST_MAC } from '../guest-frames.ts';
 import { LockstepPair } from './lockstep-pair.ts';
-import { describe, isChecksumRight, tcp, udp } from './tcp-frames.ts';
+import { describe, isChecksumRight, tcp, timeOf, udp } from './tcp-frames.ts';
 
 /** A connection opened while nothing was protected: both replicas have the same numbers. */
 function established(): LockstepPair {
@@ -459,6 +459,73 @@ t.test('takeover: connections go on with the numbers that the client knows, also
     base = p.secondary.takeOver().base;
     t.equal(base.length, 1);
   }
+});
+
+t.test('no timestamp leaves that the replica has not reached: the survivor’s clock does not go back', async (t) => {
+  for (const [version, shift] of [
+    [4, 2],
+    [6, 1],
+  ] as const) {
+    const p = new LockstepPair().protect();
+    p.client(tcp({ version, fromGuest: false, seq: 99, flags: 'S', timestamps: [1, 0] }));
+    const from = (seq: number, time: number, text: string, ack = 100) =>
+      tcp({ version, seq, ack, data: text, flags: text ? 'PA' : 'A', timestamps: [time, 1], shift });
+    // The replica answers the SYN 30 ms later than the primary: its clock, as the LAN knows it, is 30 ms behind.
+    p.guest(tcp({ version, seq: 999, ack: 100, flags: 'SA', timestamps: [1000, 1] }));
+    p.replica(tcp({ version, seq: 7000, ack: 100, flags: 'SA', timestamps: [50_030, 1] }));
+    p.leftFrames = [];
+    const times = () => p.leftFrames.splice(0).map(timeOf);
+    p.guest(from(1000, 1040, 'one'));
+    p.replica(from(7001, 50_040, 'one'));
+    t.same(times(), [1010], 'as late as the replica has said');
+    p.guest(from(1000, 1300, 'one'));
+    t.same(times(), [1010], 'said before: leaves at once, with the latest known time');
+    p.guest(from(1003, 1310, 'two'));
+    p.replica(from(7004, 50_400, 'two'));
+    t.same(times(), [1310], 'the replica is ahead: its own time');
+    p.checkpoint();
+    t.same(times(), []);
+    p.guest(from(1006, 1400, 'three'));
+    p.replica(from(1006, 1390, 'three'));
+    t.same(times(), [1390]);
+    p.guest(from(1011, 1450, 'four'));
+    p.checkpoint();
+    t.same(times(), [1450], 'a commit: the survivor’s clock is the primary’s');
+    p.both(from(1015, 1460, 'five'));
+    p.leftFrames = [];
+    p.replica(from(1019, 1500, 'six'));
+    const { unseen } = p.secondary.takeOver();
+    t.same(unseen.map(timeOf), [1500, 1500], 'said again: with the latest time');
+    t.ok(unseen.every((f) => isChecksumRight(f, true)));
+  }
+});
+
+t.test('takeover: each client’s latest number is asked for once more, the guest says what it has', async (t) => {
+  for (const version of [4, 6] as const) {
+    const p = new LockstepPair().protect();
+    const client = (seq: number, text: string, flags = 'PA', timestamps: [number, number] = [5, 1]) =>
+      tcp({ version, fromGuest: false, seq, ack: 1000, data: text, flags, timestamps });
+    p.client(tcp({ version, fromGuest: false, seq: 99, flags: 'S', timestamps: [1, 0] }));
+    p.guest(tcp({ version, seq: 999, ack: 100, flags: 'SA', timestamps: [1000, 1] }));
+    p.replica(tcp({ version, seq: 7000, ack: 100, flags: 'SA', timestamps: [50_000, 1] }));
+    p.client(client(100, 'hello'), client(105, '', 'A'));
+    p.fedReplica;
+    t.equal(p.secondary.takeOver().fedFrames, 1);
+    t.same(p.fedReplica, ['A 104 ack 7001'], 'below what it has sent, empty, in the replica’s numbers');
+    t.equal(p.secondary.takeOver().fedFrames, 0);
+  }
+  const p = established();
+  p.client(tcp({ fromGuest: false, seq: 100, ack: 1000, data: 'a', flags: 'PA' }));
+  p.checkpoint();
+  p.client(tcp({ fromGuest: false, seq: 101, ack: 1000, data: 'bc', flags: 'PFA' }));
+  p.checkpoint();
+  t.equal(p.secondary.takeOver().fedFrames, 1, 'of this interval and of the one before');
+  t.same(p.fedReplica.slice(-1), ['A 103 ack 1000']);
+  const old = established();
+  old.client(tcp({ fromGuest: false, seq: 100, ack: 1000, data: 'a', flags: 'PA' }));
+  old.checkpoint();
+  old.checkpoint();
+  t.equal(old.secondary.takeOver().fedFrames, 0, 'what is older was answered, or its timer is over');
 });
 
 t.test('the base ends with its connection, at both sides', async (t) => {

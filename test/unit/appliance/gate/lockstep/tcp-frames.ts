@@ -116,6 +116,14 @@ export function isChecksumRight(frame: Buffer, fromGuest: boolean): boolean {
   return ipRight && tcpSum(Buffer.from(frame.subarray(at)), version, fromGuest) === 0xffff;
 }
 
+/** TSval; null without the option. */
+export function timeOf(frame: Buffer): number | null {
+  const at = frame.readUInt16BE(12) === 0x0800 ? 34 : 54;
+  const options = frame.subarray(at + 20, at + ((frame[at + 12] ?? 0) >> 4) * 4);
+  const i = options.indexOf(Buffer.from([8, 10]));
+  return i < 0 ? null : options.readUInt32BE(i + 2);
+}
+
 export function udp(data: string, options: { fromGuest?: boolean; version?: 4 | 6; id?: number } = {}): Buffer {
   const { fromGuest = true, version = 4, id = 1 } = options;
   const head = Buffer.alloc(8);

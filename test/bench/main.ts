@@ -1,0 +1,120 @@
+// `npm run bench -- lockstep`: what lockstep costs, beside no Twinstep, no protection, passive mode and stock COLO.
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, CommanderError } from 'commander';
+import { LabError, messageOf } from '../../hwqual/lab/lab-error.ts';
+import { prepareParts, requireRoot } from '../../hwqual/lab/prepare.ts';
+import { alreadyRuns, runningSupervisor } from '../../hwqual/lab/record.ts';
+import { labSettings } from '../../hwqual/lab/settings.ts';
+import { runCampaign } from './campaign.ts';
+import { buildBenchGuest } from './guest/build.ts';
+import { describeMachine } from './machine.ts';
+import { MEASURES } from './measure.ts';
+import { DEFAULTS, OptionError, parseOptions } from './options.ts';
+import { plots } from './plots.ts';
+import { isBusy, markdown, type Report, terminalText } from './report.ts';
+import { VARIANTS } from './variants/variant.ts';
+
+const RESULTS = join(import.meta.dirname, 'results');
+
+interface RawOptions {
+  seconds?: string;
+  rounds?: string;
+  variants?: string;
+  measures?: string;
+  instance: string;
+  port?: string;
+  bundle?: string;
+  out: string;
+}
+
+function say(line: string): void {
+  process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`);
+}
+
+async function bench(what: string, raw: RawOptions): Promise<number> {
+  if (what !== 'lockstep') throw new OptionError(`there is no benchmark "${what}"; there is: lockstep`);
+  const options = parseOptions(raw);
+  requireRoot();
+  const settings = labSettings({ instance: raw.instance, ...(raw.port === undefined ? {} : { webPort: Number(raw.port) }) });
+  const pid = runningSupervisor(settings);
+  if (pid !== undefined) throw alreadyRuns(settings, pid);
+  const abort = new AbortController();
+  // Once: what is under way is taken down, and what was measured so far is written.
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => abort.abort());
+
+  const lab = await prepareParts(settings, raw.bundle === undefined ? {} : { bundle: raw.bundle }, say);
+  const guest = await buildBenchGuest(lab.engineRoot, abort.signal, say);
+  const startedMs = Date.now();
+  const report: Report = {
+    at: new Date(startedMs).toISOString(),
+    complete: false,
+    durationS: 0,
+    options,
+    machine: await describeMachine(lab.engineRoot, lab.workload.acceleration),
+    samples: [],
+  };
+  if (isBusy(report.machine)) say(`others are at work on this machine (load ${report.machine.loadAtStart}): the figures will be noise`);
+  let failure: unknown = null;
+  try {
+    await runCampaign({ settings, lab, guest, options, signal: abort.signal, say, onSample: (sample) => report.samples.push(sample) });
+    report.complete = true;
+  } catch (error) {
+    failure = error;
+  }
+  report.durationS = (Date.now() - startedMs) / 1000;
+  if (report.samples.length > 0) {
+    process.stdout.write(`\n${terminalText(report)}\n\n`);
+    for (const file of save(report, raw.out, what)) process.stdout.write(`${file}\n`);
+  }
+  if (abort.signal.aborted) {
+    say('interrupted; nothing was left running');
+    return 130;
+  }
+  if (failure !== null) throw failure;
+  return 0;
+}
+
+/** Answers the files. A second run on the same day gets a name of its own. */
+function save(report: Report, folder: string, what: string): string[] {
+  mkdirSync(folder, { recursive: true });
+  const taken = new Set(readdirSync(folder));
+  const day = `${what}-${report.at.slice(0, 10)}`;
+  let name = day;
+  for (let i = 2; taken.has(`${name}.json`); i++) name = `${day}-${i}`;
+  const charts = plots(report).map((plot) => ({ ...plot, file: `${name}-${plot.name}.svg` }));
+  const files: [string, string][] = [
+    [`${name}.md`, markdown(report, `npm run bench -- ${process.argv.slice(2).join(' ')}`, charts)],
+    [`${name}.json`, `${JSON.stringify(report, null, 1)}\n`],
+    ...charts.map((plot): [string, string] => [plot.file, plot.svg]),
+  ];
+  for (const [file, text] of files) writeFileSync(join(folder, file), text);
+  return files.map(([file]) => join(folder, file));
+}
+
+const program = new Command('bench')
+  .description('Measures variants of one guest in turn, round after round, and compares them.')
+  .argument('<what>', 'lockstep')
+  .option('--seconds <n>', `of each measure (default: ${DEFAULTS.seconds})`)
+  .option('--rounds <n>', `how often every variant is visited (default: ${DEFAULTS.rounds})`)
+  .option('--variants <names>', `some of ${VARIANTS.join(',')} (default: all)`)
+  .option('--measures <names>', `some of ${MEASURES.join(',')} (default: all)`)
+  .option('--out <folder>', 'where the results go', RESULTS)
+  .option('--instance <name>', 'keeps labs apart: one to four small letters or digits', process.env.TWINSTEP_LAB_INSTANCE ?? '0')
+  .option('--port <n>', "of A's web console on this machine; B's is the next one")
+  .option('--bundle <folder>', 'measure this twinstep.mjs instead of building the tree')
+  .exitOverride()
+  .showHelpAfterError()
+  .allowExcessArguments(false);
+
+try {
+  program.parse();
+  process.exitCode = await bench(program.args[0] ?? '', program.opts<RawOptions>());
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode;
+  else {
+    process.stderr.write(`${error instanceof LabError ? messageOf(error) : error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
+}
+process.exit();
