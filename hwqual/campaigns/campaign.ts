@@ -18,6 +18,8 @@ const DUPLEX_TIMEOUT_S = 300;
 
 /** The clients look for hung connections ten times a second. */
 const HUNG_MARGIN_MS = 500;
+/** Duplex was there after the last round; it may have been left since. */
+const END_DUPLEX_TIMEOUT_S = 60;
 
 export interface CampaignOptions {
   name: string;
@@ -153,6 +155,8 @@ async function finish(
     await clients.stop();
     acknowledged = await clients.acknowledged();
   });
+  // The copies are compared: an unprotected pair has only one.
+  await attempt('duplex before the end', () => lab.waitDuplex(END_DUPLEX_TIMEOUT_S));
   await attempt('shutdown of the guest', async () => {
     await lab.shutdownGuest();
     report.guestShutDown = true;

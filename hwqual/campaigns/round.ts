@@ -83,8 +83,8 @@ interface Fault {
   isNoticed: (status: PairStatus) => boolean;
   /** Longer than the default, where noticing takes a search. */
   noticeTimeoutMs?: number;
-  /** The pair must tell what it found, with evidence. */
-  needsIncident?: boolean;
+  /** The pair must tell what it found, with evidence; as this, where nothing else can have shown it. */
+  needsIncident?: IncidentView['kind'] | 'any';
 }
 
 async function uncut(done: Promise<void>): Promise<null> {
@@ -166,7 +166,7 @@ function faultOf(plan: RoundPlan, { lab, clock }: RoundSetup, primary: CoServerN
         },
         isNoticed: saysNotDuplex,
         ...(how === 'byte' ? { noticeTimeoutMs: SEARCH_TIMEOUT_MS } : {}),
-        needsIncident: true,
+        needsIncident: how === 'byte' ? 'pageDiffers' : 'any',
       };
     }
     default: {
@@ -235,7 +235,6 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
   setup.mark({ at: faultAt, text: fault.text });
   const noticeMs = fault.noticeTimeoutMs ?? ALONE_TIMEOUT_MS;
   const noticed = await watch.until(fault.isNoticed, noticeMs);
-  const noticedAfterMs = clock.now() - faultAt;
   if (!noticed) problems.push(`${fault.text}: not noticed within ${noticeMs / 1000} s (${describeStatus(await lab.status())})`);
   // From here on the survivor serves, or it does not.
   const noticedWindow = await clients.mark(`round ${plan.round} alone`);
@@ -263,9 +262,9 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
   const timeline = timelineSince(await watch.look(), roundAt);
   problems.push(...watch.problems);
   const brokenReplicas = [...watch.incidents.values()].filter(({ at }) => at >= faultAt);
-  if (fault.needsIncident && !brokenReplicas.some(({ evidence }) => evidence.length > 0))
-    problems.push(`${fault.text}: no incident with evidence was told`);
+  problems.push(...incidentProblems(fault, brokenReplicas));
 
+  const detected = fault.needsIncident ? (brokenReplicas[0]?.at ?? null) : takeover === null ? null : noticedAt(takeover);
   const expectsTakeover = fault.isNoticed === isRunningAlone;
   const facts = countFacts([leadWindow, ...faultWindows, rejoinWindow], records);
   problems.push(...problemsOf(facts, records));
@@ -284,7 +283,7 @@ export async function runRound(setup: RoundSetup, plan: RoundPlan): Promise<Roun
     timeToDuplexMs: duplexAt === null ? null : watch.leftDuplex ? Math.round(duplexAt - repairAt) : 0,
     faultStallMs: worstTcpStall(longestStalls(faultWindows)),
     rejoinPauseMs: worstTcpStall(longestStalls([rejoinWindow])),
-    detectionMs: takeover !== null ? Math.round(noticedAt(takeover) - faultAt) : fault.needsIncident && noticed ? noticedAfterMs : null,
+    detectionMs: detected === null ? null : Math.round(detected - faultAt),
     aloneAfterMs: takeover === null ? null : Math.round(noticedAt(takeover) - faultAt + (takeover.steps.at(-1)?.atMs ?? 0)),
     reason,
     row: takeover?.row ?? null,
@@ -308,6 +307,17 @@ async function reachDuplex(setup: RoundSetup, watch: Watch, problems: string[], 
   await cohorts?.duplex(round);
   if (!(await watch.until(areLinksUp, LINKS_TIMEOUT_MS))) problems.push(`not all links are up ${LINKS_TIMEOUT_MS / 1000} s after duplex`);
   return duplexAt;
+}
+
+/** One break, one incident: others are false alarms, for which a good replica was given up. */
+function incidentProblems({ needsIncident, text }: Fault, told: readonly IncidentView[]): string[] {
+  if (needsIncident === undefined) return [];
+  const problems: string[] = [];
+  if (!told.some(({ evidence }) => evidence.length > 0)) problems.push(`${text}: no incident with evidence was told`);
+  else if (needsIncident !== 'any' && !told.some(({ kind }) => kind === needsIncident))
+    problems.push(`${text}: told as ${[...new Set(told.map(({ kind }) => kind))].join(', ')}, not as ${needsIncident}`);
+  if (told.length > 1) problems.push(`${text}: ${told.length} incidents for one break`);
+  return problems;
 }
 
 /** Whether any TCP client got anything in this window. */

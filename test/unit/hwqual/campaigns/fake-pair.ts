@@ -37,6 +37,7 @@ export interface Faults {
   /** A broken replica is not found, or found and not told. */
   breakUnseen?: boolean;
   breakUntold?: boolean;
+  breakTold?: IncidentView['kind'];
 }
 
 export class FakeClock implements Clock {
@@ -143,7 +144,13 @@ export class FakeLab implements LabControl {
     this.#aloneAt = this.clock.now();
     const evidence = ['page 17 since interval 4'];
     if (!this.faults.breakUntold)
-      this.#incidents.push({ at: this.clock.now(), coServer: server, kind: 'pageDiffers', sentence: 'A page differs.', evidence });
+      this.#incidents.push({
+        at: this.clock.now(),
+        coServer: server,
+        kind: this.faults.breakTold ?? 'pageDiffers',
+        sentence: 'A page differs.',
+        evidence,
+      });
     return 'broken';
   }
 

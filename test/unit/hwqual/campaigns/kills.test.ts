@@ -94,4 +94,6 @@ t.test('a broken replica must be found, told and mended', async (t) => {
   t.ok(unseen.lab.actions.includes('off B') && unseen.lab.actions.includes('on B'), 'mended by force');
   const untold = await run({ breakUntold: true });
   t.ok(untold.report.problems.some((problem) => /no incident with evidence/.test(problem)));
+  const mistold = await run({ breakTold: 'probeMissing' });
+  t.strictSame(mistold.report.problems, ['round 3: break the guest of B: byte: told as probeMissing, not as pageDiffers']);
 });
