@@ -231,7 +231,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     if (phase === 'precopy' || phase === 'readyHeld' || phase === 'ended') log('info', `memory stream, ${role}: ${phase}`);
   });
   workers.memory.on('readyHeld', () => pump.feed({ kind: 'readyHeld' }));
-  workers.memory.on('started', () => figures.lockstep.reset());
+  workers.memory.on('readyHeld', () => figures.lockstep.reset());
   workers.memory.on('started', () => pump.feed({ kind: 'intervalsStarted' }));
   workers.memory.on('pageDiffers', (d) => {
     const crcs = `CRC ${d.foundCrc.toString(16)} instead of ${d.expectedCrc.toString(16)}`;

@@ -119,7 +119,9 @@ export class Engine {
         acceleration: engine.acceleration,
         memoryMiB: workload.memoryMiB,
         cpus: workload.cpus,
-        boot: { kernel: workload.kernel, initrd: workload.initrd, append: workload.append },
+        // A secondary's engine loads what it boots from into the guest's memory again at every checkpoint, over the guest's own, and
+        // what it translated of it is lost: everything it needs comes with the stream (decision 0006).
+        ...(incoming ? {} : { boot: { kernel: workload.kernel, initrd: workload.initrd, append: workload.append } }),
         serial: { kind: 'file', path: this.serialPath },
         network: { socketPath: this.#sockets.gate, mac: workload.mac },
         disk: { socketPath: this.#sockets.mirror, exportName: 'disk0' },
