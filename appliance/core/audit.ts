@@ -11,7 +11,7 @@ import { type Audit, type Event, type IncidentKind, NO_AUDIT, type State, setRet
 
 /** Interval 1 runs on the first copy of the memory; an answer in interval 2 or later stands on a loaded checkpoint. */
 const PROVEN_FROM_INTERVAL = 2;
-/** One answer may be lost with a dropped frame; a second one in a row is no accident. */
+/** One answer may be lost with a dropped frame; a second one in a row to the same question is no accident. */
 const MISSING_LIMIT = 2;
 /** The primary answers none of so many probes, for so long: its guest does not speak on this network. */
 const SILENT_LIMIT = 5;
@@ -29,7 +29,7 @@ export function isProved(s: State): boolean {
 /** Both replicas run from now on. */
 export function beginAudit({ state }: Work): void {
   // A pair whose gate never feeds the replica cannot ask it.
-  state.audit = { state: state.canCompare ? 'awaited' : 'unprovable', since: state.now, missing: 0, silent: 0, answeredAt: state.now };
+  state.audit = { state: state.canCompare ? 'awaited' : 'unprovable', since: state.now, missing: {}, silent: 0, answeredAt: state.now };
   state.revision++;
 }
 
@@ -47,12 +47,12 @@ export function onAudit(work: Work, e: Extract<Event, { kind: 'probed' | 'pageDi
   if (state.phase.kind !== 'duplex') return;
   switch (e.outcome) {
     case 'answered':
-      state.audit = { ...audit, missing: 0, silent: 0, answeredAt: state.now };
+      state.audit = { ...audit, missing: { ...audit.missing, [e.probe]: 0 }, silent: 0, answeredAt: state.now };
       if (audit.state !== 'proven' && e.interval >= PROVEN_FROM_INTERVAL) proven(work);
       return;
     case 'missing':
-      state.audit = { ...audit, missing: audit.missing + 1 };
-      if (state.audit.missing >= MISSING_LIMIT) broken(work, 'probeMissing', e.detail);
+      state.audit = { ...audit, missing: { ...audit.missing, [e.probe]: (audit.missing[e.probe] ?? 0) + 1 } };
+      if ((state.audit.missing[e.probe] ?? 0) >= MISSING_LIMIT) broken(work, 'probeMissing', e.detail);
       return;
     case 'different':
       broken(work, e.probe === 'clock' ? 'clockStuck' : 'probeDifferent', e.detail);

@@ -27,15 +27,15 @@ export type IncidentKind = IncidentView['kind'];
 export interface Audit {
   state: 'off' | 'awaited' | 'proven' | 'unprovable' | 'broken';
   since: number;
-  /** Probes in a row that the secondary did not answer. */
-  missing: number;
+  /** Per kind of probe: how many in a row the secondary did not answer. */
+  missing: Readonly<Record<string, number>>;
   /** Probes in a row that the primary did not answer either. */
   silent: number;
   /** The last answer of the secondary, or when asking began. */
   answeredAt: number;
 }
 
-export const NO_AUDIT: Audit = { state: 'off', since: 0, missing: 0, silent: 0, answeredAt: 0 };
+export const NO_AUDIT: Audit = { state: 'off', since: 0, missing: {}, silent: 0, answeredAt: 0 };
 
 /** What stands in the durable record about this CoServer's copy and its right to run. */
 export type Standing = 'fresh' | 'simplex' | 'duplexPrimary' | 'duplexSecondary' | 'outdated' | 'inconsistent';

@@ -127,7 +127,8 @@ export function runMemoryWorker(
       await endSession();
       await linkUp();
       const reader = openRam(guestMemory);
-      const audit = guestMemory && reader ? new TargetAudit(guestMemory.sizeBytes, reader, around.nowMs, sampleMs) : null;
+      const audit =
+        guestMemory && reader ? new TargetAudit(guestMemory.sizeBytes, reader, around.nowMs, setup.lockstep === true, sampleMs) : null;
       session = new TargetSession(around, { socketPath: setup.incomingSocketPath, audit });
       emit('phase', { role: 'target', phase: 'listening' });
     },

@@ -9,6 +9,9 @@
 //   sample differs -> sighted: same wrong content at SIGHTINGS stops in a row, not sent meanwhile
 //        -> watched: read during each load -- right content seen --> innocent (until the next round over all of the memory)
 //                                          `- never, in WATCHED_LOADS loads, and still the same wrong content --> it differs
+//
+// Watching needs a free core. Where there is none, a replica that is fed every input of the primary's (lockstep) is accused by patience:
+// STOPS_PROVE stops in a row with the same wrong content in a page that the primary never wrote in all that time.
 export interface PageDifference {
   side: 'primary' | 'secondary';
   /** Number of the page of 4 KiB in the guest's RAM (byte offset in the RAM's file / 4096). */
@@ -29,6 +32,11 @@ export const SIGHTINGS = 4;
  * cannot accuse: 10^-8. On a busy machine few loads count, and the proof takes longer; it does not get weaker.
  */
 export const WATCHED_LOADS = 8;
+/**
+ * Both run the same code on the same input from the same state: what the replica writes after a load, the primary writes too, and sends.
+ * Forty intervals in which only one of them did, each time the same, are no accident; and a false alarm costs one re-protection.
+ */
+export const STOPS_PROVE = 40;
 /** A look takes 5-100 us; loading the devices' state, which lies between the restored page and the replica, took 0.4 ms at the least. */
 export const MAX_GAP_MS = 0.25;
 /** A replica that ran writes hundreds of pages; a fault is a page that stays among them. */
@@ -55,6 +63,7 @@ export interface Expectation {
 
 export class Suspects {
   readonly #expected: Expectation;
+  readonly #isFed: boolean;
   readonly #suspects = new Map<number, Suspect>();
   readonly #innocent = new Set<number>();
   #looks = 0;
@@ -62,8 +71,10 @@ export class Suspects {
   #received = false;
   #gap = false;
 
-  constructor(expected: Expectation) {
+  /** @param isFed The replica gets every input of the primary's. */
+  constructor(expected: Expectation, isFed: boolean) {
     this.#expected = expected;
+    this.#isFed = isFed;
   }
 
   get size(): number {
@@ -98,7 +109,7 @@ export class Suspects {
         continue;
       }
       s.sightings++;
-      if (s.watchedLoads < WATCHED_LOADS) continue;
+      if (s.watchedLoads < WATCHED_LOADS && !(this.#isFed && s.sightings >= STOPS_PROVE)) continue;
       const { page, expectedCrc, foundCrc, sinceInterval } = s;
       this.#suspects.delete(page);
       proven ??= { side: 'secondary', page, expectedCrc, foundCrc, sinceInterval, interval };

@@ -20,12 +20,13 @@ export class TargetAudit {
   #checkedInRound = 0;
   #differing = 0;
 
-  constructor(sizeBytes: number, reader: PageReader, nowMs: () => number, sampleMs = SAMPLE_MS) {
+  /** @param isFed The replica gets every input of the primary's (lockstep). */
+  constructor(sizeBytes: number, reader: PageReader, nowMs: () => number, isFed: boolean, sampleMs = SAMPLE_MS) {
     this.#ledger = new PageLedger(sizeBytes);
     this.#sampler = new PageSampler(this.#ledger.pages, reader, nowMs);
     this.#nowMs = nowMs;
     this.#sampleMs = sampleMs;
-    this.#suspects = new Suspects(this.#ledger);
+    this.#suspects = new Suspects(this.#ledger, isFed);
   }
 
   get status(): { checkedPages: number; totalPages: number; differing: number } {

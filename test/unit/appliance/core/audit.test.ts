@@ -33,7 +33,9 @@ t.test('protected is said after an answer on a loaded checkpoint, not before', a
 t.test('one lost answer is forgiven, two in a row are not', async (t) => {
   const one = steps(proved(), [probe(200, 'missing', 3), probe(300, 'answered', 4), probe(400, 'missing', 5)]);
   t.equal(one.state.phase.kind, 'duplex');
-  const two = steps(one.state, [probe(500, 'missing', 6)]);
+  const other = steps(one.state, [probe(450, 'missing', 6, 'echo')]);
+  t.equal(other.state.phase.kind, 'duplex', 'another question');
+  const two = steps(one.state, [probe(460, 'answered', 6, 'echo'), probe(500, 'missing', 6)]);
   t.equal(two.state.phase.kind, 'claiming');
   t.not(pictureOf(two.state).redundancy, 'duplex', 'withdrawn at once');
   t.ok(

@@ -8,7 +8,7 @@ import { GuestRam } from '../../../../appliance/memory/audit/guest-ram.ts';
 import { PageLedger } from '../../../../appliance/memory/audit/page-ledger.ts';
 import { type PageReader, PageSampler } from '../../../../appliance/memory/audit/page-sampler.ts';
 import { SourceAudit } from '../../../../appliance/memory/audit/source-audit.ts';
-import { MAX_GAP_MS, SIGHTINGS, WATCHED_LOADS } from '../../../../appliance/memory/audit/suspects.ts';
+import { MAX_GAP_MS, SIGHTINGS, STOPS_PROVE, WATCHED_LOADS } from '../../../../appliance/memory/audit/suspects.ts';
 import { TargetAudit } from '../../../../appliance/memory/audit/target-audit.ts';
 import { ForwardParser, PAGE_BYTES, ZERO_PAGE_CRC } from '../../../../appliance/memory/codec.ts';
 import { recordedForward } from './recorded-session.ts';
@@ -124,7 +124,7 @@ class Primary {
   readonly dirty = new Set<number>();
   readonly audit: SourceAudit;
   interval = 0;
-  constructor() {
+  constructor(isFed = false) {
     this.audit = new SourceAudit(PAGES * PAGE_BYTES, this.ram, () => 0, ALL_MS);
     for (let page = 0; page < PAGES; page++) this.audit.sent(page, this.ram.crc(page), 0);
   }
@@ -191,8 +191,8 @@ class Secondary {
   readonly forgotten = new Set<number>();
   now = 0;
   interval = 0;
-  constructor() {
-    this.audit = new TargetAudit(PAGES * PAGE_BYTES, this.ram, () => this.now, ALL_MS);
+  constructor(isFed = false) {
+    this.audit = new TargetAudit(PAGES * PAGE_BYTES, this.ram, () => this.now, isFed, ALL_MS);
     for (let page = 0; page < PAGES; page++) this.audit.sent(page, this.ram.crc(page));
   }
   /** The replica ran and wrote; it stops, is compared, and gets a checkpoint with the primary's writes. */
@@ -291,5 +291,22 @@ t.test('secondary: what was sent anew is restored by that; a load that was not w
     if (healed) again.forgotten.delete(9);
     t.equal(again.turn([{ page: 9, value: 7 }], healed ? [{ page: 9, value: i + 10 }] : []), undefined);
     again.forgotten.add(9);
+  }
+});
+
+t.test('secondary that is fed: patience is proof where nothing can be watched', async (t) => {
+  const secondary = new Secondary(true);
+  secondary.forgotten.add(9);
+  secondary.ram.set(9, 7);
+  const found = Array.from({ length: STOPS_PROVE + 5 }, () => secondary.turn([], [{ page: 30, value: 1 }], false));
+  t.equal(
+    found.findIndex((f) => f !== undefined),
+    STOPS_PROVE - 1,
+  );
+  t.match(found[STOPS_PROVE - 1], { side: 'secondary', page: 9 });
+  const written = new Secondary(true);
+  for (let i = 0; i < 4 * STOPS_PROVE; i++) {
+    const sent = i % (STOPS_PROVE - 2) === 0 ? [{ page: 9, value: i }] : [];
+    t.equal(written.turn([{ page: 9, value: 7 }], sent, false), undefined, 'the primary writes it too, if seldom');
   }
 });

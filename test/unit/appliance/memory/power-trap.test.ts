@@ -52,7 +52,16 @@ function checkpoint(around: SessionSurroundings): void {
   around.send(data(1000));
   around.seen?.(END);
   void around.commitOutput(1);
-  around.emit('checkpoint', { interval: 1, totalMs: 1, pauseMs: 1, commitMs: 1, bytes: 6000, sentBytes: 0, pages: 1, deviceStateBytes: 1000 });
+  around.emit('checkpoint', {
+    interval: 1,
+    totalMs: 1,
+    pauseMs: 1,
+    commitMs: 1,
+    bytes: 6000,
+    sentBytes: 0,
+    pages: 1,
+    deviceStateBytes: 1000,
+  });
 }
 
 const NORMAL = ['4 bytes', '5000 bytes', '1000 bytes', 'commit output', 'checkpoint'];
