@@ -24,6 +24,7 @@ export const PRIMARY_PHASES: readonly PhaseKind[] = [
 const STABLE_MS = 60_000;
 /** One more could only fail for the same reason. */
 const START_ATTEMPTS = 3;
+const GUEST_IS_OFF = 'The guest shut itself down. The workload is off until you start it.';
 
 export function tickWorkload(work: Work): void {
   const { state } = work;
@@ -177,6 +178,18 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
   }
   // The start itself fails then, and says more.
   if (kind === 'starting') return;
+  if (kind === 'acting' && state.phase.next === 'running') {
+    const isOff = e.cause === 'guestShutdown' && record.standing === 'simplex';
+    if (isOff) persist(work, { workloadOff: true });
+    state.phase = { ...state.phase, next: isOff ? 'off' : 'starting' };
+    commands.push({
+      kind: 'record',
+      severity: isOff ? 'info' : 'critical',
+      row: isOff ? null : '19',
+      text: isOff ? GUEST_IS_OFF : `The guest ended meanwhile (${e.reason}) and is started again.`,
+    });
+    return;
+  }
   if (kind === 'acting' || kind === 'standby' || kind === 'isolated' || kind === 'off' || kind === 'failed') return;
   if (kind === 'target' || kind === 'incoming') {
     commands.push({ kind: 'record', severity: 'warning', row: null, text: `The replica that was being prepared ended: ${e.reason}.` });
@@ -189,7 +202,7 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
       kind: 'record',
       severity: 'info',
       row: null,
-      text: 'The guest shut itself down. The workload is off until you start it.',
+      text: GUEST_IS_OFF,
     });
     enter(work, 'acting', 'the guest shut down', { next: 'off' });
     commands.push({ kind: 'stopAll', reason: 'the guest shut down' });
@@ -281,7 +294,7 @@ function acted(work: Work, command: CommandName, ok: boolean, reason: string): v
   const next = state.phase.next ?? 'standby';
   if (!ok) {
     commands.push({ kind: 'record', severity: 'critical', row: null, text: `${command} failed: ${reason}.` });
-    if (command === 'takeOver' || command === 'continueAlone') {
+    if (command === 'takeOver' || command === 'continueAlone' || command === 'abandonPartner') {
       // The state of the guest is lost; its disk is not: start it again from this copy, which this side owns.
       enter(work, 'acting', reason, { next: 'starting' });
       commands.push({ kind: 'stopAll', reason });

@@ -49,6 +49,8 @@ export class Engine {
   readonly #on: EngineEvents;
   #process: EngineProcess | null = null;
   #monitors: Monitors | null = null;
+  /** The engine has ended, and the core was told. */
+  #ended: Promise<void> = Promise.resolve();
   #expected = false;
   #guestShutdown = false;
   #serialFrom = 0;
@@ -217,11 +219,11 @@ export class Engine {
 
   #watch(engine: EngineProcess): void {
     this.#process = engine;
-    void engine.exited.then((exit) => {
+    this.#ended = engine.exited.then((exit) => {
       if (this.#process !== engine) return;
       this.#process = null;
       this.#closeMonitors();
-      if (!this.#expected) void this.#tellExit(describeExit(exit));
+      return this.#expected ? undefined : this.#tellExit(describeExit(exit));
     });
   }
 
@@ -249,7 +251,7 @@ export class Engine {
     if (monitors) for (const m of Object.values(monitors) as QmpClient[]) m.close();
   }
 
-  /** Resolves when the engine has ended by itself. Rejects after `timeoutS`. */
+  /** Resolves when the engine has ended by itself and the core knows. Rejects after `timeoutS`. */
   async waitEnd(timeoutS: number): Promise<void> {
     const engine = this.#process;
     if (!engine) return;
@@ -261,7 +263,7 @@ export class Engine {
       );
     });
     try {
-      await Promise.race([engine.exited, late]);
+      await Promise.race([this.#ended, late]);
     } finally {
       clearTimeout(timer);
     }

@@ -124,7 +124,7 @@ class Primary {
   readonly dirty = new Set<number>();
   readonly audit: SourceAudit;
   interval = 0;
-  constructor(isFed = false) {
+  constructor() {
     this.audit = new SourceAudit(PAGES * PAGE_BYTES, this.ram, () => 0, ALL_MS);
     for (let page = 0; page < PAGES; page++) this.audit.sent(page, this.ram.crc(page), 0);
   }
