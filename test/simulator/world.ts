@@ -55,6 +55,8 @@ interface Side {
   lastSaid: number;
   /** Since when the replica's guest here is broken, though its engine lives. */
   brokenAt: number | null;
+  /** Until when somebody could ask it. */
+  askableUntil: number | null;
   /** Primary: the current interval; whether the secondary of this session ever answered on a loaded checkpoint; when it was asked last. */
   interval: number;
   answered: boolean;
@@ -207,6 +209,7 @@ export class World {
       busyUntil: 0,
       lastSaid: 0,
       brokenAt: null,
+      askableUntil: null,
       interval: 0,
       answered: false,
       probedAt: 0,
@@ -295,6 +298,7 @@ export class World {
   }
 
   #endSession(s: Side): void {
+    for (const side of [s, this.#partner(s)]) if (side.session !== null) side.askableUntil = this.now;
     s.session = null;
     this.#partner(s).session = null;
   }
@@ -534,8 +538,10 @@ export class World {
   }
 
   #checkFitness(s: Side): void {
-    if (s.brokenAt !== null && this.now - s.brokenAt > BROKEN_FOR_MS)
-      throw new Violation(`${s.name} takes over with a replica that has been broken for ${Math.round(this.now - s.brokenAt)} ms`);
+    if (s.brokenAt === null) return;
+    const askableMs = (s.session === null ? (s.askableUntil ?? this.now) : this.now) - s.brokenAt;
+    if (askableMs > BROKEN_FOR_MS)
+      throw new Violation(`${s.name} takes over with a replica that could be asked while broken for ${Math.round(askableMs)} ms`);
   }
 
   #release(s: Side, count: number): void {
