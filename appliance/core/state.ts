@@ -149,7 +149,7 @@ export type Event = { at: number } & (
   | { kind: 'partnerRestarted' }
   | { kind: 'partnerSaid'; status: PartnerStatus }
   | { kind: 'arbiterAnswered'; generation: number; answer: 'granted' | 'refused' | 'unreachable'; reason: string }
-  | { kind: 'streamLost'; stream: StreamName; cause: 'engine' | 'protocol' | 'channel'; reason: string }
+  | { kind: 'streamLost'; stream: StreamName; cause: 'engine' | 'protocol' | 'channel' | 'stalled'; reason: string }
   | { kind: 'readyHeld' }
   | { kind: 'intervalsStarted' }
   | { kind: 'engineExited'; cause: 'guestShutdown' | 'guestPanic' | 'crash'; reason: string }

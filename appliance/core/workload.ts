@@ -155,6 +155,10 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
           return;
         }
       }
+      if (phase.kind === 'duplex' && e.cause === 'stalled') {
+        broken(work, 'streamBroke', e.reason);
+        return;
+      }
       onPartnerGone(work, `the ${e.stream} stream broke: ${e.reason}`);
       return;
   }

@@ -92,7 +92,7 @@ export type MemoryEvents = {
   /** Secondary: interval n committed. */
   committed: { interval: number };
   /** The session ended by itself: engine closed, stream unknown ("flag 0x.. at offset .."), channel reset. */
-  lost: { role: 'source' | 'target'; reason: string; cause: 'engine' | 'protocol' | 'channel' };
+  lost: { role: 'source' | 'target'; reason: string; cause: 'engine' | 'protocol' | 'channel' | 'stalled' };
   /**
    * The engine lost a page, said at most once per session. Primary: its RAM is not what was sent (a write was not noticed). Secondary: the
    * replica's RAM stays what was not sent. What the secondary has is not the guest: protect again.

@@ -9,6 +9,7 @@
 //   "committed n" and cut answered    the gate is told `commit n`: the output of n leaves
 import { rm } from 'node:fs/promises';
 import net from 'node:net';
+import { AnswerDeadline } from './answer-deadline.ts';
 import type { MemoryPhase, MemoryStatus } from './api.ts';
 import type { SourceAudit } from './audit/source-audit.ts';
 import { CheckpointInWork } from './checkpoint-in-work.ts';
@@ -42,6 +43,7 @@ export class SourceSession implements Session {
   #engine: net.Socket | undefined;
   #phase: MemoryPhase = 'listening';
   #ready: Uint8Array | undefined;
+  readonly #answer = new AnswerDeadline((reason) => this.lose('stalled', reason));
   #checkpoint: CheckpointInWork | undefined;
   /** Early acknowledgement: the engine goes on, the secondary still loads. */
   #loading: CheckpointInWork | undefined;
@@ -204,6 +206,7 @@ export class SourceSession implements Session {
       this.#outgoing.send({ kind: 'end', session: this.#options.session, cause: 'engine', reason: 'the primary stopped the protection' });
     }
     this.#phase = 'ended';
+    this.#answer.met();
     this.#engine?.destroy();
     this.#server?.close();
     await rm(this.#options.socketPath, { force: true });
@@ -237,6 +240,7 @@ export class SourceSession implements Session {
         this.#checkpoint.sentBytes = this.#outgoing.linkBytes;
         this.#setPhase('checkpoint');
         this.#replyEarly();
+        this.#answer.expect(`stop for the checkpoint of interval ${this.#checkpoint.interval}`);
         return;
       case 'sendBegin': {
         const checkpoint = this.#checkpoint;
@@ -259,6 +263,7 @@ export class SourceSession implements Session {
         checkpoint.pages = event.pages;
         checkpoint.bytes = event.bytes;
         checkpoint.deviceStateBytes = event.deviceStateBytes;
+        this.#answer.expect(`load the checkpoint of interval ${checkpoint.interval}`);
         this.#judge(checkpoint.interval);
         void this.#afterCut(checkpoint);
         return;
@@ -317,6 +322,7 @@ export class SourceSession implements Session {
       return;
     }
     this.#consumedBytes = bytes;
+    this.#answer.progress();
     this.#outgoing.arrived(bytes);
     this.#throttle();
   }
@@ -327,6 +333,7 @@ export class SourceSession implements Session {
       this.lose('protocol', `the partner committed interval ${interval}, ${checkpoint ? checkpoint.interval : 'none'} was expected`);
       return;
     }
+    this.#answer.progress();
     checkpoint.committed = true;
     checkpoint.committedMs = this.#around.nowMs();
     this.#committed = interval;
@@ -347,6 +354,7 @@ export class SourceSession implements Session {
         this.#engine?.write(bytes);
         return;
       case 'reply':
+        this.#answer.met();
         // In order with `cut`, which follows; nobody waits for it.
         this.#around.replied?.(this.#checkpoint?.interval ?? this.#around.interval.current).catch((error) => {
           this.lose('protocol', `the gate: ${(error as Error).message}`);
@@ -378,6 +386,9 @@ export class SourceSession implements Session {
       this.lose('protocol', 'LOADED before the commit');
       return;
     }
+    // Early acknowledgement: the stop for the next one may be expected already.
+    if (this.#checkpoint && this.#checkpoint !== checkpoint) this.#answer.progress();
+    else this.#answer.met();
     checkpoint.loaded = true;
     this.#loaded = checkpoint.interval;
     this.#checkpoints++;
@@ -445,6 +456,7 @@ export class SourceSession implements Session {
     // The next session's channel begins empty; an end by the engine follows what was read before it.
     if (cause === 'channel') this.#outgoing.drop();
     this.#setPhase('ended');
+    this.#answer.met();
     this.#server?.close();
     this.#around.emit('lost', { role: 'source', reason, cause });
   }

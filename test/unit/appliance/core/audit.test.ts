@@ -64,6 +64,15 @@ t.test('a wrong answer, a stuck clock and a page count at once', async (t) => {
   }
 });
 
+t.test('a secondary that does not end a checkpoint is broken too', async (t) => {
+  const after = step(proved(), { at: 200, kind: 'streamLost', stream: 'memory', cause: 'stalled', reason: 'did not stop' });
+  t.equal(after.state.phase.kind, 'claiming');
+  t.match(
+    after.commands.find((c) => c.kind === 'incident'),
+    { incident: 'streamBroke', sentence: /did not stop/ },
+  );
+});
+
 t.test('the next protection comes later each time in a row', async (t) => {
   const waits: number[] = [];
   let state = proved();
