@@ -62,7 +62,7 @@ export function coServerConfig(
     heartbeat: { intervalMs: 20, timeoutMs: 400 },
     checkpoint: {
       mode: workload.mode,
-      hold: workload.acceleration === 'tcg' ? { dataMs: 150, ackMs: 180 } : { dataMs: 25, ackMs: 100 },
+      hold: workload.acceleration === 'tcg' ? { dataMs: 60, ackMs: 120 } : { dataMs: 25, ackMs: 100 },
       outputDelayMs: 5,
       idleMs: workload.idleMs,
       minimumMs: 20,

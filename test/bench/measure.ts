@@ -42,4 +42,4 @@ export const HUNG_AFTER_MS = 8_000;
 export const CLIENT_GRACE_MS = 5_000;
 
 export const GUEST_ADDRESS = '10.77.0.10';
-export const PORTS = { echo: 7, http: 80, control: 9010, source: 9011, sink: 9012 } as const;
+export const PORTS = { echo: 7, http: 80, control: 9020, source: 9021, sink: 9022 } as const;

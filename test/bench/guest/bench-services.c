@@ -1,7 +1,7 @@
 // The guest's part of the benchmark, beside the lab's own server. One thread per connection; all ports TCP.
-//   9010  lines: "cpu <ms>" and "fsync <ms>": works that long, then answers "ok <operations>"
-//   9011  source: sends as fast as it is read, the same bytes in both replicas
-//   9012  sink: reads, and says after each 64 KiB how many bytes it has: "<bytes>\n"
+//   9020  lines: "cpu <ms>" and "fsync <ms>": works that long, then answers "ok <operations>"
+//   9021  source: sends as fast as it is read, the same bytes in both replicas
+//   9022  sink: reads, and says after each 64 KiB how many bytes it has: "<bytes>\n"
 // `bench-services postgres <root> <program> <arguments>`: becomes PostgreSQL's user in that root and runs it.
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -162,7 +162,7 @@ static void run_postgres(char **arguments) {
 }
 
 int main(int count, char **arguments) {
-  static struct service services[] = {{9010, serve_control}, {9011, serve_source}, {9012, serve_sink}};
+  static struct service services[] = {{9020, serve_control}, {9021, serve_source}, {9022, serve_sink}};
   pthread_t thread;
   setvbuf(stdout, NULL, _IOLBF, 0);
   signal(SIGPIPE, SIG_IGN);
