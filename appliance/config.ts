@@ -15,7 +15,7 @@ export interface CoServerConfig {
   witness: { address: string; port: number };
   heartbeat: { intervalMs: number; timeoutMs: number };
   checkpoint: {
-    /** passive: all output waits for its commit. lockstep: what both replicas agree on leaves at once (experimental). */
+    /** lockstep: what both replicas agree on leaves at once, and the policy may fall back. passive: all output always waits for its commit. */
     mode: 'passive' | 'lockstep';
     /**
      * lockstep: how long output with data, and a mere acknowledgement, may wait for the replica's before a checkpoint makes them

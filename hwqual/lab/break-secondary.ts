@@ -32,10 +32,7 @@ const CHUNK_BYTES = 2 ** 20;
 const QUIET_MS = 1500;
 /** Pages looked at for a quiet one: most of a guest that does little are. */
 const CANDIDATES = 2000;
-/**
- * What the engine itself loaded for the guest, kernel (from 16 MiB) and initramfs (at the top), it loads again at every checkpoint: a
- * break there would heal within a second. Between the two are page tables, stacks, slabs and all that the guest made for itself.
- */
+/** The kernel's image (from 16 MiB) and the initramfs (at the top) are left alone: between them lies what the guest made for itself. */
 const KERNEL_END_BYTES = 72 * 2 ** 20;
 const INITRAMFS_BYTES = 16 * 2 ** 20;
 /** QEMU's names for the threads that run the guest. */

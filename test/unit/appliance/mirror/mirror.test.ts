@@ -247,7 +247,7 @@ t.test('a disk that fails is reported and never shown to the guest while there i
   w.catch(() => {});
   await until(() => pair.a.diskErrors.length > 0, 'the error is reported');
   t.ok(await isPending(w));
-    await until(() => pair.b.disk()[0] === 1, 'the partner has it');
+  await until(() => pair.b.disk()[0] === 1, 'the partner has it');
   await pair.a.mirror.call('goSolo', {});
   await t.rejects(w, { code: 'EIO' });
 });
