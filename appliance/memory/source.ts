@@ -73,9 +73,12 @@ export class SourceSession implements Session {
     this.#forward = new ForwardParser({
       bytes: (b) => this.#sendData(b),
       event: (e) => this.#onForwardEvent(e),
-      page: (offset, number) => this.#outgoing.page(offset, number),
+      pages: {
+        summedBlock: audit ? GUEST_RAM_BLOCK : null,
+        begins: (offset, page, block) => this.#outgoing.page(offset, block.firstPage + page),
+        passed: (page, crc) => audit?.sent(page, crc, this.#checkpoint?.interval ?? 0),
+      },
       deviceState: (offset) => this.#outgoing.deviceState(offset),
-      pages: audit ? { block: GUEST_RAM_BLOCK, sent: (page, crc) => audit.sent(page, crc, this.#checkpoint?.interval ?? 0) } : undefined,
     });
     this.#return = new ReturnParser((message, bytes) => this.#onReturnMessage(message, bytes));
   }

@@ -73,7 +73,7 @@ export class TargetSession implements Session {
       bytes: (b) => this.#onBytes(b),
       event: (e) => this.#onForwardEvent(e),
       pages: audit
-        ? { block: GUEST_RAM_BLOCK, sent: (page, crc) => (this.#collected ? audit.staged(page, crc) : audit.sent(page, crc)) }
+        ? { summedBlock: GUEST_RAM_BLOCK, passed: (page, crc) => (this.#collected ? audit.staged(page, crc) : audit.sent(page, crc)) }
         : undefined,
     });
     this.#return = new ReturnParser((message, bytes) => this.#onReturnMessage(message, bytes));
