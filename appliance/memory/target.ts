@@ -4,15 +4,19 @@
 //
 // A checkpoint reaches the engine whole or not at all: from VMSTATE_SEND on it is collected. With its last byte this side owns
 // interval n: the mirror decides n (durable), the primary is told, the mirror applies n, then the engine gets it all.
-import net from 'node:net';
+import type { Socket } from 'node:net';
 import type { MemoryPhase, MemoryStatus } from './api.ts';
+import { ReplicaWatch } from './audit/replica-watch.ts';
 import type { TargetAudit } from './audit/target-audit.ts';
 import { BatchReader } from './batch-codec.ts';
+import { ChangeSignal } from './change-signal.ts';
 import { type ForwardEvent, ForwardParser } from './codec.ts';
+import { connectEngine } from './connect-engine.ts';
+import { Incoming } from './incoming.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
 import { PageCache } from './page-cache.ts';
 import { type ReturnMessage, ReturnParser } from './return-codec.ts';
-import { CONSUMED_STEP_BYTES, checkpointLimitBytes, GUEST_RAM_BLOCK, type Session, type SessionSurroundings } from './session.ts';
+import { GUEST_RAM_BLOCK, type Session, type SessionSurroundings } from './session.ts';
 
 export interface TargetOptions {
   socketPath: string;
@@ -20,11 +24,9 @@ export interface TargetOptions {
   audit: TargetAudit | null;
 }
 
-/** The engine listens before `startTarget` is called, or very soon after: longer means it died. */
-const CONNECT_TIMEOUT_MS = 5_000;
-const CONNECT_RETRY_MS = 20;
 /** Loading a committed checkpoint takes ms per MB. An engine that does not answer within this is broken: no takeover with it. */
 const ROLL_FORWARD_TIMEOUT_MS = 20_000;
+
 export class TargetSession implements Session {
   readonly role = 'target';
   readonly #around: SessionSurroundings;
@@ -33,49 +35,50 @@ export class TargetSession implements Session {
   readonly #return: ReturnParser;
   readonly #batches = new BatchReader(new PageCache());
   #session: number | undefined;
-  #engine: net.Socket | undefined;
+  readonly #incoming = new Incoming((bytes) => this.#reportConsumed(bytes));
+  /** Null: no audit. */
+  readonly #watch: ReplicaWatch | null;
+  #engine: Socket | undefined;
   #phase: MemoryPhase = 'listening';
   /** False from rollForward on, and after the session was lost: the partner's bytes are dropped. */
   #accepting = true;
-  #memoryBytes = 0;
-  /** The checkpoint in collection. */
-  #collected: Buffer[] | undefined;
-  #collectedBytes = 0;
   /** Collected completely; the mirror is at work on it. What comes behind it waits. */
   #committing = false;
-  #connecting = false;
   #started = false;
   #requested = 0;
   /** How often the engine said that the replica is stopped and drained. */
   #replied = 0;
-  #behind: Buffer[] = [];
   /** Nobody knows whether the interval is durable, or it is and cannot be loaded: this replica must not run. */
   #undecided: string | undefined;
   #takingOver = false;
   #finalCommitted = false;
   #detached = false;
   #receivedBytes = 0;
-  #consumedBytes = 0;
-  #reportedBytes = 0;
   #committed = 0;
   #loaded = 0;
-  #changed: (() => void)[] = [];
-  /** From REPLY until the checkpoint goes to the engine. */
-  #standing = false;
-  /** `pageDiffers` was said. */
-  #differs = false;
+  readonly #changes = new ChangeSignal();
 
   constructor(around: SessionSurroundings, options: TargetOptions) {
     this.#around = around;
     this.#options = options;
     const { audit } = options;
     this.#forward = new ForwardParser({
-      bytes: (b) => this.#onBytes(b),
+      bytes: (b) => this.#incoming.take(b),
       event: (e) => this.#onForwardEvent(e),
       pages: audit
-        ? { summedBlock: GUEST_RAM_BLOCK, passed: (page, crc) => (this.#collected ? audit.staged(page, crc) : audit.sent(page, crc)) }
+        ? {
+            summedBlock: GUEST_RAM_BLOCK,
+            passed: (page, crc) => (this.#incoming.isCollecting ? audit.staged(page, crc) : audit.sent(page, crc)),
+          }
         : undefined,
     });
+    this.#watch = audit
+      ? new ReplicaWatch(audit, {
+          differs: (difference) => this.#around.emit('pageDiffers', difference),
+          failed: (reason) => this.lose('engine', reason),
+          isOn: () => this.#phase !== 'ended' && !this.#detached,
+        })
+      : null;
     this.#return = new ReturnParser((message, bytes) => this.#onReturnMessage(message, bytes));
   }
 
@@ -158,7 +161,7 @@ export class TargetSession implements Session {
     if (this.#accepting) this.#tellEnd('channel', 'the secondary takes over');
     this.#accepting = false;
     this.#takingOver = true;
-    this.#collected = undefined;
+    this.#incoming.dropCollected();
     const deadline = startMs + ROLL_FORWARD_TIMEOUT_MS;
     for (;;) {
       if (this.#undecided) throw new Error(`memory stream: ${this.#undecided}`);
@@ -174,7 +177,7 @@ export class TargetSession implements Session {
           `memory stream: the engine did not load the committed interval ${this.#committed} within ${ROLL_FORWARD_TIMEOUT_MS} ms`,
         );
       }
-      await this.#nextChange(leftMs);
+      await this.#changes.next(leftMs);
     }
     this.#setPhase('ended');
     return { committed: this.#committed, loaded: this.#loaded, waitedMs: this.#around.nowMs() - startMs };
@@ -192,7 +195,7 @@ export class TargetSession implements Session {
     this.#accepting = false;
     this.#phase = 'ended';
     this.#engine?.destroy();
-    this.#notify();
+    this.#changes.notify();
   }
 
   #begin(message: { session: number; version: number }): void {
@@ -207,7 +210,12 @@ export class TargetSession implements Session {
       return;
     }
     this.#setPhase('precopy');
-    this.#connect(this.#around.nowMs() + CONNECT_TIMEOUT_MS);
+    connectEngine(this.#options.socketPath, {
+      isWanted: () => this.#phase !== 'ended',
+      connected: (engine) => this.#onEngineConnected(engine),
+      failed: (reason) => this.lose('engine', reason),
+      nowMs: this.#around.nowMs,
+    });
   }
 
   #onReleased(): void {
@@ -221,33 +229,15 @@ export class TargetSession implements Session {
     this.#around.emit('started', { interval: 1 });
   }
 
-  /** Bytes that come before the connection stands wait in #behind: less than the source's window. */
-  #connect(deadlineMs: number): void {
-    this.#connecting = true;
-    const socket = net.connect(this.#options.socketPath);
-    socket.once('connect', () => {
-      if (this.#phase === 'ended') {
-        socket.destroy();
-        return;
-      }
-      this.#engine = socket;
-      socket.on('data', (chunk: Buffer) => this.#guard(() => this.#return.feed(chunk)));
-      socket.on('close', () => this.#onEngineClosed());
-      this.#connecting = false;
-      this.#releaseBehind();
-    });
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (this.#engine === socket || this.#phase === 'ended') return;
-      if ((error.code === 'ENOENT' || error.code === 'ECONNREFUSED') && this.#around.nowMs() < deadlineMs) {
-        setTimeout(() => this.#phase !== 'ended' && this.#connect(deadlineMs), CONNECT_RETRY_MS);
-      } else {
-        this.lose('engine', `the secondary's engine does not listen on ${this.#options.socketPath}: ${error.message}`);
-      }
-    });
+  #onEngineConnected(engine: Socket): void {
+    this.#engine = engine;
+    engine.on('data', (chunk: Buffer) => this.#guard(() => this.#return.feed(chunk)));
+    engine.on('close', () => this.#onEngineClosed());
+    this.#incoming.release(engine);
   }
 
   #onEngineClosed(): void {
-    this.#notify();
+    this.#changes.notify();
     if (!this.#detached) this.lose('engine', "the secondary's engine closed the migration");
   }
 
@@ -255,7 +245,7 @@ export class TargetSession implements Session {
     this.#around.seen?.(event);
     switch (event.kind) {
       case 'memory':
-        this.#memoryBytes = event.totalBytes;
+        this.#incoming.memoryBytes = event.totalBytes;
         return;
       case 'request':
         this.#requested++;
@@ -265,14 +255,12 @@ export class TargetSession implements Session {
         return;
       case 'sendBegin':
         if (this.#committing) throw new Error('a checkpoint before the one before was loaded');
-        this.#collected = [];
-        this.#collectedBytes = 0;
+        this.#incoming.collect();
         return;
       case 'checkpointEnd': {
-        const collected = this.#collected ?? [];
-        this.#collected = undefined;
+        const collected = this.#incoming.takeCollected();
         // The source times by it how fast checkpoints arrive.
-        this.#reportConsumed();
+        this.#incoming.report();
         void this.#commit(this.#committed + 1, collected);
         return;
       }
@@ -281,22 +269,9 @@ export class TargetSession implements Session {
     }
   }
 
-  #onBytes(bytes: Buffer): void {
-    if (this.#collected) {
-      this.#collectedBytes += bytes.length;
-      const limit = checkpointLimitBytes(this.#memoryBytes);
-      if (this.#collectedBytes > limit) throw new Error(`a checkpoint of more than ${limit} bytes`);
-      this.#collected.push(bytes);
-      this.#consumed(bytes.length);
-    } else if (this.#committing || this.#connecting) {
-      this.#behind.push(bytes);
-    } else {
-      this.#engine?.write(bytes, () => this.#consumed(bytes.length));
-    }
-  }
-
   async #commit(interval: number, checkpoint: Buffer[]): Promise<void> {
     this.#committing = true;
+    this.#incoming.hold();
     try {
       await this.#around.decide(interval);
       this.#committed = interval;
@@ -307,17 +282,15 @@ export class TargetSession implements Session {
       await this.#around.apply(interval);
     } catch (error) {
       this.#undecided = `interval ${interval} cannot be completed here: ${(error as Error).message}`;
-      this.#notify();
+      this.#changes.notify();
       this.lose('protocol', this.#undecided);
       return;
     }
     this.#committing = false;
-    this.#standing = false;
-    const watch = this.#options.audit?.loading(interval) ?? false;
+    this.#watch?.loading(interval);
     this.#writeCheckpoint(checkpoint);
-    if (watch) this.#watchLoad(interval);
-    this.#releaseBehind();
-    this.#notify();
+    this.#incoming.release(this.#engine);
+    this.#changes.notify();
   }
 
   async #untilReplied(interval: number): Promise<void> {
@@ -325,7 +298,7 @@ export class TargetSession implements Session {
     while (this.#replied < interval) {
       const leftMs = deadline - this.#around.nowMs();
       if (this.#engine?.destroyed !== false || leftMs <= 0) throw new Error("the secondary's engine did not stop for it");
-      await this.#nextChange(leftMs);
+      await this.#changes.next(leftMs);
     }
   }
 
@@ -337,14 +310,14 @@ export class TargetSession implements Session {
 
   /** The guest has shut down at the primary: its last interval has no checkpoint, only disk writes and output. */
   async #commitFinal(interval: number): Promise<void> {
-    while (this.#committing && !this.#undecided) await this.#nextChange(ROLL_FORWARD_TIMEOUT_MS);
+    while (this.#committing && !this.#undecided) await this.#changes.next(ROLL_FORWARD_TIMEOUT_MS);
     if (this.#takingOver || this.#undecided || !this.#started || interval < this.#committed || interval > this.#committed + 1) {
       const why = this.#takingOver ? 'the secondary takes over' : (this.#undecided ?? `interval ${interval} after ${this.#committed}`);
       this.#tellEnd('protocol', why);
       return;
     }
     this.#accepting = false;
-    this.#collected = undefined;
+    this.#incoming.dropCollected();
     if (interval > this.#committed) {
       this.#committing = true;
       try {
@@ -358,17 +331,11 @@ export class TargetSession implements Session {
         return;
       } finally {
         this.#committing = false;
-        this.#notify();
+        this.#changes.notify();
       }
       this.#around.emit('committed', { interval });
     }
     if (this.#session !== undefined) this.#around.send({ kind: 'committed', session: this.#session, interval });
-  }
-
-  #releaseBehind(): void {
-    const behind = this.#behind;
-    this.#behind = [];
-    for (const bytes of behind) this.#onBytes(bytes);
   }
 
   #onReturnMessage(message: ReturnMessage, bytes: Buffer): void {
@@ -378,21 +345,21 @@ export class TargetSession implements Session {
         void this.#onReady(bytes);
         return;
       case 'loaded':
-        this.#options.audit?.loaded();
         this.#loaded++;
+        this.#watch?.loaded(this.#loaded);
         if (this.#loaded !== this.#committed)
           throw new Error(`the engine loaded ${this.#loaded} checkpoints, ${this.#committed} were committed`);
         this.#around.interval.current = this.#loaded + 1;
         this.#around.commitOutput(this.#loaded).catch((error) => this.lose('protocol', `the gate: ${(error as Error).message}`));
         this.#relay(bytes);
         if (this.#requested === this.#loaded) this.#setPhase('running');
-        this.#notify();
+        this.#changes.notify();
         return;
       case 'reply':
         void this.#onReply(bytes);
         return;
       case 'received':
-        this.#options.audit?.received();
+        this.#watch?.received();
         this.#relay(bytes);
         return;
       case 'preamble':
@@ -436,57 +403,16 @@ export class TargetSession implements Session {
       this.#replied++;
       this.#relay(bytes);
     }
-    this.#auditStopped();
-    this.#notify();
-  }
-
-  /** The replica stands still until its checkpoint is written to the engine: its RAM can be compared meanwhile. */
-  #auditStopped(): void {
-    const { audit } = this.#options;
-    if (!audit || this.#phase === 'ended') return;
-    this.#standing = true;
-    try {
-      const difference = audit.stopped(this.#replied);
-      if (difference && !this.#differs) {
-        this.#differs = true;
-        this.#around.emit('pageDiffers', difference);
-      }
-    } catch (error) {
-      this.lose('engine', (error as Error).message);
-      return;
-    }
-    this.#whileEngineLives(() => this.#standing && audit.sample());
-  }
-
-  #watchLoad(interval: number): void {
-    this.#whileEngineLives(() => this.#loaded < interval && (this.#options.audit?.look() ?? false));
-  }
-
-  /** Once per turn of the event loop, until `turn` says false. */
-  #whileEngineLives(turn: () => boolean): void {
-    setImmediate(() => {
-      if (this.#phase === 'ended' || this.#detached) return;
-      try {
-        if (turn()) this.#whileEngineLives(turn);
-      } catch (error) {
-        this.lose('engine', (error as Error).message);
-      }
-    });
+    if (this.#phase !== 'ended') this.#watch?.stopped(this.#replied);
+    this.#changes.notify();
   }
 
   #relay(bytes: Buffer): void {
     if (this.#accepting && this.#session !== undefined) this.#around.send({ kind: 'data', session: this.#session, bytes });
   }
 
-  #consumed(bytes: number): void {
-    this.#consumedBytes += bytes;
-    if (this.#consumedBytes - this.#reportedBytes >= CONSUMED_STEP_BYTES) this.#reportConsumed();
-  }
-
-  #reportConsumed(): void {
-    if (!this.#accepting || this.#session === undefined || this.#reportedBytes === this.#consumedBytes) return;
-    this.#reportedBytes = this.#consumedBytes;
-    this.#around.send({ kind: 'consumed', session: this.#session, bytes: this.#consumedBytes });
+  #reportConsumed(bytes: number): void {
+    if (this.#accepting && this.#session !== undefined) this.#around.send({ kind: 'consumed', session: this.#session, bytes });
   }
 
   #guard(parse: () => void): void {
@@ -512,22 +438,8 @@ export class TargetSession implements Session {
   #finish(cause: LossCause, reason: string): void {
     if (this.#phase === 'ended') return;
     this.#accepting = false;
-    this.#collected = undefined;
+    this.#incoming.dropCollected();
     this.#setPhase('ended');
     this.#around.emit('lost', { role: 'target', reason, cause });
-  }
-
-  #notify(): void {
-    for (const resolve of this.#changed.splice(0)) resolve();
-  }
-
-  #nextChange(timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs);
-      this.#changed.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
   }
 }
