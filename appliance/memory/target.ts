@@ -1,16 +1,16 @@
-// The secondary's side of the memory stream: feeds the engine's incoming socket, and owns the commit point.
+// The secondary's side of the memory stream: feeds the engine's incoming socket, and leads the order of a checkpoint here.
 //
 //   listening -> precopy -> readyHeld -> running <-> checkpoint -> ended
 //
 // A checkpoint reaches the engine whole or not at all: from VMSTATE_SEND on it is collected. With its last byte this side owns
-// interval n: the mirror decides n (durable), the primary is told, the mirror applies n, then the engine gets it all.
+// interval n: the mirror decides n (durable), the primary is told, the mirror applies n, then the engine gets it all (commit-point.ts).
 import type { Socket } from 'node:net';
 import type { MemoryPhase, MemoryStatus } from './api.ts';
 import { ReplicaWatch } from './audit/replica-watch.ts';
 import type { TargetAudit } from './audit/target-audit.ts';
 import { BatchReader } from './batch-codec.ts';
-import { ChangeSignal } from './change-signal.ts';
 import { type ForwardEvent, ForwardParser } from './codec.ts';
+import { CommitPoint } from './commit-point.ts';
 import { connectEngine } from './connect-engine.ts';
 import { Incoming } from './incoming.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
@@ -24,9 +24,6 @@ export interface TargetOptions {
   audit: TargetAudit | null;
 }
 
-/** Loading a committed checkpoint takes ms per MB. An engine that does not answer within this is broken: no takeover with it. */
-const ROLL_FORWARD_TIMEOUT_MS = 20_000;
-
 export class TargetSession implements Session {
   readonly role = 'target';
   readonly #around: SessionSurroundings;
@@ -35,6 +32,7 @@ export class TargetSession implements Session {
   readonly #return: ReturnParser;
   readonly #batches = new BatchReader(new PageCache());
   #session: number | undefined;
+  readonly #point: CommitPoint;
   readonly #incoming = new Incoming((bytes) => this.#reportConsumed(bytes));
   /** Null: no audit. */
   readonly #watch: ReplicaWatch | null;
@@ -42,25 +40,15 @@ export class TargetSession implements Session {
   #phase: MemoryPhase = 'listening';
   /** False from rollForward on, and after the session was lost: the partner's bytes are dropped. */
   #accepting = true;
-  /** Collected completely; the mirror is at work on it. What comes behind it waits. */
-  #committing = false;
   #started = false;
   #requested = 0;
-  /** How often the engine said that the replica is stopped and drained. */
-  #replied = 0;
-  /** Nobody knows whether the interval is durable, or it is and cannot be loaded: this replica must not run. */
-  #undecided: string | undefined;
-  #takingOver = false;
-  #finalCommitted = false;
   #detached = false;
   #receivedBytes = 0;
-  #committed = 0;
-  #loaded = 0;
-  readonly #changes = new ChangeSignal();
 
   constructor(around: SessionSurroundings, options: TargetOptions) {
     this.#around = around;
     this.#options = options;
+    this.#point = new CommitPoint(around, () => this.#engine?.destroyed === false);
     const { audit } = options;
     this.#forward = new ForwardParser({
       bytes: (b) => this.#incoming.take(b),
@@ -86,13 +74,13 @@ export class TargetSession implements Session {
     return this.#phase;
   }
   get committed(): number {
-    return this.#committed;
+    return this.#point.committed;
   }
   get loaded(): number {
-    return this.#loaded;
+    return this.#point.loaded;
   }
   get checkpoints(): number {
-    return this.#loaded;
+    return this.#point.loaded;
   }
   get transferredBytes(): number {
     return this.#receivedBytes;
@@ -153,34 +141,16 @@ export class TargetSession implements Session {
 
   /** Takeover. Throws when the state of the engine and the disk could differ: this replica must not run then. */
   async rollForward(): Promise<{ committed: number; loaded: number; waitedMs: number }> {
-    const startMs = this.#around.nowMs();
     // With READY held the engine has everything and runs: it may take over before the first interval begins.
     if (!this.#started && this.#phase !== 'readyHeld') {
       throw new Error(`memory stream: nothing to take over: protection had not begun (phase '${this.#phase}')`);
     }
     if (this.#accepting) this.#tellEnd('channel', 'the secondary takes over');
     this.#accepting = false;
-    this.#takingOver = true;
     this.#incoming.dropCollected();
-    const deadline = startMs + ROLL_FORWARD_TIMEOUT_MS;
-    for (;;) {
-      if (this.#undecided) throw new Error(`memory stream: ${this.#undecided}`);
-      if (this.#finalCommitted)
-        throw new Error('memory stream: nothing to take over: the guest has shut down and its last interval is committed');
-      if (!this.#committing && this.#loaded === this.#committed) break;
-      if (this.#engine?.destroyed !== false) {
-        throw new Error(`memory stream: the engine ended before it loaded the committed interval ${this.#committed}`);
-      }
-      const leftMs = deadline - this.#around.nowMs();
-      if (leftMs <= 0) {
-        throw new Error(
-          `memory stream: the engine did not load the committed interval ${this.#committed} within ${ROLL_FORWARD_TIMEOUT_MS} ms`,
-        );
-      }
-      await this.#changes.next(leftMs);
-    }
+    const rolled = await this.#point.rollForward();
     this.#setPhase('ended');
-    return { committed: this.#committed, loaded: this.#loaded, waitedMs: this.#around.nowMs() - startMs };
+    return rolled;
   }
 
   /** The engine sees the end of its migration stream; what it still says is read and dropped. */
@@ -195,7 +165,7 @@ export class TargetSession implements Session {
     this.#accepting = false;
     this.#phase = 'ended';
     this.#engine?.destroy();
-    this.#changes.notify();
+    this.#point.changed();
   }
 
   #begin(message: { session: number; version: number }): void {
@@ -237,7 +207,7 @@ export class TargetSession implements Session {
   }
 
   #onEngineClosed(): void {
-    this.#changes.notify();
+    this.#point.changed();
     if (!this.#detached) this.lose('engine', "the secondary's engine closed the migration");
   }
 
@@ -254,14 +224,14 @@ export class TargetSession implements Session {
       case 'deviceState':
         return;
       case 'sendBegin':
-        if (this.#committing) throw new Error('a checkpoint before the one before was loaded');
+        if (this.#point.isCommitting) throw new Error('a checkpoint before the one before was loaded');
         this.#incoming.collect();
         return;
       case 'checkpointEnd': {
         const collected = this.#incoming.takeCollected();
         // The source times by it how fast checkpoints arrive.
         this.#incoming.report();
-        void this.#commit(this.#committed + 1, collected);
+        this.#commit(collected);
         return;
       }
       default:
@@ -269,37 +239,21 @@ export class TargetSession implements Session {
     }
   }
 
-  async #commit(interval: number, checkpoint: Buffer[]): Promise<void> {
-    this.#committing = true;
+  #commit(checkpoint: Buffer[]): void {
+    const interval = this.#point.committed + 1;
     this.#incoming.hold();
-    try {
-      await this.#around.decide(interval);
-      this.#committed = interval;
-      if (this.#accepting && this.#session !== undefined) this.#around.send({ kind: 'committed', session: this.#session, interval });
-      this.#around.emit('committed', { interval });
-      // The replica must have stopped before its private writes are dropped.
-      await this.#untilReplied(interval);
-      await this.#around.apply(interval);
-    } catch (error) {
-      this.#undecided = `interval ${interval} cannot be completed here: ${(error as Error).message}`;
-      this.#changes.notify();
-      this.lose('protocol', this.#undecided);
-      return;
-    }
-    this.#committing = false;
-    this.#watch?.loading(interval);
-    this.#writeCheckpoint(checkpoint);
-    this.#incoming.release(this.#engine);
-    this.#changes.notify();
-  }
-
-  async #untilReplied(interval: number): Promise<void> {
-    const deadline = this.#around.nowMs() + ROLL_FORWARD_TIMEOUT_MS;
-    while (this.#replied < interval) {
-      const leftMs = deadline - this.#around.nowMs();
-      if (this.#engine?.destroyed !== false || leftMs <= 0) throw new Error("the secondary's engine did not stop for it");
-      await this.#changes.next(leftMs);
-    }
+    void this.#point.commit({
+      owned: () => {
+        if (this.#accepting && this.#session !== undefined) this.#around.send({ kind: 'committed', session: this.#session, interval });
+        this.#around.emit('committed', { interval });
+      },
+      load: () => {
+        this.#watch?.loading(interval);
+        this.#writeCheckpoint(checkpoint);
+        this.#incoming.release(this.#engine);
+      },
+      failed: (reason) => this.lose('protocol', reason),
+    });
   }
 
   #writeCheckpoint(checkpoint: Buffer[]): void {
@@ -310,31 +264,19 @@ export class TargetSession implements Session {
 
   /** The guest has shut down at the primary: its last interval has no checkpoint, only disk writes and output. */
   async #commitFinal(interval: number): Promise<void> {
-    while (this.#committing && !this.#undecided) await this.#changes.next(ROLL_FORWARD_TIMEOUT_MS);
-    if (this.#takingOver || this.#undecided || !this.#started || interval < this.#committed || interval > this.#committed + 1) {
-      const why = this.#takingOver ? 'the secondary takes over' : (this.#undecided ?? `interval ${interval} after ${this.#committed}`);
-      this.#tellEnd('protocol', why);
+    const final = await this.#point.commitFinal(
+      interval,
+      () => this.#started,
+      () => {
+        this.#accepting = false;
+        this.#incoming.dropCollected();
+      },
+    );
+    if (final.kind === 'refused') {
+      this.#tellEnd('protocol', final.reason);
       return;
     }
-    this.#accepting = false;
-    this.#incoming.dropCollected();
-    if (interval > this.#committed) {
-      this.#committing = true;
-      try {
-        await this.#around.decide(interval);
-        this.#committed = interval;
-        this.#finalCommitted = true;
-        await this.#around.apply(interval);
-      } catch (error) {
-        this.#undecided = `the mirror failed at the final interval ${interval}: ${(error as Error).message}`;
-        this.#tellEnd('protocol', this.#undecided);
-        return;
-      } finally {
-        this.#committing = false;
-        this.#changes.notify();
-      }
-      this.#around.emit('committed', { interval });
-    }
+    if (final.isNew) this.#around.emit('committed', { interval });
     if (this.#session !== undefined) this.#around.send({ kind: 'committed', session: this.#session, interval });
   }
 
@@ -344,17 +286,16 @@ export class TargetSession implements Session {
         this.#forward.enterCheckpoints();
         void this.#onReady(bytes);
         return;
-      case 'loaded':
-        this.#loaded++;
-        this.#watch?.loaded(this.#loaded);
-        if (this.#loaded !== this.#committed)
-          throw new Error(`the engine loaded ${this.#loaded} checkpoints, ${this.#committed} were committed`);
-        this.#around.interval.current = this.#loaded + 1;
-        this.#around.commitOutput(this.#loaded).catch((error) => this.lose('protocol', `the gate: ${(error as Error).message}`));
+      case 'loaded': {
+        const loaded = this.#point.engineLoaded();
+        this.#watch?.loaded(loaded);
+        this.#around.interval.current = loaded + 1;
+        this.#around.commitOutput(loaded).catch((error) => this.lose('protocol', `the gate: ${(error as Error).message}`));
         this.#relay(bytes);
-        if (this.#requested === this.#loaded) this.#setPhase('running');
-        this.#changes.notify();
+        if (this.#requested === loaded) this.#setPhase('running');
+        this.#point.changed();
         return;
+      }
       case 'reply':
         void this.#onReply(bytes);
         return;
@@ -392,19 +333,19 @@ export class TargetSession implements Session {
       // The parser's buffer is used again.
       const own = Buffer.from(bytes);
       try {
-        await this.#around.replied(this.#replied + 1);
+        await this.#around.replied(this.#point.replied + 1);
       } catch (error) {
         this.lose('protocol', `the gate did not cut the replica's output: ${(error as Error).message}`);
         return;
       }
-      this.#replied++;
+      this.#point.engineReplied();
       this.#relay(own);
     } else {
-      this.#replied++;
+      this.#point.engineReplied();
       this.#relay(bytes);
     }
-    if (this.#phase !== 'ended') this.#watch?.stopped(this.#replied);
-    this.#changes.notify();
+    if (this.#phase !== 'ended') this.#watch?.stopped(this.#point.replied);
+    this.#point.changed();
   }
 
   #relay(bytes: Buffer): void {
