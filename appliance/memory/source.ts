@@ -14,10 +14,12 @@ import type { MemoryPhase, MemoryStatus } from './api.ts';
 import type { SourceAudit } from './audit/source-audit.ts';
 import { CheckpointInWork } from './checkpoint-in-work.ts';
 import { type ForwardEvent, ForwardParser } from './codec.ts';
+import { EngineWindow } from './engine-window.ts';
+import { FinalCommit } from './final-commit.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
 import { Outgoing } from './outgoing.ts';
 import { LOADED_BYTES, RECEIVED_BYTES, REPLY_BYTES, type ReturnMessage, ReturnParser } from './return-codec.ts';
-import { GUEST_RAM_BLOCK, type Session, type SessionSurroundings, SYNCHRONISATION_WINDOW_BYTES } from './session.ts';
+import { GUEST_RAM_BLOCK, type Session, type SessionSurroundings } from './session.ts';
 
 export interface SourceOptions {
   socketPath: string;
@@ -27,10 +29,6 @@ export interface SourceOptions {
   /** Null: nobody can read the guest's RAM. */
   audit: SourceAudit | null;
 }
-
-const PROGRESS_EVERY_MS = 250;
-/** The partner may have to flush and apply the interval before, then this one. */
-const FINAL_TIMEOUT_MS = 60_000;
 
 export class SourceSession implements Session {
   readonly role = 'source';
@@ -48,22 +46,19 @@ export class SourceSession implements Session {
   /** Early acknowledgement: the engine goes on, the secondary still loads. */
   #loading: CheckpointInWork | undefined;
   #cut: Promise<unknown> | undefined;
-  #sentBytes = 0;
-  #consumedBytes = 0;
-  #channelFull = false;
+  readonly #window: EngineWindow;
   #committed = 0;
   #loaded = 0;
   #checkpoints = 0;
   #lostCause: LossCause | undefined;
-  #final: { interval: number; resolve(): void; reject(error: Error): void } | undefined;
+  #final: FinalCommit | undefined;
   /** `pageDiffers` was said. */
   #differs = false;
-  #progressMs = 0;
-  #progressBytes = 0;
 
   constructor(around: SessionSurroundings, options: SourceOptions) {
     this.#around = around;
     this.#options = options;
+    this.#window = new EngineWindow(around.nowMs);
     const { audit } = options;
     this.#outgoing = new Outgoing(options.session, {
       send: (message) => this.#sendNow(message),
@@ -96,7 +91,7 @@ export class SourceSession implements Session {
     return this.#checkpoints;
   }
   get transferredBytes(): number {
-    return this.#sentBytes;
+    return this.#window.sentBytes;
   }
   get audit(): MemoryStatus['audit'] {
     return this.#options.audit?.status ?? null;
@@ -138,18 +133,12 @@ export class SourceSession implements Session {
     }
     if (this.#final) throw new Error('memory stream: the final interval is being committed already');
     await this.#around.cut(interval);
-    const final = Promise.withResolvers<void>();
-    this.#final = { interval, resolve: final.resolve, reject: final.reject };
-    const timer = setTimeout(
-      () =>
-        final.reject(new Error(`memory stream: the partner did not commit the final interval ${interval} within ${FINAL_TIMEOUT_MS} ms`)),
-      FINAL_TIMEOUT_MS,
-    );
+    const final = new FinalCommit(interval);
+    this.#final = final;
     this.#outgoing.send({ kind: 'final', session: this.#options.session, interval });
     try {
-      await final.promise;
+      await final.committed();
     } finally {
-      clearTimeout(timer);
       this.#final = undefined;
     }
     this.#committed = interval;
@@ -159,9 +148,7 @@ export class SourceSession implements Session {
 
   onMessage(message: MemoryMessage): void {
     if (this.#final && message.session === this.#options.session) {
-      if (message.kind === 'committed' && message.interval === this.#final.interval) this.#final.resolve();
-      else if (message.kind === 'end')
-        this.#final.reject(new Error(`memory stream: the partner refused the final interval: ${message.reason}`));
+      this.#final.onMessage(message);
       return;
     }
     if (this.#phase === 'ended' || this.#phase === 'listening' || message.session !== this.#options.session) return;
@@ -190,12 +177,11 @@ export class SourceSession implements Session {
   }
 
   onDrain(): void {
-    this.#channelFull = false;
-    this.#throttle();
+    this.#window.channelDrained();
   }
 
   lose(cause: LossCause, reason: string): void {
-    this.#final?.reject(new Error(`memory stream: ${reason}`));
+    this.#final?.fail(reason);
     if (this.#phase === 'ended') return;
     if (cause !== 'channel' && this.#phase !== 'listening') {
       this.#outgoing.send({ kind: 'end', session: this.#options.session, cause, reason });
@@ -204,7 +190,7 @@ export class SourceSession implements Session {
   }
 
   async close(): Promise<void> {
-    this.#final?.reject(new Error('memory stream: stopped'));
+    this.#final?.fail('stopped');
     if (this.#phase !== 'ended' && this.#phase !== 'listening') {
       this.#outgoing.send({ kind: 'end', session: this.#options.session, cause: 'engine', reason: 'the primary stopped the protection' });
     }
@@ -222,7 +208,7 @@ export class SourceSession implements Session {
     }
     this.#server?.close();
     this.#engine = socket;
-    this.#progressMs = this.#around.nowMs();
+    this.#window.begin(socket);
     this.#outgoing.send({ kind: 'begin', session: this.#options.session, version: MEMORY_STREAM_VERSION });
     this.#setPhase('precopy');
     socket.on('data', (chunk: Buffer) => this.#guard(() => this.#forward.feed(chunk)));
@@ -320,14 +306,13 @@ export class SourceSession implements Session {
   }
 
   #onConsumed(bytes: number): void {
-    if (bytes > this.#sentBytes) {
-      this.lose('protocol', `the partner consumed ${bytes} of ${this.#sentBytes} bytes`);
+    if (bytes > this.#window.sentBytes) {
+      this.lose('protocol', `the partner consumed ${bytes} of ${this.#window.sentBytes} bytes`);
       return;
     }
-    this.#consumedBytes = bytes;
     this.#answer.progress();
     this.#outgoing.arrived(bytes);
-    this.#throttle();
+    this.#window.consumed(bytes);
   }
 
   #onCommitted(interval: number): void {
@@ -408,34 +393,17 @@ export class SourceSession implements Session {
   }
 
   #sendData(bytes: Buffer): void {
-    this.#sentBytes += bytes.length;
+    this.#window.sending(bytes.length);
     if (this.#phase === 'precopy') this.#outgoing.feedSynchronisation(bytes);
     else this.#outgoing.feed(bytes);
-    this.#throttle();
-    if (this.#phase === 'precopy') this.#progress();
+    this.#window.throttle();
+    if (this.#phase !== 'precopy') return;
+    const progress = this.#window.progress();
+    if (progress) this.#around.emit('progress', progress);
   }
 
   #sendNow(message: MemoryMessage): void {
-    if (!this.#around.send(message)) this.#channelFull = true;
-  }
-
-  /** Back-pressure: the engine is read only while the channel and the partner have room. */
-  #throttle(): void {
-    const engine = this.#engine;
-    if (!engine) return;
-    const full = this.#channelFull || this.#sentBytes - this.#consumedBytes > SYNCHRONISATION_WINDOW_BYTES;
-    if (full && !engine.isPaused()) engine.pause();
-    else if (!full && engine.isPaused()) engine.resume();
-  }
-
-  #progress(): void {
-    const now = this.#around.nowMs();
-    const elapsedMs = now - this.#progressMs;
-    if (elapsedMs < PROGRESS_EVERY_MS) return;
-    const rateBytesPerS = ((this.#sentBytes - this.#progressBytes) * 1000) / elapsedMs;
-    this.#progressMs = now;
-    this.#progressBytes = this.#sentBytes;
-    this.#around.emit('progress', { transferredBytes: this.#sentBytes, rateBytesPerS });
+    if (!this.#around.send(message)) this.#window.channelIsFull();
   }
 
   #guard(parse: () => void): void {
