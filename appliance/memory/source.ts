@@ -1,24 +1,18 @@
-// The primary's side of the memory stream: reads the engine's migration socket, sends it over the link, and decides when
-// the engine may go on after a checkpoint.
+// The primary's side of the memory stream: reads the engine's migration socket and sends it over the link. When the engine may go on
+// after a checkpoint is decided in checkpoint-order.ts.
 //
 //   listening -> precopy -> readyHeld -> running <-> checkpoint -> ended
-//
-// The order in a checkpoint of interval n, on which the other streams rely:
-//   VMSTATE_SEND read      the guest is stopped and drained: the gate is asked to `cut`
-//   last byte read and cut answered   interval counter n+1; only then may the engine learn LOADED and run the guest
-//   "committed n" and cut answered    the gate is told `commit n`: the output of n leaves
 import { rm } from 'node:fs/promises';
 import net from 'node:net';
-import { AnswerDeadline } from './answer-deadline.ts';
 import type { MemoryPhase, MemoryStatus } from './api.ts';
 import type { SourceAudit } from './audit/source-audit.ts';
-import { CheckpointInWork } from './checkpoint-in-work.ts';
+import { CheckpointOrder } from './checkpoint-order.ts';
 import { type ForwardEvent, ForwardParser } from './codec.ts';
 import { EngineWindow } from './engine-window.ts';
 import { FinalCommit } from './final-commit.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
 import { Outgoing } from './outgoing.ts';
-import { LOADED_BYTES, RECEIVED_BYTES, REPLY_BYTES, type ReturnMessage, ReturnParser } from './return-codec.ts';
+import { type ReturnMessage, ReturnParser } from './return-codec.ts';
 import { GUEST_RAM_BLOCK, type Session, type SessionSurroundings } from './session.ts';
 
 export interface SourceOptions {
@@ -41,15 +35,8 @@ export class SourceSession implements Session {
   #engine: net.Socket | undefined;
   #phase: MemoryPhase = 'listening';
   #ready: Uint8Array | undefined;
-  readonly #answer = new AnswerDeadline((reason) => this.lose('stalled', reason));
-  #checkpoint: CheckpointInWork | undefined;
-  /** Early acknowledgement: the engine goes on, the secondary still loads. */
-  #loading: CheckpointInWork | undefined;
-  #cut: Promise<unknown> | undefined;
+  readonly #order: CheckpointOrder;
   readonly #window: EngineWindow;
-  #committed = 0;
-  #loaded = 0;
-  #checkpoints = 0;
   #lostCause: LossCause | undefined;
   #final: FinalCommit | undefined;
   /** `pageDiffers` was said. */
@@ -59,6 +46,12 @@ export class SourceSession implements Session {
     this.#around = around;
     this.#options = options;
     this.#window = new EngineWindow(around.nowMs);
+    this.#order = new CheckpointOrder(options.earlyAcknowledge, around, {
+      toEngine: (words) => this.#engine?.write(words),
+      resumes: () => this.#setPhase('running'),
+      lose: (cause, reason) => this.lose(cause, reason),
+      hasEnded: () => this.#phase === 'ended',
+    });
     const { audit } = options;
     this.#outgoing = new Outgoing(options.session, {
       send: (message) => this.#sendNow(message),
@@ -71,7 +64,7 @@ export class SourceSession implements Session {
       pages: {
         summedBlock: audit ? GUEST_RAM_BLOCK : null,
         begins: (offset, page, block) => this.#outgoing.page(offset, block.firstPage + page),
-        passed: (page, crc) => audit?.sent(page, crc, this.#checkpoint?.interval ?? 0),
+        passed: (page, crc) => audit?.sent(page, crc, this.#order.inWork?.interval ?? 0),
       },
       deviceState: (offset) => this.#outgoing.deviceState(offset),
     });
@@ -82,13 +75,13 @@ export class SourceSession implements Session {
     return this.#phase;
   }
   get committed(): number {
-    return this.#committed;
+    return this.#order.committed;
   }
   get loaded(): number {
-    return this.#loaded;
+    return this.#order.loaded;
   }
   get checkpoints(): number {
-    return this.#checkpoints;
+    return this.#order.checkpoints;
   }
   get transferredBytes(): number {
     return this.#window.sentBytes;
@@ -141,8 +134,7 @@ export class SourceSession implements Session {
     } finally {
       this.#final = undefined;
     }
-    this.#committed = interval;
-    await this.#around.commitOutput(interval);
+    await this.#order.commitFinal(interval);
     return { committed: interval };
   }
 
@@ -157,7 +149,7 @@ export class SourceSession implements Session {
         this.#guard(() => this.#return.feed(message.bytes));
         return;
       case 'committed':
-        this.#onCommitted(message.interval);
+        this.#order.onCommitted(message.interval);
         return;
       case 'consumed':
         this.#onConsumed(message.bytes);
@@ -195,7 +187,7 @@ export class SourceSession implements Session {
       this.#outgoing.send({ kind: 'end', session: this.#options.session, cause: 'engine', reason: 'the primary stopped the protection' });
     }
     this.#phase = 'ended';
-    this.#answer.met();
+    this.#order.end();
     this.#engine?.destroy();
     this.#server?.close();
     await rm(this.#options.socketPath, { force: true });
@@ -219,31 +211,29 @@ export class SourceSession implements Session {
 
   #onForwardEvent(event: ForwardEvent): void {
     this.#around.seen?.(event);
-    const now = this.#around.nowMs();
     switch (event.kind) {
       case 'memory':
       case 'deviceState':
         return;
-      case 'request':
-        this.#checkpoint = new CheckpointInWork(this.#around.interval.current, now);
-        this.#checkpoint.sentBytes = this.#outgoing.linkBytes;
+      case 'request': {
+        const checkpoint = this.#order.begin();
+        checkpoint.sentBytes = this.#outgoing.linkBytes;
         this.#setPhase('checkpoint');
-        this.#replyEarly();
-        this.#answer.expect(`stop for the checkpoint of interval ${this.#checkpoint.interval}`);
+        this.#order.stop(checkpoint);
         return;
+      }
       case 'sendBegin': {
-        const checkpoint = this.#checkpoint;
+        const checkpoint = this.#order.inWork;
         if (!checkpoint) return;
-        checkpoint.stoppedMs = now;
+        checkpoint.stoppedMs = this.#around.nowMs();
         this.#outgoing.beginCheckpoint();
-        this.#cut = this.#around.cut(checkpoint.interval);
-        this.#cut.catch(() => {});
+        this.#order.stopped(checkpoint);
         // After `cut` was asked for: the gate is at work meanwhile.
         this.#options.audit?.stopped();
         return;
       }
       case 'checkpointEnd': {
-        const checkpoint = this.#checkpoint;
+        const checkpoint = this.#order.inWork;
         if (!checkpoint) return;
         this.#outgoing.end();
         this.#outgoing.after(() => {
@@ -252,9 +242,8 @@ export class SourceSession implements Session {
         checkpoint.pages = event.pages;
         checkpoint.bytes = event.bytes;
         checkpoint.deviceStateBytes = event.deviceStateBytes;
-        this.#answer.expect(`load the checkpoint of interval ${checkpoint.interval}`);
+        this.#order.complete(checkpoint);
         this.#judge(checkpoint.interval);
-        void this.#afterCut(checkpoint);
         return;
       }
       default:
@@ -269,71 +258,14 @@ export class SourceSession implements Session {
     this.#around.emit('pageDiffers', difference);
   }
 
-  /** The whole checkpoint was read: waits for the gate, raises the counter, lets the engine and the output go. */
-  async #afterCut(checkpoint: CheckpointInWork): Promise<void> {
-    try {
-      await this.#cut;
-    } catch (error) {
-      this.lose('protocol', `the gate did not cut interval ${checkpoint.interval}: ${(error as Error).message}`);
-      return;
-    }
-    if (this.#phase === 'ended') return;
-    this.#around.interval.current = checkpoint.interval + 1;
-    checkpoint.cutDone = true;
-    if (this.#options.earlyAcknowledge) {
-      if (!checkpoint.loaded) this.#loading = checkpoint;
-      this.#resumeEngine(checkpoint, RECEIVED_BYTES, LOADED_BYTES);
-    } else if (checkpoint.loaded) {
-      this.#resumeEngine(checkpoint, LOADED_BYTES);
-    }
-    this.#releaseOutput(checkpoint);
-    if (checkpoint.loaded) this.#report(checkpoint);
-  }
-
-  /** The primary stops without waiting for the secondary's answer, but never while the secondary has a checkpoint to load. */
-  #replyEarly(): void {
-    const checkpoint = this.#checkpoint;
-    if (!this.#options.earlyAcknowledge || !checkpoint || checkpoint.replied || this.#loading) return;
-    checkpoint.replied = true;
-    this.#engine?.write(REPLY_BYTES);
-  }
-
-  #resumeEngine(checkpoint: CheckpointInWork, ...words: Uint8Array[]): void {
-    checkpoint.resumedMs = this.#around.nowMs();
-    this.#checkpoint = undefined;
-    this.#setPhase('running');
-    this.#engine?.write(Buffer.concat(words));
-  }
-
   #onConsumed(bytes: number): void {
     if (bytes > this.#window.sentBytes) {
       this.lose('protocol', `the partner consumed ${bytes} of ${this.#window.sentBytes} bytes`);
       return;
     }
-    this.#answer.progress();
+    this.#order.onProgress();
     this.#outgoing.arrived(bytes);
     this.#window.consumed(bytes);
-  }
-
-  #onCommitted(interval: number): void {
-    const checkpoint = this.#loading ?? this.#checkpoint;
-    if (!checkpoint || interval !== checkpoint.interval || checkpoint.committed) {
-      this.lose('protocol', `the partner committed interval ${interval}, ${checkpoint ? checkpoint.interval : 'none'} was expected`);
-      return;
-    }
-    this.#answer.progress();
-    checkpoint.committed = true;
-    checkpoint.committedMs = this.#around.nowMs();
-    this.#committed = interval;
-    this.#releaseOutput(checkpoint);
-  }
-
-  /** Not before the cut: what the gate reads of this interval later would otherwise stay behind. */
-  #releaseOutput(checkpoint: CheckpointInWork): void {
-    if (!checkpoint.cutDone || !checkpoint.committed) return;
-    this.#around.commitOutput(checkpoint.interval).catch((error) => {
-      this.lose('protocol', `the gate did not commit interval ${checkpoint.interval}: ${(error as Error).message}`);
-    });
   }
 
   #onReturnMessage(message: ReturnMessage, bytes: Buffer): void {
@@ -342,9 +274,9 @@ export class SourceSession implements Session {
         this.#engine?.write(bytes);
         return;
       case 'reply':
-        this.#answer.met();
+        this.#order.onReplied();
         // In order with `cut`, which follows; nobody waits for it.
-        this.#around.replied?.(this.#checkpoint?.interval ?? this.#around.interval.current).catch((error) => {
+        this.#around.replied?.(this.#order.inWork?.interval ?? this.#around.interval.current).catch((error) => {
           this.lose('protocol', `the gate: ${(error as Error).message}`);
         });
         if (!this.#options.earlyAcknowledge) this.#engine?.write(bytes);
@@ -361,35 +293,11 @@ export class SourceSession implements Session {
         if (!this.#options.earlyAcknowledge) this.#engine?.write(bytes);
         return;
       case 'loaded':
-        this.#onLoaded();
+        this.#order.onLoaded();
         return;
       default:
         message satisfies never;
     }
-  }
-
-  #onLoaded(): void {
-    const checkpoint = this.#loading ?? this.#checkpoint;
-    if (!checkpoint?.committed) {
-      this.lose('protocol', 'LOADED before the commit');
-      return;
-    }
-    // Early acknowledgement: the stop for the next one may be expected already.
-    if (this.#checkpoint && this.#checkpoint !== checkpoint) this.#answer.progress();
-    else this.#answer.met();
-    checkpoint.loaded = true;
-    this.#loaded = checkpoint.interval;
-    this.#checkpoints++;
-    this.#loading = undefined;
-    // Before the gate has cut, the engine must wait: #afterCut goes on.
-    if (!checkpoint.cutDone) return;
-    if (!this.#options.earlyAcknowledge) this.#resumeEngine(checkpoint, LOADED_BYTES);
-    this.#report(checkpoint);
-    this.#replyEarly();
-  }
-
-  #report(checkpoint: CheckpointInWork): void {
-    this.#around.emit('checkpoint', checkpoint.report(this.#around.nowMs()));
   }
 
   #sendData(bytes: Buffer): void {
@@ -427,7 +335,7 @@ export class SourceSession implements Session {
     // The next session's channel begins empty; an end by the engine follows what was read before it.
     if (cause === 'channel') this.#outgoing.drop();
     this.#setPhase('ended');
-    this.#answer.met();
+    this.#order.end();
     this.#server?.close();
     this.#around.emit('lost', { role: 'source', reason, cause });
   }
