@@ -1,8 +1,8 @@
 // The engine's checkpoint stream, parsed in band and strictly: where a checkpoint begins and where its last byte is.
 //
-// Nothing is interpreted beyond what those boundaries need: RAM pages and device states are skipped, never copied; of the pages of one
-// block a checksum is told, if somebody wants it. What
-// is not listed here ends protection with the flag and its offset. A guess would put bytes into a running guest.
+// Nothing is interpreted beyond what those boundaries need: RAM pages and device states are skipped, never copied. Where pages are, and
+// of one block's pages a checksum, is told to who wants it. What is not listed here ends protection with the flag and its offset. A
+// guess would put bytes into a running guest.
 //
 //   forward   preamble (configuration, commands) -> RAM of the synchronisation -> initial device state (opaque until the
 //             secondary's READY) -> enterCheckpoints() -> per checkpoint: REQUEST, VMSTATE_SEND, RAM section, 00,
@@ -65,15 +65,30 @@ export type ForwardEvent =
   /** The last byte of the checkpoint's device state was handed over. */
   | { kind: 'checkpointEnd'; pages: number; zeroPages: number; deviceStateBytes: number; bytes: number };
 
+/** A part of the guest's RAM, as it was announced. */
+export interface RamBlock {
+  name: string;
+  bytes: number;
+  /** How many pages the blocks announced before it have. */
+  firstPage: number;
+}
+
+/** Told of pages: `page` is the number in its block, from 0. */
+export interface PageSink {
+  /** The one block whose pages `passed` is told of: checksums cost 1 us a page. Null: of none. */
+  summedBlock: string | null;
+  /** A page's content begins at byte `offset` of the stream; told before those bytes. Not for pages of zeros. */
+  begins?(offset: number, page: number, block: RamBlock): void;
+  /** A page is through, also one of zeros: CRC-32 of its content; told before the next event. */
+  passed?(page: number, crc: number): void;
+}
+
 export interface ForwardSink {
   /** Bytes in order, never less than a whole record's head; a view into what was fed. */
   bytes(chunk: Buffer): void;
   event(event: ForwardEvent): void;
-  /** The pages of one RAM block: number in the block (from 0) and CRC-32 of the content; told before the next event. */
-  pages?: { block: string; sent(page: number, crc: number): void } | undefined;
-  /** A page's content begins at byte `offset` of the stream; told before those bytes. `number` runs through the blocks as they were announced. */
-  page?(offset: number, number: number): void;
-  /** A checkpoint's device state begins there. */
+  pages?: PageSink | undefined;
+  /** A checkpoint's device state begins at byte `offset` of the stream. */
   deviceState?(offset: number): void;
 }
 
@@ -98,17 +113,15 @@ export class ForwardParser {
   #sectionId = -1;
   #sectionIsEnd = false;
   #sectionEndSeen = false;
-  #blocks = new Map<string, number>();
-  #firstPages = new Map<string, number>();
+  #blocks = new Map<string, RamBlock>();
   #announcedPages = 0;
   #blocksLeft = 0;
-  /** Of the block that `continue` refers to: the last one named, also in an earlier checkpoint. */
-  #blockBytes = -1;
+  /** What `continue` refers to: the last one named, also in an earlier checkpoint. */
+  #block: RamBlock | undefined;
   /** Checksums are wanted of that block's pages; of the page in work: its number, and the checksum so far. */
-  #blockIsWatched = false;
+  #isSummed = false;
   #page = 0;
   #pageCrc = 0;
-  #blockFirstPage = 0;
   #initialStateBytes = 0;
   #pages = 0;
   #zeroPages = 0;
@@ -140,12 +153,12 @@ export class ForwardParser {
     while (at < b.length) {
       if (this.#skip > 0) {
         const n = Math.min(this.#skip, b.length - at);
-        const isPage = this.#blockIsWatched && !this.#skipIsDeviceState;
+        const isPage = this.#isSummed && !this.#skipIsDeviceState;
         if (isPage) this.#pageCrc = crc32(b.subarray(at, at + n), this.#pageCrc);
         at += n;
         this.#skip -= n;
         if (this.#skip > 0) continue;
-        if (isPage) this.#sink.pages?.sent(this.#page, this.#pageCrc);
+        if (isPage) this.#sink.pages?.passed?.(this.#page, this.#pageCrc);
         else if (this.#skipIsDeviceState) at = this.#endCheckpoint(at, flush);
         continue;
       }
@@ -177,7 +190,7 @@ export class ForwardParser {
       case 'ram':
         return this.#ram(b, at);
       case 'blocks':
-        return this.#block(b, at, flush);
+        return this.#announcedBlock(b, at, flush);
       case 'message':
         return this.#message(b, at, flush);
       case 'initialState':
@@ -273,40 +286,37 @@ export class ForwardParser {
         return next;
       case RAM.page:
       case RAM.zero: {
-        let blockBytes = this.#blockBytes;
-        let watched = this.#blockIsWatched;
-        let firstPage = this.#blockFirstPage;
+        const pages = this.#sink.pages;
+        let block = this.#block;
+        let isSummed = this.#isSummed;
         if ((flags & RAM.continue) === 0) {
           if (b.length - next < 1) return undefined;
           const length = b[next] ?? 0;
           if (b.length - next < 1 + length) return undefined;
           const name = b.toString('latin1', next + 1, next + 1 + length);
-          const known = this.#blocks.get(name);
-          if (known === undefined) throw new StreamError(`a page of the unknown block ${JSON.stringify(name)}`, this.#base + at);
-          blockBytes = known;
-          watched = name === this.#sink.pages?.block;
-          firstPage = this.#firstPages.get(name) ?? 0;
+          block = this.#blocks.get(name);
+          if (!block) throw new StreamError(`a page of the unknown block ${JSON.stringify(name)}`, this.#base + at);
+          isSummed = name === pages?.summedBlock;
           next += 1 + length;
         }
-        if (blockBytes < 0) throw new StreamError('a page without a block', this.#base + at);
-        if (address >= blockBytes) throw new StreamError(`a page behind its block's end (0x${address.toString(16)})`, this.#base + at);
+        if (!block) throw new StreamError('a page without a block', this.#base + at);
+        if (address >= block.bytes) throw new StreamError(`a page behind its block's end (0x${address.toString(16)})`, this.#base + at);
         if (what === RAM.zero) {
           if (b.length - next < 1) return undefined;
           if (b[next] !== 0) throw this.#unknown('fill byte', b[next], next);
           next += 1;
           this.#zeroPages++;
-          if (watched) this.#sink.pages?.sent(address / PAGE_BYTES, ZERO_PAGE_CRC);
+          if (isSummed) pages?.passed?.(address / PAGE_BYTES, ZERO_PAGE_CRC);
         } else {
           this.#page = address / PAGE_BYTES;
           this.#pageCrc = 0;
           this.#skip = PAGE_BYTES;
           this.#skipIsDeviceState = false;
           this.#pages++;
-          this.#sink.page?.(this.#base + next, firstPage + address / PAGE_BYTES);
+          pages?.begins?.(this.#base + next, this.#page, block);
         }
-        this.#blockBytes = blockBytes;
-        this.#blockIsWatched = watched;
-        this.#blockFirstPage = firstPage;
+        this.#block = block;
+        this.#isSummed = isSummed;
         return next;
       }
       default:
@@ -315,7 +325,7 @@ export class ForwardParser {
   }
 
   /** u8 length, name, be64 bytes: one RAM block of the list behind `memorySize`. */
-  #block(b: Buffer, at: number, flush: (end: number) => void): number | undefined {
+  #announcedBlock(b: Buffer, at: number, flush: (end: number) => void): number | undefined {
     const length = b[at] ?? 0;
     if (b.length - at < 1 + length + 8) return undefined;
     const name = b.toString('latin1', at + 1, at + 1 + length);
@@ -323,8 +333,7 @@ export class ForwardParser {
     if (bytes > this.#blocksLeft || this.#blocks.has(name) || this.#blocks.size >= MAX_RAM_BLOCKS) {
       throw new StreamError(`RAM block ${JSON.stringify(name)} of ${bytes} bytes does not fit the announced memory`, this.#base + at);
     }
-    this.#blocks.set(name, bytes);
-    this.#firstPages.set(name, this.#announcedPages);
+    this.#blocks.set(name, { name, bytes, firstPage: this.#announcedPages });
     this.#announcedPages += Math.ceil(bytes / PAGE_BYTES);
     this.#blocksLeft -= bytes;
     const next = at + 1 + length + 8;
@@ -332,7 +341,7 @@ export class ForwardParser {
       this.#state = 'ram';
       flush(next);
       let totalBytes = 0;
-      for (const block of this.#blocks.values()) totalBytes += block;
+      for (const block of this.#blocks.values()) totalBytes += block.bytes;
       this.#sink.event({ kind: 'memory', totalBytes });
     }
     return next;

@@ -1,23 +1,19 @@
-// The primary's side of the memory stream: reads the engine's migration socket, sends it over the link, and decides when
-// the engine may go on after a checkpoint.
+// The primary's side of the memory stream: reads the engine's migration socket and sends it over the link. When the engine may go on
+// after a checkpoint is decided in checkpoint-order.ts.
 //
 //   listening -> precopy -> readyHeld -> running <-> checkpoint -> ended
-//
-// The order in a checkpoint of interval n, on which the other streams rely:
-//   VMSTATE_SEND read      the guest is stopped and drained: the gate is asked to `cut`
-//   last byte read and cut answered   interval counter n+1; only then may the engine learn LOADED and run the guest
-//   "committed n" and cut answered    the gate is told `commit n`: the output of n leaves
 import { rm } from 'node:fs/promises';
 import net from 'node:net';
-import { AnswerDeadline } from './answer-deadline.ts';
 import type { MemoryPhase, MemoryStatus } from './api.ts';
 import type { SourceAudit } from './audit/source-audit.ts';
-import { CheckpointInWork } from './checkpoint-in-work.ts';
+import { CheckpointOrder } from './checkpoint-order.ts';
 import { type ForwardEvent, ForwardParser } from './codec.ts';
+import { EngineWindow } from './engine-window.ts';
+import { FinalCommit } from './final-commit.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
 import { Outgoing } from './outgoing.ts';
-import { LOADED_BYTES, RECEIVED_BYTES, REPLY_BYTES, type ReturnMessage, ReturnParser } from './return-codec.ts';
-import { GUEST_RAM_BLOCK, type Session, type SessionSurroundings, SYNCHRONISATION_WINDOW_BYTES } from './session.ts';
+import { type ReturnMessage, ReturnParser } from './return-codec.ts';
+import { GUEST_RAM_BLOCK, type Session, type SessionSurroundings } from './session.ts';
 
 export interface SourceOptions {
   socketPath: string;
@@ -27,10 +23,6 @@ export interface SourceOptions {
   /** Null: nobody can read the guest's RAM. */
   audit: SourceAudit | null;
 }
-
-const PROGRESS_EVERY_MS = 250;
-/** The partner may have to flush and apply the interval before, then this one. */
-const FINAL_TIMEOUT_MS = 60_000;
 
 export class SourceSession implements Session {
   readonly role = 'source';
@@ -43,27 +35,23 @@ export class SourceSession implements Session {
   #engine: net.Socket | undefined;
   #phase: MemoryPhase = 'listening';
   #ready: Uint8Array | undefined;
-  readonly #answer = new AnswerDeadline((reason) => this.lose('stalled', reason));
-  #checkpoint: CheckpointInWork | undefined;
-  /** Early acknowledgement: the engine goes on, the secondary still loads. */
-  #loading: CheckpointInWork | undefined;
-  #cut: Promise<unknown> | undefined;
-  #sentBytes = 0;
-  #consumedBytes = 0;
-  #channelFull = false;
-  #committed = 0;
-  #loaded = 0;
-  #checkpoints = 0;
+  readonly #order: CheckpointOrder;
+  readonly #window: EngineWindow;
   #lostCause: LossCause | undefined;
-  #final: { interval: number; resolve(): void; reject(error: Error): void } | undefined;
+  #final: FinalCommit | undefined;
   /** `pageDiffers` was said. */
   #differs = false;
-  #progressMs = 0;
-  #progressBytes = 0;
 
   constructor(around: SessionSurroundings, options: SourceOptions) {
     this.#around = around;
     this.#options = options;
+    this.#window = new EngineWindow(around.nowMs);
+    this.#order = new CheckpointOrder(options.earlyAcknowledge, around, {
+      toEngine: (words) => this.#engine?.write(words),
+      resumes: () => this.#setPhase('running'),
+      lose: (cause, reason) => this.lose(cause, reason),
+      hasEnded: () => this.#phase === 'ended',
+    });
     const { audit } = options;
     this.#outgoing = new Outgoing(options.session, {
       send: (message) => this.#sendNow(message),
@@ -73,9 +61,12 @@ export class SourceSession implements Session {
     this.#forward = new ForwardParser({
       bytes: (b) => this.#sendData(b),
       event: (e) => this.#onForwardEvent(e),
-      page: (offset, number) => this.#outgoing.page(offset, number),
+      pages: {
+        summedBlock: audit ? GUEST_RAM_BLOCK : null,
+        begins: (offset, page, block) => this.#outgoing.page(offset, block.firstPage + page),
+        passed: (page, crc) => audit?.sent(page, crc, this.#order.inWork?.interval ?? 0),
+      },
       deviceState: (offset) => this.#outgoing.deviceState(offset),
-      pages: audit ? { block: GUEST_RAM_BLOCK, sent: (page, crc) => audit.sent(page, crc, this.#checkpoint?.interval ?? 0) } : undefined,
     });
     this.#return = new ReturnParser((message, bytes) => this.#onReturnMessage(message, bytes));
   }
@@ -84,16 +75,16 @@ export class SourceSession implements Session {
     return this.#phase;
   }
   get committed(): number {
-    return this.#committed;
+    return this.#order.committed;
   }
   get loaded(): number {
-    return this.#loaded;
+    return this.#order.loaded;
   }
   get checkpoints(): number {
-    return this.#checkpoints;
+    return this.#order.checkpoints;
   }
   get transferredBytes(): number {
-    return this.#sentBytes;
+    return this.#window.sentBytes;
   }
   get audit(): MemoryStatus['audit'] {
     return this.#options.audit?.status ?? null;
@@ -135,30 +126,21 @@ export class SourceSession implements Session {
     }
     if (this.#final) throw new Error('memory stream: the final interval is being committed already');
     await this.#around.cut(interval);
-    const final = Promise.withResolvers<void>();
-    this.#final = { interval, resolve: final.resolve, reject: final.reject };
-    const timer = setTimeout(
-      () =>
-        final.reject(new Error(`memory stream: the partner did not commit the final interval ${interval} within ${FINAL_TIMEOUT_MS} ms`)),
-      FINAL_TIMEOUT_MS,
-    );
+    const final = new FinalCommit(interval);
+    this.#final = final;
     this.#outgoing.send({ kind: 'final', session: this.#options.session, interval });
     try {
-      await final.promise;
+      await final.committed();
     } finally {
-      clearTimeout(timer);
       this.#final = undefined;
     }
-    this.#committed = interval;
-    await this.#around.commitOutput(interval);
+    await this.#order.commitFinal(interval);
     return { committed: interval };
   }
 
   onMessage(message: MemoryMessage): void {
     if (this.#final && message.session === this.#options.session) {
-      if (message.kind === 'committed' && message.interval === this.#final.interval) this.#final.resolve();
-      else if (message.kind === 'end')
-        this.#final.reject(new Error(`memory stream: the partner refused the final interval: ${message.reason}`));
+      this.#final.onMessage(message);
       return;
     }
     if (this.#phase === 'ended' || this.#phase === 'listening' || message.session !== this.#options.session) return;
@@ -167,7 +149,7 @@ export class SourceSession implements Session {
         this.#guard(() => this.#return.feed(message.bytes));
         return;
       case 'committed':
-        this.#onCommitted(message.interval);
+        this.#order.onCommitted(message.interval);
         return;
       case 'consumed':
         this.#onConsumed(message.bytes);
@@ -187,12 +169,11 @@ export class SourceSession implements Session {
   }
 
   onDrain(): void {
-    this.#channelFull = false;
-    this.#throttle();
+    this.#window.channelDrained();
   }
 
   lose(cause: LossCause, reason: string): void {
-    this.#final?.reject(new Error(`memory stream: ${reason}`));
+    this.#final?.fail(reason);
     if (this.#phase === 'ended') return;
     if (cause !== 'channel' && this.#phase !== 'listening') {
       this.#outgoing.send({ kind: 'end', session: this.#options.session, cause, reason });
@@ -201,12 +182,12 @@ export class SourceSession implements Session {
   }
 
   async close(): Promise<void> {
-    this.#final?.reject(new Error('memory stream: stopped'));
+    this.#final?.fail('stopped');
     if (this.#phase !== 'ended' && this.#phase !== 'listening') {
       this.#outgoing.send({ kind: 'end', session: this.#options.session, cause: 'engine', reason: 'the primary stopped the protection' });
     }
     this.#phase = 'ended';
-    this.#answer.met();
+    this.#order.end();
     this.#engine?.destroy();
     this.#server?.close();
     await rm(this.#options.socketPath, { force: true });
@@ -219,7 +200,7 @@ export class SourceSession implements Session {
     }
     this.#server?.close();
     this.#engine = socket;
-    this.#progressMs = this.#around.nowMs();
+    this.#window.begin(socket);
     this.#outgoing.send({ kind: 'begin', session: this.#options.session, version: MEMORY_STREAM_VERSION });
     this.#setPhase('precopy');
     socket.on('data', (chunk: Buffer) => this.#guard(() => this.#forward.feed(chunk)));
@@ -230,31 +211,29 @@ export class SourceSession implements Session {
 
   #onForwardEvent(event: ForwardEvent): void {
     this.#around.seen?.(event);
-    const now = this.#around.nowMs();
     switch (event.kind) {
       case 'memory':
       case 'deviceState':
         return;
-      case 'request':
-        this.#checkpoint = new CheckpointInWork(this.#around.interval.current, now);
-        this.#checkpoint.sentBytes = this.#outgoing.linkBytes;
+      case 'request': {
+        const checkpoint = this.#order.begin();
+        checkpoint.sentBytes = this.#outgoing.linkBytes;
         this.#setPhase('checkpoint');
-        this.#replyEarly();
-        this.#answer.expect(`stop for the checkpoint of interval ${this.#checkpoint.interval}`);
+        this.#order.stop(checkpoint);
         return;
+      }
       case 'sendBegin': {
-        const checkpoint = this.#checkpoint;
+        const checkpoint = this.#order.inWork;
         if (!checkpoint) return;
-        checkpoint.stoppedMs = now;
+        checkpoint.stoppedMs = this.#around.nowMs();
         this.#outgoing.beginCheckpoint();
-        this.#cut = this.#around.cut(checkpoint.interval);
-        this.#cut.catch(() => {});
+        this.#order.stopped(checkpoint);
         // After `cut` was asked for: the gate is at work meanwhile.
         this.#options.audit?.stopped();
         return;
       }
       case 'checkpointEnd': {
-        const checkpoint = this.#checkpoint;
+        const checkpoint = this.#order.inWork;
         if (!checkpoint) return;
         this.#outgoing.end();
         this.#outgoing.after(() => {
@@ -263,9 +242,8 @@ export class SourceSession implements Session {
         checkpoint.pages = event.pages;
         checkpoint.bytes = event.bytes;
         checkpoint.deviceStateBytes = event.deviceStateBytes;
-        this.#answer.expect(`load the checkpoint of interval ${checkpoint.interval}`);
+        this.#order.complete(checkpoint);
         this.#judge(checkpoint.interval);
-        void this.#afterCut(checkpoint);
         return;
       }
       default:
@@ -280,72 +258,14 @@ export class SourceSession implements Session {
     this.#around.emit('pageDiffers', difference);
   }
 
-  /** The whole checkpoint was read: waits for the gate, raises the counter, lets the engine and the output go. */
-  async #afterCut(checkpoint: CheckpointInWork): Promise<void> {
-    try {
-      await this.#cut;
-    } catch (error) {
-      this.lose('protocol', `the gate did not cut interval ${checkpoint.interval}: ${(error as Error).message}`);
-      return;
-    }
-    if (this.#phase === 'ended') return;
-    this.#around.interval.current = checkpoint.interval + 1;
-    checkpoint.cutDone = true;
-    if (this.#options.earlyAcknowledge) {
-      if (!checkpoint.loaded) this.#loading = checkpoint;
-      this.#resumeEngine(checkpoint, RECEIVED_BYTES, LOADED_BYTES);
-    } else if (checkpoint.loaded) {
-      this.#resumeEngine(checkpoint, LOADED_BYTES);
-    }
-    this.#releaseOutput(checkpoint);
-    if (checkpoint.loaded) this.#report(checkpoint);
-  }
-
-  /** The primary stops without waiting for the secondary's answer, but never while the secondary has a checkpoint to load. */
-  #replyEarly(): void {
-    const checkpoint = this.#checkpoint;
-    if (!this.#options.earlyAcknowledge || !checkpoint || checkpoint.replied || this.#loading) return;
-    checkpoint.replied = true;
-    this.#engine?.write(REPLY_BYTES);
-  }
-
-  #resumeEngine(checkpoint: CheckpointInWork, ...words: Uint8Array[]): void {
-    checkpoint.resumedMs = this.#around.nowMs();
-    this.#checkpoint = undefined;
-    this.#setPhase('running');
-    this.#engine?.write(Buffer.concat(words));
-  }
-
   #onConsumed(bytes: number): void {
-    if (bytes > this.#sentBytes) {
-      this.lose('protocol', `the partner consumed ${bytes} of ${this.#sentBytes} bytes`);
+    if (bytes > this.#window.sentBytes) {
+      this.lose('protocol', `the partner consumed ${bytes} of ${this.#window.sentBytes} bytes`);
       return;
     }
-    this.#consumedBytes = bytes;
-    this.#answer.progress();
+    this.#order.onProgress();
     this.#outgoing.arrived(bytes);
-    this.#throttle();
-  }
-
-  #onCommitted(interval: number): void {
-    const checkpoint = this.#loading ?? this.#checkpoint;
-    if (!checkpoint || interval !== checkpoint.interval || checkpoint.committed) {
-      this.lose('protocol', `the partner committed interval ${interval}, ${checkpoint ? checkpoint.interval : 'none'} was expected`);
-      return;
-    }
-    this.#answer.progress();
-    checkpoint.committed = true;
-    checkpoint.committedMs = this.#around.nowMs();
-    this.#committed = interval;
-    this.#releaseOutput(checkpoint);
-  }
-
-  /** Not before the cut: what the gate reads of this interval later would otherwise stay behind. */
-  #releaseOutput(checkpoint: CheckpointInWork): void {
-    if (!checkpoint.cutDone || !checkpoint.committed) return;
-    this.#around.commitOutput(checkpoint.interval).catch((error) => {
-      this.lose('protocol', `the gate did not commit interval ${checkpoint.interval}: ${(error as Error).message}`);
-    });
+    this.#window.consumed(bytes);
   }
 
   #onReturnMessage(message: ReturnMessage, bytes: Buffer): void {
@@ -354,9 +274,9 @@ export class SourceSession implements Session {
         this.#engine?.write(bytes);
         return;
       case 'reply':
-        this.#answer.met();
+        this.#order.onReplied();
         // In order with `cut`, which follows; nobody waits for it.
-        this.#around.replied?.(this.#checkpoint?.interval ?? this.#around.interval.current).catch((error) => {
+        this.#around.replied?.(this.#order.inWork?.interval ?? this.#around.interval.current).catch((error) => {
           this.lose('protocol', `the gate: ${(error as Error).message}`);
         });
         if (!this.#options.earlyAcknowledge) this.#engine?.write(bytes);
@@ -373,66 +293,25 @@ export class SourceSession implements Session {
         if (!this.#options.earlyAcknowledge) this.#engine?.write(bytes);
         return;
       case 'loaded':
-        this.#onLoaded();
+        this.#order.onLoaded();
         return;
       default:
         message satisfies never;
     }
   }
 
-  #onLoaded(): void {
-    const checkpoint = this.#loading ?? this.#checkpoint;
-    if (!checkpoint?.committed) {
-      this.lose('protocol', 'LOADED before the commit');
-      return;
-    }
-    // Early acknowledgement: the stop for the next one may be expected already.
-    if (this.#checkpoint && this.#checkpoint !== checkpoint) this.#answer.progress();
-    else this.#answer.met();
-    checkpoint.loaded = true;
-    this.#loaded = checkpoint.interval;
-    this.#checkpoints++;
-    this.#loading = undefined;
-    // Before the gate has cut, the engine must wait: #afterCut goes on.
-    if (!checkpoint.cutDone) return;
-    if (!this.#options.earlyAcknowledge) this.#resumeEngine(checkpoint, LOADED_BYTES);
-    this.#report(checkpoint);
-    this.#replyEarly();
-  }
-
-  #report(checkpoint: CheckpointInWork): void {
-    this.#around.emit('checkpoint', checkpoint.report(this.#around.nowMs()));
-  }
-
   #sendData(bytes: Buffer): void {
-    this.#sentBytes += bytes.length;
+    this.#window.sending(bytes.length);
     if (this.#phase === 'precopy') this.#outgoing.feedSynchronisation(bytes);
     else this.#outgoing.feed(bytes);
-    this.#throttle();
-    if (this.#phase === 'precopy') this.#progress();
+    this.#window.throttle();
+    if (this.#phase !== 'precopy') return;
+    const progress = this.#window.progress();
+    if (progress) this.#around.emit('progress', progress);
   }
 
   #sendNow(message: MemoryMessage): void {
-    if (!this.#around.send(message)) this.#channelFull = true;
-  }
-
-  /** Back-pressure: the engine is read only while the channel and the partner have room. */
-  #throttle(): void {
-    const engine = this.#engine;
-    if (!engine) return;
-    const full = this.#channelFull || this.#sentBytes - this.#consumedBytes > SYNCHRONISATION_WINDOW_BYTES;
-    if (full && !engine.isPaused()) engine.pause();
-    else if (!full && engine.isPaused()) engine.resume();
-  }
-
-  #progress(): void {
-    const now = this.#around.nowMs();
-    const elapsedMs = now - this.#progressMs;
-    if (elapsedMs < PROGRESS_EVERY_MS) return;
-    const rateBytesPerS = ((this.#sentBytes - this.#progressBytes) * 1000) / elapsedMs;
-    this.#progressMs = now;
-    this.#progressBytes = this.#sentBytes;
-    this.#around.emit('progress', { transferredBytes: this.#sentBytes, rateBytesPerS });
+    if (!this.#around.send(message)) this.#window.channelIsFull();
   }
 
   #guard(parse: () => void): void {
@@ -456,7 +335,7 @@ export class SourceSession implements Session {
     // The next session's channel begins empty; an end by the engine follows what was read before it.
     if (cause === 'channel') this.#outgoing.drop();
     this.#setPhase('ended');
-    this.#answer.met();
+    this.#order.end();
     this.#server?.close();
     this.#around.emit('lost', { role: 'source', reason, cause });
   }

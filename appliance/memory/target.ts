@@ -1,18 +1,22 @@
-// The secondary's side of the memory stream: feeds the engine's incoming socket, and owns the commit point.
+// The secondary's side of the memory stream: feeds the engine's incoming socket, and leads the order of a checkpoint here.
 //
 //   listening -> precopy -> readyHeld -> running <-> checkpoint -> ended
 //
 // A checkpoint reaches the engine whole or not at all: from VMSTATE_SEND on it is collected. With its last byte this side owns
-// interval n: the mirror decides n (durable), the primary is told, the mirror applies n, then the engine gets it all.
-import net from 'node:net';
+// interval n: the mirror decides n (durable), the primary is told, the mirror applies n, then the engine gets it all (commit-point.ts).
+import type { Socket } from 'node:net';
 import type { MemoryPhase, MemoryStatus } from './api.ts';
+import { ReplicaWatch } from './audit/replica-watch.ts';
 import type { TargetAudit } from './audit/target-audit.ts';
 import { BatchReader } from './batch-codec.ts';
 import { type ForwardEvent, ForwardParser } from './codec.ts';
+import { CommitPoint } from './commit-point.ts';
+import { connectEngine } from './connect-engine.ts';
+import { Incoming } from './incoming.ts';
 import { type LossCause, MEMORY_STREAM_VERSION, type MemoryMessage } from './messages.ts';
 import { PageCache } from './page-cache.ts';
 import { type ReturnMessage, ReturnParser } from './return-codec.ts';
-import { CONSUMED_STEP_BYTES, checkpointLimitBytes, GUEST_RAM_BLOCK, type Session, type SessionSurroundings } from './session.ts';
+import { GUEST_RAM_BLOCK, type Session, type SessionSurroundings } from './session.ts';
 
 export interface TargetOptions {
   socketPath: string;
@@ -20,11 +24,6 @@ export interface TargetOptions {
   audit: TargetAudit | null;
 }
 
-/** The engine listens before `startTarget` is called, or very soon after: longer means it died. */
-const CONNECT_TIMEOUT_MS = 5_000;
-const CONNECT_RETRY_MS = 20;
-/** Loading a committed checkpoint takes ms per MB. An engine that does not answer within this is broken: no takeover with it. */
-const ROLL_FORWARD_TIMEOUT_MS = 20_000;
 export class TargetSession implements Session {
   readonly role = 'target';
   readonly #around: SessionSurroundings;
@@ -33,49 +32,41 @@ export class TargetSession implements Session {
   readonly #return: ReturnParser;
   readonly #batches = new BatchReader(new PageCache());
   #session: number | undefined;
-  #engine: net.Socket | undefined;
+  readonly #point: CommitPoint;
+  readonly #incoming = new Incoming((bytes) => this.#reportConsumed(bytes));
+  /** Null: no audit. */
+  readonly #watch: ReplicaWatch | null;
+  #engine: Socket | undefined;
   #phase: MemoryPhase = 'listening';
   /** False from rollForward on, and after the session was lost: the partner's bytes are dropped. */
   #accepting = true;
-  #memoryBytes = 0;
-  /** The checkpoint in collection. */
-  #collected: Buffer[] | undefined;
-  #collectedBytes = 0;
-  /** Collected completely; the mirror is at work on it. What comes behind it waits. */
-  #committing = false;
-  #connecting = false;
   #started = false;
   #requested = 0;
-  /** How often the engine said that the replica is stopped and drained. */
-  #replied = 0;
-  #behind: Buffer[] = [];
-  /** Nobody knows whether the interval is durable, or it is and cannot be loaded: this replica must not run. */
-  #undecided: string | undefined;
-  #takingOver = false;
-  #finalCommitted = false;
   #detached = false;
   #receivedBytes = 0;
-  #consumedBytes = 0;
-  #reportedBytes = 0;
-  #committed = 0;
-  #loaded = 0;
-  #changed: (() => void)[] = [];
-  /** From REPLY until the checkpoint goes to the engine. */
-  #standing = false;
-  /** `pageDiffers` was said. */
-  #differs = false;
 
   constructor(around: SessionSurroundings, options: TargetOptions) {
     this.#around = around;
     this.#options = options;
+    this.#point = new CommitPoint(around, () => this.#engine?.destroyed === false);
     const { audit } = options;
     this.#forward = new ForwardParser({
-      bytes: (b) => this.#onBytes(b),
+      bytes: (b) => this.#incoming.take(b),
       event: (e) => this.#onForwardEvent(e),
       pages: audit
-        ? { block: GUEST_RAM_BLOCK, sent: (page, crc) => (this.#collected ? audit.staged(page, crc) : audit.sent(page, crc)) }
+        ? {
+            summedBlock: GUEST_RAM_BLOCK,
+            passed: (page, crc) => (this.#incoming.isCollecting ? audit.staged(page, crc) : audit.sent(page, crc)),
+          }
         : undefined,
     });
+    this.#watch = audit
+      ? new ReplicaWatch(audit, {
+          differs: (difference) => this.#around.emit('pageDiffers', difference),
+          failed: (reason) => this.lose('engine', reason),
+          isOn: () => this.#phase !== 'ended' && !this.#detached,
+        })
+      : null;
     this.#return = new ReturnParser((message, bytes) => this.#onReturnMessage(message, bytes));
   }
 
@@ -83,13 +74,13 @@ export class TargetSession implements Session {
     return this.#phase;
   }
   get committed(): number {
-    return this.#committed;
+    return this.#point.committed;
   }
   get loaded(): number {
-    return this.#loaded;
+    return this.#point.loaded;
   }
   get checkpoints(): number {
-    return this.#loaded;
+    return this.#point.loaded;
   }
   get transferredBytes(): number {
     return this.#receivedBytes;
@@ -150,34 +141,16 @@ export class TargetSession implements Session {
 
   /** Takeover. Throws when the state of the engine and the disk could differ: this replica must not run then. */
   async rollForward(): Promise<{ committed: number; loaded: number; waitedMs: number }> {
-    const startMs = this.#around.nowMs();
     // With READY held the engine has everything and runs: it may take over before the first interval begins.
     if (!this.#started && this.#phase !== 'readyHeld') {
       throw new Error(`memory stream: nothing to take over: protection had not begun (phase '${this.#phase}')`);
     }
     if (this.#accepting) this.#tellEnd('channel', 'the secondary takes over');
     this.#accepting = false;
-    this.#takingOver = true;
-    this.#collected = undefined;
-    const deadline = startMs + ROLL_FORWARD_TIMEOUT_MS;
-    for (;;) {
-      if (this.#undecided) throw new Error(`memory stream: ${this.#undecided}`);
-      if (this.#finalCommitted)
-        throw new Error('memory stream: nothing to take over: the guest has shut down and its last interval is committed');
-      if (!this.#committing && this.#loaded === this.#committed) break;
-      if (this.#engine?.destroyed !== false) {
-        throw new Error(`memory stream: the engine ended before it loaded the committed interval ${this.#committed}`);
-      }
-      const leftMs = deadline - this.#around.nowMs();
-      if (leftMs <= 0) {
-        throw new Error(
-          `memory stream: the engine did not load the committed interval ${this.#committed} within ${ROLL_FORWARD_TIMEOUT_MS} ms`,
-        );
-      }
-      await this.#nextChange(leftMs);
-    }
+    this.#incoming.dropCollected();
+    const rolled = await this.#point.rollForward();
     this.#setPhase('ended');
-    return { committed: this.#committed, loaded: this.#loaded, waitedMs: this.#around.nowMs() - startMs };
+    return rolled;
   }
 
   /** The engine sees the end of its migration stream; what it still says is read and dropped. */
@@ -192,7 +165,7 @@ export class TargetSession implements Session {
     this.#accepting = false;
     this.#phase = 'ended';
     this.#engine?.destroy();
-    this.#notify();
+    this.#point.changed();
   }
 
   #begin(message: { session: number; version: number }): void {
@@ -207,7 +180,12 @@ export class TargetSession implements Session {
       return;
     }
     this.#setPhase('precopy');
-    this.#connect(this.#around.nowMs() + CONNECT_TIMEOUT_MS);
+    connectEngine(this.#options.socketPath, {
+      isWanted: () => this.#phase !== 'ended',
+      connected: (engine) => this.#onEngineConnected(engine),
+      failed: (reason) => this.lose('engine', reason),
+      nowMs: this.#around.nowMs,
+    });
   }
 
   #onReleased(): void {
@@ -221,33 +199,15 @@ export class TargetSession implements Session {
     this.#around.emit('started', { interval: 1 });
   }
 
-  /** Bytes that come before the connection stands wait in #behind: less than the source's window. */
-  #connect(deadlineMs: number): void {
-    this.#connecting = true;
-    const socket = net.connect(this.#options.socketPath);
-    socket.once('connect', () => {
-      if (this.#phase === 'ended') {
-        socket.destroy();
-        return;
-      }
-      this.#engine = socket;
-      socket.on('data', (chunk: Buffer) => this.#guard(() => this.#return.feed(chunk)));
-      socket.on('close', () => this.#onEngineClosed());
-      this.#connecting = false;
-      this.#releaseBehind();
-    });
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      if (this.#engine === socket || this.#phase === 'ended') return;
-      if ((error.code === 'ENOENT' || error.code === 'ECONNREFUSED') && this.#around.nowMs() < deadlineMs) {
-        setTimeout(() => this.#phase !== 'ended' && this.#connect(deadlineMs), CONNECT_RETRY_MS);
-      } else {
-        this.lose('engine', `the secondary's engine does not listen on ${this.#options.socketPath}: ${error.message}`);
-      }
-    });
+  #onEngineConnected(engine: Socket): void {
+    this.#engine = engine;
+    engine.on('data', (chunk: Buffer) => this.#guard(() => this.#return.feed(chunk)));
+    engine.on('close', () => this.#onEngineClosed());
+    this.#incoming.release(engine);
   }
 
   #onEngineClosed(): void {
-    this.#notify();
+    this.#point.changed();
     if (!this.#detached) this.lose('engine', "the secondary's engine closed the migration");
   }
 
@@ -255,7 +215,7 @@ export class TargetSession implements Session {
     this.#around.seen?.(event);
     switch (event.kind) {
       case 'memory':
-        this.#memoryBytes = event.totalBytes;
+        this.#incoming.memoryBytes = event.totalBytes;
         return;
       case 'request':
         this.#requested++;
@@ -264,16 +224,14 @@ export class TargetSession implements Session {
       case 'deviceState':
         return;
       case 'sendBegin':
-        if (this.#committing) throw new Error('a checkpoint before the one before was loaded');
-        this.#collected = [];
-        this.#collectedBytes = 0;
+        if (this.#point.isCommitting) throw new Error('a checkpoint before the one before was loaded');
+        this.#incoming.collect();
         return;
       case 'checkpointEnd': {
-        const collected = this.#collected ?? [];
-        this.#collected = undefined;
+        const collected = this.#incoming.takeCollected();
         // The source times by it how fast checkpoints arrive.
-        this.#reportConsumed();
-        void this.#commit(this.#committed + 1, collected);
+        this.#incoming.report();
+        this.#commit(collected);
         return;
       }
       default:
@@ -281,52 +239,21 @@ export class TargetSession implements Session {
     }
   }
 
-  #onBytes(bytes: Buffer): void {
-    if (this.#collected) {
-      this.#collectedBytes += bytes.length;
-      const limit = checkpointLimitBytes(this.#memoryBytes);
-      if (this.#collectedBytes > limit) throw new Error(`a checkpoint of more than ${limit} bytes`);
-      this.#collected.push(bytes);
-      this.#consumed(bytes.length);
-    } else if (this.#committing || this.#connecting) {
-      this.#behind.push(bytes);
-    } else {
-      this.#engine?.write(bytes, () => this.#consumed(bytes.length));
-    }
-  }
-
-  async #commit(interval: number, checkpoint: Buffer[]): Promise<void> {
-    this.#committing = true;
-    try {
-      await this.#around.decide(interval);
-      this.#committed = interval;
-      if (this.#accepting && this.#session !== undefined) this.#around.send({ kind: 'committed', session: this.#session, interval });
-      this.#around.emit('committed', { interval });
-      // The replica must have stopped before its private writes are dropped.
-      await this.#untilReplied(interval);
-      await this.#around.apply(interval);
-    } catch (error) {
-      this.#undecided = `interval ${interval} cannot be completed here: ${(error as Error).message}`;
-      this.#notify();
-      this.lose('protocol', this.#undecided);
-      return;
-    }
-    this.#committing = false;
-    this.#standing = false;
-    const watch = this.#options.audit?.loading(interval) ?? false;
-    this.#writeCheckpoint(checkpoint);
-    if (watch) this.#watchLoad(interval);
-    this.#releaseBehind();
-    this.#notify();
-  }
-
-  async #untilReplied(interval: number): Promise<void> {
-    const deadline = this.#around.nowMs() + ROLL_FORWARD_TIMEOUT_MS;
-    while (this.#replied < interval) {
-      const leftMs = deadline - this.#around.nowMs();
-      if (this.#engine?.destroyed !== false || leftMs <= 0) throw new Error("the secondary's engine did not stop for it");
-      await this.#nextChange(leftMs);
-    }
+  #commit(checkpoint: Buffer[]): void {
+    const interval = this.#point.committed + 1;
+    this.#incoming.hold();
+    void this.#point.commit({
+      owned: () => {
+        if (this.#accepting && this.#session !== undefined) this.#around.send({ kind: 'committed', session: this.#session, interval });
+        this.#around.emit('committed', { interval });
+      },
+      load: () => {
+        this.#watch?.loading(interval);
+        this.#writeCheckpoint(checkpoint);
+        this.#incoming.release(this.#engine);
+      },
+      failed: (reason) => this.lose('protocol', reason),
+    });
   }
 
   #writeCheckpoint(checkpoint: Buffer[]): void {
@@ -337,38 +264,20 @@ export class TargetSession implements Session {
 
   /** The guest has shut down at the primary: its last interval has no checkpoint, only disk writes and output. */
   async #commitFinal(interval: number): Promise<void> {
-    while (this.#committing && !this.#undecided) await this.#nextChange(ROLL_FORWARD_TIMEOUT_MS);
-    if (this.#takingOver || this.#undecided || !this.#started || interval < this.#committed || interval > this.#committed + 1) {
-      const why = this.#takingOver ? 'the secondary takes over' : (this.#undecided ?? `interval ${interval} after ${this.#committed}`);
-      this.#tellEnd('protocol', why);
+    const final = await this.#point.commitFinal(
+      interval,
+      () => this.#started,
+      () => {
+        this.#accepting = false;
+        this.#incoming.dropCollected();
+      },
+    );
+    if (final.kind === 'refused') {
+      this.#tellEnd('protocol', final.reason);
       return;
     }
-    this.#accepting = false;
-    this.#collected = undefined;
-    if (interval > this.#committed) {
-      this.#committing = true;
-      try {
-        await this.#around.decide(interval);
-        this.#committed = interval;
-        this.#finalCommitted = true;
-        await this.#around.apply(interval);
-      } catch (error) {
-        this.#undecided = `the mirror failed at the final interval ${interval}: ${(error as Error).message}`;
-        this.#tellEnd('protocol', this.#undecided);
-        return;
-      } finally {
-        this.#committing = false;
-        this.#notify();
-      }
-      this.#around.emit('committed', { interval });
-    }
+    if (final.isNew) this.#around.emit('committed', { interval });
     if (this.#session !== undefined) this.#around.send({ kind: 'committed', session: this.#session, interval });
-  }
-
-  #releaseBehind(): void {
-    const behind = this.#behind;
-    this.#behind = [];
-    for (const bytes of behind) this.#onBytes(bytes);
   }
 
   #onReturnMessage(message: ReturnMessage, bytes: Buffer): void {
@@ -377,22 +286,21 @@ export class TargetSession implements Session {
         this.#forward.enterCheckpoints();
         void this.#onReady(bytes);
         return;
-      case 'loaded':
-        this.#options.audit?.loaded();
-        this.#loaded++;
-        if (this.#loaded !== this.#committed)
-          throw new Error(`the engine loaded ${this.#loaded} checkpoints, ${this.#committed} were committed`);
-        this.#around.interval.current = this.#loaded + 1;
-        this.#around.commitOutput(this.#loaded).catch((error) => this.lose('protocol', `the gate: ${(error as Error).message}`));
+      case 'loaded': {
+        const loaded = this.#point.engineLoaded();
+        this.#watch?.loaded(loaded);
+        this.#around.interval.current = loaded + 1;
+        this.#around.commitOutput(loaded).catch((error) => this.lose('protocol', `the gate: ${(error as Error).message}`));
         this.#relay(bytes);
-        if (this.#requested === this.#loaded) this.#setPhase('running');
-        this.#notify();
+        if (this.#requested === loaded) this.#setPhase('running');
+        this.#point.changed();
         return;
+      }
       case 'reply':
         void this.#onReply(bytes);
         return;
       case 'received':
-        this.#options.audit?.received();
+        this.#watch?.received();
         this.#relay(bytes);
         return;
       case 'preamble':
@@ -425,68 +333,27 @@ export class TargetSession implements Session {
       // The parser's buffer is used again.
       const own = Buffer.from(bytes);
       try {
-        await this.#around.replied(this.#replied + 1);
+        await this.#around.replied(this.#point.replied + 1);
       } catch (error) {
         this.lose('protocol', `the gate did not cut the replica's output: ${(error as Error).message}`);
         return;
       }
-      this.#replied++;
+      this.#point.engineReplied();
       this.#relay(own);
     } else {
-      this.#replied++;
+      this.#point.engineReplied();
       this.#relay(bytes);
     }
-    this.#auditStopped();
-    this.#notify();
-  }
-
-  /** The replica stands still until its checkpoint is written to the engine: its RAM can be compared meanwhile. */
-  #auditStopped(): void {
-    const { audit } = this.#options;
-    if (!audit || this.#phase === 'ended') return;
-    this.#standing = true;
-    try {
-      const difference = audit.stopped(this.#replied);
-      if (difference && !this.#differs) {
-        this.#differs = true;
-        this.#around.emit('pageDiffers', difference);
-      }
-    } catch (error) {
-      this.lose('engine', (error as Error).message);
-      return;
-    }
-    this.#whileEngineLives(() => this.#standing && audit.sample());
-  }
-
-  #watchLoad(interval: number): void {
-    this.#whileEngineLives(() => this.#loaded < interval && (this.#options.audit?.look() ?? false));
-  }
-
-  /** Once per turn of the event loop, until `turn` says false. */
-  #whileEngineLives(turn: () => boolean): void {
-    setImmediate(() => {
-      if (this.#phase === 'ended' || this.#detached) return;
-      try {
-        if (turn()) this.#whileEngineLives(turn);
-      } catch (error) {
-        this.lose('engine', (error as Error).message);
-      }
-    });
+    if (this.#phase !== 'ended') this.#watch?.stopped(this.#point.replied);
+    this.#point.changed();
   }
 
   #relay(bytes: Buffer): void {
     if (this.#accepting && this.#session !== undefined) this.#around.send({ kind: 'data', session: this.#session, bytes });
   }
 
-  #consumed(bytes: number): void {
-    this.#consumedBytes += bytes;
-    if (this.#consumedBytes - this.#reportedBytes >= CONSUMED_STEP_BYTES) this.#reportConsumed();
-  }
-
-  #reportConsumed(): void {
-    if (!this.#accepting || this.#session === undefined || this.#reportedBytes === this.#consumedBytes) return;
-    this.#reportedBytes = this.#consumedBytes;
-    this.#around.send({ kind: 'consumed', session: this.#session, bytes: this.#consumedBytes });
+  #reportConsumed(bytes: number): void {
+    if (this.#accepting && this.#session !== undefined) this.#around.send({ kind: 'consumed', session: this.#session, bytes });
   }
 
   #guard(parse: () => void): void {
@@ -512,22 +379,8 @@ export class TargetSession implements Session {
   #finish(cause: LossCause, reason: string): void {
     if (this.#phase === 'ended') return;
     this.#accepting = false;
-    this.#collected = undefined;
+    this.#incoming.dropCollected();
     this.#setPhase('ended');
     this.#around.emit('lost', { role: 'target', reason, cause });
-  }
-
-  #notify(): void {
-    for (const resolve of this.#changed.splice(0)) resolve();
-  }
-
-  #nextChange(timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs);
-      this.#changed.push(() => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
   }
 }

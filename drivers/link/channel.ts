@@ -9,6 +9,7 @@
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import type { TLSSocket } from 'node:tls';
+import { ChannelLink } from './channel-link.ts';
 import {
   decodeHello,
   FRAME_DATA,
@@ -20,7 +21,7 @@ import {
   type SessionId,
 } from './codec.ts';
 import { CONNECTION_QUEUE_BYTES, Connection } from './connection.ts';
-import { createEndpoint, type Endpoint, RETRY_MS, RETRY_SLOW_MS } from './endpoint.ts';
+import { createEndpoint, RETRY_MS, RETRY_SLOW_MS } from './endpoint.ts';
 import { Inbox, Outbox } from './session.ts';
 import type { Channel, ChannelEvents, ChannelOptions, ChannelStats } from './types.ts';
 
@@ -34,8 +35,6 @@ const LINK_SHARE_BYTES = 64 * 1024;
 /** Acknowledged in the same turn when this much was received, otherwise with the next message or after ACK_DELAY_MS. */
 const ACK_BYTES = 64 * 1024;
 const ACK_DELAY_MS = 5;
-/** A connection must say hello within this time. */
-const HELLO_TIMEOUT_MS = 2_000;
 const STRANGER_QUIET_MS = 5_000;
 const DOWN_QUIET_MS = 5_000;
 /** Earlier lives of the partner that are remembered, to refuse what still arrives from them. */
@@ -48,31 +47,10 @@ function same(a: SessionId, b: SessionId): boolean {
   return a.incarnation === b.incarnation && a.resets === b.resets;
 }
 
-/** Node has no public way to a socket's descriptor. Undefined: it is closed already, or Node has changed. */
-function descriptorOf(socket: TLSSocket): number | undefined {
-  const fd = (socket as { _handle?: { fd?: unknown } | null })._handle?.fd;
-  return typeof fd === 'number' && fd >= 0 ? fd : undefined;
-}
-
-interface Link {
-  endpoint: Endpoint;
-  connection: Connection | undefined;
-  /** Connections that have not said hello yet: they do not replace the present one before they do. */
-  pending: Map<Connection, NodeJS.Timeout>;
-  allowed: boolean;
-  problem: string;
-  /** What the latest connection could not be given. */
-  lack: string;
-  /** Of ended connections. */
-  sentBytes: number;
-  receivedBytes: number;
-  resentMessages: number;
-}
-
 export class PairChannel extends EventEmitter<ChannelEvents> implements Channel {
   readonly #windowBytes: number;
   readonly #onSocket: ((fd: number) => string) | undefined;
-  readonly #links: Link[];
+  readonly #links: ChannelLink[];
   readonly #outbox: Outbox;
   readonly #inbox = new Inbox(RECEIVE_WINDOW_BYTES);
   #own: SessionId = { incarnation: randomBytes(8).readBigUInt64BE() | 1n, resets: 0 };
@@ -96,8 +74,8 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
     this.#onSocket = options.onSocket;
     this.#outbox = new Outbox(this.#windowBytes);
     this.#links = options.links.map((addresses, index) => {
-      const link: Link = {
-        endpoint: createEndpoint(
+      const link: ChannelLink = new ChannelLink(
+        createEndpoint(
           options.side,
           { ...addresses, port: options.port, key: options.key },
           {
@@ -106,15 +84,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
             onProblem: (message) => this.#problem(link, message),
           },
         ),
-        connection: undefined,
-        pending: new Map(),
-        allowed: true,
-        problem: 'not connected yet',
-        lack: '',
-        sentBytes: 0,
-        receivedBytes: 0,
-        resentMessages: 0,
-      };
+      );
       return link;
     });
     for (const link of this.#links) link.endpoint.open(0);
@@ -143,16 +113,8 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
     const entry = this.#links[link];
     if (!entry) throw new RangeError(`no link ${link}: there are ${this.#links.length}`);
     if (this.#closed || entry.allowed === up) return;
-    entry.allowed = up;
-    if (up) {
-      entry.problem = 'not connected yet';
-      entry.endpoint.open(0);
-      return;
-    }
-    entry.endpoint.shut();
-    for (const connection of [...entry.pending.keys()]) connection.end('the link is down');
-    entry.connection?.end('the heartbeat says that the link is down');
-    entry.problem = 'the heartbeat says that the link is down';
+    if (up) entry.allow();
+    else entry.forbid();
   }
 
   /**
@@ -170,19 +132,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
     this.#flush();
     this.#closed = true;
     clearTimeout(this.#ackTimer);
-    const ends: Promise<void>[] = [];
-    for (const link of this.#links) {
-      link.endpoint.shut();
-      for (const [connection, timer] of link.pending) {
-        clearTimeout(timer);
-        connection.end('closed');
-      }
-      link.pending.clear();
-      if (link.connection) ends.push(link.connection.finish(CLOSE_LIMIT_MS));
-      link.connection = undefined;
-      link.problem = 'closed';
-    }
-    await Promise.all(ends);
+    await Promise.all(this.#links.map((link) => link.close(CLOSE_LIMIT_MS)));
     this.#outbox.clear();
     this.#inbox.clear();
     if (this.#up) {
@@ -193,13 +143,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
 
   stats(): ChannelStats {
     return {
-      links: this.#links.map((link) => ({
-        connected: link.connection?.established ?? false,
-        sentBytes: link.sentBytes + (link.connection?.sentBytes ?? 0),
-        receivedBytes: link.receivedBytes + (link.connection?.receivedBytes ?? 0),
-        resentMessages: link.resentMessages,
-        problem: link.connection?.established ? link.lack : link.problem,
-      })),
+      links: this.#links.map((link) => link.stats()),
       unacknowledgedBytes: this.#outbox.cost,
     };
   }
@@ -212,28 +156,21 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
       socket.on('error', () => undefined).destroy();
       return;
     }
-    const fd = descriptorOf(socket);
-    link.lack = (fd === undefined ? '' : this.#onSocket?.(fd)) ?? '';
+    link.equip(socket, this.#onSocket);
     const connection = new Connection(index, socket, {
       onFrame: (c, header, payload) => this.#frame(link, c, header, payload),
       onWritable: () => this.#flush(),
       onEnd: (c, reason, violation) => this.#ended(link, c, reason, violation),
     });
-    const timer = setTimeout(() => connection.end('the partner did not say hello'), HELLO_TIMEOUT_MS);
-    link.pending.set(connection, timer);
+    link.admit(connection);
     connection.sendHello(this.#hello(index));
   }
 
-  #ended(link: Link, connection: Connection, reason: string, violation: boolean): void {
-    link.sentBytes += connection.sentBytes;
-    link.receivedBytes += connection.receivedBytes;
-    clearTimeout(link.pending.get(connection));
-    const wasPending = link.pending.delete(connection);
-    if (!wasPending && link.connection !== connection) return;
-    if (link.connection === connection) {
-      link.connection = undefined;
-      const resent = this.#outbox.loseLink(connection.link);
-      link.resentMessages += resent;
+  #ended(link: ChannelLink, connection: Connection, reason: string, violation: boolean): void {
+    const place = link.ended(connection);
+    if (place === 'replaced') return;
+    if (place === 'present') {
+      link.resentMessages += this.#outbox.loseLink(connection.link);
       // What it delivered may not be acknowledged yet: say so on another link.
       this.#ackBytes = Math.max(this.#ackBytes, ACK_BYTES);
       this.#scheduleFlush();
@@ -245,12 +182,12 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
   }
 
   #checkDown(reason: string): void {
-    if (!this.#up || this.#links.some((l) => l.connection?.established)) return;
+    if (!this.#up || this.#links.some((l) => l.isEstablished)) return;
     this.#up = false;
     this.emit('down', reason);
   }
 
-  #problem(link: Link, message: string): void {
+  #problem(link: ChannelLink, message: string): void {
     if (this.#closed) return;
     link.problem = message;
     // While nothing is connected, whoever listens learns why: another reason, and not often (the attempts are 100 ms apart).
@@ -276,8 +213,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
 
   #tellAll(): void {
     for (const [index, link] of this.#links.entries()) {
-      if (link.connection) this.#tell(link.connection, index);
-      for (const connection of link.pending.keys()) this.#tell(connection, index);
+      for (const connection of link.connections()) this.#tell(connection, index);
     }
   }
 
@@ -298,7 +234,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
     this.#freeWindow();
   }
 
-  #heardHello(link: Link, connection: Connection, hello: Hello): boolean {
+  #heardHello(link: ChannelLink, connection: Connection, hello: Hello): boolean {
     if (hello.link !== connection.link) {
       connection.end(`link ${connection.link + 1} here is link ${hello.link + 1} at the partner: the cables are crossed`, true);
       return false;
@@ -314,7 +250,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
     const known = this.#partner;
     if (known.incarnation === hello.own.incarnation && hello.own.resets < known.resets) return true; // overtaken by a newer one on another link
     connection.heard = hello;
-    if (link.pending.has(connection)) this.#adopt(link, connection);
+    if (link.isPending(connection)) this.#adopt(link, connection);
     if (known.incarnation === 0n) {
       this.#partner = hello.own;
       this.#outbox.windowBytes = Math.min(this.#windowBytes, hello.receiveWindowBytes);
@@ -344,11 +280,8 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
   }
 
   /** It has said hello: it replaces the link's earlier connection, which the partner has given up. */
-  #adopt(link: Link, connection: Connection): void {
-    clearTimeout(link.pending.get(connection));
-    link.pending.delete(connection);
-    const earlier = link.connection;
-    link.connection = connection;
+  #adopt(link: ChannelLink, connection: Connection): void {
+    const earlier = link.adopt(connection);
     if (!earlier) return;
     link.resentMessages += this.#outbox.loseLink(connection.link);
     this.#ackBytes = Math.max(this.#ackBytes, ACK_BYTES);
@@ -367,7 +300,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
 
   // --- frames ---
 
-  #frame(link: Link, connection: Connection, header: FrameHeader, payload: Buffer): boolean {
+  #frame(link: ChannelLink, connection: Connection, header: FrameHeader, payload: Buffer): boolean {
     if (header.type === FRAME_HELLO) return this.#heardHello(link, connection, decodeHello(payload));
     const heard = connection.heard;
     if (!heard) throw new FrameError('a frame before the hello');
@@ -455,7 +388,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
     }
     if (corked.size > 0) this.#ackBytes = 0;
     else if (this.#ackBytes >= ACK_BYTES) {
-      const quiet = this.#leastQueued() ?? this.#links.find((l) => l.connection?.established)?.connection;
+      const quiet = this.#leastQueued() ?? this.#links.find((l) => l.isEstablished)?.connection;
       if (quiet) {
         quiet.sendAcknowledgement(acknowledged);
         this.#ackBytes = 0;

@@ -1,6 +1,6 @@
 // How often is a page lost when a busy guest is protected WITHOUT stopping it first? A campaign with the audit on, under emulation.
 //
-// node --no-warnings test/bench/live-protect.ts [--rounds N] [--minutes M] [--stopped] [--cpus N] [--takeover N]
+// npm run lab:live-protect -- [--rounds N] [--minutes M] [--stopped] [--cpus N] [--takeover N]
 // Each round protects a guest that changes its memory as fast as it can, makes some checkpoints (every page of both sides is compared at
 // each stop, and of the primary before it starts), and then either lets the secondary go, or (every third: --takeover 3) lets it take over and watches whether it lives. `--stopped`: the
 // control group, as the product does it. Needs root and the engine's root. Exit code 0: nothing was lost.

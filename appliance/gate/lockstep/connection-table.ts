@@ -1,6 +1,7 @@
 // The connections that are followed, within limits: established ones, and those that everybody can begin in any name. Pure.
 import { CONNECTION_LIMIT, type ConnectionKey, HALF_OPEN_LIMIT } from './api.ts';
 import { Connection } from './connection.ts';
+import { ACK, parseFrame, RST, SYN, windowScaleOf } from './segment.ts';
 
 /** Of the connections at their limit: finding the oldest passes by all that were deleted before. */
 const FORGET_AT_ONCE = 1024;
@@ -40,6 +41,13 @@ export class ConnectionTable {
     return used;
   }
 
+  /** A frame for the guest, in LAN coordinates: what a peer answers to a SYN of the guest. */
+  fromLan(frame: Buffer): void {
+    if (!mayBeSynAck(frame)) return;
+    const s = parseFrame(frame, false);
+    if (s.kind === 'tcp' && (s.flags & (SYN | ACK)) === (SYN | ACK)) this.find(s.key)?.answered(windowScaleOf(s) > 0);
+  }
+
   #remove(key: ConnectionKey): void {
     if (!this.#established.delete(key)) this.#halfOpen.delete(key);
   }
@@ -73,4 +81,11 @@ export class ConnectionTable {
     this.keptBytes -= connection.keptBytes;
     this.forgotten++;
   }
+}
+
+/** Cheap look before parsing: TCP with SYN and ACK, whatever the header's length. */
+function mayBeSynAck(frame: Buffer): boolean {
+  const isV6 = frame.length > 54 && frame[12] === 0x86;
+  const tcpAt = isV6 ? 54 : 14 + ((frame[14] ?? 0) & 15) * 4;
+  return ((frame[tcpAt + 13] ?? 0) & (SYN | ACK | RST)) === (SYN | ACK);
 }

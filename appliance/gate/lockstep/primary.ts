@@ -1,5 +1,5 @@
 // Lockstep at the side whose guest speaks to the LAN: what of its output may leave, and when. See api.ts for the words and the
-// order of calls, connection.ts for one connection's rule.
+// order of calls, connection.ts for one connection's rule, checkpoint-wish.ts for when a checkpoint is asked for.
 //
 //   frames of the guest --(base: to LAN coordinates)--+-- control (ARP, ND) -----------------------------> LAN at once
 //                                                     +-- per connection: held in order, head leaves when the replica agrees
@@ -12,7 +12,6 @@
 // about to be replaced.
 import {
   type BaseOffset,
-  CHECKPOINT_CAUSES,
   type CheckpointCause,
   DEFAULT_HOLD_LIMITS,
   type HoldLimits,
@@ -25,37 +24,27 @@ import {
   WAITING_LIMIT_FRAMES,
 } from './api.ts';
 import { BaseOffsets } from './base-offsets.ts';
+import { CheckpointWish } from './checkpoint-wish.ts';
 import type { Connection, HeldSegment } from './connection.ts';
 import { ConnectionTable } from './connection-table.ts';
 import { type Held, HeldFrames } from './held-frames.ts';
+import { ProtectedIntervals } from './protected-intervals.ts';
 import { ReplicaDatagrams } from './replica-datagrams.ts';
-import { ACK, endOf, parseFrame, RST, SYN, type TcpSegment, timestampOf, windowScaleOf } from './segment.ts';
+import { ACK, endOf, parseFrame, type TcpSegment, timestampOf } from './segment.ts';
 import { boundTimestamp } from './timestamp-bound.ts';
 import { clampWindow, windowUpdate } from './window-promise.ts';
 
-/** The tag of frames that no checkpoint will cover: only a grant releases them. */
-const NEVER = Number.MAX_SAFE_INTEGER;
-
 export class LockstepPrimary implements LockstepPrimaryApi {
   readonly #ports: PrimaryPorts;
-  readonly #limits: HoldLimits;
+  readonly #wish: CheckpointWish;
+  readonly #intervals = new ProtectedIntervals();
   readonly #base = new BaseOffsets();
   readonly #connections = new ConnectionTable();
   readonly #replicaDatagrams = new ReplicaDatagrams();
   readonly #held = new HeldFrames();
   #future: SecondaryMessage[] = [];
-  #session: number | null = null;
-  /** The interval whose frames are compared; 0: nothing is protected. */
-  #current = 0;
-  /** The highest counter seen. */
-  #latest = 0;
-  #committed = 0;
-  /** The latest interval whose REPLY has passed; it may be ahead of the current one while frozen. */
-  #repliedInterval = 0;
   #comparing = true;
   #frozen = false;
-  #asked = false;
-  readonly #causes: Record<CheckpointCause, number>;
   readonly #totals = { passed: 0, comparison: 0, commit: 0, grant: 0 };
   #droppedFull = 0;
   #ignored = 0;
@@ -63,8 +52,7 @@ export class LockstepPrimary implements LockstepPrimaryApi {
 
   constructor(ports: PrimaryPorts, limits: HoldLimits = DEFAULT_HOLD_LIMITS) {
     this.#ports = ports;
-    this.#limits = limits;
-    this.#causes = Object.fromEntries(CHECKPOINT_CAUSES.map((c) => [c, 0])) as Record<CheckpointCause, number>;
+    this.#wish = new CheckpointWish(limits, (cause) => ports.wantCheckpoint(cause));
   }
 
   // --- a protection's life ---
@@ -73,22 +61,17 @@ export class LockstepPrimary implements LockstepPrimaryApi {
     if (this.#held.frames > 0)
       throw new Error(`${this.#held.frames} frames of an earlier protection are still held: release or drop them first`);
     this.#forgetReplica();
-    this.#session = session;
-    this.#current = 1;
-    this.#latest = 0;
-    this.#committed = 0;
-    this.#repliedInterval = 0;
-    this.#asked = false;
+    this.#intervals.begin(session);
+    this.#wish.forget();
     this.#ports.toPartner({ kind: 'begin', session, base: this.exportBase() });
   }
 
   guestStopped(): void {
-    if (this.#session !== null) this.#ports.toPartner({ kind: 'mark' });
+    if (this.#intervals.isProtected) this.#ports.toPartner({ kind: 'mark' });
   }
 
   end(): void {
-    this.#session = null;
-    this.#current = 0;
+    this.#intervals.end();
     this.#frozen = false;
     this.#forgetReplica();
   }
@@ -101,26 +84,27 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   freeze(frozen: boolean, nowMs: number): void {
     this.#frozen = frozen;
     if (frozen) return;
-    if (this.#session !== null && this.#committed >= this.#current) this.#commit(nowMs);
+    if (this.#intervals.isProtected && this.#intervals.isDue) this.#commit(nowMs);
     else this.#lookAgain(nowMs);
   }
 
   /** Nothing is protected, or frames of interval 0 before the first checkpoint. */
   #passes(interval: number): boolean {
-    return !this.#frozen && this.#held.frames === 0 && (this.#session === null || (interval === 0 && this.#latest === 0));
+    return !this.#frozen && this.#held.frames === 0 && this.#intervals.isFree(interval);
   }
 
   // --- the guest's output ---
 
   fromGuest(frame: Buffer, interval: number, nowMs: number): void {
-    if (this.#session === null && interval > 0 && !this.#frozen) {
+    if (!this.#intervals.isProtected && interval > 0 && !this.#frozen) {
       // The counter of a session that this side has left.
       this.#output(frame, 0, nowMs);
       return;
     }
-    if (interval > this.#latest) this.#latest = interval;
-    const tag = interval < this.#latest || (interval > 0 && interval < this.#current) ? NEVER : interval;
-    if (this.#passes(interval) || (tag === this.#current && this.#current > 0)) this.#output(frame, tag, nowMs);
+    this.#intervals.seen(interval);
+    const tag = this.#intervals.tagOf(interval);
+    const { current } = this.#intervals;
+    if (this.#passes(interval) || (tag === current && current > 0)) this.#output(frame, tag, nowMs);
     else this.#keepEarly(frame, tag, nowMs);
   }
 
@@ -155,7 +139,7 @@ export class LockstepPrimary implements LockstepPrimaryApi {
     const kept = connection.keptBytes;
     const begins = connection.sent(s, !passes);
     this.#connections.keptBytes += connection.keptBytes - kept;
-    if (begins && this.#session !== null) this.#tellIsn(s, interval);
+    if (begins && this.#intervals.isProtected) this.#tellIsn(s, interval);
     const end = endOf(s);
     if (passes) {
       connection.passed(s, end);
@@ -180,7 +164,7 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   // --- holding ---
 
   observe(interval: number): void {
-    if (this.#session !== null && interval > this.#latest) this.#latest = interval;
+    if (this.#intervals.isProtected) this.#intervals.seen(interval);
   }
 
   #hold(h: Held): boolean {
@@ -209,7 +193,7 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   // --- comparison ---
 
   #mayCompare(): boolean {
-    return this.#comparing && !this.#frozen && !this.#replied && this.#session !== null;
+    return this.#comparing && !this.#frozen && !this.#intervals.isReplied && this.#intervals.isProtected;
   }
 
   #releaseHead(connection: Connection, nowMs: number): void {
@@ -244,11 +228,12 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   }
 
   fromPartner(message: SecondaryMessage, nowMs: number): void {
-    if (message.session !== this.#session || message.interval < this.#current || (message.interval === this.#current && this.#replied)) {
+    const { session, current, isReplied } = this.#intervals;
+    if (message.session !== session || message.interval < current || (message.interval === current && isReplied)) {
       this.#ignored++;
       return;
     }
-    if (message.interval > this.#current) {
+    if (message.interval > current) {
       if (this.#future.length >= WAITING_LIMIT_FRAMES) this.#ignored++;
       else this.#future.push(message);
       return;
@@ -293,26 +278,16 @@ export class LockstepPrimary implements LockstepPrimaryApi {
 
   // --- checkpoints ---
 
-  /** The replica that agreed is about to be replaced. */
-  get #replied(): boolean {
-    return this.#repliedInterval >= this.#current;
-  }
-
   onReply(interval: number): void {
-    if (this.#session !== null && interval > this.#repliedInterval) this.#repliedInterval = interval;
+    this.#intervals.replied(interval);
   }
 
   onCommit(interval: number, nowMs: number): void {
-    if (interval >= NEVER || !Number.isSafeInteger(interval)) throw new RangeError(`commit of interval ${interval}`);
-    if (this.#session === null) return;
-    // The counter was raised before the commit. A frame that shows this interval again is another session's.
-    if (interval > 0 && interval + 1 > this.#latest) this.#latest = interval + 1;
-    if (interval > this.#committed) this.#committed = interval;
-    if (!this.#frozen && this.#committed >= this.#current) this.#commit(nowMs);
+    if (this.#intervals.commit(interval) && !this.#frozen && this.#intervals.isDue) this.#commit(nowMs);
   }
 
   #commit(nowMs: number): void {
-    this.#current = this.#committed + 1;
+    this.#intervals.advance();
     for (const h of this.#held.list) {
       if (!h.released) this.#releaseHeld(h, 'commit');
       if ('segment' in h) this.#connections.find(h.segment.key)?.hasLeft(h.segment, h.end, false);
@@ -329,7 +304,7 @@ export class LockstepPrimary implements LockstepPrimaryApi {
     }
     this.#connections.touched.clear();
     this.#connections.keptBytes = 0;
-    this.#asked = false;
+    this.#wish.forget();
     this.#lookAgain(nowMs);
     const future = this.#future;
     this.#future = [];
@@ -341,8 +316,8 @@ export class LockstepPrimary implements LockstepPrimaryApi {
     for (const kept of this.#held.takeEarly()) {
       const { frame, tag, at } = kept;
       // Nothing was protected yet, or its interval was committed while it waited.
-      if (tag <= this.#committed) this.#outputCommitted(frame);
-      else if (tag === this.#current) this.#output(frame, tag, at);
+      if (tag <= this.#intervals.committed) this.#outputCommitted(frame);
+      else if (tag === this.#intervals.current) this.#output(frame, tag, at);
       else this.#held.putBack(kept);
     }
     this.#releaseAgreed(nowMs);
@@ -363,35 +338,14 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   }
 
   tick(nowMs: number): void {
-    if (this.#session === null || this.#asked || this.#replied || this.#frozen) return;
+    if (!this.#intervals.isProtected || this.#wish.isAsked || this.#intervals.isReplied || this.#frozen) return;
     if (this.#held.list.length === 0 && this.#connections.waiting.size === 0) return;
-    if (!this.#comparing) {
-      this.#want('passive');
-      return;
-    }
-    for (const connection of this.#connections.waiting) {
-      const h = connection.held[0];
-      if (h) {
-        const cause = connection.refusal(h) ?? 'unknown';
-        const limitMs = cause === 'ack' ? this.#limits.ackMs : cause === 'different' ? 0 : this.#limits.dataMs;
-        if (nowMs - h.at >= limitMs) this.#want(cause);
-      } else if (connection.clamped && nowMs - connection.clamped.at >= this.#limits.ackMs) this.#want('window');
-      if (this.#asked) return;
-    }
-    if (this.#held.others === 0) return;
-    for (const h of this.#held.list) {
-      if (h.released || 'segment' in h) continue;
-      // In the order of the guest: the first is the oldest.
-      if (nowMs - h.at >= this.#limits.dataMs) this.#want(h.content === null ? 'opaque' : 'datagram');
-      return;
-    }
+    const cause = this.#comparing ? this.#wish.overdue(this.#held, this.#connections, nowMs) : 'passive';
+    if (cause !== null) this.#want(cause);
   }
 
   #want(cause: CheckpointCause): void {
-    if (this.#asked || this.#session === null) return;
-    this.#asked = true;
-    this.#causes[cause]++;
-    this.#ports.wantCheckpoint(cause);
+    if (this.#intervals.isProtected) this.#wish.ask(cause);
   }
 
   get isWaiting(): boolean {
@@ -443,14 +397,9 @@ export class LockstepPrimary implements LockstepPrimaryApi {
   // --- the guest's input ---
 
   fromLan(frame: Buffer, interval: number): void {
-    if (this.#session !== null) this.#ports.toPartner({ kind: 'input', interval, frame });
-    if (mayBeSynAck(frame)) this.#noteSynAck(frame);
+    if (this.#intervals.isProtected) this.#ports.toPartner({ kind: 'input', interval, frame });
+    this.#connections.fromLan(frame);
     this.#ports.feed(this.#base.forGuest(frame));
-  }
-
-  #noteSynAck(frame: Buffer): void {
-    const s = parseFrame(frame, false);
-    if (s.kind === 'tcp' && (s.flags & (SYN | ACK)) === (SYN | ACK)) this.#connections.find(s.key)?.answered(windowScaleOf(s) > 0);
   }
 
   // --- base ---
@@ -471,7 +420,7 @@ export class LockstepPrimary implements LockstepPrimaryApi {
       releasedByCommit: this.#totals.commit,
       passed: this.#totals.passed,
       droppedFull: this.#droppedFull,
-      causes: { ...this.#causes },
+      causes: this.#wish.causes,
       connections: this.#connections.size,
       forgottenConnections: this.#connections.forgotten,
       baseOffsets: this.#base.size,
@@ -480,11 +429,4 @@ export class LockstepPrimary implements LockstepPrimaryApi {
       clampedWindows: this.#clampedWindows,
     };
   }
-}
-
-/** Cheap look before parsing: TCP with SYN and ACK, whatever the header's length. */
-function mayBeSynAck(frame: Buffer): boolean {
-  const isV6 = frame.length > 54 && frame[12] === 0x86;
-  const tcpAt = isV6 ? 54 : 14 + ((frame[14] ?? 0) & 15) * 4;
-  return ((frame[tcpAt + 13] ?? 0) & (SYN | ACK | RST)) === (SYN | ACK);
 }

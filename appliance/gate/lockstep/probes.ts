@@ -10,25 +10,16 @@
 //
 // A clock that stands still: asked twice within one interval, the second time when both have answered the first. Whatever the
 // delays, a running clock must have moved by what passed between the two. Where intervals are too short for that, it cannot be told.
-import { clockAdvance, type ProbeAnswer, type ProbeKind, readProbeAnswer } from './probe-frames.ts';
+import { type ProbeAnswer, type ProbeKind, readProbeAnswer } from './probe-frames.ts';
+import { ProbeQuestion, type ProbeVerdict } from './probe-question.ts';
 import { type ProbedGuest, ProbeTargets } from './probe-targets.ts';
 
 /** Until the first answer of a session: nobody says "protected" before it. */
 export const PROBE_FIRST_PACE_MS = 200;
 /** Afterwards, for each kind of question: small against the time that a broken replica may stay unnoticed. */
 export const PROBE_PACE_MS = 2000;
-/** Generous: an emulated replica is slow after each checkpoint. */
-export const PROBE_LIMIT_MS = 2000;
-/** Asked again within a question: the channel to the partner skips what it has no room for. */
-const ASK_AGAIN_MS = 500;
-/** Between the two questions about the clock: large against its unit of 1 ms, small against an interval. */
-export const CLOCK_GAP_MS = 100;
-/** A question whose intervals are all too short to be asked twice in one ends after this many. */
-const CLOCK_ATTEMPTS = 20;
-export type ProbeEnd = { probe: ProbeKind; interval: number } & (
-  | { kind: 'answered'; replicaMs: number }
-  | { kind: 'missing' | 'different' | 'silent'; detail: string }
-);
+
+export type ProbeEnd = { probe: ProbeKind; interval: number } & ProbeVerdict;
 
 export interface ProbePorts {
   /** To both guests, as any input. */
@@ -48,33 +39,12 @@ export interface ProbeStatistics {
   lastAnsweredMsAgo: number | null;
 }
 
-interface Question {
-  target: Buffer;
-  askedAt: number;
-  /** Answers to asks before this one belong to something earlier. */
-  firstAsk: number;
-  asks: number;
-  lastAsk: number;
-  primary: ProbeAnswer | null;
-  replica: ProbeAnswer | null;
-  replicaInterval: number;
-  replicaMs: number;
-  /** The primary has answered since the last commit: so both run. */
-  bothRun: boolean;
-  waitedForPrimaryMs: number;
-  waitedForReplicaMs: number;
-  /** clock: what the first of the two said. */
-  first: { primaryMs: number; replicaMs: number; at: number } | null;
-  second: 'not yet' | 'waits' | 'asked';
-  attempts: number;
-}
-
 interface Course {
   kind: ProbeKind;
   nextAt: number;
   /** Which of the guest's addresses is asked for: the next one after silence. */
   turn: number;
-  question: Question | null;
+  question: ProbeQuestion | null;
   /** The last one was missed: the replica may have had to look for the peer first. Missed again, it counts. */
   doubted: boolean;
 }
@@ -163,9 +133,9 @@ export class Probes {
     for (const course of this.#courses) {
       const q = course.question;
       if (!q) continue;
-      q.bothRun = false;
+      q.replaced();
       if (course.kind === 'clock') this.#restartClock(course, q, nowMs);
-      else if (q.replica === null || q.primary === null) this.#ask(course, q, nowMs);
+      else if (!q.isAnswered) this.#ask(q, nowMs);
     }
     this.tick(nowMs);
   }
@@ -181,14 +151,8 @@ export class Probes {
   dueAt(): number | null {
     if (!this.#active || !this.#running) return null;
     let due = Number.POSITIVE_INFINITY;
-    for (const { nextAt, question } of this.#courses) due = Math.min(due, question ? this.#questionDueAt(question) : nextAt);
+    for (const { nextAt, question } of this.#courses) due = Math.min(due, question ? question.dueAt(this.#lastAt) : nextAt);
     return Number.isFinite(due) ? due : null;
-  }
-
-  #questionDueAt(q: Question): number {
-    if (q.first && q.second === 'waits') return q.first.at + CLOCK_GAP_MS;
-    const waited = q.primary === null ? q.waitedForPrimaryMs : q.waitedForReplicaMs;
-    return Math.min(q.askedAt + ASK_AGAIN_MS, this.#lastAt + PROBE_LIMIT_MS - waited);
   }
 
   tick(nowMs: number): void {
@@ -202,18 +166,31 @@ export class Probes {
     }
   }
 
-  #look(course: Course, q: Question, nowMs: number): void {
-    if (q.first && q.second === 'waits' && nowMs >= q.first.at + CLOCK_GAP_MS) {
-      q.second = 'asked';
-      this.#ask(course, q, nowMs);
-      q.firstAsk = q.lastAsk;
-    } else if (q.primary === null && q.waitedForPrimaryMs >= PROBE_LIMIT_MS)
-      this.#end(course, { kind: 'silent', detail: `${describe(course.kind, q.target)}: the primary does not answer` }, nowMs);
-    else if (q.replica === null && q.waitedForReplicaMs >= PROBE_LIMIT_MS) this.#missed(course, q, nowMs);
-    else if (q.second !== 'waits' && nowMs - q.askedAt >= ASK_AGAIN_MS) this.#ask(course, q, nowMs);
+  #look(course: Course, q: ProbeQuestion, nowMs: number): void {
+    const due = q.due(nowMs);
+    switch (due) {
+      case 'ask':
+        this.#ask(q, nowMs);
+        return;
+      case 'ask second':
+        q.beginSecond();
+        this.#ask(q, nowMs);
+        q.onlyLatestCounts();
+        return;
+      case 'primary silent':
+        this.#end(course, q.primarySilent(), nowMs);
+        return;
+      case 'replica missing':
+        this.#missed(course, q, nowMs);
+        return;
+      case null:
+        return;
+      default:
+        due satisfies never;
+    }
   }
 
-  #missed(course: Course, q: Question, nowMs: number): void {
+  #missed(course: Course, q: ProbeQuestion, nowMs: number): void {
     const mustFindPeer = course.kind === 'echo' || course.kind === 'clock';
     if (mustFindPeer && !course.doubted) {
       course.doubted = true;
@@ -222,12 +199,7 @@ export class Probes {
       this.#targets.forgetPeer();
       return;
     }
-    const waited = `within ${PROBE_LIMIT_MS} ms of its running time, asked ${q.asks} times`;
-    this.#end(
-      course,
-      { kind: 'missing', detail: `${describe(course.kind, q.target)}: the primary answers, the replica does not ${waited}` },
-      nowMs,
-    );
+    this.#end(course, q.replicaMissing(), nowMs);
   }
 
   #open(course: Course, nowMs: number): void {
@@ -236,26 +208,10 @@ export class Probes {
       course.nextAt = nowMs + this.#paceMs;
       return;
     }
-    const q: Question = {
-      target,
-      askedAt: nowMs,
-      firstAsk: this.#asks + 1,
-      lastAsk: this.#asks + 1,
-      asks: 0,
-      primary: null,
-      replica: null,
-      replicaInterval: this.#interval,
-      replicaMs: 0,
-      bothRun: false,
-      waitedForPrimaryMs: 0,
-      waitedForReplicaMs: 0,
-      first: null,
-      second: 'not yet',
-      attempts: 1,
-    };
+    const q = new ProbeQuestion(course.kind, target, this.#interval, this.#asks + 1, nowMs);
     course.question = q;
     this.#totals.sent++;
-    this.#ask(course, q, nowMs);
+    this.#ask(q, nowMs);
   }
 
   get #paceMs(): number {
@@ -269,13 +225,12 @@ export class Probes {
     return list[course.turn % list.length] ?? null;
   }
 
-  #ask(course: Course, q: Question, nowMs: number): void {
-    q.askedAt = nowMs;
-    q.asks++;
-    q.lastAsk = ++this.#asks;
+  #ask(q: ProbeQuestion, nowMs: number): void {
+    const ask = ++this.#asks;
+    q.asked(ask, nowMs);
     const mac = this.#ports.guest()?.mac;
     if (!mac || this.#session === null) return;
-    const frame = this.#targets.question(course.kind, this.#session, q.lastAsk, mac, q.target);
+    const frame = this.#targets.question(q.kind, this.#session, ask, mac, q.target);
     if (frame) this.#ports.ask(frame);
   }
 
@@ -288,10 +243,10 @@ export class Probes {
     if (!answer || !found) return;
     this.#pass(nowMs);
     const { course, q } = found;
-    q.bothRun = this.#running;
-    if (this.#isStale(q, answer)) return;
+    q.primarySpoke(this.#running);
+    if (q.isStale(answer)) return;
     if (answer.kind === 'arp' || answer.kind === 'neighbour') this.#targets.own(q.target);
-    q.primary = answer;
+    q.primaryAnswered(answer);
     this.#compare(course, q, nowMs);
   }
 
@@ -303,10 +258,8 @@ export class Probes {
     this.#pass(nowMs);
     const { course, q } = found;
     // Its state was replaced meanwhile: two looks at the clock must be of one interval.
-    if (this.#isStale(q, answer) || (course.kind === 'clock' && interval !== this.#interval)) return;
-    q.replica = answer;
-    q.replicaInterval = interval;
-    q.replicaMs = nowMs - q.askedAt;
+    if (q.isStale(answer) || (course.kind === 'clock' && interval !== this.#interval)) return;
+    q.replicaAnswered(answer, interval, nowMs);
     this.#compare(course, q, nowMs);
   }
 
@@ -314,70 +267,28 @@ export class Probes {
     return this.#active && this.#session !== null ? readProbeAnswer(frame, this.#session) : null;
   }
 
-  #questionFor(answer: ProbeAnswer): { course: Course; q: Question } | null {
+  #questionFor(answer: ProbeAnswer): { course: Course; q: ProbeQuestion } | null {
     const course = this.#courses.find((c) => c.kind === answer.kind);
     const q = course?.question;
     return course && q ? { course, q } : null;
   }
 
-  /** It answers an earlier question, or was asked before the first look at the clock was over. */
-  #isStale(q: Question, answer: ProbeAnswer): boolean {
-    // ARP and neighbour discovery have no number, but say which address it is about.
-    if (answer.ask === null) return !answer.content.endsWith(q.target.toString('hex'));
-    return ((q.lastAsk - answer.ask) & 0xffff) > q.lastAsk - q.firstAsk;
+  #compare(course: Course, q: ProbeQuestion, nowMs: number): void {
+    const verdict = q.compare(nowMs);
+    if (verdict) this.#end(course, verdict, nowMs);
   }
 
-  #compare(course: Course, q: Question, nowMs: number): void {
-    const { primary, replica } = q;
-    if (!primary || !replica) return;
-    if (primary.content !== replica.content) {
-      const detail = `${describe(course.kind, q.target)}: the primary answers ${primary.content}, the replica ${replica.content}`;
-      this.#end(course, { kind: 'different', detail }, nowMs);
-    } else if (course.kind === 'clock') this.#compareClocks(course, q, primary, replica, nowMs);
-    else this.#end(course, { kind: 'answered', replicaMs: q.replicaMs }, nowMs);
-  }
-
-  #compareClocks(course: Course, q: Question, primary: ProbeAnswer, replica: ProbeAnswer, nowMs: number): void {
-    if (primary.clockMs === null || replica.clockMs === null) {
-      this.#end(course, { kind: 'silent', detail: `${describe('clock', q.target)}: the answer has no readable time` }, nowMs);
+  #restartClock(course: Course, q: ProbeQuestion, nowMs: number): void {
+    if (!q.restart()) {
+      this.#end(course, q.intervalsTooShort(), nowMs);
       return;
     }
-    if (q.first === null) {
-      q.first = { primaryMs: primary.clockMs, replicaMs: replica.clockMs, at: nowMs };
-      q.second = 'waits';
-      q.primary = null;
-      q.replica = null;
-      return;
-    }
-    const primaryMs = clockAdvance(q.first.primaryMs, primary.clockMs);
-    const replicaMs = clockAdvance(q.first.replicaMs, replica.clockMs);
-    // A clock that is set back or forward by hand, between the two, says nothing.
-    if (primaryMs >= CLOCK_GAP_MS / 2 && replicaMs >= 0 && replicaMs < CLOCK_GAP_MS / 10) {
-      const detail = `${describe('clock', q.target)}: the replica's clock went ${replicaMs} ms further while the primary's went ${primaryMs} ms`;
-      this.#end(course, { kind: 'different', detail }, nowMs);
-    } else this.#end(course, { kind: 'answered', replicaMs: q.replicaMs }, nowMs);
+    this.#ask(q, nowMs);
+    q.onlyLatestCounts();
   }
 
-  #restartClock(course: Course, q: Question, nowMs: number): void {
-    if (q.attempts >= CLOCK_ATTEMPTS) {
-      this.#end(course, { kind: 'silent', detail: `${describe('clock', q.target)}: the intervals are too short to see it move` }, nowMs);
-      return;
-    }
-    q.attempts++;
-    q.first = null;
-    q.second = 'not yet';
-    q.primary = null;
-    q.replica = null;
-    this.#ask(course, q, nowMs);
-    q.firstAsk = q.lastAsk;
-  }
-
-  #end(
-    course: Course,
-    end: { kind: 'answered'; replicaMs: number } | { kind: 'missing' | 'different' | 'silent'; detail: string },
-    nowMs: number,
-  ): void {
-    const interval = course.question?.replica ? course.question.replicaInterval : this.#interval;
+  #end(course: Course, end: ProbeVerdict, nowMs: number): void {
+    const interval = course.question?.hasReplica ? course.question.replicaInterval : this.#interval;
     course.question = null;
     course.doubted = false;
     this.#totals[end.kind]++;
@@ -395,20 +306,11 @@ export class Probes {
     const passed = nowMs - this.#lastAt;
     this.#lastAt = nowMs;
     if (!this.#running) return;
-    for (const { question: q } of this.#courses) {
-      if (!q || q.second === 'waits') continue;
-      if (q.primary === null) q.waitedForPrimaryMs += passed;
-      else if (q.replica === null && q.bothRun) q.waitedForReplicaMs += passed;
-    }
+    for (const { question } of this.#courses) question?.pass(passed);
   }
 
   statistics(nowMs: number): ProbeStatistics {
     const { sent, answered, missing, different, silent } = this.#totals;
     return { sent, answered, missing, different, silent, lastAnsweredMsAgo: this.#answeredAt === null ? null : nowMs - this.#answeredAt };
   }
-}
-
-function describe(kind: ProbeKind, target: Buffer): string {
-  const address = target.length === 4 ? target.join('.') : target.toString('hex').replace(/(....)(?=.)/g, '$1:');
-  return `${kind} ${address}`;
 }

@@ -45,7 +45,7 @@ t.test('the pages of a recorded session, however its bytes are cut', async (t) =
     const parser = new ForwardParser({
       bytes: () => {},
       event: (e) => seen.push(e.kind),
-      pages: { block: 'pc.ram', sent: (page, crc) => seen.push(`${page} ${crc}`) },
+      pages: { summedBlock: 'pc.ram', passed: (page, crc) => seen.push(`${page} ${crc}`) },
     });
     const feed = (bytes: Buffer) => {
       const at = [0, ...cuts.map((c) => c % (bytes.length + 1)).sort((a, b) => a - b), bytes.length];
@@ -70,7 +70,11 @@ t.test('the pages of a recorded session, however its bytes are cut', async (t) =
 t.test('checksums of a block that was named before in an earlier checkpoint, and of none other', async (t) => {
   const { synchronisation } = recordedForward();
   const seen: number[] = [];
-  const parser = new ForwardParser({ bytes: () => {}, event: () => {}, pages: { block: 'pc.bios', sent: (page) => seen.push(page) } });
+  const parser = new ForwardParser({
+    bytes: () => {},
+    event: () => {},
+    pages: { summedBlock: 'pc.bios', passed: (page) => seen.push(page) },
+  });
   parser.feed(synchronisation);
   t.same(
     [...new Set(seen)].sort((a, b) => a - b),

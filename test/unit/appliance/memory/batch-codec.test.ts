@@ -186,7 +186,7 @@ t.test('the recorded session through parser, batches and back, cut anywhere', as
           if (e.kind === 'sendBegin') outgoing.beginCheckpoint();
           if (e.kind === 'checkpointEnd') outgoing.end();
         },
-        page: (offset, number) => outgoing.page(offset, number),
+        pages: { summedBlock: null, begins: (offset, page, block) => outgoing.page(offset, block.firstPage + page) },
         deviceState: (offset) => outgoing.deviceState(offset),
       });
       let turn = 0;

@@ -1,7 +1,8 @@
 // The audit's questions, with two guests that answer or do not.
 import t from 'tap';
 import { isForProbe, probeMac, readProbeAnswer } from '../../../../../appliance/gate/lockstep/probe-frames.ts';
-import { CLOCK_GAP_MS, PROBE_LIMIT_MS, PROBE_PACE_MS, type ProbeEnd, Probes } from '../../../../../appliance/gate/lockstep/probes.ts';
+import { CLOCK_GAP_MS, PROBE_LIMIT_MS } from '../../../../../appliance/gate/lockstep/probe-question.ts';
+import { PROBE_PACE_MS, type ProbeEnd, Probes } from '../../../../../appliance/gate/lockstep/probes.ts';
 import { GUEST_MAC, ip4, ipv4Frame, mac, OTHER_MAC } from '../guest-frames.ts';
 import { GUEST_IP6_HEX, type GuestHabits, guestAnswer } from './probe-guest.ts';
 import { CLIENT_IP, GUEST_IP } from './tcp-frames.ts';
