@@ -6,7 +6,7 @@
 //
 //   off --duplex--> awaited --answered after the first commits--> proven --missing, different, page--> broken --> protected anew
 //                      `--the guest itself answers nobody--> unprovable (memory alone is compared)
-import { claim, stopOutdated } from './arbitration.ts';
+import { claim, onPartnerGone, stopOutdated } from './arbitration.ts';
 import { type Audit, type Event, type IncidentKind, NO_AUDIT, type State, setRetry, type Work } from './state.ts';
 
 /** Interval 1 runs on the first copy of the memory; an answer in interval 2 or later stands on a loaded checkpoint. */
@@ -72,7 +72,7 @@ export function tickAudit(work: Work): void {
     if (audit.state !== 'off' && !isLeaving) state.audit = { ...NO_AUDIT, since: state.now };
     return;
   }
-  if (audit.state === 'proven' && state.now - audit.since >= STABLE_MS) state.failures = 0;
+  if (isProved(state) && state.now - audit.since >= STABLE_MS) state.failures = 0;
   const silentMs = state.now - audit.answeredAt;
   if (audit.state === 'awaited' && silentMs >= SILENT_MS && audit.silent >= SILENT_LIMIT) {
     change(work, 'unprovable');
@@ -115,6 +115,12 @@ function change({ state }: Work, to: Audit['state']): void {
 export function broken(work: Work, kind: IncidentKind, detail: string): void {
   const { state, commands } = work;
   switch (state.phase.kind) {
+    case 'protecting':
+      // READY is held: what the synchronisation lost shows now, and is said only once. Nothing is shared yet, so nobody is asked.
+      commands.push({ kind: 'incident', incident: kind, sentence: `The secondary replica is broken: ${detail}.` });
+      onPartnerGone(work, `the audit found the secondary broken: ${detail}`);
+      setRetry(work);
+      return;
     case 'committing':
     case 'duplex':
       commands.push({ kind: 'freeze' });

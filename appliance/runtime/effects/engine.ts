@@ -16,11 +16,7 @@ import {
 } from '../../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../../config.ts';
 import { PROCESS_PRIORITY } from '../priority.ts';
-
-export interface EngineExitNews {
-  cause: 'guestShutdown' | 'guestPanic' | 'crash';
-  reason: string;
-}
+import { type EngineExitNews, exitNews, panicLine } from './exit-news.ts';
 
 export interface EngineEvents {
   exited: (news: EngineExitNews) => void;
@@ -41,7 +37,6 @@ const MONITOR_WITHIN_MS = 20_000;
 const END_WITHIN_MS = 10_000;
 const KILLED_WITHIN_MS = 10_000;
 const SERIAL_POLL_MS = 200;
-const PANIC = /Kernel panic/;
 
 export class Engine {
   readonly #config: CoServerConfig;
@@ -209,9 +204,11 @@ export class Engine {
     died.catch(() => undefined);
     this.#monitors = { control, trigger, emergency };
     control.on('SHUTDOWN', (e) => {
-      if (e.data['guest'] === true && e.data['reason'] === 'guest-shutdown') this.#guestShutdown = true;
-      else if (e.data['reason'] === 'guest-reset')
-        void this.#panicLine().then((line) => {
+      // The last one counts: a replica that ran ahead into a shutdown was revived since, and may panic now.
+      if (e.data['guest'] === true) this.#guestShutdown = e.data['reason'] === 'guest-shutdown';
+      if (e.data['reason'] === 'guest-reset')
+        void this.guestConsole().then((text) => {
+          const line = panicLine(text);
           if (line) this.#on.replicaPanicked(line);
         });
     });
@@ -228,16 +225,7 @@ export class Engine {
   }
 
   async #tellExit(reason: string): Promise<void> {
-    const panic = await this.#panicLine();
-    if (panic) this.#on.exited({ cause: 'guestPanic', reason: `${reason}; the guest's console said: ${panic}` });
-    else this.#on.exited({ cause: this.#guestShutdown ? 'guestShutdown' : 'crash', reason });
-  }
-
-  async #panicLine(): Promise<string | undefined> {
-    return (await this.guestConsole())
-      .split('\n')
-      .findLast((line) => PANIC.test(line))
-      ?.trim();
+    this.#on.exited(exitNews(this.#guestShutdown, await this.guestConsole(), reason));
   }
 
   /** What the guest said on its serial port since its engine was started. */

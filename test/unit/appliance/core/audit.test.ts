@@ -151,3 +151,35 @@ t.test('the end of the secondary and of its stream are incidents', async (t) => 
     );
   }
 });
+
+t.test('a page that the synchronisation lost, seen while READY is held: nothing is protected with it', async (t) => {
+  const duplex = duplexState();
+  const protecting: State = {
+    ...duplex,
+    phase: { ...duplex.phase, kind: 'protecting', busy: 'protect' },
+    record: { ...duplex.record, standing: 'simplex' },
+    failures: 2,
+  };
+  const after = steps(protecting, [
+    { at: 200, kind: 'pageDiffered', detail: 'page 12' },
+    { at: 201, kind: 'readyHeld' },
+  ]);
+  t.equal(after.state.phase.kind, 'acting');
+  t.equal(after.state.record.standing, 'simplex', 'it was never recorded as shared');
+  t.match(
+    after.commands.find((c) => c.kind === 'incident'),
+    { incident: 'pageDiffers', sentence: /page 12/ },
+  );
+  t.ok(
+    after.commands.some((c) => c.kind === 'abandonPartner'),
+    'the workload runs on alone',
+  );
+  t.equal(after.state.failures, 3, 'tried again later each time');
+});
+
+t.test('a pair that is never asked recovers from its failures too', async (t) => {
+  const duplex = duplexState();
+  const passive: State = { ...duplex, canCompare: false, audit: { ...duplex.audit, state: 'unprovable', since: 0 }, failures: 3 };
+  t.equal(steps(passive, [{ at: 30_000, kind: 'tick' }]).state.failures, 3);
+  t.equal(steps(passive, [{ at: 70_000, kind: 'tick' }]).state.failures, 0);
+});
