@@ -1,8 +1,9 @@
 import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
-import { type ForwardEvent, ForwardParser, PAGE_BYTES, type RamBlock, StreamError } from '../../../../appliance/memory/codec.ts';
+import { type ForwardEvent, ForwardParser, PAGE_BYTES, type RamBlock } from '../../../../appliance/memory/codec.ts';
 import { type ReturnMessage, ReturnParser } from '../../../../appliance/memory/return-codec.ts';
+import { StreamError } from '../../../../appliance/memory/stream-error.ts';
 import { recordedForward, recordedSession } from './recorded-session.ts';
 
 const { synchronisation, request, checkpoints } = recordedForward();
