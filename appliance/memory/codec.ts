@@ -11,16 +11,7 @@
 // All integers big endian. Source: QEMU 11.1: migration/savevm.c (sections), migration/ram.c (RAM records),
 // migration/colo.c and qapi/migration.json COLOMessage (messages), the return path: return-codec.ts.
 import { crc32 } from 'node:zlib';
-
-/** The stream is not what the qualified engine sends: protection ends. */
-export class StreamError extends Error {
-  override name = 'StreamError';
-  readonly offset: number;
-  constructor(what: string, offset: number) {
-    super(`${what} at offset ${offset}`);
-    this.offset = offset;
-  }
-}
+import { StreamError } from './stream-error.ts';
 
 /** COLOMessage, by its number on the wire. */
 const REQUEST = 1;

@@ -3,7 +3,7 @@
 //   framed messages PONG, SHUT -> READY -> per checkpoint: REPLY, RECEIVED, LOADED
 //
 // All integers big endian. Source: QEMU 11.1: migration/migration.c (return path), qapi/migration.json COLOMessage.
-import { StreamError } from './codec.ts';
+import { StreamError } from './stream-error.ts';
 
 /** COLOMessage, by its number on the wire. */
 const READY = 0;

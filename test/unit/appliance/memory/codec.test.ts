@@ -1,7 +1,9 @@
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import t from 'tap';
-import { type ForwardEvent, ForwardParser, StreamError } from '../../../../appliance/memory/codec.ts';
+import { type ForwardEvent, ForwardParser, PAGE_BYTES, type RamBlock } from '../../../../appliance/memory/codec.ts';
 import { type ReturnMessage, ReturnParser } from '../../../../appliance/memory/return-codec.ts';
+import { StreamError } from '../../../../appliance/memory/stream-error.ts';
 import { recordedForward, recordedSession } from './recorded-session.ts';
 
 const { synchronisation, request, checkpoints } = recordedForward();
@@ -174,6 +176,47 @@ t.test('hostile bytes: an error or nothing, in bounded time, and never more byte
     }),
     { numRuns: 400 },
   );
+});
+
+t.test('what is told of pages: where each begins, in which block, and the checksum of what is there', async (t) => {
+  const stream = Buffer.concat([synchronisation, afterReady]);
+  const blocks = new Map<string, RamBlock>();
+  const sums = new Map<number, number>();
+  let begun: { offset: number; page: number } | undefined;
+  let withContent = 0;
+  let compared = 0;
+  const parser = new ForwardParser({
+    bytes: () => {},
+    event: () => {},
+    pages: {
+      summedBlock: 'pc.ram',
+      begins: (offset, page, block) => {
+        blocks.set(block.name, block);
+        begun = block.name === 'pc.ram' ? { offset, page } : undefined;
+        if (begun) withContent++;
+      },
+      passed: (page, crc) => {
+        if (begun?.page === page) {
+          compared++;
+          if (crc !== crc32(stream.subarray(begun.offset, begun.offset + PAGE_BYTES))) t.fail(`page ${page} at ${begun.offset}`);
+        }
+        begun = undefined;
+        sums.set(page, crc);
+      },
+    },
+  });
+  parser.feed(synchronisation);
+  parser.enterCheckpoints();
+  parser.feed(afterReady);
+  t.equal(sums.size, 4096, 'every page of 16 MiB, also those of zeros');
+  t.ok(compared > 0);
+  t.equal(compared, withContent, 'every page that begins is summed before the next one');
+  t.ok(blocks.size > 1);
+  const inOrder = [...blocks.values()].sort((a, b) => a.firstPage - b.firstPage);
+  for (const [i, block] of inOrder.entries()) {
+    const next = inOrder[i + 1];
+    if (next) t.ok(block.firstPage + block.bytes / PAGE_BYTES <= next.firstPage, `${block.name} ends before ${next.name}`);
+  }
 });
 
 t.test('the return path', async (t) => {
