@@ -91,7 +91,7 @@ export function figureGroups(s: Snapshot): FigureGroup[] {
     {
       title: 'Checkpoints',
       facts: [
-        fact('Mode', s.lockstep?.mode ?? c.mode),
+        fact('Mode', c.mode),
         fact('Interval', `number ${c.interval}`),
         fact('Rate', `${c.perSecond.toFixed(1)} per second`),
         fact('Pause p50', millisecondsText(c.pauseP50Ms)),

@@ -23,7 +23,7 @@ const bothRun = (s: Snapshot): boolean =>
  */
 export function standingOf(s: Snapshot): Standing {
   const secondary = s.coServers.find((c) => c.present && c.role === 'secondary')?.name;
-  const audit = s.audit ?? null;
+  const { audit } = s;
   if (secondary !== undefined && bothRun(s) && audit?.state === 'awaited')
     return { kind: 'unproven', text: `not protected yet: both replicas run, ${secondary} is not proven`, tone: 'warning' };
   if (secondary !== undefined && bothRun(s) && audit?.state === 'broken')
@@ -46,10 +46,8 @@ const MODE: Readonly<Record<LockstepView['mode'], { word: string; tone: Tone }>>
   passive: { word: 'passive', tone: 'info' },
 };
 
-/** Null: this picture knows nothing of modes. */
-export function modeModel(s: Snapshot): ModeModel | null {
+export function modeModel(s: Snapshot): ModeModel {
   const v = s.lockstep;
-  if (v === undefined) return null;
   if (!v)
     return {
       word: 'one replica',
@@ -119,7 +117,7 @@ const FOUND: Readonly<Record<IncidentView['kind'], string>> = {
 
 /** Newest first. */
 export function incidentModels(incidents: Snapshot['incidents']): IncidentModel[] {
-  const latest = (incidents ?? []).slice(-INCIDENTS_SHOWN);
+  const latest = incidents.slice(-INCIDENTS_SHOWN);
   const keys = uniqueKeys(latest.map((i) => `${i.coServer}-${i.at}-${i.kind}`));
   return latest
     .map((incident, index) => ({ incident, index }))

@@ -32,13 +32,12 @@ export function consoleModel(s: Snapshot): ConsoleModel {
   };
 }
 
-function actionModels({ actions, lockstep }: Snapshot): ActionModel[] {
+function actionModels({ actions }: Snapshot): ActionModel[] {
   const models = actions.map((a) => ({
     ...a,
     label: printable(a.label),
     reason: printable(a.reason),
-    // Without a mode to stand beside they are among the others: no action is ever hidden.
-    forMode: lockstep !== undefined && isModeAction(a.name),
+    forMode: isModeAction(a.name),
   }));
   return [...models.filter((a) => !a.forMode), ...models.filter((a) => a.forMode)];
 }

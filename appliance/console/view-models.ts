@@ -175,7 +175,7 @@ export interface ConsoleModel {
   coServers: CoServerModel[];
   links: LinkModel[];
   workload: WorkloadModel;
-  mode: ModeModel | null;
+  mode: ModeModel;
   audit: AuditModel | null;
   /** Newest first. */
   incidents: IncidentModel[];

@@ -62,7 +62,10 @@ export function tickModes(work: Work): void {
 
 /** Both replicas run from now on: the gate stands in lockstep, as its inputs had to be fed from the start. */
 export function beginModes(work: Work): void {
-  if (work.state.canCompare && effectiveMode(work.state) === 'passive') work.commands.push({ kind: 'setMode', mode: 'passive' });
+  const { state } = work;
+  // A judgement needs a whole window of this protection: the first second, with a replica that runs cold, is none.
+  state.policy = { ...state.policy, since: state.now, seen: [] };
+  if (state.canCompare && effectiveMode(state) === 'passive') work.commands.push({ kind: 'setMode', mode: 'passive' });
 }
 
 /** The operator pins a mode, or leaves it to the policy (null). */

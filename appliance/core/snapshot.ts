@@ -148,10 +148,10 @@ export interface Snapshot {
   actions: { name: string; label: string; allowed: boolean; reason: string }[];
   /** Set when the pair runs in the lab on one machine: consoles show lab buttons. */
   lab: boolean;
-  lockstep?: LockstepView | null;
-  audit?: AuditView | null;
+  lockstep: LockstepView | null;
+  audit: AuditView | null;
   /** The latest, oldest first. At most 20. */
-  incidents?: IncidentView[];
+  incidents: IncidentView[];
   /** Where each CoServer's web console answers, with its certificate's SHA-256 fingerprint where that is known. */
   consoles?: { coServer: CoServerName; url: string; fingerprint: string | null }[];
 }

@@ -62,7 +62,7 @@ export async function runStatus(argv: readonly string[], io: StatusIo): Promise<
 export function statusText(snapshot: Snapshot, width: number): string {
   const m = consoleModel(snapshot);
   const title = `CoServer ${m.headline.coServer}, ${m.headline.date} ${m.headline.clock} UTC, ${m.headline.facts.map((f) => `${f.label.toLowerCase()} ${f.value}`).join(', ')}`;
-  const mode = m.mode || m.audit ? `\n${pageText(modeLines(m, width))}` : '';
+  const mode = `\n${pageText(modeLines(m, width))}`;
   const incidents =
     m.incidents.length === 0 ? '' : `\nIncidents (what was seen: --incidents)\n${pageText(incidentList(m.incidents, width))}`;
   const events = eventLines(m, width).slice(0, EVENT_LINES);

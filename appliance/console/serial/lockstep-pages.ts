@@ -3,7 +3,6 @@ import { countText } from '../format.ts';
 import type { ConsoleModel, Fact, IncidentModel, ModeModel, Tone } from '../model.ts';
 import { ascii, BLANK, bold, factLines, hanging, indented, type Line, lineText, pad, plain, sideBySide, toneMark, wrap } from './layout.ts';
 
-const NOT_KNOWN = 'This CoServer tells nothing of a mode.';
 const LABEL_WIDTH = 13;
 /** Both columns of figures of the causes' table. */
 const PER_MINUTE_WIDTH = 12;
@@ -12,9 +11,9 @@ const TOTAL_WIDTH = 10;
 /** For the overview. */
 export function lockstepBriefLines({ mode, audit, incidents: [latest, ...older] }: ConsoleModel, width: number): Line[] {
   // Where all is well one row does: the overview should fit the screen. The page has the rest.
-  const proven = mode && audit?.tone === 'good' ? `, secondary ${audit.word}` : '';
+  const proven = audit?.tone === 'good' ? `, secondary ${audit.word}` : '';
   return [
-    ...(mode ? hanging(`${toneMark(mode.tone)} Mode     `, `${mode.brief}${proven}`, width) : []),
+    ...hanging(`${toneMark(mode.tone)} Mode     `, `${mode.brief}${proven}`, width),
     ...(audit && proven === '' ? hanging(`${toneMark(audit.tone)} Audit    `, `${audit.word}: ${audit.sentence}`, width) : []),
     ...(latest
       ? [plain(`[!!] Incident ${latest.date} ${latest.clock} on ${latest.coServer}: ${latest.found} (${older.length + 1} in all: page 6)`)]
@@ -24,11 +23,10 @@ export function lockstepBriefLines({ mode, audit, incidents: [latest, ...older] 
 
 export function modeLines(m: ConsoleModel, width: number): Line[] {
   const { mode, audit } = m;
-  if (!mode && !audit) return [plain(NOT_KNOWN)];
   const column = Math.floor((width - 3) / 2);
-  const left = mode ? block('Mode', mode, column) : [];
+  const left = block('Mode', mode, column);
   const right = audit ? block('Audit', audit, column) : [];
-  return [...sideBySide(left, right, column, '   '), ...pinLines(m, width), ...(mode ? causeLines(mode, width) : [])];
+  return [...sideBySide(left, right, column, '   '), ...pinLines(m, width), ...causeLines(mode, width)];
 }
 
 function block(title: string, view: { word: string; tone: Tone; sentence: string; facts: readonly Fact[] }, width: number): Line[] {

@@ -9,12 +9,13 @@ interface LockstepProps {
   onAnswer: AskButtonProps['onAnswer'];
 }
 
-export function Lockstep({ model, onAnswer }: LockstepProps): JSX.Element | null {
+export function Lockstep({ model, onAnswer }: LockstepProps): JSX.Element {
   const { mode, audit, incidents } = model;
-  if (!mode && !audit && incidents.length === 0) return null;
   return (
     <div class="columns">
-      <div>{mode && <Mode mode={mode} model={model} onAnswer={onAnswer} />}</div>
+      <div>
+        <Mode mode={mode} model={model} onAnswer={onAnswer} />
+      </div>
       <div>
         {audit && <Audit audit={audit} />}
         <Incidents incidents={incidents} />

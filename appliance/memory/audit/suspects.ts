@@ -1,7 +1,7 @@
 // When does a page of the replica that differs from the ledger prove a fault?
 //
 // A stopped replica differs legitimately: it ran on since the last load, and may do the same each time (a thread that waits for input
-// which only the primary gets writes the same flag again after every load). So counting sightings proves nothing, however many they are.
+// which only the primary gets writes the same flag again after every load). So counting sightings proves nothing where it is not fed.
 // What is certain: a load puts the right content into the page BEFORE the replica runs again: between RECEIVED and LOADED the engine
 // copies the pages, loads the devices' state, and only then starts the replica. A suspect is therefore read again and again during that
 // time; a healthy page shows the right content then, a page that the engine forgot never does.

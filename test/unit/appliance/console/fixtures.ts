@@ -82,6 +82,16 @@ export function duplex(): Snapshot {
     gate: { heldFrames: 3, oldestHeldMs: 14, bytesInPerS: 42_000, bytesOutPerS: 3_100_000 },
     timeline: OLD_EVENTS,
     takeovers: [],
+    lockstep: {
+      mode: 'passive',
+      pinned: null,
+      since: NOW - 3_660_000,
+      sentence: 'Passive by configuration: every answer waits for a checkpoint.',
+      agreedShare: null,
+      causes: [],
+    },
+    audit: null,
+    incidents: [],
     process: { rssBytes: 148_000_000, cpuPercent: 12.4 },
     actions: [
       { name: 'role-switch', label: 'Move the workload to the other CoServer', allowed: true, reason: 'Both CoServers are equal.' },
@@ -106,6 +116,7 @@ export function takeoverJustHappened(): Snapshot {
     ...s,
     coServer: 'B',
     redundancy: 'simplex',
+    lockstep: null,
     redundancySentence: 'Simplex: B runs alone since 14 s; A is not heard. A failure of B stops the workload.',
     singlePoints: ['CoServer B: vm1 would be down', "B's disk: the only copy that is up to date"],
     generation: 8,
@@ -221,6 +232,7 @@ export function isolated(): Snapshot {
   return {
     ...s,
     redundancy: 'isolated',
+    lockstep: null,
     redundancySentence: 'Isolated: A may not run; B owns generation 8. A waits for a link to B.',
     singlePoints: [],
     arbiter: { kind: 'witness', reachable: true, sentence: 'granted generation 8 to B' },
@@ -266,6 +278,7 @@ export function holding(): Snapshot {
   return {
     ...s,
     redundancy: 'isolated',
+    lockstep: null,
     redundancySentence: 'Isolated: A holds all output until the witness, B or the operator answers.',
     singlePoints: ['the witness: nobody may run until it answers'],
     arbiter: { kind: 'witness', reachable: false, sentence: 'silent for 9 s' },

@@ -105,3 +105,13 @@ t.test('a passive pair is passive, and refuses to compare', async (t) => {
   const began = duplexState({ record: { ...state.record, pinnedMode: 'passive' } });
   t.equal(effectiveMode(began), 'passive');
 });
+
+t.test('a new protection is judged by a whole window of its own', async (t) => {
+  const duplex = duplexState();
+  const committing: State = { ...duplex, now: 100_000, phase: { ...duplex.phase, kind: 'committing', busy: 'releaseReady' } };
+  const bad = (at: number): Event => ({ at, kind: 'comparisonObserved', agreed: 1, waited: 99, asked: 40 });
+  const begun = step(committing, { at: 100_000, kind: 'commandFinished', command: 'releaseReady', ok: true, reason: '' }).state;
+  const early = steps(begun, [bad(101_000), bad(102_000)]).state;
+  t.equal(early.policy.mode, 'lockstep', 'the first seconds of a cold replica');
+  t.equal(steps(early, [bad(103_000), bad(104_000), bad(105_000)]).state.policy.mode, 'passive');
+});
