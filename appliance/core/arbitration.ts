@@ -116,7 +116,7 @@ export function onPartnerStatus(work: Work, status: State['partner'] & object): 
 
 /** Not while the arbiter may be granting this side: both would stop. */
 function mayYield({ phase }: State): boolean {
-  if (phase.kind === 'claiming') return phase.claim?.goal === 'takeOver' && phase.claim.unreachableSince !== null;
+  if (phase.kind === 'claiming') return phase.claim?.goal === 'takeOver' && phase.claim.unreachableSince !== null && !phase.claim.asked;
   return phase.kind === 'secondary' || phase.kind === 'ready';
 }
 

@@ -11,8 +11,8 @@ import { type Audit, type Event, type IncidentKind, NO_AUDIT, type State, setRet
 
 /** Interval 1 runs on the first copy of the memory; an answer in interval 2 or later stands on a loaded checkpoint. */
 const PROVEN_FROM_INTERVAL = 2;
-/** One answer may be lost with a dropped frame; a second one in a row to the same question is no accident. */
-const MISSING_LIMIT = 2;
+/** One answer may be lost, or given a moment after the guest was set up anew; a second one in a row to the same question is no accident. */
+const WRONG_LIMIT = 2;
 /** The primary answers none of so many probes, for so long: its guest does not speak on this network. */
 const SILENT_LIMIT = 5;
 const SILENT_MS = 10_000;
@@ -51,12 +51,13 @@ export function onAudit(work: Work, e: Extract<Event, { kind: 'probed' | 'pageDi
       if (audit.state !== 'proven' && e.interval >= PROVEN_FROM_INTERVAL) proven(work);
       return;
     case 'missing':
-      state.audit = { ...audit, missing: { ...audit.missing, [e.probe]: (audit.missing[e.probe] ?? 0) + 1 } };
-      if ((state.audit.missing[e.probe] ?? 0) >= MISSING_LIMIT) broken(work, 'probeMissing', e.detail);
+    case 'different': {
+      const inRow = (audit.missing[e.probe] ?? 0) + 1;
+      state.audit = { ...audit, missing: { ...audit.missing, [e.probe]: inRow } };
+      if (inRow >= WRONG_LIMIT)
+        broken(work, e.outcome === 'missing' ? 'probeMissing' : e.probe === 'clock' ? 'clockStuck' : 'probeDifferent', e.detail);
       return;
-    case 'different':
-      broken(work, e.probe === 'clock' ? 'clockStuck' : 'probeDifferent', e.detail);
-      return;
+    }
     case 'silent':
       state.audit = { ...audit, silent: audit.silent + 1 };
       return;

@@ -27,7 +27,7 @@ export type IncidentKind = IncidentView['kind'];
 export interface Audit {
   state: 'off' | 'awaited' | 'proven' | 'unprovable' | 'broken';
   since: number;
-  /** Per kind of probe: how many in a row the secondary did not answer. */
+  /** Per kind of probe: how many in a row the secondary did not answer, or answered wrong. */
   missing: Readonly<Record<string, number>>;
   /** Probes in a row that the primary did not answer either. */
   silent: number;
@@ -135,6 +135,8 @@ export interface Timing {
   restartGraceMs: number;
   /** How much later than the primary the secondary asks: the primary going on costs less than a takeover. */
   secondaryBiasMs: number;
+  /** The primary's own engine left the stream: how long its end is waited for. Longer than the secondary's bias: that one is well. */
+  engineEndMs: number;
   claimRetryMs: number;
   /** Pause after a failed start or protection, doubled up to the maximum. */
   retryMs: number;
@@ -143,13 +145,16 @@ export interface Timing {
 
 export type StreamName = 'memory' | 'disk' | 'network' | 'control';
 
+/** engine: it left the stream; stalled: an answer did not come; stopped: ended on purpose; byPartner tells whose. */
+export type StreamLossCause = 'engine' | 'protocol' | 'channel' | 'stalled' | 'stopped';
+
 export type Event = { at: number } & (
   | { kind: 'tick' }
   | { kind: 'linkObserved'; link: number; up: boolean; silentMs: number }
   | { kind: 'partnerRestarted' }
   | { kind: 'partnerSaid'; status: PartnerStatus }
   | { kind: 'arbiterAnswered'; generation: number; answer: 'granted' | 'refused' | 'unreachable'; reason: string }
-  | { kind: 'streamLost'; stream: StreamName; cause: 'engine' | 'protocol' | 'channel' | 'stalled'; reason: string }
+  | { kind: 'streamLost'; stream: StreamName; cause: StreamLossCause; byPartner: boolean; reason: string }
   | { kind: 'readyHeld' }
   | { kind: 'intervalsStarted' }
   | { kind: 'engineExited'; cause: 'guestShutdown' | 'guestPanic' | 'crash'; reason: string }
@@ -209,6 +214,7 @@ export interface Step {
 export const DEFAULT_TIMING: Timing = {
   restartGraceMs: 4_000,
   secondaryBiasMs: 40,
+  engineEndMs: 400,
   claimRetryMs: 250,
   retryMs: 1_000,
   retryMaximumMs: 60_000,

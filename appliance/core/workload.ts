@@ -149,14 +149,19 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
     case 'streamLost':
       // Planned: the replica ends, and the stream with it. If the partner itself were lost, the links would say so.
       if (phase.kind === 'steppingDown' || phase.busy === 'leaveLockstep') return;
-      if (phase.kind === 'secondary' || phase.kind === 'ready') {
-        if (e.cause !== 'channel') {
-          broken(work, 'streamBroke', e.reason);
-          return;
-        }
+      if ((phase.kind === 'secondary' || phase.kind === 'ready') && e.cause !== 'channel' && !(e.byPartner && e.cause === 'engine')) {
+        if (e.byPartner) stopOutdated(work, e.reason);
+        else broken(work, 'streamBroke', e.reason);
+        return;
       }
       if (phase.kind === 'duplex' && e.cause === 'stalled') {
         broken(work, 'streamBroke', e.reason);
+        return;
+      }
+      if ((phase.kind === 'duplex' || phase.kind === 'committing') && e.cause === 'engine' && !e.byPartner && state.partnerPromotable) {
+        // Most likely it has ended: then the secondary, which is well, goes on with the guest. If not, nobody else asks.
+        commands.push({ kind: 'freeze' });
+        claim(work, 'continue', '5', `the engine here left the ${e.stream} stream: ${e.reason}`, state.timing.engineEndMs);
         return;
       }
       onPartnerGone(work, `the ${e.stream} stream broke: ${e.reason}`);
@@ -213,7 +218,11 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
     return;
   }
   if (kind === 'duplex' || kind === 'committing' || kind === 'claiming' || record.standing === 'duplexPrimary') {
-    if (kind === 'claiming' || (record.standing === 'duplexPrimary' && !state.partnerPromotable)) {
+    const hasAsked = state.phase.claim?.goal !== 'continue' || state.phase.claim.asked;
+    if (
+      (kind === 'claiming' && (hasAsked || !state.partnerPromotable)) ||
+      (record.standing === 'duplexPrimary' && !state.partnerPromotable)
+    ) {
       // Nobody else may be able to go on: whoever is granted starts the guest again from its copy.
       commands.push({
         kind: 'record',

@@ -89,6 +89,7 @@ export class LockstepPath {
       ask: (frame) => this.#primary.fromLan(frame, parts.interval.current),
       ended: (end) => parts.emit('probed', end),
       guest: () => parts.guest(),
+      lost: () => this.unrecordedFrames,
     });
     this.#primary = this.#makePrimary();
     this.#secondary = this.#makeSecondary();

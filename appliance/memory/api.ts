@@ -2,6 +2,7 @@
 import type { ChannelSetup } from '../wire/channel-setup.ts';
 import type { GuestMemory } from './audit/guest-ram.ts';
 import type { PageDifference } from './audit/suspects.ts';
+import type { LossCause } from './messages.ts';
 import type { PowerTrapSetup } from './power-trap.ts';
 
 export interface MemorySetup {
@@ -92,7 +93,8 @@ export type MemoryEvents = {
   /** Secondary: interval n committed. */
   committed: { interval: number };
   /** The session ended by itself: engine closed, stream unknown ("flag 0x.. at offset .."), channel reset. */
-  lost: { role: 'source' | 'target'; reason: string; cause: 'engine' | 'protocol' | 'channel' | 'stalled' };
+  /** `byPartner`: the cause lies there. engine: the engine left; stalled: an answer did not come; stopped: ended on purpose. */
+  lost: { role: 'source' | 'target'; reason: string; cause: LossCause; byPartner: boolean };
   /**
    * The engine lost a page, said at most once per session. Primary: its RAM is not what was sent (a write was not noticed). Secondary: the
    * replica's RAM stays what was not sent. What the secondary has is not the guest: protect again.

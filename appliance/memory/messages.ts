@@ -10,8 +10,8 @@ const MAX_REASON_BYTES = 1024;
 
 const KIND = { begin: 0x01, data: 0x02, released: 0x03, committed: 0x04, consumed: 0x05, end: 0x06, final: 0x07, packed: 0x08 } as const;
 
-export type LossCause = 'engine' | 'protocol' | 'channel' | 'stalled';
-const CAUSES: LossCause[] = ['engine', 'protocol', 'channel', 'stalled'];
+export type LossCause = 'engine' | 'protocol' | 'channel' | 'stalled' | 'stopped';
+const CAUSES: LossCause[] = ['engine', 'protocol', 'channel', 'stalled', 'stopped'];
 
 export type MemoryMessage =
   /** Source: the primary's engine has connected. */

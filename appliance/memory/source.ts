@@ -155,7 +155,7 @@ export class SourceSession implements Session {
         this.#onConsumed(message.bytes);
         return;
       case 'end':
-        this.#finish(message.cause, `the partner ended the session: ${message.reason}`);
+        this.#finish(message.cause, `the partner ended the session: ${message.reason}`, true);
         return;
       case 'begin':
       case 'packed':
@@ -184,7 +184,7 @@ export class SourceSession implements Session {
   async close(): Promise<void> {
     this.#final?.fail('stopped');
     if (this.#phase !== 'ended' && this.#phase !== 'listening') {
-      this.#outgoing.send({ kind: 'end', session: this.#options.session, cause: 'engine', reason: 'the primary stopped the protection' });
+      this.#outgoing.send({ kind: 'end', session: this.#options.session, cause: 'stopped', reason: 'the primary stopped the protection' });
     }
     this.#phase = 'ended';
     this.#order.end();
@@ -329,7 +329,7 @@ export class SourceSession implements Session {
     this.#around.emit('phase', { role: 'source', phase });
   }
 
-  #finish(cause: LossCause, reason: string): void {
+  #finish(cause: LossCause, reason: string, byPartner = false): void {
     if (this.#phase === 'ended') return;
     this.#lostCause = cause;
     // The next session's channel begins empty; an end by the engine follows what was read before it.
@@ -337,6 +337,6 @@ export class SourceSession implements Session {
     this.#setPhase('ended');
     this.#order.end();
     this.#server?.close();
-    this.#around.emit('lost', { role: 'source', reason, cause });
+    this.#around.emit('lost', { role: 'source', reason, cause, byPartner });
   }
 }

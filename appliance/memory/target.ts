@@ -116,7 +116,7 @@ export class TargetSession implements Session {
         this.#onReleased();
         return;
       case 'end':
-        this.#finish(message.cause, `the partner ended the session: ${message.reason}`);
+        this.#finish(message.cause, `the partner ended the session: ${message.reason}`, true);
         return;
       case 'final':
         return;
@@ -376,11 +376,11 @@ export class TargetSession implements Session {
     this.#around.emit('phase', { role: 'target', phase });
   }
 
-  #finish(cause: LossCause, reason: string): void {
+  #finish(cause: LossCause, reason: string, byPartner = false): void {
     if (this.#phase === 'ended') return;
     this.#accepting = false;
     this.#incoming.dropCollected();
     this.#setPhase('ended');
-    this.#around.emit('lost', { role: 'target', reason, cause });
+    this.#around.emit('lost', { role: 'target', reason, cause, byPartner });
   }
 }

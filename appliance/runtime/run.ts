@@ -224,7 +224,9 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   workers.gate.on('outputHeld', () => trigger.outputHeld());
   workers.gate.on('checkpointWanted', () => trigger.now());
-  workers.gate.on('comparisonLost', ({ reason }) => pump.feed({ kind: 'streamLost', stream: 'network', cause: 'channel', reason }));
+  workers.gate.on('comparisonLost', ({ reason }) =>
+    pump.feed({ kind: 'streamLost', stream: 'network', cause: 'channel', byPartner: false, reason }),
+  );
   workers.memory.on('checkpoint', () => trigger.checkpointed());
   workers.memory.on('phase', ({ role, phase }) => {
     if (role === 'source' && phase === 'checkpoint') trigger.begun();
@@ -241,11 +243,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   workers.memory.on('status', ({ audit }) => {
     if (audit) figures.lockstep.pagesChecked(audit.checkedPages, audit.totalPages);
   });
-  workers.memory.on('lost', ({ reason, cause }) => {
+  workers.memory.on('lost', ({ reason, cause, byPartner }) => {
     if (obey.survival.lossAt === 0) obey.survival.lossAt = performance.now();
-    pump.feed({ kind: 'streamLost', stream: 'memory', cause, reason });
+    pump.feed({ kind: 'streamLost', stream: 'memory', cause, byPartner, reason });
   });
-  workers.mirror.on('lost', ({ reason }) => pump.feed({ kind: 'streamLost', stream: 'disk', cause: 'channel', reason }));
+  workers.mirror.on('lost', ({ reason }) => pump.feed({ kind: 'streamLost', stream: 'disk', cause: 'channel', byPartner: false, reason }));
   workers.mirror.on('diskError', ({ operation, offset, message }) =>
     pump.feed({ kind: 'diskFailed', reason: `${operation} at ${offset}: ${message}` }),
   );

@@ -178,8 +178,21 @@ export class World {
     this.tell(`the engine of ${name} dies (${s.state.phase.kind})`);
     s.guestRuns = false;
     s.output = s.output === 'solo' ? 'none' : s.output;
+    const p = this.#partner(s);
+    const wasShared = s.session !== null && p.session !== null;
     this.#endSession(s);
-    this.#feed(s, { kind: 'engineExited', cause: 'crash', reason: 'killed' });
+    // Its stream closes a moment before or after its end is known; the partner hears of the stream, if it hears.
+    const exited: NewEvent = { kind: 'engineExited', cause: 'crash', reason: 'killed' };
+    if (!wasShared) {
+      this.#feed(s, exited);
+      return;
+    }
+    const lost = (byPartner: boolean): NewEvent => ({ kind: 'streamLost', stream: 'memory', cause: 'engine', byPartner, reason: 'closed' });
+    this.#at(s, this.random.between(0, 20), () => this.#feed(s, exited));
+    this.#at(s, this.random.between(0, 20), () => this.#feed(s, lost(false)));
+    this.#later(this.random.between(1, 30), () => {
+      if (this.#connected()) this.#at(p, 0, () => this.#feed(p, lost(true)));
+    });
   }
 
   /** The guest of the secondary dies inside; its engine goes on. Only who asks it notices. */

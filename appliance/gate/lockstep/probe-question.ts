@@ -184,6 +184,10 @@ export class ProbeQuestion {
     return { kind: 'missing', detail: `${this.name}: the primary answers, the replica does not ${waited}` };
   }
 
+  notHeard(): ProbeVerdict {
+    return { kind: 'silent', detail: `${this.name}: the stream between the CoServers was full, the replica may not have been asked` };
+  }
+
   intervalsTooShort(): ProbeVerdict {
     return { kind: 'silent', detail: `${this.name}: the intervals are too short to see it move` };
   }

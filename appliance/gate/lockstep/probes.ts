@@ -27,6 +27,8 @@ export interface ProbePorts {
   ended(end: ProbeEnd): void;
   /** Null: no MAC is known. */
   guest(): ProbedGuest | null;
+  /** Inputs, questions among them, and the replica's words that did not fit into the stream so far: whoever was not asked is not to blame. */
+  lost(): number;
 }
 
 export interface ProbeStatistics {
@@ -47,6 +49,8 @@ interface Course {
   question: ProbeQuestion | null;
   /** The last one was missed: the replica may have had to look for the peer first. Missed again, it counts. */
   doubted: boolean;
+  /** ProbePorts.lost when the question was put. */
+  lostBefore: number;
 }
 
 const KINDS: readonly ProbeKind[] = ['arp', 'neighbour', 'echo', 'clock'];
@@ -85,7 +89,7 @@ export class Probes {
     this.#targets.begin();
     this.#answeredAt = null;
     this.#lastAt = nowMs;
-    this.#courses = KINDS.map((kind) => ({ kind, nextAt: nowMs, turn: 0, question: null, doubted: false }));
+    this.#courses = KINDS.map((kind) => ({ kind, nextAt: nowMs, turn: 0, question: null, doubted: false, lostBefore: 0 }));
   }
 
   /** The partner asks: what answers it is not for the LAN, also after a takeover. */
@@ -191,6 +195,10 @@ export class Probes {
   }
 
   #missed(course: Course, q: ProbeQuestion, nowMs: number): void {
+    if (this.#ports.lost() !== course.lostBefore) {
+      this.#end(course, q.notHeard(), nowMs);
+      return;
+    }
     const mustFindPeer = course.kind === 'echo' || course.kind === 'clock';
     if (mustFindPeer && !course.doubted) {
       course.doubted = true;
@@ -205,11 +213,17 @@ export class Probes {
   #open(course: Course, nowMs: number): void {
     const target = this.#targetOf(course);
     if (!target) {
+      // Nobody can be asked at all: that is known, and said, once per round.
+      if (course === this.#courses[0] && !this.#courses.some((c) => this.#targetOf(c))) {
+        this.#totals.silent++;
+        this.#ports.ended({ probe: course.kind, interval: this.#interval, kind: 'silent', detail: 'the guest has shown no address' });
+      }
       course.nextAt = nowMs + this.#paceMs;
       return;
     }
     const q = new ProbeQuestion(course.kind, target, this.#interval, this.#asks + 1, nowMs);
     course.question = q;
+    course.lostBefore = this.#ports.lost();
     this.#totals.sent++;
     this.#ask(q, nowMs);
   }

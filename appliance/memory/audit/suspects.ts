@@ -37,6 +37,8 @@ export const WATCHED_LOADS = 8;
  * Forty intervals in which only one of them did, each time the same, are no accident; and a false alarm costs one re-protection.
  */
 export const STOPS_PROVE = 40;
+/** Forty stops can be two seconds: not while a burst of inputs may have missed the replica. */
+export const SIGHTED_FOR_MS = 8_000;
 /** A look takes 5-100 us; loading the devices' state, which lies between the restored page and the replica, took 0.4 ms at the least. */
 export const MAX_GAP_MS = 0.25;
 /** A replica that ran writes hundreds of pages; a fault is a page that stays among them. */
@@ -52,6 +54,7 @@ interface Suspect {
   foundCrc: number;
   sinceInterval: number;
   sightings: number;
+  firstSightedMs: number;
   watchedLoads: number;
 }
 
@@ -87,7 +90,7 @@ export class Suspects {
   }
 
   /** The sample, at the end of `interval`: a page that is not what was sent. */
-  add(page: number, foundCrc: number): void {
+  add(page: number, foundCrc: number, nowMs: number): void {
     if (this.#suspects.size >= MAX_SUSPECTS || this.#suspects.has(page) || this.#innocent.has(page)) return;
     const expectedCrc = this.#expected.crcOf(page);
     this.#suspects.set(page, {
@@ -96,12 +99,13 @@ export class Suspects {
       foundCrc,
       sinceInterval: this.#expected.sinceOf(page),
       sightings: 1,
+      firstSightedMs: nowMs,
       watchedLoads: 0,
     });
   }
 
   /** The replica has stopped at the end of `interval`, before new suspects are added: looks at those of the stops before. */
-  sight(interval: number, crcOf: (page: number) => number): PageDifference | undefined {
+  sight(interval: number, crcOf: (page: number) => number, nowMs: number): PageDifference | undefined {
     let proven: PageDifference | undefined;
     for (const s of this.#suspects.values()) {
       if (crcOf(s.page) !== s.foundCrc) {
@@ -109,7 +113,8 @@ export class Suspects {
         continue;
       }
       s.sightings++;
-      if (s.watchedLoads < WATCHED_LOADS && !(this.#isFed && s.sightings >= STOPS_PROVE)) continue;
+      const isPatient = this.#isFed && s.sightings >= STOPS_PROVE && nowMs - s.firstSightedMs >= SIGHTED_FOR_MS;
+      if (s.watchedLoads < WATCHED_LOADS && !isPatient) continue;
       const { page, expectedCrc, foundCrc, sinceInterval } = s;
       this.#suspects.delete(page);
       proven ??= { side: 'secondary', page, expectedCrc, foundCrc, sinceInterval, interval };

@@ -46,7 +46,7 @@ export class TargetAudit {
   /** The replica has stopped at the end of `interval` (REPLY), and stands still until `loading`. */
   stopped(interval: number): PageDifference | undefined {
     this.#leftMs = this.#sampleMs;
-    const proven = this.#suspects.sight(interval, (page) => this.#sampler.crcOf(page));
+    const proven = this.#suspects.sight(interval, (page) => this.#sampler.crcOf(page), this.#nowMs());
     if (proven) this.#differing++;
     return proven;
   }
@@ -55,7 +55,7 @@ export class TargetAudit {
   sample(): boolean {
     const before = this.#sampler.checkedPages;
     this.#sampler.sample(Math.min(TURN_MS, this.#leftMs), (page, crc) => {
-      if (crc !== this.#ledger.crcOf(page)) this.#suspects.add(page, crc);
+      if (crc !== this.#ledger.crcOf(page)) this.#suspects.add(page, crc, this.#nowMs());
     });
     this.#checkedInRound += this.#sampler.checkedPages - before;
     if (this.#checkedInRound >= this.#ledger.pages) {

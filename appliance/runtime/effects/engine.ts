@@ -203,6 +203,10 @@ export class Engine {
     const [control, trigger, emergency] = await Promise.race([all, died]);
     died.catch(() => undefined);
     this.#monitors = { control, trigger, emergency };
+    // A replica that ran ahead into a shutdown, and was set right.
+    control.on('RESUME', () => {
+      this.#guestShutdown = false;
+    });
     control.on('SHUTDOWN', (e) => {
       // The last one counts: a replica that ran ahead into a shutdown was revived since, and may panic now.
       if (e.data['guest'] === true) this.#guestShutdown = e.data['reason'] === 'guest-shutdown';

@@ -49,23 +49,36 @@ t.test('one lost answer is forgiven, two in a row are not', async (t) => {
   t.equal(statusOf(two.state).asksYield, true, 'the secondary is asked to yield');
 });
 
-t.test('a wrong answer, a stuck clock and a page count at once', async (t) => {
-  for (const [event, kind] of [
-    [probe(200, 'different', 3, 'echo'), 'probeDifferent'],
-    [probe(200, 'different', 3, 'clock'), 'clockStuck'],
-    [{ at: 200, kind: 'pageDiffered', detail: 'page 12' } as const, 'pageDiffers'],
+t.test('a wrong answer counts when it is repeated, a page at once', async (t) => {
+  for (const [kind, incident] of [
+    ['echo', 'probeDifferent'],
+    ['clock', 'clockStuck'],
   ] as const) {
-    const after = step(proved(), event);
-    t.equal(after.state.phase.kind, 'claiming', kind);
+    const once = steps(proved(), [probe(200, 'different', 3, kind), probe(300, 'answered', 3, kind), probe(400, 'different', 4, kind)]);
+    t.equal(once.state.phase.kind, 'duplex', 'the guest may have been set up anew between the two answers');
+    const twice = step(once.state, probe(500, 'different', 5, kind));
+    t.equal(twice.state.phase.kind, 'claiming');
     t.match(
-      after.commands.find((c) => c.kind === 'incident'),
-      { incident: kind },
+      twice.commands.find((c) => c.kind === 'incident'),
+      { incident },
     );
   }
+  const page = step(proved(), { at: 200, kind: 'pageDiffered', detail: 'page 12' });
+  t.match(
+    page.commands.find((c) => c.kind === 'incident'),
+    { incident: 'pageDiffers' },
+  );
 });
 
 t.test('a secondary that does not end a checkpoint is broken too', async (t) => {
-  const after = step(proved(), { at: 200, kind: 'streamLost', stream: 'memory', cause: 'stalled', reason: 'did not stop' });
+  const after = step(proved(), {
+    at: 200,
+    kind: 'streamLost',
+    stream: 'memory',
+    cause: 'stalled',
+    byPartner: false,
+    reason: 'did not stop',
+  });
   t.equal(after.state.phase.kind, 'claiming');
   t.match(
     after.commands.find((c) => c.kind === 'incident'),
@@ -139,7 +152,7 @@ t.test('the end of the secondary and of its stream are incidents', async (t) => 
   const ends: [Event, string][] = [
     [{ at: 10, kind: 'engineExited', cause: 'guestPanic', reason: 'Kernel panic' }, 'guestPanic'],
     [{ at: 10, kind: 'engineExited', cause: 'guestShutdown', reason: 'exit code 0' }, 'engineEnded'],
-    [{ at: 10, kind: 'streamLost', stream: 'memory', cause: 'engine', reason: 'socket closed' }, 'streamBroke'],
+    [{ at: 10, kind: 'streamLost', stream: 'memory', cause: 'engine', byPartner: false, reason: 'socket closed' }, 'streamBroke'],
     [{ at: 10, kind: 'pageDiffered', detail: 'page 9' }, 'pageDiffers'],
   ];
   for (const [event, incident] of ends) {
@@ -182,4 +195,42 @@ t.test('a pair that is never asked recovers from its failures too', async (t) =>
   const passive: State = { ...duplex, canCompare: false, audit: { ...duplex.audit, state: 'unprovable', since: 0 }, failures: 3 };
   t.equal(steps(passive, [{ at: 30_000, kind: 'tick' }]).state.failures, 3);
   t.equal(steps(passive, [{ at: 70_000, kind: 'tick' }]).state.failures, 0);
+});
+
+t.test("the primary's engine ends: the secondary, which is well, goes on", async (t) => {
+  const left: Event = { at: 100, kind: 'streamLost', stream: 'memory', cause: 'engine', byPartner: false, reason: 'closed' };
+  const ended: Event = { at: 110, kind: 'engineExited', cause: 'crash', reason: 'killed' };
+  const promotable = (): State => ({ ...proved(), partnerPromotable: true });
+  for (const order of [
+    [left, ended],
+    [ended, left],
+  ]) {
+    const { state, commands } = steps(promotable(), order);
+    t.equal(state.record.standing, 'outdated', 'yields');
+    t.notOk(
+      commands.some((c) => c.kind === 'claim'),
+      'and never claims',
+    );
+  }
+  const alive = steps(promotable(), [left, { at: 600, kind: 'tick' }]);
+  t.ok(
+    alive.commands.some((c) => c.kind === 'claim'),
+    'an engine that only left the stream: nobody else asks',
+  );
+
+  const secondary: State = {
+    ...duplexState(),
+    me: 'B',
+    record: { ...duplexState().record, standing: 'duplexSecondary' },
+    phase: { kind: 'secondary', since: 0, busy: null, claim: null, next: null, note: '' },
+  };
+  const told = step(secondary, { ...left, byPartner: true });
+  t.equal(told.state.phase.kind, 'claiming');
+  t.notOk(
+    told.commands.some((c) => c.kind === 'incident'),
+    'nothing is wrong here',
+  );
+  const stopped = step(secondary, { ...left, cause: 'stopped', byPartner: true });
+  t.equal(stopped.state.record.standing, 'outdated', 'ended on purpose: it follows');
+  t.notOk(stopped.commands.some((c) => c.kind === 'incident'));
 });

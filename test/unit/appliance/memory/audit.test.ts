@@ -8,7 +8,7 @@ import { GuestRam } from '../../../../appliance/memory/audit/guest-ram.ts';
 import { PageLedger } from '../../../../appliance/memory/audit/page-ledger.ts';
 import { type PageReader, PageSampler } from '../../../../appliance/memory/audit/page-sampler.ts';
 import { SourceAudit } from '../../../../appliance/memory/audit/source-audit.ts';
-import { MAX_GAP_MS, SIGHTINGS, STOPS_PROVE, WATCHED_LOADS } from '../../../../appliance/memory/audit/suspects.ts';
+import { MAX_GAP_MS, SIGHTED_FOR_MS, SIGHTINGS, STOPS_PROVE, WATCHED_LOADS } from '../../../../appliance/memory/audit/suspects.ts';
 import { TargetAudit } from '../../../../appliance/memory/audit/target-audit.ts';
 import { ForwardParser, PAGE_BYTES, ZERO_PAGE_CRC } from '../../../../appliance/memory/codec.ts';
 import { recordedForward } from './recorded-session.ts';
@@ -302,12 +302,20 @@ t.test('secondary that is fed: patience is proof where nothing can be watched', 
   const secondary = new Secondary(true);
   secondary.forgotten.add(9);
   secondary.ram.set(9, 7);
-  const found = Array.from({ length: STOPS_PROVE + 5 }, () => secondary.turn([], [{ page: 30, value: 1 }], false));
+  const step = () => {
+    secondary.now += Math.ceil(SIGHTED_FOR_MS / (STOPS_PROVE - 1));
+    return secondary.turn([], [{ page: 30, value: 1 }], false);
+  };
+  const found = Array.from({ length: STOPS_PROVE + 5 }, step);
   t.equal(
     found.findIndex((f) => f !== undefined),
     STOPS_PROVE - 1,
   );
   t.match(found[STOPS_PROVE - 1], { side: 'secondary', page: 9 });
+  const fast = new Secondary(true);
+  fast.forgotten.add(9);
+  fast.ram.set(9, 7);
+  for (let i = 0; i < 2 * STOPS_PROVE; i++) t.equal(fast.turn([], [], false), undefined, 'many stops in a short time prove nothing');
   const written = new Secondary(true);
   for (let i = 0; i < 4 * STOPS_PROVE; i++) {
     const sent = i % (STOPS_PROVE - 2) === 0 ? [{ page: 9, value: i }] : [];

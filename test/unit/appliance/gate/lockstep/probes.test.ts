@@ -19,6 +19,7 @@ class Audit {
   replica: GuestHabits = { clockMs: () => this.now };
   /** Both run. */
   running = true;
+  lost = 0;
   addresses = { mac: mac(GUEST_MAC), ipv4: [ip4(GUEST_IP)], ipv6: [] as Buffer[] };
   #unanswered: Buffer[] = [];
 
@@ -31,6 +32,7 @@ class Audit {
       },
       ended: (end) => this.ends.push(end),
       guest: () => this.addresses,
+      lost: () => this.lost,
     });
     this.probes.begin(SESSION, this.now);
     this.probes.observe(1, this.now);
@@ -256,4 +258,27 @@ t.test('answers are known by the session, and nothing else is taken for one', as
     t.ok(isForProbe(batch, SESSION, 7, answer.length));
   }
   t.equal(probeMac(SESSION).toString('hex'), '0254c0ffee01');
+});
+
+t.test('what did not fit into the stream is not held against the replica', async (t) => {
+  const a = new Audit();
+  a.replica = { deaf: ['arp', 'neighbour', 'echo', 'clock'] };
+  a.run(500);
+  a.lost = 3;
+  a.run(PROBE_LIMIT_MS + 500);
+  t.notOk(a.of('arp').includes('missing'));
+  t.match(
+    a.ends.find((e) => e.probe === 'arp'),
+    { kind: 'silent', detail: /the stream between the CoServers was full/ },
+  );
+  a.run(2 * (PROBE_LIMIT_MS + PROBE_PACE_MS));
+  t.ok(a.of('arp').includes('missing'), 'the next question, which nothing kept back, counts');
+});
+
+t.test('a guest without any address: that nobody can be asked is said', async (t) => {
+  const a = new Audit([]);
+  a.addresses.ipv4 = [];
+  a.run(3_000);
+  t.match(a.ends[0], { kind: 'silent', detail: /no address/ });
+  t.equal(a.asked.length, 0);
 });
