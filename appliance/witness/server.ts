@@ -18,16 +18,25 @@ export interface WitnessOptions {
   log: (line: string) => void;
 }
 
-/** Connections at once: two per pair, and room for reconnects. */
+/** Connections at once: two per pair, and room for reconnects and strangers. */
 const MAXIMUM_CONNECTIONS = 64;
+/** Of one pair: its two CoServers, and what their last power failures left behind. The least recently heard makes room. */
+const CONNECTIONS_PER_PAIR = 4;
+/** A CoServer that lost its power says no farewell. Its successor asks every second: whoever is silent for so long is dead. */
+const SILENT_MS = 10_000;
+/** A stranger that says nothing holds a place no longer than this. */
+const HANDSHAKE_WITHIN_MS = 3_000;
 
 export async function startWitness(options: WitnessOptions): Promise<Server> {
   mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
   const key = deriveKey(options.pairKey, 'witness');
   const identities = new WeakMap<TLSSocket, string>();
   const grants = new GrantStore(options.stateDir);
+  /** By pair, the least recently heard first. */
+  const connections = new Map<string, Set<TLSSocket>>();
   const server = createServer(
     {
+      handshakeTimeout: HANDSHAKE_WITHIN_MS,
       minVersion: 'TLSv1.3',
       ciphers: 'TLS_AES_128_GCM_SHA256',
       pskCallback: (socket, identity) => {
@@ -41,6 +50,18 @@ export async function startWitness(options: WitnessOptions): Promise<Server> {
         socket.destroy();
         return;
       }
+      const ofPair = connections.get(group) ?? new Set();
+      connections.set(group, ofPair);
+      const heard = () => {
+        ofPair.delete(socket);
+        ofPair.add(socket);
+      };
+      const [longestSilent] = ofPair;
+      if (longestSilent && ofPair.size >= CONNECTIONS_PER_PAIR) longestSilent.destroy();
+      heard();
+      socket.on('data', heard);
+      socket.on('close', () => ofPair.delete(socket));
+      socket.setTimeout(SILENT_MS, () => socket.destroy());
       serveConnection(socket, group, grants, options.log);
     },
   );

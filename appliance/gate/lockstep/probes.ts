@@ -213,11 +213,6 @@ export class Probes {
   #open(course: Course, nowMs: number): void {
     const target = this.#targetOf(course);
     if (!target) {
-      // Nobody can be asked at all: that is known, and said, once per round.
-      if (course === this.#courses[0] && !this.#courses.some((c) => this.#targetOf(c))) {
-        this.#totals.silent++;
-        this.#ports.ended({ probe: course.kind, interval: this.#interval, kind: 'silent', detail: 'the guest has shown no address' });
-      }
       course.nextAt = nowMs + this.#paceMs;
       return;
     }

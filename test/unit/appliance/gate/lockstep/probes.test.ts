@@ -274,11 +274,3 @@ t.test('what did not fit into the stream is not held against the replica', async
   a.run(2 * (PROBE_LIMIT_MS + PROBE_PACE_MS));
   t.ok(a.of('arp').includes('missing'), 'the next question, which nothing kept back, counts');
 });
-
-t.test('a guest without any address: that nobody can be asked is said', async (t) => {
-  const a = new Audit([]);
-  a.addresses.ipv4 = [];
-  a.run(3_000);
-  t.match(a.ends[0], { kind: 'silent', detail: /no address/ });
-  t.equal(a.asked.length, 0);
-});
