@@ -84,6 +84,7 @@ export class LockstepFigures {
   reset(): void {
     this.#probes = { sent: 0, answered: 0, missing: 0, lastAnsweredAt: null };
     this.#pages = { checked: 0, perSecond: 0, total: 0 };
+    this.#samples = [];
   }
 
   lockstep(state: State): LockstepView | null {
