@@ -1,5 +1,5 @@
-// Variant 5: QEMU's own COLO, as docs/COLO-FT.txt (section "Primary resume replication", which protects a guest that runs),
-// docs/colo-proxy.txt and docs/block-replication.txt of QEMU 11.1 say, with every default of the comparator and of the engine:
+// Variant 5: QEMU's own COLO, as docs/COLO-FT.txt says (section "Primary resume replication", which protects a guest that runs), with
+// every default of the comparator and of the engine:
 //
 //   primary                                                        secondary
 //   filter-mirror m0      client's frames  -- port 9003 -------->  filter-redirector f1 -> filter-rewriter -> guest
