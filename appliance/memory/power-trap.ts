@@ -152,6 +152,7 @@ export class PowerTrap {
 
   /** Before a message of the partner is taken. */
   incoming(message: MemoryMessage): void {
+    if (message.kind === 'packed') this.#passing(message.batch.length);
     if (message.kind !== 'data') return;
     if (this.#isTarget()) this.#passing(message.bytes.length);
     else this.#replyPasses();
@@ -201,6 +202,13 @@ export class PowerTrap {
       const sent = plain.send(message);
       this.#at('commit', 'after');
       return sent;
+    }
+    if (message.kind === 'packed') {
+      // A batch arrives whole or not at all: it is not sent. Batches are packed beside the parser, so that late ones fall at the part's end.
+      const size = message.batch.length + (message.compressed?.length ?? 0);
+      const falls = this.#fallsWithin(size);
+      this.#passing(size);
+      return falls ? false : plain.send(message);
     }
     if (message.kind !== 'data') return plain.send(message);
     if (this.#isTarget()) {

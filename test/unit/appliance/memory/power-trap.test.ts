@@ -84,6 +84,26 @@ t.test('the device state is cut at the byte that was asked for', async (t) => {
   t.notOk(existsSync(join(folder, 'trap-A.json')), 'it falls once');
 });
 
+t.test('packed pages: the batch in which the byte lies is not sent', async (t) => {
+  const { log, arm, make, hit } = fixture(t, 'source');
+  const batch = (): MemoryMessage => ({ kind: 'packed', session: 1, batch: Buffer.alloc(40), compressed: Buffer.alloc(960) });
+  const pages = (around: SessionSurroundings) => {
+    around.seen?.({ kind: 'request' });
+    around.seen?.({ kind: 'sendBegin' });
+    for (let i = 0; i < 4; i++) around.send(batch());
+    around.seen?.({ kind: 'deviceState', bytes: 1000 });
+    around.seen?.(END);
+  };
+  const { trap, around } = make();
+  pages(around);
+  log.length = 0;
+  arm({ point: 'pages', share: 0.6, delayMs: 0 });
+  await until(() => trap.isArmed);
+  pages(around);
+  t.strictSame(log.slice(0, 3), ['packed', 'packed', 'STOP after 0 ms']);
+  t.equal(hit().byte, 2400);
+});
+
 t.test('pages: as many as the checkpoint before had, or their end', async (t) => {
   const { log, arm, make, hit } = fixture(t, 'source');
   const first = make();
