@@ -2,10 +2,10 @@
 // guest, or its output, would wait for ever: nothing in the protocol between the engines notices. So each answer has its time, counted
 // anew with every sign of progress.
 
-/** An engine stops within some ms; emulated on a busy machine it took up to 1 s. */
-export const STOP_WITHIN_MS = 4_000;
-/** In this time the disk makes the interval durable, too: one that hesitates for seconds is slow, its CoServer is not broken. */
-export const LOAD_WITHIN_MS = 15_000;
+/** An engine stops, and loads a checkpoint, within some ms; emulated on a busy machine it took up to 1 s. */
+export const ENGINE_WITHIN_MS = 4_000;
+/** Until the disk has made the interval durable: one that hesitates for seconds is slow, its CoServer is not broken. */
+export const DURABLE_WITHIN_MS = 15_000;
 
 export class AnswerDeadline {
   readonly #fire: (reason: string) => void;

@@ -4,7 +4,7 @@
 //   VMSTATE_SEND read      the guest is stopped and drained: the gate is asked to `cut`
 //   last byte read and cut answered   interval counter n+1; only then may the engine learn LOADED and run the guest
 //   "committed n" and cut answered    the gate is told `commit n`: the output of n leaves
-import { AnswerDeadline, LOAD_WITHIN_MS, STOP_WITHIN_MS } from './answer-deadline.ts';
+import { AnswerDeadline, DURABLE_WITHIN_MS, ENGINE_WITHIN_MS } from './answer-deadline.ts';
 import { CheckpointInWork } from './checkpoint-in-work.ts';
 import { LOADED_BYTES, RECEIVED_BYTES, REPLY_BYTES } from './return-codec.ts';
 import type { SessionSurroundings } from './session.ts';
@@ -62,7 +62,7 @@ export class CheckpointOrder {
   /** The primary may stop as soon as the secondary has, or earlier. */
   stop(checkpoint: CheckpointInWork): void {
     this.#replyEarly();
-    this.#answer.expect(`stop for the checkpoint of interval ${checkpoint.interval}`, STOP_WITHIN_MS);
+    this.#answer.expect(`stop for the checkpoint of interval ${checkpoint.interval}`, ENGINE_WITHIN_MS);
   }
 
   /** VMSTATE_SEND: the guest is stopped. */
@@ -73,7 +73,7 @@ export class CheckpointOrder {
 
   /** The checkpoint was read whole. */
   complete(checkpoint: CheckpointInWork): void {
-    this.#answer.expect(`load the checkpoint of interval ${checkpoint.interval}`, LOAD_WITHIN_MS);
+    this.#answer.expect(`make the checkpoint of interval ${checkpoint.interval} its own`, DURABLE_WITHIN_MS);
     void this.#afterCut(checkpoint);
   }
 
@@ -121,7 +121,7 @@ export class CheckpointOrder {
       this.#sink.lose('protocol', `the partner committed interval ${interval}, ${expected} was expected`);
       return;
     }
-    this.#answer.progress();
+    this.#answer.expect(`load the checkpoint of interval ${interval}`, ENGINE_WITHIN_MS);
     checkpoint.committed = true;
     checkpoint.committedMs = this.#around.nowMs();
     this.#committed = interval;
