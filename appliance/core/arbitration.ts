@@ -1,9 +1,12 @@
-// Who may run. A CoServer that loses its partner while duplex withholds output at once and asks the witness; only a
-// grant, made durable, lets it go on. A refused one stops, durably outdated, and rejoins.
+// Who may run. A CoServer that loses its partner while duplex withholds output at once and asks the arbiter of its generation;
+// only a grant, made durable, lets it go on. A refused one stops, durably outdated, and rejoins.
 //
-// Going simplex is: grant of (generation g -> g+1) at the witness, then the record {simplex, g+1} on the own disk, then
-// output. The partner's own durable yield ("outdated at g") replaces the grant. Nothing else does.
-import { enter, persist, type State, type Work } from './state.ts';
+// Going simplex is: grant of (generation g -> g+1), then the record {simplex, g+1} on the own disk, then output. The grant is
+//   witness: its compare-and-set;   fence: the partner verified off;   named: being the one that is named;
+//   always: the partner's own durable yield ("outdated at g"), over any path, or the operator's force.
+// Which kind is valid is in the record (arbiters.ts). What a CoServer does after a restart is in restart.ts.
+import { countLoss } from './rejoin.ts';
+import { type ClaimGoal, type ClaimState, enter, named, never, type PartnerStatus, persist, type State, type Work } from './state.ts';
 
 /** The states in which the record says duplex and the guest's state is shared: a loss of the partner must be arbitrated. */
 export function isShared(s: State): boolean {
@@ -17,12 +20,12 @@ export function onPartnerGone(work: Work, why: string): void {
     case 'committing':
     case 'duplex':
       commands.push({ kind: 'freeze' });
-      claim(work, 'continue', state.partnerHeard ? '2' : '5', why, 0);
+      claimAfterLoss(work, 'continue', why, 0);
       return;
     case 'ready':
     case 'secondary':
       commands.push({ kind: 'freeze' });
-      claim(work, 'takeOver', '5', why, state.timing.secondaryBiasMs);
+      claimAfterLoss(work, 'takeOver', why, state.timing.secondaryBiasMs);
       return;
     case 'resyncing':
     case 'protecting':
@@ -39,7 +42,7 @@ export function onPartnerGone(work: Work, why: string): void {
     case 'steppingDown':
       if (state.record.standing !== 'duplexPrimary') return;
       commands.push({ kind: 'freeze' });
-      claim(work, 'continue', '5', why, 0);
+      claimAfterLoss(work, 'continue', why, 0);
       return;
     case 'target':
     case 'incoming':
@@ -57,9 +60,52 @@ export function onPartnerGone(work: Work, why: string): void {
   }
 }
 
-export function claim(work: Work, goal: 'start' | 'takeOver' | 'continue', row: string, why: string, delayMs: number): void {
+/**
+ * After a loss while duplex, on a side that has not restarted since: by the arbiter that is valid for this generation.
+ * @param delayMs before it is asked at the earliest.
+ * @param row the applied row where it is not the arbiter's own.
+ */
+export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs: number, row: string | null = null): void {
   const { state } = work;
-  enter(work, 'claiming', why, { claim: { goal, row, why, askAt: state.now + delayMs, asked: false, unreachableSince: null } });
+  const { record, timing } = state;
+  // Nothing was compared: the other side may speak until its watchdog has ended it.
+  const leaseMs = state.level === 2 && goal === 'takeOver' ? timing.leaseMs : 0;
+  switch (record.arbiter) {
+    case 'witness':
+      claim(work, goal, 'witness', row ?? (state.partnerHeard ? '2' : '5'), why, Math.max(delayMs, leaseMs));
+      return;
+    case 'fence': {
+      const bias = goal === 'takeOver' ? timing.fenceBiasMs : 0;
+      const forYield = state.partnerHeard ? timing.yieldWithinMs : 0;
+      claim(work, goal, 'fence', row ?? (wasWitnessLost(state) ? '9' : '6'), why, Math.max(delayMs, leaseMs, bias, forYield));
+      return;
+    }
+    case 'namedA':
+    case 'namedB': {
+      const applied = row ?? (wasWitnessLost(state) ? '9' : '6n');
+      if (record.arbiter === named(state.me)) {
+        claim(work, goal, 'none', applied, why, Math.max(delayMs, leaseMs));
+        return;
+      }
+      claim(work, goal, 'none', applied, why, 0);
+      const { phase } = state;
+      if (phase.claim) state.phase = { ...phase, claim: { ...phase.claim, asked: true } };
+      freezeUnarbitrated(work, `the other CoServer is the one that may go on alone (${record.arbiter})`, applied);
+      return;
+    }
+    default:
+      never(record.arbiter);
+  }
+}
+
+function wasWitnessLost(s: State): boolean {
+  return s.witness.configured && !s.witness.ok;
+}
+
+/** Asks for the next generation, from `delayMs` on. */
+export function claim(work: Work, goal: ClaimGoal, by: ClaimState['by'], row: string, why: string, delayMs: number): void {
+  const { state } = work;
+  enter(work, 'claiming', why, { claim: { goal, by, row, why, askAt: state.now + delayMs, asked: false, unreachableSince: null } });
 }
 
 /** Enters `acting`: a command follows whose end leads to `next`. */
@@ -67,15 +113,19 @@ function act(work: Work, next: 'running' | 'standby', note: string): void {
   enter(work, 'acting', note, { next });
 }
 
-export function onPartnerStatus(work: Work, status: State['partner'] & object): void {
+export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' | 'management'): void {
   const { state, commands } = work;
   if (status.pairId !== state.pairId || status.coServer === state.me) return;
-  const known = state.partner;
-  if (known && known.incarnation === status.incarnation && status.revision < known.revision) return;
-  const restarted = known !== null && known.incarnation !== status.incarnation;
-  state.partner = status;
-  state.partnerPromotable = status.record.standing === 'duplexSecondary' && status.record.generation === state.record.generation;
-  if (restarted) onPartnerGone(work, 'the partner restarted');
+  // One order over all paths: what was said earlier and arrives later is not true any more.
+  if (state.newest?.incarnation === status.incarnation && status.revision < state.newest.revision) return;
+  state.newest = status;
+  state.newestAt = state.now;
+  if (path === 'link') {
+    const restarted = state.partner !== null && state.partner.incarnation !== status.incarnation;
+    state.partner = status;
+    state.partnerPromotable = status.record.standing === 'duplexSecondary' && status.record.generation === state.record.generation;
+    if (restarted) onPartnerGone(work, 'the partner restarted');
+  }
   if (isShared(state) && status.record.generation > state.record.generation) {
     commands.push({
       kind: 'record',
@@ -86,63 +136,74 @@ export function onPartnerStatus(work: Work, status: State['partner'] & object): 
     stopOutdated(work, 'a newer generation runs on the partner');
     return;
   }
-  if (status.asksYield && status.record.generation === state.record.generation && mayYield(state)) {
+  if (status.asksYield && status.record.generation === state.record.generation && mayYield(state, status)) {
     commands.push({
       kind: 'record',
       severity: 'critical',
       row: '4',
-      text: 'The primary withholds output and asks this CoServer to yield: it stops and rejoins.',
+      text: 'The partner is held and asks this CoServer to yield: it stops and rejoins.',
     });
-    stopOutdated(work, 'the primary asked for it');
+    stopOutdated(work, 'the partner asked for it');
     return;
   }
   // What the operator chose at the primary holds here after a takeover.
   if (state.phase.kind === 'secondary' && status.phase === 'duplex' && status.record.pinnedMode !== state.record.pinnedMode)
     persist(work, { pinnedMode: status.record.pinnedMode });
-  if (
-    isShared(state) &&
-    yielded(state) &&
-    (state.phase.kind === 'duplex' ||
-      state.phase.kind === 'committing' ||
-      state.phase.kind === 'secondary' ||
-      state.phase.kind === 'ready' ||
-      state.phase.kind === 'claiming')
-  ) {
-    if (state.phase.kind === 'claiming' && state.phase.claim?.goal === 'start') return;
-    commands.push({ kind: 'freeze' });
-    goSimplex(work, state.record.standing === 'duplexPrimary' ? 'continue' : 'takeOver', '4', 'the partner yielded');
+  if (isShared(state) && hasYielded(state, status)) {
+    const { kind, claim } = state.phase;
+    if (kind === 'duplex' || kind === 'committing' || kind === 'secondary' || kind === 'ready' || kind === 'claiming') {
+      commands.push({ kind: 'freeze' });
+      const goal = claim?.goal ?? (state.record.standing === 'duplexPrimary' ? 'continue' : 'takeOver');
+      goSimplex(
+        work,
+        goal,
+        status.record.maintenance ? '28' : '4',
+        status.record.maintenance ? 'the partner left for maintenance' : 'the partner yielded',
+      );
+    }
   }
 }
 
-/** Not while the arbiter may be granting this side: both would stop. */
-function mayYield({ phase }: State): boolean {
-  if (phase.kind === 'claiming') return phase.claim?.goal === 'takeOver' && phase.claim.unreachableSince !== null && !phase.claim.asked;
+/**
+ * Not while the arbiter may be granting this side: both would stop. The primary never yields to a secondary that only lost a
+ * stream; a side that restarted has no guest to lose and yields to one that has.
+ */
+function mayYield({ phase, record }: State, asking: PartnerStatus): boolean {
+  const { claim } = phase;
+  if (phase.kind === 'isolated') return record.standing === 'duplexSecondary' || record.standing === 'duplexPrimary';
+  if (asking.record.standing !== 'duplexPrimary') return phase.kind === 'claiming' && claim?.goal === 'start' && !isAsking(claim);
+  if (phase.kind === 'claiming')
+    return claim?.goal === 'takeOver' && !isAsking(claim) && (claim.by !== 'witness' || claim.unreachableSince !== null);
   return phase.kind === 'secondary' || phase.kind === 'ready';
+}
+
+/** A grant may be on its way. */
+function isAsking(claim: ClaimState): boolean {
+  return claim.asked && claim.by !== 'none';
 }
 
 /**
  * The partner's own durable word: stopped and outdated at our generation; or it gave up before it was ever recorded as
  * our secondary, with a copy that nobody may use.
  */
-function yielded(state: State): boolean {
-  const p = state.partner;
-  if (!p || p.record.generation !== state.record.generation) return false;
+function hasYielded(state: State, p: PartnerStatus): boolean {
+  if (p.record.generation !== state.record.generation) return false;
   return (
     p.record.standing === 'outdated' || (p.record.standing === 'inconsistent' && p.phase === 'standby' && state.phase.kind === 'committing')
   );
 }
 
-export function onArbiterAnswer(
+export function onWitnessAnswer(
   work: Work,
-  e: { generation: number; answer: 'granted' | 'refused' | 'unreachable'; reason: string },
+  e: { generation: number; answer: 'granted' | 'refused' | 'unreachable' | 'unconfirmed'; reason: string },
 ): void {
   const { state, commands } = work;
-  state.arbiterReachable = e.answer !== 'unreachable';
   const c = state.phase.claim;
-  if (state.phase.kind !== 'claiming' || !c || e.generation !== state.record.generation) return;
+  if (state.phase.kind !== 'claiming' || !c || c.by !== 'witness' || e.generation !== state.record.generation) return;
   switch (e.answer) {
     case 'granted':
-      goSimplex(work, c.goal, c.row, c.why);
+      // Heard since the loss over another path: the partner lives, only the links are down.
+      goSimplex(work, c.goal, c.row === '5' && state.newestAt > state.phase.since ? '2' : c.row, c.why);
       return;
     case 'refused':
       commands.push({
@@ -153,33 +214,64 @@ export function onArbiterAnswer(
       });
       stopOutdated(work, e.reason);
       return;
-    case 'unreachable': {
-      const first = c.unreachableSince === null;
-      // The partner, should it be heard, is asked to yield.
-      if (first) state.revision++;
-      if (first)
-        commands.push({
-          kind: 'record',
-          severity: 'critical',
-          row: '7w',
-          text: `The witness does not answer (${e.reason}): output stays withheld until the witness or the partner returns.`,
-        });
-      state.phase = {
-        ...state.phase,
-        claim: { ...c, asked: false, askAt: state.now + state.timing.claimRetryMs, unreachableSince: c.unreachableSince ?? state.now },
-      };
+    case 'unreachable':
+      notGranted(work, '7w', `the witness does not answer: ${e.reason}`, state.timing.claimRetryMs);
       return;
-    }
+    case 'unconfirmed':
+      notGranted(work, '10', `the witness decides nothing yet: ${e.reason}`, state.timing.claimRetryMs);
+      return;
+    default:
+      never(e.answer);
   }
 }
 
-function goSimplex(work: Work, goal: 'start' | 'takeOver' | 'continue', row: string, why: string): void {
+export function onFenced(work: Work, ok: boolean, reason: string): void {
   const { state, commands } = work;
-  persist(work, { generation: state.record.generation + 1, standing: 'simplex' });
+  const c = state.phase.claim;
+  if (state.phase.kind !== 'claiming' || c?.by !== 'fence' || !c.asked) return;
+  if (!ok) {
+    notGranted(work, '7', `the partner cannot be switched off for certain: ${reason}`, state.timing.fenceRetryMs);
+    return;
+  }
+  commands.push({ kind: 'record', severity: 'critical', row: c.row, text: `The partner is verified off: ${reason}.` });
+  goSimplex(work, c.goal, c.row, c.why);
+}
+
+/** The arbiter does not help (now): frozen, and asked again. The partner, should it be heard on any path, is asked to yield. */
+function notGranted(work: Work, row: string, why: string, retryMs: number): void {
+  const { state } = work;
+  const { phase } = state;
+  if (!phase.claim) return;
+  state.phase = { ...phase, claim: { ...phase.claim, asked: false, askAt: state.now + retryMs } };
+  freezeUnarbitrated(work, why, row);
+}
+
+function freezeUnarbitrated({ state, commands }: Work, why: string, row: string): void {
+  const { phase } = state;
+  if (!phase.claim || phase.claim.unreachableSince !== null) return;
+  state.phase = { ...phase, claim: { ...phase.claim, unreachableSince: state.now } };
+  state.revision++;
+  commands.push({
+    kind: 'record',
+    severity: 'critical',
+    row,
+    text: `Frozen: ${why}. Output stays withheld until the arbiter or the partner is back, or the operator decides.`,
+  });
+}
+
+export function goSimplex(work: Work, goal: ClaimGoal, row: string, why: string, forced = false): void {
+  const { state, commands } = work;
+  if (goal !== 'start') countLoss(work, row);
+  persist(work, { generation: state.record.generation + 1, standing: 'simplex', forced });
   const generation = state.record.generation;
   switch (goal) {
     case 'start':
-      commands.push({ kind: 'record', severity: 'info', row, text: `This CoServer may run generation ${generation}: ${why}.` });
+      commands.push({
+        kind: 'record',
+        severity: forced ? 'critical' : 'info',
+        row,
+        text: `This CoServer may run generation ${generation}: ${why}.`,
+      });
       enter(work, 'starting', why);
       return;
     case 'takeOver':
@@ -202,14 +294,17 @@ function goSimplex(work: Work, goal: 'start' | 'takeOver' | 'continue', row: str
       act(work, 'running', why);
       commands.push({ kind: 'continueAlone', generation, row, reason: why });
       return;
+    default:
+      never(goal);
   }
 }
 
 /** Stops, durably outdated first: this generation is never claimed again by this side. */
-export function stopOutdated(work: Work, reason: string): void {
+export function stopOutdated(work: Work, reason: string, more: { maintenance?: boolean } = {}): void {
   work.commands.push({ kind: 'freeze' });
   const { record } = work.state;
   persist(work, {
+    ...more,
     standing: 'outdated',
     wasPrimary: record.standing === 'outdated' ? record.wasPrimary : record.standing === 'duplexPrimary',
   });
@@ -225,97 +320,60 @@ export function dueAt({ phase }: State): number | null {
 /** What time alone decides: whom to ask, and when. */
 export function tickArbitration(work: Work): void {
   const { state, commands } = work;
-  const { record, partner } = state;
-  let { phase } = state;
-  if (phase.kind === 'isolated') decideAfterRestart(work);
-  // Both yielded in the same moment, so neither went on (a grant would have moved the generation): the primary's copy leads.
-  if (
-    phase.kind === 'standby' &&
-    record.standing === 'outdated' &&
-    record.wasPrimary &&
-    partner?.phase === 'standby' &&
-    partner.record.standing === 'outdated' &&
-    partner.record.generation === record.generation
-  ) {
-    claim(work, 'start', '21', 'both sides had yielded, this copy leads', 0);
-  }
-  phase = state.phase;
-  if (phase.kind !== 'claiming' || !phase.claim) return;
+  const { record, phase } = state;
   const c = phase.claim;
-  // Neither side has a grant, the witness is away, and the partner is back: the secondary yields, the primary goes on.
+  if (phase.kind !== 'claiming' || !c) return;
+  const partner = state.partner ?? (state.otherPathUp ? state.newest : null);
+  // Neither side has a grant and the partner is heard: the secondary yields, the primary goes on.
   if (
-    c.unreachableSince !== null &&
-    c.goal === 'takeOver' &&
     partner?.phase === 'claiming' &&
-    partner.record.generation === record.generation
+    partner.record.standing === 'duplexPrimary' &&
+    partner.record.generation === record.generation &&
+    partner.asksYield &&
+    mayYield(state, partner)
   ) {
     commands.push({
       kind: 'record',
       severity: 'critical',
       row: '4',
-      text: 'The witness is away and the partner is back: this CoServer yields to it.',
+      text: 'No arbiter helps and the partner is heard: this CoServer yields to it.',
     });
     stopOutdated(work, 'yielded to the partner');
     return;
   }
-  if (!c.asked && state.now >= c.askAt) {
-    state.phase = { ...phase, claim: { ...c, asked: true } };
-    commands.push({ kind: 'claim', generation: record.generation });
-  }
-}
-
-/** After a restart nothing runs here until the record, the partner and the witness agree that it may. */
-function decideAfterRestart(work: Work): void {
-  const { state, commands } = work;
-  const { record, partner, phase } = state;
-  const waited = state.now - phase.since;
-  if (partner && partner.record.generation > record.generation && partner.record.standing !== 'fresh') {
-    if (record.standing !== 'outdated' && record.standing !== 'fresh' && record.standing !== 'inconsistent')
-      persist(work, { standing: 'outdated' });
-    enter(work, 'standby', `the partner has generation ${partner.record.generation}`);
+  // The recorded simplex owner came back, no arbiter helps, and the partner is there with a copy that could not have gone on.
+  if (
+    c.unreachableSince !== null &&
+    c.goal === 'start' &&
+    record.standing === 'simplex' &&
+    state.partner !== null &&
+    state.partner.record.generation <= record.generation &&
+    (state.partner.record.standing === 'outdated' ||
+      state.partner.record.standing === 'inconsistent' ||
+      state.partner.record.standing === 'fresh')
+  ) {
+    goSimplex(work, 'start', '4', 'the partner is back and holds no newer history');
     return;
   }
-  switch (record.standing) {
-    case 'fresh':
-      if (!partner) return;
-      if (partner.record.standing === 'fresh' && state.me === 'A') claim(work, 'start', '21', 'both CoServers are new, A leads', 0);
-      else enter(work, 'standby', 'new, waits to be made equal');
+  if (c.asked || state.now < c.askAt) return;
+  state.phase = { ...phase, claim: { ...c, asked: true } };
+  switch (c.by) {
+    case 'witness':
+      commands.push({ kind: 'claim', generation: record.generation });
       return;
-    case 'outdated':
-    case 'inconsistent':
-      enter(work, 'standby', `its copy is ${record.standing}`);
+    case 'fence':
+      commands.push({
+        kind: 'record',
+        severity: 'critical',
+        row: c.row,
+        text: `Switches the partner off through its management controller: ${c.why}.`,
+      });
+      commands.push({ kind: 'fence', generation: record.generation });
       return;
-    case 'simplex':
-      if (state.adoptable) {
-        commands.push({
-          kind: 'record',
-          severity: 'warning',
-          row: null,
-          text: 'This process restarted under the running guest and takes it up again.',
-        });
-        enter(work, 'starting', 'the guest still runs here', { busy: 'adoptGuest' });
-        commands.push({ kind: 'adoptGuest', generation: record.generation });
-      } else if (record.workloadOff) enter(work, 'off', 'the workload is switched off');
-      else if (partner || waited >= state.timing.restartGraceMs)
-        claim(work, 'start', partner ? '21' : '22', 'it was the recorded simplex owner', 0);
+    case 'none':
+      goSimplex(work, c.goal, c.row, c.why);
       return;
-    case 'duplexPrimary':
-    case 'duplexSecondary': {
-      if (partner) {
-        const leads =
-          record.standing === 'duplexPrimary' ||
-          partner.record.standing === 'outdated' ||
-          partner.record.standing === 'inconsistent' ||
-          partner.record.standing === 'fresh';
-        // Still running the same generation over there: that side claims or waits; it decides by its own rules.
-        if (partner.phase === 'isolated' || partner.phase === 'standby') {
-          if (leads) claim(work, 'start', '21', 'both were down, this copy leads', 0);
-          else if (partner.record.standing === 'duplexPrimary') return;
-        }
-        return;
-      }
-      if (waited >= state.timing.restartGraceMs) claim(work, 'start', '23', 'the partner did not return, and its last state was duplex', 0);
-      return;
-    }
+    default:
+      never(c.by);
   }
 }

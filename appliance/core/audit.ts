@@ -6,7 +6,7 @@
 //
 //   off --duplex--> awaited --answered after the first commits--> proven --missing, different, page--> broken --> protected anew
 //                      `--the guest itself answers nobody--> unprovable (memory alone is compared)
-import { claim, onPartnerGone, stopOutdated } from './arbitration.ts';
+import { claimAfterLoss, onPartnerGone, stopOutdated } from './arbitration.ts';
 import { type Audit, type Event, type IncidentKind, NO_AUDIT, type State, setRetry, type Work } from './state.ts';
 
 /** Interval 1 runs on the first copy of the memory; an answer in interval 2 or later stands on a loaded checkpoint. */
@@ -127,7 +127,7 @@ export function broken(work: Work, kind: IncidentKind, detail: string): void {
       commands.push({ kind: 'freeze' });
       commands.push({ kind: 'incident', incident: kind, sentence: `The secondary replica is broken: ${detail}.` });
       setRetry(work);
-      claim(work, 'continue', '31', `the audit found the secondary broken: ${detail}`, 0);
+      claimAfterLoss(work, 'continue', `the audit found the secondary broken: ${detail}`, 0, '31');
       state.audit = { ...state.audit, state: 'broken', since: state.now };
       return;
     case 'secondary':

@@ -7,12 +7,17 @@
 //   standby --> target --> incoming --> ready --> secondary --partner lost--> claiming --granted--> take over --> running
 //      ^                                                                        |
 //      +---------------------------------- refused, yielded --------------------+
-import { onArbiterAnswer, onPartnerGone, onPartnerStatus, tickArbitration } from './arbitration.ts';
+import { onArbiterSight, tickArbiters } from './arbiters.ts';
+import { onPartnerGone, onPartnerStatus, onWitnessAnswer, tickArbitration } from './arbitration.ts';
 import { onAudit, tickAudit } from './audit.ts';
+import { onBlock, onDiskFailed, tickNetwork } from './copies.ts';
+import { causeOf, evidenceOf } from './evidence.ts';
 import { onComparison, tickModes } from './modes.ts';
+import { onHardware, onUps, tickMoves } from './moves.ts';
 import { onOperator } from './requests.ts';
+import { tickRestart } from './restart.ts';
 import { type Event, never, type State, type Step, statusOf, type Work } from './state.ts';
-import { onFinished, onStream, onWorkload, tickWorkload } from './workload.ts';
+import { onFinished, onStream, onWorkload, PRIMARY_PHASES, tickWorkload } from './workload.ts';
 
 export { dueAt } from './arbitration.ts';
 export * from './state.ts';
@@ -31,10 +36,19 @@ export function step(before: State, event: Event): Step {
       onPartnerGone(work, 'the partner restarted');
       break;
     case 'partnerSaid':
-      onPartnerStatus(work, event.status);
+      onPartnerStatus(work, event.status, event.path);
+      break;
+    case 'otherPathObserved':
+      work.state.otherPathUp = event.up;
       break;
     case 'arbiterAnswered':
-      onArbiterAnswer(work, event);
+      onWitnessAnswer(work, event);
+      break;
+    case 'witnessObserved':
+      onArbiterSight(work, 'witness', event.usable, event.reason);
+      break;
+    case 'fencePathObserved':
+      onArbiterSight(work, 'fence', event.proven, event.reason);
       break;
     case 'streamLost':
     case 'readyHeld':
@@ -42,8 +56,32 @@ export function step(before: State, event: Event): Step {
       onStream(work, event);
       break;
     case 'engineExited':
-    case 'diskFailed':
       onWorkload(work, event);
+      break;
+    case 'diskFailed':
+      onDiskFailed(work, event.reason);
+      break;
+    case 'blockUnreadable':
+    case 'copiesDiffer':
+      onBlock(work, event);
+      break;
+    case 'hardwareJudged':
+      onHardware(work, event);
+      break;
+    case 'businessNicObserved':
+      if (work.state.businessUp !== event.up) work.state.revision++;
+      work.state.businessUp = event.up;
+      break;
+    case 'upsObserved':
+      onUps(work, event);
+      break;
+    case 'clockJumped':
+      work.commands.push({
+        kind: 'record',
+        severity: 'warning',
+        row: '30',
+        text: `The wall clock jumped by ${(event.byMs / 1000).toFixed(1)} s. Nothing here decides on it; look at the time source.`,
+      });
       break;
     case 'probed':
     case 'pageDiffered':
@@ -70,12 +108,27 @@ export function step(before: State, event: Event): Step {
     default:
       return never(event);
   }
+  tickRestart(work);
   tickArbitration(work);
+  tickMoves(work);
   tickWorkload(work);
+  tickArbiters(work);
+  tickNetwork(work);
   tickAudit(work);
   tickModes(work);
+  tickWatchdog(work);
   if (work.state.revision !== before.revision) tellPartner(work);
+  for (const c of work.commands) if (c.kind === 'record' && c.row !== null) c.evidence = evidenceOf(before, work.state, causeOf(event));
   return work;
+}
+
+/** The second line (rule 8): where a guest runs, a CoServer that hangs is ended by its watchdog. Never during a planned stop. */
+function tickWatchdog({ state, commands }: Work): void {
+  const armed = PRIMARY_PHASES.includes(state.phase.kind) || state.phase.kind === 'secondary' || state.phase.kind === 'ready';
+  // While it is undecided or changing over, it stays as it was.
+  if (state.phase.kind === 'claiming' || state.phase.kind === 'acting' || armed === state.watchdogArmed) return;
+  state.watchdogArmed = armed;
+  commands.push({ kind: 'armWatchdog', armed });
 }
 
 /** As early as it is true: right behind the last record that it speaks of, before what takes time. */

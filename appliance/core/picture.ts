@@ -64,9 +64,7 @@ function redundancySentence(s: State, redundancy: Redundancy, other: CoServerNam
     case 'secondary':
       return 'Both replicas run; protected from the moment the secondary has answered a probe.';
     case 'claiming':
-      return s.phase.claim?.unreachableSince !== null && s.phase.claim
-        ? 'Held: the partner is lost and the witness does not answer. Output waits for either of them.'
-        : 'Held for a moment: the partner is lost, the witness is asked.';
+      return claimSentence(s);
     case 'running':
       return s.partnerHeard
         ? `Simplex: the workload runs on ${s.me} alone; ${other} is preparing to rejoin.`
@@ -92,6 +90,19 @@ function redundancySentence(s: State, redundancy: Redundancy, other: CoServerNam
   }
 }
 
+function claimSentence({ phase: { claim }, record }: State): string {
+  if (claim && claim.unreachableSince !== null) {
+    if (claim.by === 'witness')
+      return 'Frozen: the partner is lost and the witness does not help. Output waits for either of them, or for you.';
+    if (claim.by === 'fence')
+      return 'Frozen: the partner is lost and cannot be switched off for certain. Output waits for it, for its management controller, or for you.';
+    return `Frozen: only the other CoServer may go on by itself (${record.arbiter}). Output waits for it, or for you.`;
+  }
+  return claim?.by === 'fence'
+    ? 'Held: the partner is lost and is being switched off through its management controller.'
+    : 'Held for a moment: the partner is lost, the witness is asked.';
+}
+
 function singlePoints(s: State, redundancy: Redundancy, other: CoServerName): string[] {
   const points: string[] = [];
   if (redundancy === 'simplex') {
@@ -107,7 +118,14 @@ function singlePoints(s: State, redundancy: Redundancy, other: CoServerName): st
     const down = s.links.findIndex((l) => !l.up);
     points.push(`Link ${up === 1 ? s.links.findIndex((l) => l.up) + 1 : 1}: link ${down + 1} is down, everything goes over it.`);
   }
-  if (!s.arbiterReachable) points.push('The witness is not reachable: if a server fails now, the other waits for it.');
+  if (s.phase.kind === 'duplex' || s.phase.kind === 'secondary') {
+    if (s.record.arbiter === 'witness' && !s.witness.ok)
+      points.push('The witness is not reachable from here: if a server fails now, the other may wait for it.');
+    if (s.record.arbiter === 'fence' && !s.fence.ok)
+      points.push("The way to the partner's management controller is not proven: if it fails now, this CoServer freezes.");
+    if (s.record.arbiter === 'namedA' || s.record.arbiter === 'namedB')
+      points.push(`CoServer ${s.record.arbiter === 'namedA' ? 'A' : 'B'}: it alone may go on by itself; if it fails, the other one waits.`);
+  }
   return points;
 }
 
@@ -135,6 +153,10 @@ function workloadOf(s: State, other: CoServerName): { workloadState: WorkloadVie
       return { workloadState: 'off', workloadSentence: 'Switched off.' };
     case 'failed':
       return { workloadState: 'failed', workloadSentence: s.phase.note };
+    case 'frozen':
+      return { workloadState: 'held', workloadSentence: `Frozen: ${s.phase.note}.` };
+    case 'diverged':
+      return { workloadState: 'stopped', workloadSentence: 'There are two histories: choose which one goes on.' };
     default:
       return { workloadState: 'stopped', workloadSentence: 'Does not run here.' };
   }
@@ -192,7 +214,7 @@ function sentenceOf(phase: PhaseKind, note: string): string {
     case 'isolated':
       return `Decides whether it may run${more}.`;
     case 'claiming':
-      return `Withholds output and asks the witness${more}.`;
+      return `Withholds output until it is certain who may run${more}.`;
     case 'starting':
       return 'Starts the guest.';
     case 'running':
@@ -223,5 +245,9 @@ function sentenceOf(phase: PhaseKind, note: string): string {
       return 'The workload is switched off.';
     case 'failed':
       return `Does not run the workload${more}.`;
+    case 'frozen':
+      return `Frozen: the guest is kept and nothing leaves${more}.`;
+    case 'diverged':
+      return `Waits for the operator's choice${more}.`;
   }
 }

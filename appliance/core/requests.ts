@@ -1,40 +1,105 @@
 // May the operator do this now? Accepted, or the sentence that stands next to the grey button.
+import { goSimplex, stopOutdated } from './arbitration.ts';
+import { thaw } from './copies.ts';
 import { applyPin, effectiveMode } from './modes.ts';
-import { enter, type OutputMode, persist, type State, type Work } from './state.ts';
+import { canMove, leave, moveRole } from './moves.ts';
+import { enter, type OutputMode, type PhaseKind, persist, type State, type Work } from './state.ts';
 
 export type Verdict = { allowed: true } | { allowed: false; reason: string };
 
+export interface Action {
+  name: string;
+  label: string;
+  /** It can lose data: the operator types this word, and what it means stands beside it. */
+  typed?: { word: string; meaning: string };
+}
+
 /** Every action an operator may ask for, with its label. */
-export const ACTIONS: { name: string; label: string }[] = [
+export const ACTIONS: Action[] = [
   { name: 'shutdown-guest', label: 'Shut the guest down' },
   { name: 'start-guest', label: 'Start the guest' },
+  { name: 'move-workload', label: 'Move the workload to the other CoServer' },
+  { name: 'enter-maintenance', label: 'Take this CoServer out for maintenance' },
+  { name: 'end-maintenance', label: 'Bring this CoServer back' },
+  { name: 'let-rejoin', label: 'Let the partner rejoin now' },
   { name: 'pin-lockstep', label: 'Always lockstep' },
   { name: 'pin-passive', label: 'Always passive' },
   { name: 'automatic-mode', label: 'Let Twinstep choose' },
+  {
+    name: 'force-start',
+    label: 'Start here by force',
+    typed: {
+      word: 'force',
+      meaning: 'If the other CoServer runs on, unseen from here, there will be two histories, and one of them is lost.',
+    },
+  },
+  {
+    name: 'force-older-copy',
+    label: 'Go back to the older copy here',
+    typed: { word: 'older', meaning: 'This copy misses what was written since it left. What the other CoServer wrote meanwhile is lost.' },
+  },
+  {
+    name: 'give-up-history',
+    label: "Give this CoServer's history up",
+    typed: { word: 'give up', meaning: 'This copy is kept aside and then made equal to the other CoServer, which goes on.' },
+  },
 ];
+
+/** Phases of a partner in which it runs the guest. */
+const RUNS: readonly PhaseKind[] = ['starting', 'running', 'resyncing', 'protecting', 'committing', 'duplex', 'steppingDown'];
 
 export function mayRequest(s: State, action: string): Verdict {
   const no = (reason: string): Verdict => ({ allowed: false, reason });
+  const yes: Verdict = { allowed: true };
   const kind = s.phase.kind;
   switch (action) {
     case 'shutdown-guest':
-      if (kind === 'duplex' || kind === 'running') return { allowed: true };
+      if (kind === 'duplex' || kind === 'running') return yes;
       if (kind === 'secondary') return no('The primary runs on the other CoServer: ask there.');
       if (kind === 'off') return no('The guest is off already.');
       return no('Possible when the guest runs and no resync or takeover is under way.');
     case 'start-guest':
-      if (kind === 'off' || kind === 'failed') return { allowed: true };
+      if (kind === 'off' || kind === 'failed' || kind === 'frozen') return yes;
       return no('The guest is not switched off here.');
+    case 'move-workload':
+      if (kind === 'secondary') return no('The primary runs on the other CoServer: ask there.');
+      return canMove(s) ? yes : no('Possible while the pair is duplex and the secondary has proved that it can take over.');
+    case 'enter-maintenance':
+      if (s.record.maintenance) return no('It is out already.');
+      if (kind === 'secondary' || kind === 'standby' || canMove(s)) return yes;
+      return no('Possible while the other CoServer can run the workload alone.');
+    case 'end-maintenance':
+      return s.record.maintenance ? yes : no('This CoServer is not out for maintenance.');
+    case 'let-rejoin':
+      return s.quarantinedUntil === null ? no('The partner is not kept out.') : yes;
     case 'pin-lockstep':
     case 'pin-passive':
     case 'automatic-mode':
       if (!s.canCompare) return no('This pair is configured as passive (checkpoint.mode): its replicas are not compared.');
       if (kind === 'secondary' || kind === 'ready') return no('The primary runs on the other CoServer: ask there.');
       if (kind !== 'duplex' && kind !== 'running') return no('Possible when the guest runs and no resync or takeover is under way.');
-      return s.record.pinnedMode === pinOf(action) ? no('It is so already.') : { allowed: true };
+      return s.record.pinnedMode === pinOf(action) ? no('It is so already.') : yes;
+    case 'force-start':
+    case 'force-older-copy':
+      return mayForce(s, action === 'force-older-copy', no);
+    case 'give-up-history':
+      if (s.record.standing !== 'simplex' || s.partner?.record.standing !== 'simplex') return no('There is only one history.');
+      return yes;
     default:
       return no(`There is no action '${action}'.`);
   }
+}
+
+function mayForce({ phase, partner, record }: State, older: boolean, no: (reason: string) => Verdict): Verdict {
+  const waits =
+    phase.kind === 'isolated' || phase.kind === 'standby' || (phase.kind === 'claiming' && phase.claim?.unreachableSince !== null);
+  if (!waits) return no('Only for a CoServer that waits and cannot find out whether it may run.');
+  if (partner && RUNS.includes(partner.phase)) return no('The other CoServer runs the workload.');
+  if (record.standing === 'inconsistent') return no('The copy here is not whole: it was being made equal. Nothing can run on it.');
+  if (record.standing === 'fresh') return no('There is nothing here to run.');
+  if (older !== (record.standing === 'outdated'))
+    return no(older ? 'The copy here is not an older one.' : 'The copy here is an older one: going back to it is a separate choice.');
+  return { allowed: true };
 }
 
 export function onOperator(work: Work, action: string): void {
@@ -44,15 +109,49 @@ export function onOperator(work: Work, action: string): void {
     commands.push({ kind: 'record', severity: 'info', row: null, text: `Refused '${action}': ${verdict.reason}` });
     return;
   }
-  commands.push({ kind: 'record', severity: 'info', row: '28', text: `The operator asked: ${action}.` });
+  commands.push({ kind: 'record', severity: 'info', row: null, text: `The operator asked: ${action}.` });
   switch (action) {
     case 'shutdown-guest':
       enter(work, 'steppingDown', 'the guest is being shut down');
       return;
     case 'start-guest':
+      if (state.phase.kind === 'frozen') {
+        thaw(work);
+        return;
+      }
       persist(work, { workloadOff: false });
       state.adoptable = false;
+      state.stoppedForPower = false;
       enter(work, 'isolated', 'the operator asked for the guest to start');
+      return;
+    case 'move-workload':
+      moveRole(work, '28', 'info', 'The workload moves to the partner, as the operator asked.');
+      return;
+    case 'enter-maintenance':
+      if (state.phase.kind === 'standby') persist(work, { maintenance: true });
+      else leave(work);
+      return;
+    case 'end-maintenance':
+      persist(work, { maintenance: false });
+      commands.push({ kind: 'record', severity: 'info', row: '28', text: `CoServer ${state.me} is back from maintenance and rejoins.` });
+      return;
+    case 'let-rejoin':
+      state.quarantinedUntil = null;
+      state.retryAt = state.now;
+      return;
+    case 'force-start':
+    case 'force-older-copy':
+      force(work, action === 'force-older-copy');
+      return;
+    case 'give-up-history':
+      commands.push({
+        kind: 'record',
+        severity: 'critical',
+        row: '25',
+        text: `The operator chose the history of the other CoServer: generation ${state.record.generation} here is kept aside and given up.`,
+      });
+      stopOutdated(work, 'its history was given up');
+      commands.push({ kind: 'keepHistory', generation: state.record.generation });
       return;
     default: {
       const before = effectiveMode(state);
@@ -60,6 +159,21 @@ export function onOperator(work: Work, action: string): void {
       applyPin(work, before);
     }
   }
+}
+
+/** Always allowed where nobody else is seen to run, and always said: from here on there may be two histories. */
+function force(work: Work, older: boolean): void {
+  const { state, commands } = work;
+  const { claim } = state.phase;
+  commands.push({
+    kind: 'record',
+    severity: 'critical',
+    row: null,
+    text: `Started by force on CoServer ${state.me}, without any arbiter${older ? ', from the older copy' : ''}: the operator answers for it that the other CoServer does not run.`,
+  });
+  if (older) commands.push({ kind: 'keepHistory', generation: state.record.generation });
+  persist(work, { maintenance: false, workloadOff: false });
+  goSimplex(work, claim?.goal ?? 'start', '7', "the operator's force", true);
 }
 
 function pinOf(action: string): OutputMode | null {

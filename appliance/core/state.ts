@@ -1,9 +1,11 @@
-// What a CoServer knows (State), what can happen to it (Event), what it may order (Command), and the few ways in which a
-// step changes them. step() itself is in machine.ts.
-import type { CoServerName, IncidentView } from './snapshot.ts';
+// What a CoServer knows (State), and the few ways in which a step changes it. What can happen and what may be ordered is in
+// events.ts, what survives a power loss in record.ts; step() itself is in machine.ts.
+import type { Command, CommandName } from './events.ts';
+import type { Arbiter, DurableRecord, OutputMode } from './record.ts';
+import type { CoServerName } from './snapshot.ts';
 
-/** How output is released while both replicas run. Decided in modes.ts. */
-export type OutputMode = 'lockstep' | 'passive';
+export * from './events.ts';
+export * from './record.ts';
 
 export interface ModePolicy {
   mode: OutputMode;
@@ -21,8 +23,6 @@ export interface ModePolicy {
 /** The first pause before lockstep is tried again; doubled each time it fails. */
 export const FIRST_PAUSE_MS = 30_000;
 
-export type IncidentKind = IncidentView['kind'];
-
 /** Whether the secondary is fit to take over. Decided in audit.ts. */
 export interface Audit {
   state: 'off' | 'awaited' | 'proven' | 'unprovable' | 'broken';
@@ -36,20 +36,6 @@ export interface Audit {
 }
 
 export const NO_AUDIT: Audit = { state: 'off', since: 0, missing: {}, silent: 0, answeredAt: 0 };
-
-/** What stands in the durable record about this CoServer's copy and its right to run. */
-export type Standing = 'fresh' | 'simplex' | 'duplexPrimary' | 'duplexSecondary' | 'outdated' | 'inconsistent';
-
-export interface DurableRecord {
-  generation: number;
-  standing: Standing;
-  /** The operator (or the guest itself) switched the workload off: nobody starts it until he asks. */
-  workloadOff: boolean;
-  /** outdated: it was the primary of this generation. When both sides yielded at once, its copy has everything. */
-  wasPrimary: boolean;
-  /** The operator's choice of how output is released; null: the policy decides. */
-  pinnedMode: OutputMode | null;
-}
 
 export type PhaseKind =
   | 'isolated'
@@ -68,7 +54,18 @@ export type PhaseKind =
   | 'acting'
   | 'steppingDown'
   | 'off'
-  | 'failed';
+  | 'failed'
+  /** The only good copy cannot be served: output withheld, the guest kept, nothing older is used. */
+  | 'frozen'
+  /** Two histories: both sides own one. The operator chooses. */
+  | 'diverged';
+
+export interface Wish {
+  arbiter: Arbiter;
+  number: number;
+}
+
+export type Power = 'mains' | 'battery' | 'low';
 
 /** What a CoServer tells its partner of itself, over the authenticated control stream. */
 export interface PartnerStatus {
@@ -83,19 +80,51 @@ export interface PartnerStatus {
   pairId: string;
   /** duplex: the secondary has proved that it could take over. */
   proved: boolean;
-  /** claiming as the primary: the secondary is broken, or the arbiter does not answer: it should yield. */
+  /** claiming, and no arbiter helps (now): a partner with less to lose should yield. */
   asksYield: boolean;
+  /** Which arbiters this side could use: the witness would decide its claim; its way to the partner's BMC is proven. */
+  arbiters: { witness: boolean; fence: boolean };
+  /** Primary, duplex: the arbiter both should hold next (arbiters.ts); secondary: the last wish that its record follows. */
+  wish: Wish | null;
+  wishSeen: number;
+  power: Power;
+  /** Its business NIC has a carrier. */
+  businessUp: boolean;
+  /** Simplex owner without a business NIC: the partner should lend its own. */
+  needsNic: boolean;
 }
 
 export type ClaimGoal = 'start' | 'takeOver' | 'continue';
+
+export interface ClaimState {
+  goal: ClaimGoal;
+  /** The row that is applied when it succeeds. */
+  row: string;
+  why: string;
+  /** none: nobody here may grant (the other one is named): only the partner's yield, its return, or the operator. */
+  by: 'witness' | 'fence' | 'none';
+  /** When to ask (next). */
+  askAt: number;
+  asked: boolean;
+  /** Since when the arbiter does not help: from here on this CoServer is frozen. */
+  unreachableSince: number | null;
+}
+
+/** What is known of an arbiter. */
+export interface ArbiterSight {
+  configured: boolean;
+  /** It would decide: the witness usable, the fence path proven. */
+  ok: boolean;
+  since: number;
+  reason: string;
+}
 
 export interface Phase {
   kind: PhaseKind;
   since: number;
   /** Set while a background command of this phase runs. */
   busy: CommandName | null;
-  /** claiming: what the grant is for, the applied row, when to ask (next), since when the arbiter does not answer. */
-  claim: { goal: ClaimGoal; row: string; why: string; askAt: number; asked: boolean; unreachableSince: number | null } | null;
+  claim: ClaimState | null;
   /** acting: where to go when the action has ended. */
   next: PhaseKind | null;
   note: string;
@@ -121,106 +150,94 @@ export interface State {
   /** Consecutive failures of protection or start, and when to try again. */
   failures: number;
   retryAt: number;
-  arbiterReachable: boolean;
   /** The partner was seen recorded as secondary of this generation: it can go on if this side's guest dies. */
   partnerPromotable: boolean;
   /** The replica is fed and can be compared and probed (configuration). */
   canCompare: boolean;
   audit: Audit;
   policy: ModePolicy;
+  witness: ArbiterSight;
+  fence: ArbiterSight;
+  /** Primary, duplex: the arbiter both should hold next; how many wishes there were; secondary: the last one that it follows. */
+  wish: Wish | null;
+  wishes: number;
+  wishSeen: number;
+  /** The partner's latest word over any path, also one that is no link. Enough for a yield, never for joining. */
+  newest: PartnerStatus | null;
+  newestAt: number;
+  /** Authenticated exchanges work over a path that is no link (management). */
+  otherPathUp: boolean;
+  /** Times of unplanned losses of the partner within the window; until when it does not rejoin by itself. */
+  losses: readonly number[];
+  quarantinedUntil: number | null;
+  power: Power;
+  powerSince: number;
+  /** This CoServer shut the workload down for lack of mains: it starts again by itself when mains is back. */
+  stoppedForPower: boolean;
+  businessUp: boolean;
+  redirected: boolean;
+  lending: boolean;
+  watchdogArmed: boolean;
+  /** The component and sentence of an early sign of failure on this server; null: healthy. */
+  preFail: { component: string; sentence: string } | null;
+  /** 3: output is compared or waits for its commit. 2: nothing is compared, so a lease keeps two from speaking. */
+  level: 2 | 3;
+  /** Versions of the partner's software that this one may run duplex with, besides its own. */
+  compatibleVersions: readonly string[];
+  /** What was said once: two histories; a version that does not fit. */
+  toldDiverged: boolean;
+  toldVersion: string | null;
 }
 
 export interface Timing {
-  /** After a restart, how long the partner is waited for before the witness is asked. */
+  /** After a restart, how long the partner is waited for before an arbiter is asked. */
   restartGraceMs: number;
   /** How much later than the primary the secondary asks: the primary going on costs less than a takeover. */
   secondaryBiasMs: number;
+  /** The same for fencing: longer than a switch-off that is verified, so that the two never shoot each other. */
+  fenceBiasMs: number;
+  /** A partner that is still heard is asked to yield; only one that does not within this time is fenced. */
+  yieldWithinMs: number;
   /** The primary's own engine left the stream: how long its end is waited for. Longer than the secondary's bias: that one is well. */
   engineEndMs: number;
   claimRetryMs: number;
+  fenceRetryMs: number;
+  /** An arbiter that is lost for so long is replaced; one that is back for so long is used again. */
+  arbiterLostMs: number;
+  arbiterBackMs: number;
   /** Pause after a failed start or protection, doubled up to the maximum. */
   retryMs: number;
   retryMaximumMs: number;
-}
-
-export type StreamName = 'memory' | 'disk' | 'network' | 'control';
-
-/** engine: it left the stream; stalled: an answer did not come; stopped: ended on purpose; byPartner tells whose. */
-export type StreamLossCause = 'engine' | 'protocol' | 'channel' | 'stalled' | 'stopped';
-
-export type Event = { at: number } & (
-  | { kind: 'tick' }
-  | { kind: 'linkObserved'; link: number; up: boolean; silentMs: number }
-  | { kind: 'partnerRestarted' }
-  | { kind: 'partnerSaid'; status: PartnerStatus }
-  | { kind: 'arbiterAnswered'; generation: number; answer: 'granted' | 'refused' | 'unreachable'; reason: string }
-  | { kind: 'streamLost'; stream: StreamName; cause: StreamLossCause; byPartner: boolean; reason: string }
-  | { kind: 'readyHeld' }
-  | { kind: 'intervalsStarted' }
-  | { kind: 'engineExited'; cause: 'guestShutdown' | 'guestPanic' | 'crash'; reason: string }
-  | { kind: 'lateTick'; lateMs: number }
-  | { kind: 'diskFailed'; reason: string }
-  /** A probe's verdict on the replica (primary). `detail` in words. */
-  | { kind: 'probed'; probe: string; outcome: 'answered' | 'missing' | 'different' | 'silent'; interval: number; detail: string }
-  /** Secondary: its guest panicked and wants to reset itself; the engine lives on. */
-  | { kind: 'replicaPanicked'; reason: string }
-  /** A page of one replica's memory is not what it should be. */
-  | { kind: 'pageDiffered'; detail: string }
-  /** Since the last one, in frames: left by agreement, waited for a commit; checkpoints asked for because of differences. */
-  | { kind: 'comparisonObserved'; agreed: number; waited: number; asked: number }
-  | { kind: 'operatorRequested'; action: string }
-  | { kind: 'commandFinished'; command: CommandName; ok: boolean; reason: string }
-);
-
-/**
- * Ordered. `persist`, `freeze` and `say` are barriers: what stands behind them waits until they have ended. The others
- * run in the background and return as `commandFinished`.
- */
-export type Command =
-  | { kind: 'persist'; record: DurableRecord }
-  /** Withhold output at once. */
-  | { kind: 'freeze' }
-  /** Tell the partner what we are now. */
-  | { kind: 'say'; status: PartnerStatus }
-  | { kind: 'record'; severity: 'info' | 'warning' | 'critical'; row: string | null; text: string }
-  /** A replica was found broken: kept with its evidence, and told the partner. */
-  | { kind: 'incident'; incident: IncidentKind; sentence: string }
-  | { kind: 'setMode'; mode: OutputMode }
-  | { kind: 'claim'; generation: number }
-  | { kind: 'startGuest'; generation: number }
-  | { kind: 'adoptGuest'; generation: number }
-  | { kind: 'resync' }
-  | { kind: 'protect' }
-  | { kind: 'releaseReady' }
-  | { kind: 'openTarget' }
-  | { kind: 'openIncoming' }
-  | { kind: 'takeOver'; generation: number; row: string; reason: string }
-  | { kind: 'continueAlone'; generation: number; row: string; reason: string }
-  /** Primary, never duplex: forget the partner and run on. */
-  | { kind: 'abandonPartner'; reason: string }
-  /** Stop what runs here: engine killed, held output dropped, export closed. */
-  | { kind: 'stopAll'; reason: string }
-  | { kind: 'shutDownGuest' }
-  /** Secondary, planned: stop the replica, apply everything, stay the target of the primary's writes. */
-  | { kind: 'leaveLockstep' };
-
-export type CommandName = Command['kind'];
-
-export interface Step {
-  state: State;
-  commands: Command[];
+  /** So many unplanned losses within the window: no automatic rejoin for the quarantine. */
+  flapLosses: number;
+  flapWindowMs: number;
+  quarantineMs: number;
+  /** Level 2: how long after the loss the secondary waits with its grant. Longer than the watchdog of the side that may be asleep. */
+  leaseMs: number;
+  /** Both on battery for so long: the pair stops in order. */
+  batteryGraceMs: number;
 }
 
 export const DEFAULT_TIMING: Timing = {
   restartGraceMs: 4_000,
   secondaryBiasMs: 40,
+  fenceBiasMs: 15_000,
+  yieldWithinMs: 1_500,
   engineEndMs: 400,
   claimRetryMs: 250,
+  fenceRetryMs: 5_000,
+  arbiterLostMs: 5_000,
+  arbiterBackMs: 10_000,
   retryMs: 1_000,
   retryMaximumMs: 60_000,
+  flapLosses: 3,
+  flapWindowMs: 3_600_000,
+  quarantineMs: 7_200_000,
+  leaseMs: 12_000,
+  batteryGraceMs: 30_000,
 };
 
-export function initialState(a: {
+export interface StateOptions {
   me: CoServerName;
   incarnation: string;
   pairId: string;
@@ -230,8 +247,21 @@ export function initialState(a: {
   now: number;
   adoptable: boolean;
   canCompare: boolean;
+  /** Whether a witness and the partner's BMC are configured. */
+  arbiters?: { witness: boolean; fence: boolean };
+  level?: 2 | 3;
+  compatibleVersions?: readonly string[];
   timing?: Timing;
-}): State {
+}
+
+export function initialState(a: StateOptions): State {
+  const arbiters = a.arbiters ?? { witness: true, fence: false };
+  const sight = (configured: boolean): ArbiterSight => ({
+    configured,
+    ok: false,
+    since: a.now,
+    reason: configured ? 'not asked yet' : 'not configured',
+  });
   return {
     me: a.me,
     incarnation: a.incarnation,
@@ -249,12 +279,38 @@ export function initialState(a: {
     adoptable: a.adoptable,
     failures: 0,
     retryAt: a.now,
-    arbiterReachable: true,
     partnerPromotable: false,
     canCompare: a.canCompare,
     audit: NO_AUDIT,
     policy: { mode: 'lockstep', since: a.now, why: 'the replicas agree', isTrial: false, tryAt: 0, pauseMs: FIRST_PAUSE_MS, seen: [] },
+    witness: sight(arbiters.witness),
+    fence: sight(arbiters.fence),
+    wish: null,
+    wishes: 0,
+    wishSeen: 0,
+    newest: null,
+    newestAt: a.now,
+    otherPathUp: false,
+    losses: [],
+    quarantinedUntil: null,
+    power: 'mains',
+    powerSince: a.now,
+    stoppedForPower: false,
+    businessUp: true,
+    redirected: false,
+    lending: false,
+    watchdogArmed: false,
+    preFail: null,
+    level: a.level ?? 3,
+    compatibleVersions: a.compatibleVersions ?? [],
+    toldDiverged: false,
+    toldVersion: null,
   };
+}
+
+export interface Step {
+  state: State;
+  commands: Command[];
 }
 
 /** A step under way: handlers change `state` (its own copy) and append commands. */
@@ -273,11 +329,23 @@ export function statusOf(s: State): PartnerStatus {
     version: s.version,
     pairId: s.pairId,
     proved: s.phase.kind === 'duplex' && (s.audit.state === 'proven' || s.audit.state === 'unprovable'),
-    asksYield:
-      s.phase.claim?.goal === 'continue' &&
-      s.record.standing === 'duplexPrimary' &&
-      (s.audit.state === 'broken' || s.phase.claim.unreachableSince !== null),
+    asksYield: asksYield(s),
+    arbiters: { witness: s.witness.ok, fence: s.fence.ok },
+    wish: s.wish,
+    wishSeen: s.wishSeen,
+    power: s.power,
+    businessUp: s.businessUp,
+    needsNic: s.record.standing === 'simplex' && RUNNING_ALONE.includes(s.phase.kind) && !s.businessUp,
   };
+}
+
+const RUNNING_ALONE: readonly PhaseKind[] = ['starting', 'running', 'resyncing'];
+
+/** Frozen, or broken over there, or fencing a partner that may still be heard: its own word is the quicker way. */
+function asksYield({ phase: { claim }, record, audit }: State): boolean {
+  if (!claim) return false;
+  if (claim.unreachableSince !== null || claim.by !== 'witness') return true;
+  return claim.goal === 'continue' && record.standing === 'duplexPrimary' && audit.state === 'broken';
 }
 
 /** Enters a phase: the partner is told at the end of the step. */

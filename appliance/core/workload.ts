@@ -4,9 +4,11 @@
 // step when both fit. A step that fails is undone as a whole (abandon the partner, run on alone) and tried again later,
 // with a growing pause. The order at the end is the one that matters: the primary records "duplex" (it may then no
 // longer go on without a grant) before the secondary does (it may then take over), and only then READY is released.
-import { claim, onPartnerGone, stopOutdated } from './arbitration.ts';
+import { firstArbiter } from './arbiters.ts';
+import { claimAfterLoss, goSimplex, onPartnerGone, stopOutdated } from './arbitration.ts';
 import { beginAudit, broken } from './audit.ts';
 import { beginModes } from './modes.ts';
+import { whyNotJoin } from './rejoin.ts';
 import { type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
 
 /** Phases in which this CoServer runs the guest as the primary. */
@@ -46,9 +48,10 @@ export function tickWorkload(work: Work): void {
       return;
     case 'running':
       if (state.failures > 0 && state.now - phase.since >= STABLE_MS) state.failures = 0;
-      if (!partner || state.now < state.retryAt) return;
-      if (partner.version !== state.version) return;
-      if (partner.phase !== 'standby' || partner.record.standing === 'simplex') return;
+      if (!partner || partner.phase !== 'standby' || partner.record.standing === 'simplex' || state.now < state.retryAt) return;
+      if (whyNotJoin(work) !== null) return;
+      // It gave up a history with a higher number (row 25): this one goes on above it.
+      if (partner.record.generation > record.generation) persist(work, { generation: partner.record.generation + 1 });
       enter(work, 'resyncing', 'the partner is ready to be made equal');
       return;
     case 'resyncing':
@@ -61,12 +64,19 @@ export function tickWorkload(work: Work): void {
       if (partner?.phase === 'ready' && partner.record.standing === 'duplexSecondary' && partner.record.generation === record.generation)
         start(work, 'releaseReady');
       return;
+    case 'diverged':
+      // The partner's history was given up: its durable word is a yield.
+      if (!partner || partner.record.standing === 'simplex') return;
+      persist(work, { generation: Math.max(record.generation, partner.record.generation) });
+      goSimplex(work, 'start', '25', 'the history of the partner was given up');
+      return;
     case 'standby':
-      if (!partner) return;
+      if (!partner || record.maintenance) return;
       if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
         persist(work, {
           generation: partner.record.generation,
           standing: 'inconsistent',
+          arbiter: partner.record.arbiter,
           workloadOff: partner.record.workloadOff,
           pinnedMode: partner.record.pinnedMode,
         });
@@ -82,7 +92,7 @@ export function tickWorkload(work: Work): void {
     case 'incoming':
       if (!partner) return;
       if (partner.phase === 'committing' && partner.record.standing === 'duplexPrimary' && phase.note === READY_HELD) {
-        persist(work, { generation: partner.record.generation, standing: 'duplexSecondary' });
+        persist(work, { generation: partner.record.generation, standing: 'duplexSecondary', arbiter: partner.record.arbiter });
         enter(work, 'ready', 'equal: waits for the first interval');
       } else if (partner.phase === 'running' || partner.phase === 'isolated') backToStandby(work, 'the partner gave up the protection');
       return;
@@ -131,7 +141,7 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
     case 'readyHeld':
       if (phase.kind === 'protecting') {
         // From here on this side may not go on alone without a grant: the record first, then the partner's.
-        persist(work, { standing: 'duplexPrimary' });
+        persist(work, { standing: 'duplexPrimary', arbiter: firstArbiter(state) });
         enter(work, 'committing', 'the partner holds the whole state of the guest');
       } else if (phase.kind === 'incoming') state.phase = { ...phase, note: READY_HELD };
       return;
@@ -161,7 +171,7 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
       if ((phase.kind === 'duplex' || phase.kind === 'committing') && e.cause === 'engine' && !e.byPartner && state.partnerPromotable) {
         // Most likely it has ended: then the secondary, which is well, goes on with the guest. If not, nobody else asks.
         commands.push({ kind: 'freeze' });
-        claim(work, 'continue', '5', `the engine here left the ${e.stream} stream: ${e.reason}`, state.timing.engineEndMs);
+        claimAfterLoss(work, 'continue', `the engine here left the ${e.stream} stream: ${e.reason}`, state.timing.engineEndMs);
         return;
       }
       onPartnerGone(work, `the ${e.stream} stream broke: ${e.reason}`);
@@ -169,18 +179,10 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
   }
 }
 
-export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' | 'diskFailed' }>): void {
+export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' }>): void {
   const { state, commands } = work;
   const { record } = state;
   const kind = state.phase.kind;
-  if (e.kind === 'diskFailed') {
-    commands.push({ kind: 'record', severity: 'critical', row: '12', text: `The local disk failed: ${e.reason}.` });
-    if (kind === 'duplex' || kind === 'committing' || kind === 'secondary' || kind === 'ready')
-      stopOutdated(work, `local disk failed: ${e.reason}`);
-    // The guest waits for a write that both copies should have: it gets its error when the partner is let go.
-    else if (kind === 'resyncing' || kind === 'protecting') onPartnerGone(work, `the local disk failed: ${e.reason}`);
-    return;
-  }
   if (kind === 'secondary' || kind === 'ready') {
     broken(work, e.cause === 'guestPanic' ? 'guestPanic' : 'engineEnded', e.reason);
     return;
@@ -199,7 +201,16 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
     });
     return;
   }
-  if (kind === 'acting' || kind === 'standby' || kind === 'isolated' || kind === 'off' || kind === 'failed') return;
+  if (
+    kind === 'acting' ||
+    kind === 'standby' ||
+    kind === 'isolated' ||
+    kind === 'off' ||
+    kind === 'failed' ||
+    kind === 'frozen' ||
+    kind === 'diverged'
+  )
+    return;
   if (kind === 'target' || kind === 'incoming') {
     commands.push({ kind: 'record', severity: 'warning', row: null, text: `The replica that was being prepared ended: ${e.reason}.` });
     backToStandby(work, e.reason);
@@ -231,7 +242,7 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
         text: `The engine ended (${e.reason}) while it was undecided who may run.`,
       });
       commands.push({ kind: 'freeze' });
-      claim(work, 'start', '19', e.reason, 0);
+      claimAfterLoss(work, 'start', e.reason, 0, '19');
       return;
     }
     // Also when the guest switched itself off: the partner goes on from the last checkpoint and does the same, alone.

@@ -1,5 +1,6 @@
-// The durable record: who may run, in two alternating checksummed slots of one file. A write goes to the slot that does
-// not hold the newest record, so a torn write leaves the older one whole.
+// The durable record: who may run, in two checksummed slots of one file. A write goes to the slot that is older, is flushed, and
+// counts from then on; then the same goes into the other slot. So a write cut short leaves the older record whole, which is right,
+// because nothing was done on the newer one yet; and a slot that goes bad later leaves the same record in the other.
 //
 // | offset | bytes | field                                    |
 // |      0 |     8 | "TWINREC1"                               |
@@ -12,14 +13,12 @@ import { constants, existsSync } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
-import type { DurableRecord, Standing } from '../core/machine.ts';
+import { ARBITERS, type DurableRecord, FRESH_RECORD, type Standing } from '../core/machine.ts';
 
 const MAGIC = 'TWINREC1';
 const SLOT_BYTES = 4096;
 const HEADER_BYTES = 24;
 const STANDINGS: readonly Standing[] = ['fresh', 'simplex', 'duplexPrimary', 'duplexSecondary', 'outdated', 'inconsistent'];
-
-export const FRESH_RECORD: DurableRecord = { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false, pinnedMode: null };
 
 export function encodeSlot(counter: bigint, record: DurableRecord): Buffer {
   const text = Buffer.from(JSON.stringify(record));
@@ -50,6 +49,10 @@ export function decodeSlot(slot: Buffer): { counter: bigint; record: DurableReco
       workloadOff: r.workloadOff === true,
       wasPrimary: r.wasPrimary === true,
       pinnedMode: r.pinnedMode === 'lockstep' || r.pinnedMode === 'passive' ? r.pinnedMode : null,
+      // A record of an earlier release names none: the witness was the only one.
+      arbiter: ARBITERS.includes(r.arbiter) ? r.arbiter : 'witness',
+      forced: r.forced === true,
+      maintenance: r.maintenance === true,
     },
   };
 }
@@ -58,9 +61,13 @@ export class RecordStore {
   readonly #file: FileHandle;
   #counter: bigint;
   #record: DurableRecord;
+  #copying: Promise<unknown> = Promise.resolve();
+  /** What was wrong with the file when it was opened, in words; null: nothing. */
+  readonly problem: string | null;
 
-  private constructor(file: FileHandle, counter: bigint, record: DurableRecord) {
+  private constructor(file: FileHandle, counter: bigint, record: DurableRecord, problem: string | null) {
     this.#file = file;
+    this.problem = problem;
     this.#counter = counter;
     this.#record = record;
   }
@@ -84,8 +91,11 @@ export class RecordStore {
         `${path}: both copies of the record are damaged, so it is unknown who may run. Let the partner run, and start this CoServer anew as its copy: move the file away`,
       );
     }
-    const store = new RecordStore(file, newest?.counter ?? 0n, newest?.record ?? FRESH_RECORD);
-    return store;
+    const isOneBad = newest !== undefined && slots.some((s) => decodeSlot(s) === null && s.some((byte) => byte !== 0));
+    const problem = isOneBad
+      ? `One of the two copies of the record in ${path} was damaged, or its writing was cut short: the other one counts (generation ${newest.record.generation}, ${newest.record.standing}).`
+      : null;
+    return new RecordStore(file, newest?.counter ?? 0n, newest?.record ?? FRESH_RECORD, problem);
   }
 
   get record(): DurableRecord {
@@ -96,14 +106,21 @@ export class RecordStore {
   async write(record: DurableRecord): Promise<void> {
     if (record.generation < this.#record.generation)
       throw new Error(`generation ${record.generation} is older than the recorded ${this.#record.generation}`);
+    await this.#copying.catch(() => undefined);
     const counter = this.#counter + 1n;
-    await this.#file.write(encodeSlot(counter, record), 0, SLOT_BYTES, Number(counter % 2n) * SLOT_BYTES);
+    const slot = encodeSlot(counter, record);
+    const first = Number(counter % 2n) * SLOT_BYTES;
+    await this.#file.write(slot, 0, SLOT_BYTES, first);
     await this.#file.datasync();
     this.#counter = counter;
     this.#record = record;
+    // Its failure is not this record's: the next write meets the same disk, and says so.
+    this.#copying = this.#file.write(slot, 0, SLOT_BYTES, SLOT_BYTES - first).then(() => this.#file.datasync());
+    this.#copying.catch(() => undefined);
   }
 
   async close(): Promise<void> {
+    await this.#copying.catch(() => undefined);
     await this.#file.close();
   }
 }

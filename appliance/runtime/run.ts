@@ -52,6 +52,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     for (const f of changes) f();
   };
   const history = await History.open(join(config.stateDir, 'history.jsonl'), config.coServer, changed);
+  if (records.problem) history.add({ severity: 'warning', row: null, text: records.problem });
   const figures = new Figures(config, history);
 
   const interval = new IntervalCounter();
@@ -111,6 +112,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     replicaPanicked: (line) => pump.feed({ kind: 'replicaPanicked', reason: line }),
     doesNotEnd: (text) => history.add({ severity: 'critical', row: null, text }),
   });
+  const adoptable = await engine.isAdoptable();
   const trigger = new CheckpointTrigger(config.checkpoint, () => {
     const monitor = engine.trigger;
     if (monitor)
@@ -123,15 +125,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     coServer: config.coServer,
     onReachable: (reachable, reason) => {
       figures.setWitness(reachable, reason);
-      history.add({
-        severity: reachable ? 'info' : 'warning',
-        row: reachable ? '10' : '8',
-        text: reachable ? 'The witness answers.' : `The witness does not answer: ${reason}.`,
-      });
+      pump.feed({ kind: 'witnessObserved', usable: reachable, reason });
     },
   });
   const control = new ControlStream(channel('control'), {
-    status: (status) => pump.feed({ kind: 'partnerSaid', status }),
+    status: (status) => pump.feed({ kind: 'partnerSaid', status, path: 'link' }),
     incident: (message) => void incidents.fromPartner(message),
     problem: (text) => history.add({ severity: 'warning', row: null, text }),
   });
@@ -173,7 +171,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       record: records.record,
       links: config.links.length,
       now: performance.now(),
-      adoptable: await engine.isAdoptable(),
+      adoptable,
       canCompare: lockstep,
     }),
     effects: obey,

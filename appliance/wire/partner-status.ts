@@ -1,5 +1,5 @@
 // The control stream's main message: a PartnerStatus as JSON, checked field by field.
-import type { OutputMode, PartnerStatus, PhaseKind, Standing } from '../core/machine.ts';
+import { ARBITERS, type OutputMode, type PartnerStatus, type PhaseKind, type Standing, type Wish } from '../core/machine.ts';
 
 const STANDINGS: readonly Standing[] = ['fresh', 'simplex', 'duplexPrimary', 'duplexSecondary', 'outdated', 'inconsistent'];
 const PHASES: readonly PhaseKind[] = [
@@ -20,11 +20,14 @@ const PHASES: readonly PhaseKind[] = [
   'steppingDown',
   'off',
   'failed',
+  'frozen',
+  'diverged',
 ];
 
 export function parsePartnerStatus(message: unknown): PartnerStatus {
   const m = object(message, 'the message');
   const record = object(m['record'], 'record');
+  const arbiters = object(m['arbiters'], 'arbiters');
   return {
     coServer: oneOf(m['coServer'], ['A', 'B'] as const, 'coServer'),
     incarnation: short(m['incarnation'], 'incarnation'),
@@ -34,6 +37,9 @@ export function parsePartnerStatus(message: unknown): PartnerStatus {
       workloadOff: record['workloadOff'] === true,
       wasPrimary: record['wasPrimary'] === true,
       pinnedMode: pin(record['pinnedMode']),
+      arbiter: oneOf(record['arbiter'], ARBITERS, 'record.arbiter'),
+      forced: record['forced'] === true,
+      maintenance: record['maintenance'] === true,
     },
     phase: oneOf(m['phase'], PHASES, 'phase'),
     revision: whole(m['revision'], 'revision'),
@@ -41,7 +47,19 @@ export function parsePartnerStatus(message: unknown): PartnerStatus {
     pairId: short(m['pairId'], 'pairId'),
     proved: m['proved'] === true,
     asksYield: m['asksYield'] === true,
+    arbiters: { witness: arbiters['witness'] === true, fence: arbiters['fence'] === true },
+    wish: wish(m['wish']),
+    wishSeen: whole(m['wishSeen'], 'wishSeen'),
+    power: oneOf(m['power'], ['mains', 'battery', 'low'] as const, 'power'),
+    businessUp: m['businessUp'] === true,
+    needsNic: m['needsNic'] === true,
   };
+}
+
+function wish(v: unknown): Wish | null {
+  if (v === null) return null;
+  const w = object(v, 'wish');
+  return { arbiter: oneOf(w['arbiter'], ARBITERS, 'wish.arbiter'), number: whole(w['number'], 'wish.number') };
 }
 
 function pin(v: unknown): OutputMode | null {

@@ -5,6 +5,7 @@ import {
   type Command,
   type DurableRecord,
   type Event,
+  FRESH_RECORD,
   initialState,
   type PartnerStatus,
   type State,
@@ -211,8 +212,8 @@ export class World {
       alive: true,
       frozen: false,
       life: 0,
-      state: this.#freshState(name, { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false, pinnedMode: null }),
-      durable: { generation: 0, standing: 'fresh', workloadOff: false, wasPrimary: false, pinnedMode: null },
+      state: this.#freshState(name, FRESH_RECORD),
+      durable: FRESH_RECORD,
       output: 'none',
       work: [],
       session: null,
@@ -373,6 +374,14 @@ export class World {
         this.tell(`${s.name} found: ${c.sentence}`);
         return 0;
       case 'setMode':
+      case 'armWatchdog':
+      case 'keepHistory':
+      case 'redirectNetwork':
+      case 'lendNetwork':
+      case 'repairBlock':
+      case 'quarantineBlock':
+      case 'endServer':
+      case 'fence':
         return 0;
       case 'claim':
         this.#claim(s, c.generation);
@@ -479,7 +488,7 @@ export class World {
     const life = p.life;
     s.lastSaid = this.now;
     this.#later(this.random.between(1, 30), () => {
-      if (this.#connected() && p.life === life) this.#at(p, 0, () => this.#feed(p, { kind: 'partnerSaid', status }));
+      if (this.#connected() && p.life === life) this.#at(p, 0, () => this.#feed(p, { kind: 'partnerSaid', status, path: 'link' }));
     });
   }
 

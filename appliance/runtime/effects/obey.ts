@@ -68,6 +68,15 @@ export class Obey implements Effects {
         return this.#exclusive(() => this.survival.continueAlone(null));
       case 'stopAll':
         return this.#exclusive((before) => this.survival.stopAll(before));
+      case 'fence':
+      case 'armWatchdog':
+      case 'keepHistory':
+      case 'redirectNetwork':
+      case 'lendNetwork':
+      case 'repairBlock':
+      case 'quarantineBlock':
+      case 'endServer':
+        return Promise.reject(new Error(`this build cannot obey ${command.kind}`));
       default:
         return Promise.reject(new Error(`unknown command ${JSON.stringify(command satisfies never)}`));
     }

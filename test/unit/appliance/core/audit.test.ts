@@ -124,7 +124,7 @@ t.test('a secondary that is asked to yield stops, unless the arbiter may be gran
     record: { ...primary.record, standing: 'duplexSecondary' },
     phase: { kind: 'secondary', since: 0, busy: null, claim: null, next: null, note: '' },
   };
-  const asked: Event = { at: 250, kind: 'partnerSaid', status: statusOf(primary) };
+  const asked: Event = { at: 250, kind: 'partnerSaid', path: 'link', status: statusOf(primary) };
   const yielded = step(secondary, asked);
   t.equal(yielded.state.record.standing, 'outdated');
   t.match(
@@ -132,13 +132,13 @@ t.test('a secondary that is asked to yield stops, unless the arbiter may be gran
     ['record', 'freeze', 'persist', 'say', 'stopAll'],
     'durable before it is said',
   );
-  const heard = step(primary, { at: 300, kind: 'partnerSaid', status: statusOf(yielded.state) });
+  const heard = step(primary, { at: 300, kind: 'partnerSaid', path: 'link', status: statusOf(yielded.state) });
   t.equal(heard.state.record.standing, 'simplex', 'the primary needs no witness then');
 
-  const claim = { goal: 'takeOver', row: '5', why: '', askAt: 0, asked: true, unreachableSince: null } as const;
+  const claim = { goal: 'takeOver', by: 'witness', row: '5', why: '', askAt: 0, asked: true, unreachableSince: null } as const;
   const claiming: State = { ...secondary, phase: { ...secondary.phase, kind: 'claiming', claim: { ...claim } } };
   t.equal(step(claiming, asked).state.phase.kind, 'claiming', 'both would stop');
-  const unheard: State = { ...claiming, phase: { ...claiming.phase, claim: { ...claim, unreachableSince: 10 } } };
+  const unheard: State = { ...claiming, phase: { ...claiming.phase, claim: { ...claim, asked: false, unreachableSince: 10 } } };
   t.equal(step(unheard, asked).state.record.standing, 'outdated');
 });
 

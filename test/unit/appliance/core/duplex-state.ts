@@ -1,5 +1,5 @@
 // A primary whose two replicas have just begun to run, for the tests of what is decided from there on.
-import { type Event, initialState, type State, type Step, step } from '../../../../appliance/core/machine.ts';
+import { type Event, FRESH_RECORD, initialState, type State, type Step, step } from '../../../../appliance/core/machine.ts';
 
 export function duplexState(change: Partial<State> = {}): State {
   const state = initialState({
@@ -7,7 +7,7 @@ export function duplexState(change: Partial<State> = {}): State {
     incarnation: 'a1',
     pairId: 'p',
     version: '1',
-    record: { generation: 1, standing: 'duplexPrimary', workloadOff: false, wasPrimary: false, pinnedMode: null },
+    record: { ...FRESH_RECORD, generation: 1, standing: 'duplexPrimary' },
     links: 2,
     now: 0,
     adoptable: false,

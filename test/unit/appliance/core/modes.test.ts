@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type Event, type State, step } from '../../../../appliance/core/machine.ts';
+import { type Event, type State, statusOf, step } from '../../../../appliance/core/machine.ts';
 import { effectiveMode, modeSentence } from '../../../../appliance/core/modes.ts';
 import { duplexState, steps } from './duplex-state.ts';
 
@@ -83,18 +83,8 @@ t.test('a pin outlives a takeover: the secondary writes it down', async (t) => {
     record: { ...primary.record, standing: 'duplexSecondary' },
     phase: { ...primary.phase, kind: 'secondary' },
   };
-  const status = {
-    coServer: 'A' as const,
-    incarnation: 'a1',
-    record: { ...primary.record, pinnedMode: 'passive' as const },
-    phase: 'duplex' as const,
-    revision: 9,
-    version: '1',
-    pairId: 'p',
-    proved: true,
-    asksYield: false,
-  };
-  const told = step(secondary, { at: 5, kind: 'partnerSaid', status });
+  const status = { ...statusOf(primary), record: { ...primary.record, pinnedMode: 'passive' as const } };
+  const told = step(secondary, { at: 5, kind: 'partnerSaid', path: 'link', status });
   t.match(told.commands[0], { kind: 'persist', record: { pinnedMode: 'passive', standing: 'duplexSecondary' } });
 });
 

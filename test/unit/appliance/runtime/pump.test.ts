@@ -1,6 +1,14 @@
 // The pump's own clock: where the core waits for a moment, it is woken then and not at the next tick.
 import t from 'tap';
-import { type Command, DEFAULT_TIMING, dueAt, type Event, initialState, type State } from '../../../../appliance/core/machine.ts';
+import {
+  type Command,
+  DEFAULT_TIMING,
+  dueAt,
+  type Event,
+  FRESH_RECORD,
+  initialState,
+  type State,
+} from '../../../../appliance/core/machine.ts';
 import { Pump } from '../../../../appliance/runtime/pump.ts';
 
 function secondary(): State {
@@ -9,7 +17,7 @@ function secondary(): State {
     incarnation: 'b',
     pairId: 'p',
     version: '1',
-    record: { generation: 3, standing: 'duplexSecondary', workloadOff: false, wasPrimary: false, pinnedMode: null },
+    record: { ...FRESH_RECORD, generation: 3, standing: 'duplexSecondary' },
     links: 1,
     now: performance.now(),
     adoptable: false,

@@ -2,15 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { decodeSlot, encodeSlot, FRESH_RECORD, RecordStore } from '../../../../appliance/runtime/record-store.ts';
+import { FRESH_RECORD } from '../../../../appliance/core/machine.ts';
+import { decodeSlot, encodeSlot, RecordStore } from '../../../../appliance/runtime/record-store.ts';
 
-const record = (generation: number) => ({
-  generation,
-  standing: 'simplex' as const,
-  workloadOff: false,
-  wasPrimary: false,
-  pinnedMode: null,
-});
+const record = (generation: number) => ({ ...FRESH_RECORD, generation, standing: 'simplex' as const });
 
 t.test('the record survives a torn write of either slot', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'twinstep-record-'));
@@ -27,11 +22,29 @@ t.test('the record survives a torn write of either slot', async (t) => {
     torn.fill(0xff, slot + 30, slot + 60);
     writeFileSync(path, torn);
     const again = await RecordStore.open(path);
-    t.equal(again.record.generation, slot === 4096 ? 2 : 3, 'the other slot counts');
+    t.equal(again.record.generation, 3, 'the other slot holds the same');
+    t.match(again.problem, /One of the two copies of the record.*generation 3, simplex/s);
     await again.close();
   }
   writeFileSync(path, Buffer.alloc(8192, 7));
   await t.rejects(RecordStore.open(path), /both copies of the record are damaged/);
+});
+
+t.test('a write cut short in its first slot leaves the older record, which nothing was done beyond', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'twinstep-record-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'record');
+  const store = await RecordStore.open(path);
+  for (const g of [1, 2]) await store.write(record(g));
+  await store.close();
+  const before = readFileSync(path);
+  const torn = encodeSlot(3n, record(3)).subarray(0, 30);
+  torn.copy(before, 4096);
+  writeFileSync(path, before);
+  const again = await RecordStore.open(path);
+  t.equal(again.record.generation, 2);
+  t.match(again.problem, /cut short/);
+  await again.close();
 });
 
 t.test('slots of another format are not read', async (t) => {

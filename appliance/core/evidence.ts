@@ -1,0 +1,83 @@
+// What a CoServer knew when it applied a row of the decision table: kept with the record, so that "why did it stop?" has an answer.
+import { type Event, never, type State } from './state.ts';
+
+/** Lines, at most 8. `before` is the state the event found, which the handler may already have changed. */
+export function evidenceOf(before: State, after: State, cause: string): string[] {
+  const { partner, newest } = before;
+  const lines = [
+    `cause: ${cause}`,
+    `record: generation ${before.record.generation}, ${before.record.standing}, arbiter ${before.record.arbiter}`,
+    `phase: ${before.phase.kind} for ${seconds(after.now - before.phase.since)}`,
+    `links: ${before.links.map((l, i) => `${i + 1} ${l.up ? 'up' : 'down'} for ${seconds(after.now - l.since)}`).join(', ')}`,
+    partner
+      ? `partner: ${partner.phase}, generation ${partner.record.generation}, ${partner.record.standing}`
+      : newest && before.otherPathUp
+        ? `partner, over the management path: ${newest.phase}, generation ${newest.record.generation}, ${newest.record.standing}`
+        : 'partner: nothing known',
+  ];
+  if (before.witness.configured) lines.push(`witness: ${before.witness.ok ? 'usable' : before.witness.reason}`);
+  if (before.fence.configured) lines.push(`way to the partner's BMC: ${before.fence.ok ? 'proven' : before.fence.reason}`);
+  return lines;
+}
+
+function seconds(ms: number): string {
+  return `${(Math.max(0, ms) / 1000).toFixed(1)} s`;
+}
+
+/** An event in words, short. */
+export function causeOf(e: Event): string {
+  switch (e.kind) {
+    case 'tick':
+      return 'time';
+    case 'linkObserved':
+      return `link ${e.link + 1} ${e.up ? 'up' : `silent for ${Math.round(e.silentMs)} ms`}`;
+    case 'partnerRestarted':
+      return 'the partner restarted';
+    case 'partnerSaid':
+      return `the partner said it is ${e.status.phase}, generation ${e.status.record.generation}, ${e.status.record.standing}${e.path === 'management' ? ', over the management path' : ''}`;
+    case 'otherPathObserved':
+      return `management path ${e.up ? 'up' : 'down'}`;
+    case 'arbiterAnswered':
+      return `witness: ${e.answer}${e.reason ? `, ${e.reason}` : ''}`;
+    case 'witnessObserved':
+      return `witness ${e.usable ? 'usable' : e.reason}`;
+    case 'fencePathObserved':
+      return `way to the partner's BMC ${e.proven ? 'proven' : e.reason}`;
+    case 'streamLost':
+      return `${e.stream} stream lost (${e.cause}): ${e.reason}`;
+    case 'readyHeld':
+    case 'intervalsStarted':
+      return e.kind;
+    case 'engineExited':
+      return `engine ended (${e.cause}): ${e.reason}`;
+    case 'probed':
+      return `probe ${e.probe}: ${e.outcome}`;
+    case 'replicaPanicked':
+    case 'diskFailed':
+      return e.reason;
+    case 'pageDiffered':
+      return e.detail;
+    case 'comparisonObserved':
+      return `${e.agreed} frames agreed, ${e.waited} waited, ${e.asked} checkpoints asked for`;
+    case 'blockUnreadable':
+      return `block at ${e.offset} of the ${e.side} copy cannot be read`;
+    case 'copiesDiffer':
+      return `copies differ at ${e.offset}, checksum fits ${e.fits}`;
+    case 'hardwareJudged':
+      return `${e.component}: ${e.sentence}`;
+    case 'businessNicObserved':
+      return `business NIC ${e.up ? 'up' : 'without carrier'}`;
+    case 'upsObserved':
+      return `UPS ${e.onBattery ? (e.low ? 'low' : 'on battery') : 'on mains'}`;
+    case 'lateTick':
+      return `asleep for ${Math.round(e.lateMs)} ms`;
+    case 'clockJumped':
+      return `wall clock jumped by ${e.byMs} ms`;
+    case 'operatorRequested':
+      return `the operator asked: ${e.action}`;
+    case 'commandFinished':
+      return `${e.command} ${e.ok ? 'done' : 'failed'}${e.reason ? `: ${e.reason}` : ''}`;
+    default:
+      return never(e);
+  }
+}

@@ -1,0 +1,130 @@
+// Planned changes of who runs: maintenance (28), early signs of failure (16), a server that can no longer be trusted (17), lack of
+// mains (27), a business network that is dead on the primary only (13).
+//
+// Moving the role is a yield by the primary while both are well: it withholds output, records "outdated", and says so; the
+// secondary takes over from the last commit. What was withheld never left, so the clients see a pause, and nothing is lost.
+import { stopOutdated } from './arbitration.ts';
+import { isProved } from './audit.ts';
+import { type Event, enter, never, type Power, type State, type Work } from './state.ts';
+
+/** May the primary hand over now? */
+export function canMove(s: State): boolean {
+  return s.phase.kind === 'duplex' && isProved(s) && s.partnerPromotable && s.partnerHeard && s.partner?.phase === 'secondary';
+}
+
+export function moveRole(work: Work, row: string, severity: 'info' | 'warning' | 'critical', text: string): void {
+  work.commands.push({ kind: 'record', severity, row, text });
+  stopOutdated(work, text);
+}
+
+/** This CoServer leaves for maintenance: the workload runs on the other one. */
+export function leave(work: Work): void {
+  const { state, commands } = work;
+  commands.push({
+    kind: 'record',
+    severity: 'info',
+    row: '28',
+    text: `CoServer ${state.me} is taken out for maintenance: the workload runs on the other one, watchdog and fencing leave this one alone.`,
+  });
+  stopOutdated(work, 'out for maintenance', { maintenance: true });
+}
+
+export function onHardware(work: Work, e: Extract<Event, { kind: 'hardwareJudged' }>): void {
+  const { state, commands } = work;
+  switch (e.verdict) {
+    case 'healthy':
+      if (state.preFail?.component !== e.component) return;
+      state.preFail = null;
+      commands.push({ kind: 'record', severity: 'info', row: '16', text: `${e.component}: ${e.sentence}` });
+      return;
+    case 'preFail':
+      if (state.preFail?.component === e.component) return;
+      state.preFail = { component: e.component, sentence: e.sentence };
+      commands.push({ kind: 'record', severity: 'warning', row: '16', text: `Early sign of a failure: ${e.component}: ${e.sentence}` });
+      return;
+    case 'uncorrectable':
+      commands.push({
+        kind: 'record',
+        severity: 'critical',
+        row: '17',
+        text: `${e.component}: ${e.sentence} This server can no longer be trusted and ends itself.`,
+      });
+      commands.push({ kind: 'freeze' });
+      enter(work, 'failed', `${e.component}: ${e.sentence}`);
+      commands.push({ kind: 'endServer', reason: e.sentence });
+      return;
+    default:
+      never(e.verdict);
+  }
+}
+
+export function onUps(work: Work, e: Extract<Event, { kind: 'upsObserved' }>): void {
+  const { state, commands } = work;
+  const power: Power = e.onBattery ? (e.low ? 'low' : 'battery') : 'mains';
+  if (power === state.power) return;
+  if (state.power === 'mains' || power === 'mains') state.powerSince = state.now;
+  state.power = power;
+  state.revision++;
+  commands.push({
+    kind: 'record',
+    severity: power === 'mains' ? 'info' : 'warning',
+    row: '27',
+    text:
+      power === 'mains'
+        ? 'Mains is back.'
+        : power === 'battery'
+          ? 'This CoServer runs on battery.'
+          : 'This CoServer runs on battery, and the battery is nearly empty.',
+  });
+}
+
+/** Level-driven: whoever should not be the primary hands over; who lacks mains leaves in order. */
+export function tickMoves(work: Work): void {
+  const { state } = work;
+  const { partner } = state;
+  tickPower(work);
+  if (!canMove(state) || !partner) return;
+  if (state.preFail)
+    moveRole(work, '16', 'warning', `The workload moves to the partner: ${state.preFail.component} here shows early signs of a failure.`);
+  else if (!state.businessUp && partner.businessUp)
+    moveRole(work, '13', 'critical', 'The workload moves to the partner: the business network is dead on this CoServer.');
+  else if (state.power === 'low' && partner.power === 'mains')
+    moveRole(work, '27', 'critical', 'The workload moves to the partner: the battery here is nearly empty, and the partner has mains.');
+}
+
+function tickPower(work: Work): void {
+  const { state, commands } = work;
+  const { partner, phase, record } = state;
+  if (state.power === 'mains') {
+    if (!state.stoppedForPower || phase.kind !== 'off') return;
+    state.stoppedForPower = false;
+    commands.push({ kind: 'record', severity: 'info', row: '27', text: 'Mains is back: the workload starts again.' });
+    enter(work, 'isolated', 'mains is back');
+    return;
+  }
+  const partnerHasMains = partner !== null && partner.power === 'mains';
+  if (partnerHasMains) return;
+  const isUrgent = state.power === 'low' || partner?.power === 'low';
+  if (!isUrgent && state.now - state.powerSince < state.timing.batteryGraceMs) return;
+  if (phase.kind === 'secondary') {
+    commands.push({
+      kind: 'record',
+      severity: 'critical',
+      row: '27',
+      text: 'Both CoServers run on battery: this one leaves first, the primary stops last.',
+    });
+    stopOutdated(work, 'both run on battery');
+    return;
+  }
+  // A small resync may end first; without much battery left nothing is waited for.
+  const mayStop = phase.kind === 'running' || (isUrgent && (phase.kind === 'resyncing' || phase.kind === 'protecting'));
+  if (!mayStop || record.standing !== 'simplex' || state.stoppedForPower) return;
+  state.stoppedForPower = true;
+  commands.push({
+    kind: 'record',
+    severity: 'critical',
+    row: '27',
+    text: 'On battery with nobody left to take over: the guest is shut down in order. It starts again when mains is back.',
+  });
+  enter(work, 'steppingDown', 'the guest is being shut down: both run on battery');
+}
