@@ -112,14 +112,17 @@ export function decideReport(before: WitnessGroup, report: WitnessReport): { gro
   const group = compareMark(before, report.seen);
   group.reports = { ...group.reports, [report.coServer]: report };
   const found = standing(group, report);
-  if (!found || (group.memory && found.generation < group.memory.generation)) return { group, changed: false };
-  group.confirmed = true;
-  group.doubt = '';
+  if (!found) return { group, changed: false };
   const { memory } = group;
+  if (memory && found.generation < memory.generation) {
+    // The answer to this grant never arrived: nobody has the generation, and its owner may ask for it again.
+    const isPending = found.generation + 1 === memory.generation && memory.owner !== null && (found.owner ?? memory.owner) === memory.owner;
+    return { group: isPending ? trusted(group) : group, changed: false };
+  }
   // Both at the memory's own generation say nothing against its owner; a simplex owner at it is the owner.
-  if (memory?.generation === found.generation && (found.owner === null || found.owner === memory.owner)) return { group, changed: false };
-  group.memory = { ...found, counter: (memory?.counter ?? 0) + 1 };
-  return { group, changed: true };
+  if (memory?.generation === found.generation && (found.owner ?? memory.owner) === memory.owner)
+    return { group: trusted(group), changed: false };
+  return { group: { ...trusted(group), memory: { ...found, counter: (memory?.counter ?? 0) + 1 } }, changed: true };
 }
 
 /** `changed`: the grant must be durable before it is said. */
@@ -129,7 +132,8 @@ export function decideClaim(before: WitnessGroup, claim: WitnessClaim): { group:
   group.reports = withoutReport(group.reports, claim.claimant);
   const { memory } = group;
   const wanted = claim.generation + 1;
-  // What stands in the memory was true once and stays true, also in an old one: it may be said again.
+  // Nor is an old grant said again: it may have been forgotten once, and the generation been granted to the other since.
+  if (!group.confirmed) return { group, answer: { kind: 'unconfirmed', reason: unconfirmedReason(group) }, changed: false };
   if (memory && memory.generation === wanted && memory.owner === claim.claimant)
     return { group, answer: { kind: 'granted', generation: wanted, owner: claim.claimant }, changed: false };
   if (memory && memory.generation > claim.generation) {
@@ -138,7 +142,6 @@ export function decideClaim(before: WitnessGroup, claim: WitnessClaim): { group:
       : `the pair is at generation ${memory.generation} already`;
     return { group, answer: { kind: 'refused', reason }, changed: false };
   }
-  if (!group.confirmed) return { group, answer: { kind: 'unconfirmed', reason: unconfirmedReason(group) }, changed: false };
   // What was reported before somebody was granted a generation proves nothing after it.
   group.reports = {};
   group.memory = { generation: wanted, owner: claim.claimant, counter: (memory?.counter ?? 0) + 1 };
@@ -184,6 +187,10 @@ function standing(group: WitnessGroup, report: WitnessReport): { generation: num
   // A new disk knows nothing of what was granted to the one before it: it is evidence only beside another new one.
   if ((state === 'fresh') !== (other.state === 'fresh')) return null;
   return { generation: Math.max(generation, other.generation), owner: null };
+}
+
+function trusted(group: WitnessGroup): WitnessGroup {
+  return { ...group, confirmed: true, doubt: '' };
 }
 
 function withoutReport(reports: WitnessGroup['reports'], coServer: CoServerName): WitnessGroup['reports'] {
