@@ -119,6 +119,7 @@ export function tickWorkload(work: Work): void {
 const READY_HELD = 'holds the whole state of the guest';
 
 function backToStandby(work: Work, reason: string): void {
+  work.commands.push({ kind: 'record', severity: 'warning', row: null, text: `Stops following the partner: ${reason}.` });
   enter(work, 'acting', reason, { next: 'standby' });
   work.commands.push({ kind: 'stopAll', reason });
 }
@@ -160,8 +161,15 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
       // Planned: the replica ends, and the stream with it. If the partner itself were lost, the links would say so.
       if (phase.kind === 'steppingDown' || phase.busy === 'leaveLockstep') return;
       if ((phase.kind === 'secondary' || phase.kind === 'ready') && e.cause !== 'channel' && !(e.byPartner && e.cause === 'engine')) {
-        if (e.byPartner) stopOutdated(work, e.reason);
-        else broken(work, 'streamBroke', e.reason);
+        if (e.byPartner) {
+          commands.push({
+            kind: 'record',
+            severity: 'critical',
+            row: null,
+            text: `The partner ended the ${e.stream} stream (${e.reason}): this CoServer yields and rejoins.`,
+          });
+          stopOutdated(work, e.reason);
+        } else broken(work, 'streamBroke', e.reason);
         return;
       }
       if (phase.kind === 'duplex' && e.cause === 'stalled') {
@@ -212,8 +220,7 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
   )
     return;
   if (kind === 'target' || kind === 'incoming') {
-    commands.push({ kind: 'record', severity: 'warning', row: null, text: `The replica that was being prepared ended: ${e.reason}.` });
-    backToStandby(work, e.reason);
+    backToStandby(work, `the replica that was being prepared ended: ${e.reason}`);
     return;
   }
   if (e.cause === 'guestShutdown' && PRIMARY_PHASES.includes(kind) && record.standing === 'simplex') {
@@ -364,8 +371,7 @@ function failed(work: Work, command: CommandName, reason: string): void {
     case 'openTarget':
     case 'openIncoming':
     case 'leaveLockstep':
-      commands.push({ kind: 'record', severity: 'warning', row: null, text: `Could not follow the partner: ${reason}` });
-      backToStandby(work, reason);
+      backToStandby(work, `${command} failed: ${reason}`);
       return;
     default:
       return;
