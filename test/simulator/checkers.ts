@@ -59,8 +59,7 @@ export class Checkers {
       throw new Violation(`${s.name} lets output go alone, and its record says ${durable.standing}`);
     if (!holds(deed, this.acknowledged)) this.#unlessForced(`${s.name} lets out a history without what was acknowledged before`);
     this.acknowledged = deed;
-    this.#notes.A.failures = 0;
-    this.#notes.B.failures = 0;
+    for (const side of this.#world.both) this.#notes[side.name].failures = side.guest && side.guest.brokenAt !== null ? 1 : 0;
     if (as === 'solo') this.#notes[s.name].alone = deed;
   }
 
@@ -97,12 +96,16 @@ export class Checkers {
     if (!holds(content, this.#flushed)) this.#unlessForced(`${s.name} starts without what was acknowledged as flushed`);
     if (holds(content, this.acknowledged)) return;
     const p = s.partner;
-    const isThere = p.disk.whole && !p.disk.failed && holds(p.disk.content, this.acknowledged);
+    // A copy that was never recorded as equal, or was given up, is nobody's to use.
+    const { standing } = p.disk.durable;
+    const isUsable = p.disk.whole && !p.disk.failed && standing !== 'inconsistent' && standing !== 'fresh' && standing !== 'outdated';
+    const isThere = isUsable && holds(p.disk.content, this.acknowledged);
     if (isThere && this.#notes[p.name].failures === 0)
       this.#unlessForced(`${s.name} starts without what was acknowledged, and ${p.name}, which never failed, has it`);
     if (this.#notes[s.name].failures === 0) this.#unlessForced(`${s.name} starts from an outdated copy`);
     this.#world.count('unflushed work lost with the power');
     this.acknowledged = common(content, this.acknowledged);
+    for (const notes of [this.#notes.A, this.#notes.B]) notes.alone = common(notes.alone, content);
   }
 
   /** A guest goes on from its memory. */
@@ -129,6 +132,12 @@ export class Checkers {
     const notes = this.#notes[s.name];
     notes.failures++;
     notes.alone = common(notes.alone, s.disk.content);
+  }
+
+  /** The operator moved the record away: whatever was there is his loss. */
+  replaced(s: CoServer): void {
+    this.forced = true;
+    this.#notes[s.name].alone = NOTHING;
   }
 
   booted(s: CoServer): void {
@@ -176,14 +185,25 @@ export class Checkers {
     throw new Violation(`${s.name} writes generation ${record.generation} after ${s.disk.durable.generation}`);
   }
 
-  recorded(s: CoServer, record: DurableRecord): void {
+  recorded(s: CoServer, before: DurableRecord, record: DurableRecord): void {
     const other = s.partner.disk.durable;
     if (isShared(record) && isShared(other) && record.generation === other.generation && record.arbiter !== other.arbiter) {
       if (hasRight(s.name, record) && hasRight(s.partner.name, other))
         throw new Violation(`mixed arbiters: ${s.name} may use ${record.arbiter}, ${s.partner.name} ${other.arbiter}`);
     }
-    if (record.standing === 'duplexSecondary' && (!s.disk.whole || !holds(s.disk.content, this.acknowledged)))
+    if (record.standing === 'outdated' && isShared(before)) this.#yielded(s, before);
+    const isNew = record.standing === 'duplexSecondary' && (before.standing !== 'duplexSecondary' || before.generation !== record.generation);
+    if (isNew && (!s.disk.whole || !holds(s.disk.content, this.acknowledged)))
       throw new Violation(`${s.name} records an equal copy, and it is not`);
+  }
+
+  /** Given up for good: then the other copy must have everything, unless this side failed too. */
+  #yielded(s: CoServer, before: DurableRecord): void {
+    const p = s.partner;
+    const { durable, content } = p.disk;
+    if (durable.generation > before.generation || this.#notes[s.name].failures > 0) return;
+    if (holds(s.disk.content, this.acknowledged) && !holds(content, this.acknowledged))
+      this.#unlessForced(`${s.name} yields with everything that was acknowledged, and ${p.name} lost some of it`);
   }
 
   /** What is said of the record must be on disk. */
@@ -227,6 +247,13 @@ export class Checkers {
       }
     }
     if (needs !== null && reasons === 0) throw new Violation(`${s.name}: ${needs} without a recorded reason (${event.kind} in ${before.phase.kind})`);
+  }
+
+  /** No copy is left that may be used: a backup's task. Only the operator can bring it so far. */
+  get isAllLost(): boolean {
+    const { A, B } = this.#world.sides;
+    const standings = [A.disk.durable.standing, B.disk.durable.standing];
+    return this.forced && standings.includes('inconsistent') && standings.every((x) => x === 'inconsistent' || x === 'fresh');
   }
 
   #isProved(s: CoServer): void {

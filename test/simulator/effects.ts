@@ -178,8 +178,9 @@ function persist(world: World, s: CoServer, record: World['sides']['A']['state']
   // The disk does what it was told, also when the process that told it stands still.
   world.later(ms * 0.9, () => {
     if (s.life !== life) return;
+    const before = disk.durable;
     disk.endWrite(record);
-    world.checkers.recorded(s, record);
+    world.checkers.recorded(s, before, record);
     world.later(random.between(0.5, 10) + disk.slowMs / 2, () => {
       if (s.life === life && !disk.full && disk.durable === record) disk.copySlot(record);
     });

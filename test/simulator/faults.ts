@@ -60,7 +60,7 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
   'loss of power on both': [
     1.5,
     (world) => {
-      for (const s of world.both) world.later(world.random.between(0, 400), () => s.powerOff('power cut'));
+      for (const s of world.both) world.later(world.random.between(0, 400), () => world.isQuiet || s.powerOff('power cut'));
     },
   ],
   'power back': [
@@ -118,7 +118,7 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
       if (!s.running || s.disk.failed) return;
       s.disk.failed = true;
       world.checkers.failed(s);
-      s.at(world.random.between(0, 500), () => s.feed({ kind: 'diskFailed', reason: 'I/O error' }));
+      s.at(world.random.between(0, 500), () => world.isQuiet || s.feed({ kind: 'diskFailed', reason: 'I/O error' }));
     },
   ],
   'slow disk': [
@@ -174,7 +174,7 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
       const onBattery = world.random.chance(0.5);
       const low = onBattery && world.random.chance(0.4);
       for (const side of world.random.chance(0.6) ? world.both : [s])
-        side.at(world.random.between(0, 300), () => side.feed({ kind: 'upsObserved', onBattery, low }));
+        side.at(world.random.between(0, 300), () => world.isQuiet || side.feed({ kind: 'upsObserved', onBattery, low }));
     },
   ],
   'early sign of failure': [

@@ -68,6 +68,7 @@ export class Network {
       for (let link = 0; link < this.links.length; link++) this.look(s, link);
     }
     this.#lookAtManagement();
+    if (!this.passes) for (const s of this.#world.both) this.#world.checkers.failed(s);
     if (this.passes) {
       this.#pump(this.#world.sides.A);
       this.#pump(this.#world.sides.B);

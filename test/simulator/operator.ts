@@ -7,6 +7,7 @@ import type { World } from './world.ts';
 const PATIENCE_MS = 45_000;
 
 export function mend(world: World): void {
+  world.isQuiet = true;
   const { network, witness } = world;
   for (const l of network.links) {
     l.cable = true;
@@ -49,11 +50,12 @@ export function attend(world: World): void {
 
 function help(world: World, s: CoServer): void {
   const { disk } = s;
+  s.powerOn();
   if (s.powered && !s.running && disk.read() === null && !disk.failed) {
     world.tell(() => `the operator moves the record of ${s.name} away`);
     world.count('operator: record moved away');
-    world.checkers.forced = true;
     disk.replace();
+    world.checkers.replaced(s);
     s.boot();
     return;
   }
@@ -75,8 +77,12 @@ function choose(world: World): void {
     request(world, loser, 'give-up-history');
     return;
   }
-  if (world.isDuplex || A.guest || B.guest) return;
+  if (world.isDuplex || A.gate === 'solo' || B.gate === 'solo') return;
   const best = rank(A) >= rank(B) ? A : B;
+  if (!world.checkers.forced) {
+    world.count('operator: force that no earlier force explains');
+    world.needed = true;
+  }
   request(world, best, best.state.record.standing === 'outdated' ? 'force-older-copy' : 'force-start');
 }
 

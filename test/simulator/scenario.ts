@@ -10,6 +10,7 @@ export interface Outcome {
   story: string[];
   /** Of faults, of the operator's help, of what was observed. */
   counts: Record<string, number>;
+  needed: boolean;
   steps: number;
   simulatedMs: number;
 }
@@ -35,7 +36,8 @@ export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outco
     mend(world);
     attend(world);
     world.runUntil(world.now + QUIET_MS, () => world.isDuplex);
-    if (!world.isDuplex) {
+    if (world.checkers.isAllLost) world.count('no copy left');
+    else if (!world.isDuplex) {
       const { A, B } = world.sides;
       throw new Violation(`no duplex ${QUIET_MS / 1000} s after the last fault: A ${A.state.phase.kind}, B ${B.state.phase.kind}`);
     }
@@ -45,5 +47,5 @@ export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outco
     violation = e.message;
     world.tell(() => `VIOLATION: ${e.message}`);
   }
-  return { seed, violation, story: world.story, counts: world.counts, steps: world.steps, simulatedMs: world.now };
+  return { seed, violation, story: world.story, counts: world.counts, needed: world.needed, steps: world.steps, simulatedMs: world.now };
 }

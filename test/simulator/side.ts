@@ -92,7 +92,7 @@ export class CoServer {
 
   /** The process ends, and systemd starts it again. The engine may outlive it; nothing leaves meanwhile. */
   crash(why: string): void {
-    if (!this.running) return;
+    if (!this.isAwake) return;
     this.#world.tell(() => `the process of ${this.name} ends: ${why} (${this.state.phase.kind})`);
     this.#endProcess();
     this.disk.processEnded(this.#world.random);

@@ -65,6 +65,10 @@ export class World {
   now = 0;
   steps = 0;
   serial = 0;
+  /** The faults are over. */
+  isQuiet = false;
+  /** The operator had to force a start, and had done no harm before. */
+  needed = false;
   /** As the operator last saw them. */
   readonly lastLife = { A: -1, B: -1 };
   readonly #queue = new EventQueue();
