@@ -341,11 +341,11 @@ export function tickArbitration(work: Work): void {
     stopOutdated(work, 'yielded to the partner');
     return;
   }
-  // The recorded simplex owner came back, no arbiter helps, and the partner is there with a copy that could not have gone on.
+  // After a restart no arbiter helps, and the partner is there with a copy that could not have gone on.
   if (
     c.unreachableSince !== null &&
     c.goal === 'start' &&
-    record.standing === 'simplex' &&
+    (record.standing === 'simplex' || isShared(state)) &&
     state.partner !== null &&
     state.partner.record.generation <= record.generation &&
     (state.partner.record.standing === 'outdated' ||
