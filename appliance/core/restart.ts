@@ -147,7 +147,10 @@ function bothReturned(work: Work, partner: PartnerStatus): void {
   // The partner sees the same and yields.
 }
 
-/** Both yielded in the same moment, so neither went on (a grant would have moved the generation): the primary's copy leads. */
+/**
+ * Both yielded in the same moment, so neither went on, and neither will: the primary's copy leads. No arbiter is asked. Both words are
+ * durable, and the witness may have granted the next generation to a side that yielded before the answer came.
+ */
 function bothYielded(work: Work): void {
   const { state } = work;
   const { record, partner } = state;
@@ -160,5 +163,5 @@ function bothYielded(work: Work): void {
     partner.record.generation === record.generation &&
     !partner.record.wasPrimary
   )
-    claim(work, 'start', record.arbiter === 'witness' ? 'witness' : 'none', '21', 'both sides had yielded, this copy leads', 0);
+    claim(work, 'start', 'none', '21', 'both sides had yielded, this copy leads', 0);
 }
