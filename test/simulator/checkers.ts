@@ -243,6 +243,7 @@ export class Checkers {
           break;
         case 'persist':
           if (c.record.forced && !before.record.forced) this.forced = true;
+          if (event.kind === 'partnerSaid' && c.record.standing === 'simplex') this.#byYield(s, before.record);
           break;
       }
     }
@@ -260,6 +261,13 @@ export class Checkers {
     const { session } = this.#world.guests;
     if (s.state.audit.state === 'proven' && s.state.phase.kind === 'duplex' && session?.primary === s && !session.answered)
       throw new Violation(`${s.name} says protected, and the secondary has not answered on a loaded checkpoint`);
+  }
+
+  /** It goes on because the partner said that it will not: that word must be on the partner's disk. */
+  #byYield(s: CoServer, before: DurableRecord): void {
+    const { durable } = s.partner.disk;
+    if (isShared(before) && isShared(durable) && durable.generation === before.generation)
+      this.#unlessForced(`${s.name} takes a yield of ${s.partner.name} for true that is not on its disk`);
   }
 
   #lost(s: CoServer, row: string | null): void {

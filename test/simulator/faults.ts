@@ -112,6 +112,18 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
       s.bmc.mood = mood === 'lies' && !mayLie ? 'hangs' : mood;
     },
   ],
+  // One switch carried them all, and nobody gets an answer about anything.
+  'links and controllers at once': [
+    2,
+    (world) => {
+      if (!world.network.links.every((l) => l.cable)) return;
+      for (const l of world.network.links) {
+        l.fromA = world.random.chance(0.3);
+        l.fromB = false;
+      }
+      for (const s of world.both) s.bmc.mood = world.random.pick(['honest', 'lies', 'lies', 'hangs', 'unplugged']);
+    },
+  ],
   'disk failed': [
     1.5,
     (world, s) => {
@@ -223,12 +235,27 @@ function scrub(world: World, offset: number): void {
     );
 }
 
+/** What makes the arbiters come and go, and what makes the answers late. */
+const CHURN: readonly string[] = [
+  'witness unreachable',
+  'witness unreachable',
+  'witness off or on',
+  'management controller',
+  'slow disk',
+  'slow links',
+  'standstill',
+  'crash at a command',
+  'power back',
+  'links lost for a moment',
+];
+
 /** What this life suffers from: a few kinds more than the others. */
 export function appetite(world: World, mayForce: boolean): () => void {
   const { random } = world;
   const names = Object.keys(FAULTS);
   const focus = random.pick([1, 4, 10]);
   const weights = names.map((name) => {
+    if (world.isChurn) return CHURN.filter((n) => n === name).length;
     if (name === 'operator uses force') return mayForce ? 8 : 0;
     const weight = FAULTS[name]?.[0] ?? 0;
     return random.chance(0.3) ? weight * focus : weight;

@@ -126,6 +126,12 @@ export class Guests {
     });
   }
 
+  /** After a standstill, before anything else is read. */
+  wakes(s: CoServer): void {
+    if (s.guest?.role !== 'primary' || s.guest.paused) return;
+    if (s.gate === 'holding' && this.#world.level === 2) this.#world.checkers.spoke(s);
+  }
+
   // ---- changes
 
   begin(primary: CoServer, secondary: CoServer): void {

@@ -1,6 +1,6 @@
 // Deliberate faults of the core, of the witness's rules, and of what surrounds them. A simulator that does not find every one of them
 // proves nothing.
-import { type Command, type Event, named, type PartnerStatus, type State, type Step, step } from '../../appliance/core/machine.ts';
+import { type Command, type DurableRecord, type Event, named, type PartnerStatus, type State, type Step, step } from '../../appliance/core/machine.ts';
 import { decideClaim, decideReport, type WitnessGroup, witnessStart } from '../../appliance/core/witness.ts';
 import type { Mutant } from './world.ts';
 
@@ -29,9 +29,28 @@ function status(event: Event, change: (status: PartnerStatus) => PartnerStatus):
   return event.kind === 'partnerSaid' ? { ...event, status: change(event.status) } : event;
 }
 
-function standingRecordedAs(from: DurableStanding, to: DurableStanding): (commands: Command[]) => Command[] {
-  return (list) =>
-    list.map((c) => (c.kind === 'persist' && c.record.standing === from ? { ...c, record: { ...c.record, standing: to } } : c));
+/** Another standing goes to disk, and is believed and said from there on. */
+function records(name: string, from: DurableStanding, to: DurableStanding): Mutant {
+  return {
+    name,
+    step: (state, event) => {
+      const result = step(state, event);
+      if (!result.commands.some((c) => c.kind === 'persist' && c.record.standing === from)) return result;
+      const changed = new Map<DurableRecord, DurableRecord>();
+      const other = (record: DurableRecord): DurableRecord => {
+        const made = changed.get(record) ?? (record.standing === from ? { ...record, standing: to } : record);
+        changed.set(record, made);
+        return made;
+      };
+      return {
+        state: { ...result.state, record: other(result.state.record) },
+        commands: result.commands.map((c) => {
+          if (c.kind === 'persist') return { ...c, record: other(c.record) };
+          return c.kind === 'say' ? { ...c, status: { ...c.status, record: other(c.status.record) } } : c;
+        }),
+      };
+    },
+  };
 }
 type DurableStanding = State['record']['standing'];
 
@@ -76,11 +95,9 @@ export const MUTANTS: Mutant[] = [
   hears('a refusal counts as a grant', (e) => (e.kind === 'arbiterAnswered' && e.answer === 'refused' ? { ...e, answer: 'granted' } : e)),
 
   // ---- the record
-  orders('an outdated side may claim: it is recorded as secondary', standingRecordedAs('outdated', 'duplexSecondary')),
-  orders('a copy that is being made equal is recorded as equal', standingRecordedAs('inconsistent', 'duplexSecondary')),
-  orders('the primary does not record duplex', (list) =>
-    list.filter((c) => !(c.kind === 'persist' && c.record.standing === 'duplexPrimary')),
-  ),
+  records('an outdated side may claim: it is recorded as secondary', 'outdated', 'duplexSecondary'),
+  records('a copy that is being made equal is recorded as equal', 'inconsistent', 'duplexSecondary'),
+  records('the primary does not record duplex', 'duplexPrimary', 'simplex'),
   orders('nothing is recorded before going on alone', (list) =>
     list.filter((c) => !(c.kind === 'persist' && c.record.standing === 'simplex')),
   ),

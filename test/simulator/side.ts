@@ -197,6 +197,8 @@ export class CoServer {
   #wake(ms: number): void {
     this.#world.tell(() => `${this.name} wakes`);
     this.asleep = false;
+    // Its guest goes on at once; the news of what happened meanwhile is read a moment later.
+    this.#world.guests.wakes(this);
     const late = () => this.feed({ kind: 'lateTick', lateMs: ms });
     const first = this.#world.random.chance(0.5);
     if (first) late();

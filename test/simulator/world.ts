@@ -56,6 +56,8 @@ export class World {
   readonly watchdogMs: number;
   readonly flaws: Flaws;
   readonly step: typeof step;
+  /** A life in which the arbiters come and go faster than a disk writes. */
+  readonly isChurn: boolean;
   readonly checkers: Checkers;
   readonly network: Network;
   readonly witness: Witness;
@@ -104,6 +106,11 @@ export class World {
     if (scale !== 1)
       for (const key of ['restartGraceMs', 'fenceBiasMs', 'fenceRetryMs', 'arbiterLostMs', 'arbiterBackMs', 'leaseMs', 'batteryGraceMs'] as const)
         this.timing[key] = DEFAULT_TIMING[key] * scale;
+    this.isChurn = this.arbiters.witness && random.chance(0.2);
+    if (this.isChurn) {
+      this.timing.arbiterLostMs = 150;
+      this.timing.arbiterBackMs = random.pick([50, 250]);
+    }
     this.watchdogMs = this.timing.leaseMs * 0.8;
     Object.assign(this.timing, mutant.timing);
     this.network = new Network(this);
