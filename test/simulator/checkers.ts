@@ -119,6 +119,13 @@ export class Checkers {
     if (s.guest && unanswered > UNANSWERED_LIMIT) throw new Violation(`${s.name} takes over with a replica that left ${unanswered} questions unanswered`);
   }
 
+  /** Both replicas run from here on. */
+  joined(primary: CoServer, secondary: CoServer): void {
+    if (primary.state.version !== secondary.state.version) throw new Violation('duplex with versions that are not declared to fit');
+    if (primary.guest?.deed !== secondary.guest?.deed || !secondary.disk.whole) throw new Violation('duplex, and the two are not equal');
+    if (primary.state.quarantinedUntil !== null) throw new Violation(`${primary.name} runs duplex with a partner that is kept out`);
+  }
+
   asked(secondary: CoServer, isAnswered: boolean): void {
     const notes = this.#notes[secondary.name];
     notes.unanswered = isAnswered ? 0 : notes.unanswered + 1;

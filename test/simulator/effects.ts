@@ -112,7 +112,7 @@ export function obey(world: World, s: CoServer, c: Command): number {
       exclusive(world, s, c, random.between(5, 120), () => {
         s.guest = null;
         s.gate = 'closed';
-        return true;
+        return !random.chance(speeds.failure);
       });
       return 0;
     case 'leaveLockstep':

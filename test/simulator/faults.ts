@@ -82,6 +82,19 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
   'links cut': [8, cutLinks],
   'links mended': [9, mendLinks],
   'links lost for a moment': [4, blink],
+  'corrupt frames': [
+    2,
+    // A frame whose MAC does not fit is dropped: for a moment nothing valid comes from one side.
+    (world) => {
+      const { network, random } = world;
+      const from = random.pick(['fromA', 'fromB'] as const);
+      for (const l of network.links) l[from] = false;
+      world.later(random.between(5, 400), () => {
+        for (const l of network.links) l[from] = true;
+        network.changed();
+      });
+    },
+  ],
   'slow links': [
     2,
     (world) => {
@@ -161,6 +174,20 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
       s.disk.slots[0] = 'damaged';
       s.disk.slots[1] = 'damaged';
       world.checkers.forced = true;
+    },
+  ],
+  'misdirected write': [
+    1,
+    (world, s) => {
+      if (world.random.chance(0.5)) s.disk.rotten.add(Math.floor(world.random.between(0, 8)) * 4_096);
+      else if (s.disk.isMirrored) s.disk.slots[world.random.chance(0.5) ? 0 : 1] = 'damaged';
+    },
+  ],
+  'software update': [
+    1,
+    (world, s) => {
+      world.versions[s.name] = world.random.pick(['1', '2']);
+      s.crash('new software');
     },
   ],
   'bit rot': [

@@ -136,6 +136,7 @@ export class Guests {
 
   begin(primary: CoServer, secondary: CoServer): void {
     this.#world.checkers.asked(secondary, true);
+    this.#world.checkers.joined(primary, secondary);
     this.session = {
       number: ++this.#number,
       primary,

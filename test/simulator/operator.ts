@@ -8,6 +8,10 @@ const PATIENCE_MS = 45_000;
 
 export function mend(world: World): void {
   world.isQuiet = true;
+  if (world.versions.A !== world.versions.B) {
+    world.versions.A = '2';
+    world.versions.B = '2';
+  }
   const { network, witness } = world;
   for (const l of network.links) {
     l.cable = true;
@@ -63,6 +67,11 @@ function help(world: World, s: CoServer): void {
   world.lastLife[s.name] = s.life;
   if (!s.isAwake) return;
   const { phase, record } = s.state;
+  // The older one is updated.
+  if (s.state.version !== world.versions[s.name]) {
+    s.crash('new software');
+    return;
+  }
   if (record.maintenance) request(world, s, 'end-maintenance');
   else if (phase.kind === 'off' || phase.kind === 'failed' || phase.kind === 'frozen') request(world, s, 'start-guest');
   else if (s.state.quarantinedUntil !== null) request(world, s, 'let-rejoin');

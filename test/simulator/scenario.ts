@@ -10,7 +10,9 @@ export interface Outcome {
   story: string[];
   /** Of faults, of the operator's help, of what was observed. */
   counts: Record<string, number>;
+  /** The operator had to force a start, and had done no harm before. */
   needed: boolean;
+  faults: number;
   steps: number;
   simulatedMs: number;
 }
@@ -21,6 +23,7 @@ export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outco
   const world = new World(seed, mutant, keepStory);
   const { random } = world;
   let violation: string | null = null;
+  let faults = 0;
   try {
     // Most lives begin well; some never get that far before the first fault.
     if (random.chance(0.75)) world.runUntil(30_000, () => world.isDuplex);
@@ -30,6 +33,7 @@ export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outco
     const end = world.now + random.pick([3_000, 8_000, 20_000, 60_000]);
     while (world.now < end) {
       fault();
+      faults++;
       world.runUntil(world.now + random.between(1, pause));
     }
     world.tell(() => '--- quiet: everything is mended');
@@ -43,9 +47,9 @@ export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outco
     }
     world.runUntil(world.now + 1_500);
   } catch (e) {
-    if (!(e instanceof Violation)) throw e;
-    violation = e.message;
-    world.tell(() => `VIOLATION: ${e.message}`);
+    // Whatever the core throws ends the process in the product: here it is found.
+    violation = e instanceof Violation ? e.message : `thrown: ${(e as Error).stack ?? String(e)}`;
+    world.tell(() => `VIOLATION: ${violation}`);
   }
-  return { seed, violation, story: world.story, counts: world.counts, needed: world.needed, steps: world.steps, simulatedMs: world.now };
+  return { seed, violation, story: world.story, counts: world.counts, needed: world.needed, faults, steps: world.steps, simulatedMs: world.now };
 }
