@@ -146,6 +146,13 @@ export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' 
     stopOutdated(work, 'the partner asked for it');
     return;
   }
+  // It lost this side, though this side lost nothing: the two no longer run as one, and only one of them knows.
+  const { kind: own } = state.phase;
+  const isAlone = status.phase === 'claiming' && status.record.standing === 'duplexSecondary';
+  if (path === 'link' && isAlone && status.record.generation === state.record.generation && (own === 'duplex' || own === 'committing')) {
+    onPartnerGone(work, 'the partner no longer follows');
+    return;
+  }
   // What the operator chose at the primary holds here after a takeover.
   if (state.phase.kind === 'secondary' && status.phase === 'duplex' && status.record.pinnedMode !== state.record.pinnedMode)
     persist(work, { pinnedMode: status.record.pinnedMode });
