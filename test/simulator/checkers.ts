@@ -220,11 +220,6 @@ export class Checkers {
       throw new Violation(`${s.name} says ${status.record.standing} at ${status.record.generation} before it is on disk`);
   }
 
-  /** It runs alone because the partner was verified off. */
-  fenced(s: CoServer, partnerRuns: boolean): void {
-    if (partnerRuns) throw new Violation(`${s.name} goes on alone by fencing, and ${s.partner.name} was never off`);
-  }
-
   // ---- each step
 
   stepped(s: CoServer, before: State, event: NewEvent, commands: readonly Command[]): void {
@@ -251,7 +246,9 @@ export class Checkers {
           break;
         case 'persist':
           if (c.record.forced && !before.record.forced) this.forced = true;
-          if (c.record.standing === 'simplex' && commands.some(isYieldTaken)) this.#byYield(s, before.record);
+          if (c.record.standing !== 'simplex') break;
+          if (commands.some(isYieldTaken)) this.#byYield(s, before.record);
+          else if (event.kind === 'commandFinished' && event.command === 'fence') this.#byFence(s);
           break;
       }
     }
@@ -276,6 +273,13 @@ export class Checkers {
     const { durable } = s.partner.disk;
     if (isShared(before) && isShared(durable) && durable.generation === before.generation)
       this.#unlessForced(`${s.name} takes a yield of ${s.partner.name} for true that is not on its disk`);
+  }
+
+  /** It goes on because the partner is off: it must have been off since the order. */
+  #byFence(s: CoServer): void {
+    const p = s.partner;
+    if (p.powered && s.fencing.powered && p.boots === s.fencing.boots)
+      throw new Violation(`${s.name} goes on alone by fencing, and ${p.name} was never off`);
   }
 
   #lost(s: CoServer, row: string | null): void {

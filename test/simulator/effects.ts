@@ -30,7 +30,7 @@ export function obey(world: World, s: CoServer, c: Command): number {
       world.witness.claim(s, c.generation);
       return 0;
     case 'fence':
-      fence(world, s);
+      fence(s);
       return 0;
     case 'armWatchdog':
       s.watchdog = c.armed && !world.flaws.watchdogNotArmed;
@@ -74,7 +74,8 @@ export function obey(world: World, s: CoServer, c: Command): number {
       return 0;
     case 'releaseReady':
       phaseWork(world, s, c, random.between(5, 60), () => {
-        if (!world.network.isConnected || !s.guest || p.guest?.role !== 'secondary') return false;
+        if (!world.network.isConnected || world.network.connection !== world.guests.copiedOver) return false;
+        if (!s.guest || p.guest?.role !== 'secondary') return false;
         s.guest.paused = false;
         s.gate = 'holding';
         world.guests.begin(s, p);
@@ -260,6 +261,7 @@ function protect(world: World, s: CoServer, p: CoServer, c: Command): void {
     s.gate = 'frozen';
     p.disk.content = s.disk.content;
     p.disk.flushed = s.disk.flushed;
+    world.guests.copiedOver = connection;
     p.guest = { role: 'secondary', deed: s.guest.deed, paused: false, brokenAt: null };
     network.send(s, () => p.feed({ kind: 'readyHeld' }));
     s.feed({ kind: 'readyHeld' });
@@ -268,12 +270,8 @@ function protect(world: World, s: CoServer, p: CoServer, c: Command): void {
 }
 
 /** The partner's BMC is asked, and what it says is verified: also after this side has stopped to care. */
-function fence(world: World, s: CoServer): void {
+function fence(s: CoServer): void {
   const p = s.partner;
-  const { life, powered } = p;
-  p.bmc.fence(s, (ok, reason) => {
-    const before = s.state.record.standing;
-    s.feed({ kind: 'commandFinished', command: 'fence', ok, reason });
-    if (before !== 'simplex' && s.state.record.standing === 'simplex') world.checkers.fenced(s, powered && p.powered && p.life === life);
-  });
+  s.fencing = { boots: p.boots, powered: p.powered };
+  p.bmc.fence(s, (ok, reason) => s.feed({ kind: 'commandFinished', command: 'fence', ok, reason }));
 }

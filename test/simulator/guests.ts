@@ -34,7 +34,12 @@ interface Session {
 
 const PROBE_EVERY_MS = 400;
 
+/** Phases in which streams to the partner are open, and no checkpoint was taken yet. */
+const JOINED: readonly string[] = ['resyncing', 'protecting', 'committing', 'target', 'incoming', 'ready'];
+
 export class Guests {
+  /** The life of the streams over which the guest's memory went. */
+  copiedOver = 0;
   session: Session | null = null;
   readonly #world: World;
   #number = 0;
@@ -172,8 +177,7 @@ export class Guests {
     const { random, both } = this.#world;
     for (const s of both) {
       const { kind } = s.state.phase;
-      const isJoined = kind === 'resyncing' || kind === 'protecting' || kind === 'target' || kind === 'incoming';
-      if (!s.running || (!isJoined && session?.primary !== s && session?.secondary !== s)) continue;
+      if (!s.running || (!JOINED.includes(kind) && session?.primary !== s && session?.secondary !== s)) continue;
       const { phase } = s.state;
       s.at(random.between(0.1, 50), () => {
         if (s.state.phase.since === phase.since && s.state.phase.kind === kind) this.#lost(s, 'channel', false, 'the stream broke');

@@ -39,6 +39,8 @@ export class CoServer {
   targetOpen = false;
   incomingOpen = false;
   watchdog = false;
+  /** The partner as it was when it was last ordered to be switched off. */
+  fencing = { boots: 0, powered: true };
   businessUp = true;
   /** Dies at this command (counted down), before or after it was begun. */
   crashIn: number | null = null;
