@@ -263,18 +263,17 @@ function scrub(world: World, offset: number): void {
 }
 
 /** What makes the arbiters come and go, and what makes the answers late. */
-const CHURN: readonly string[] = [
-  'witness unreachable',
-  'witness unreachable',
-  'witness off or on',
-  'management controller',
-  'slow disk',
-  'slow links',
-  'standstill',
-  'crash at a command',
-  'power back',
-  'links lost for a moment',
-];
+const CHURN: Readonly<Record<string, number>> = {
+  'witness off or on': 8,
+  'witness unreachable': 2,
+  'management controller': 2,
+  'slow disk': 3,
+  'slow links': 1,
+  'crash at a command': 0.3,
+  'links cut': 0.3,
+  'links mended': 1,
+  'power back': 0.5,
+};
 
 /** What this life suffers from: a few kinds more than the others. */
 export function appetite(world: World, mayForce: boolean): () => void {
@@ -282,7 +281,7 @@ export function appetite(world: World, mayForce: boolean): () => void {
   const names = Object.keys(FAULTS);
   const focus = random.pick([1, 4, 10]);
   const weights = names.map((name) => {
-    if (world.isChurn) return CHURN.filter((n) => n === name).length;
+    if (world.isChurn) return CHURN[name] ?? 0;
     if (name === 'operator uses force') return mayForce ? 8 : 0;
     const weight = FAULTS[name]?.[0] ?? 0;
     return random.chance(0.3) ? weight * focus : weight;

@@ -114,11 +114,12 @@ export const MUTANTS: Mutant[] = [
   { name: 'the watchdog is never armed', flaws: { watchdogNotArmed: true } },
 
   // ---- the arbiters
-  hears('mixed arbiters: the secondary leaves the hub before the primary', (e, state) =>
+  hears('mixed arbiters: the secondary moves to fence before the primary left the hub', (e, state) =>
     status(e, (said) => {
-      const { wish } = said;
-      if (!wish || wish.arbiter === named(said.coServer) || state.record.standing !== 'duplexSecondary') return said;
-      return { ...said, record: { ...said.record, arbiter: wish.arbiter } };
+      const hub = named(said.coServer);
+      const isAtHub = state.record.standing === 'duplexSecondary' && state.record.arbiter === hub && said.record.arbiter === hub;
+      if (!isAtHub || !state.fence.ok) return said;
+      return { ...said, wish: { arbiter: 'fence', number: said.wish?.number ?? 0 }, record: { ...said.record, arbiter: 'fence' } };
     }),
   ),
   hears("mixed arbiters: the primary does not wait for the secondary's answer", (e, state) =>

@@ -29,7 +29,7 @@ export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outco
     if (random.chance(0.75)) world.runUntil(30_000, () => world.isDuplex);
     else world.runUntil(random.between(0, 8_000));
     const fault = appetite(world, random.chance(0.12));
-    const pause = random.pick([100, 500, 2_000, 6_000]);
+    const pause = world.isChurn ? random.pick([500, 1_000, 2_000]) : random.pick([100, 500, 2_000, 6_000]);
     const end = world.now + random.pick([3_000, 8_000, 20_000, 60_000]);
     while (world.now < end) {
       fault();
