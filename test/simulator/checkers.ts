@@ -82,7 +82,8 @@ export class Checkers {
     if (durable.standing !== 'simplex') throw new Violation(`${s.name} begins to run alone, and its record says ${durable.standing}`);
     if (p.gate === 'solo') this.#unlessForced(`${s.name} begins to run alone beside ${p.name}`);
     const owner = this.#owners.get(durable.generation);
-    if (owner !== undefined && owner !== s.name) this.#unlessForced(`generation ${durable.generation} runs on ${s.name} and ran on ${owner}`);
+    if (owner !== undefined && owner !== s.name)
+      this.#unlessForced(`generation ${durable.generation} runs on ${s.name} and ran on ${owner}`);
     this.#owners.set(durable.generation, s.name);
     const { memory } = this.#world.witness;
     if (memory && memory.owner === p.name && memory.generation > durable.generation && p.disk.durable.standing !== 'outdated')
@@ -116,7 +117,8 @@ export class Checkers {
 
   takesOver(s: CoServer): void {
     const { unanswered } = this.#notes[s.name];
-    if (s.guest && unanswered > UNANSWERED_LIMIT) throw new Violation(`${s.name} takes over with a replica that left ${unanswered} questions unanswered`);
+    if (s.guest && unanswered > UNANSWERED_LIMIT)
+      throw new Violation(`${s.name} takes over with a replica that left ${unanswered} questions unanswered`);
   }
 
   /** Both replicas run from here on. */
@@ -159,7 +161,8 @@ export class Checkers {
   /** The partner's copy is about to be overwritten. What only it has must have been given up before. */
   overwrites(s: CoServer, p: CoServer): void {
     const { alone, kept } = this.#notes[p.name];
-    if (p.disk.durable.standing !== 'inconsistent') throw new Violation(`${p.name} is made equal, and its record says ${p.disk.durable.standing}`);
+    if (p.disk.durable.standing !== 'inconsistent')
+      throw new Violation(`${p.name} is made equal, and its record says ${p.disk.durable.standing}`);
     if (!holds(s.disk.content, alone) && !(kept && holds(kept, alone)))
       throw new Violation(`two histories: that of ${p.name} is overwritten, and nobody gave it up`);
     this.#notes[p.name].alone = NOTHING;
@@ -199,7 +202,8 @@ export class Checkers {
         throw new Violation(`mixed arbiters: ${s.name} may use ${record.arbiter}, ${s.partner.name} ${other.arbiter}`);
     }
     if (record.standing === 'outdated' && isShared(before)) this.#yielded(s, before);
-    const isNew = record.standing === 'duplexSecondary' && (before.standing !== 'duplexSecondary' || before.generation !== record.generation);
+    const isNew =
+      record.standing === 'duplexSecondary' && (before.standing !== 'duplexSecondary' || before.generation !== record.generation);
     // The partner may have gone on while this was being written: then it is late, and not wrong.
     if (isNew && other.generation === record.generation && (!s.disk.whole || !holds(s.disk.content, this.acknowledged)))
       throw new Violation(`${s.name} records an equal copy, and it is not`);
@@ -252,7 +256,8 @@ export class Checkers {
           break;
       }
     }
-    if (needs !== null && reasons === 0) throw new Violation(`${s.name}: ${needs} without a recorded reason (${event.kind} in ${before.phase.kind})`);
+    if (needs !== null && reasons === 0)
+      throw new Violation(`${s.name}: ${needs} without a recorded reason (${event.kind} in ${before.phase.kind})`);
   }
 
   /** No copy is left that may be used: a backup's task. Only the operator can bring it so far. */

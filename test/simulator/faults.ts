@@ -101,7 +101,7 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
       world.network.delayMs = world.random.pick([0, 0, 30, 250]);
     },
   ],
-  'standstill': [5, (world, s) => s.sleep(world.random.pick([50, 350, 700, 3_000, 6_000, 20_000]))],
+  standstill: [5, (world, s) => s.sleep(world.random.pick([50, 350, 700, 3_000, 6_000, 20_000]))],
   'engine death': [3, (world, s) => world.guests.engineDies(s, world.random.pick(['crash', 'crash', 'guestPanic', 'guestShutdown']))],
   'broken replica': [3, (world, s) => world.guests.breakReplica(s)],
   'stalled checkpoint': [2, (world, s) => world.guests.stall(s)],
@@ -227,14 +227,14 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
     0.7,
     (_, s) => s.at(0, () => s.feed({ kind: 'hardwareJudged', verdict: 'uncorrectable', component: 'DIMM 3', sentence: 'gone.' })),
   ],
-  'operator': [3, (world, s) => request(world, s, world.random.pick(HARMLESS))],
+  operator: [3, (world, s) => request(world, s, world.random.pick(HARMLESS))],
   'operator uses force': [
     0,
     (world, s) => {
       for (const side of world.random.chance(0.4) ? world.both : [s]) request(world, side, world.random.pick(FORCES));
     },
   ],
-  'differences': [
+  differences: [
     1,
     (world, s) => {
       const agreed = Math.floor(world.random.between(0, 60));

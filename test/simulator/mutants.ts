@@ -1,6 +1,15 @@
 // Deliberate faults of the core, of the witness's rules, and of what surrounds them. A simulator that does not find every one of them
 // proves nothing.
-import { type Command, type DurableRecord, type Event, named, type PartnerStatus, type State, type Step, step } from '../../appliance/core/machine.ts';
+import {
+  type Command,
+  type DurableRecord,
+  type Event,
+  named,
+  type PartnerStatus,
+  type State,
+  type Step,
+  step,
+} from '../../appliance/core/machine.ts';
 import { decideClaim, decideReport, type WitnessGroup, witnessStart } from '../../appliance/core/witness.ts';
 import type { Mutant } from './world.ts';
 
@@ -159,9 +168,7 @@ export const MUTANTS: Mutant[] = [
   believes('a partner that was lost too often joins at once', (state) => ({ ...state, quarantinedUntil: null })),
 
   // ---- the audit
-  hears('an answer in the first interval counts as proof', (e) =>
-    e.kind === 'probed' ? { ...e, interval: Math.max(2, e.interval) } : e,
-  ),
+  hears('an answer in the first interval counts as proof', (e) => (e.kind === 'probed' ? { ...e, interval: Math.max(2, e.interval) } : e)),
   hears('a missing answer counts as an answer', (e) =>
     e.kind === 'probed' && e.outcome === 'missing' ? { ...e, outcome: 'answered' } : e,
   ),

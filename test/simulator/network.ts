@@ -88,7 +88,11 @@ export class Network {
     const dead = this.links[link]?.cable === false;
     // A side that still hears, and is not heard, waits twice as long.
     const isDeaf = !up && !dead && random.chance(0.3);
-    const wait = up ? random.between(60, 200) : dead ? random.between(100, 200) : SILENT_AFTER_MS * (isDeaf ? 2 : 1) + random.between(0, 60);
+    const wait = up
+      ? random.between(60, 200)
+      : dead
+        ? random.between(100, 200)
+        : SILENT_AFTER_MS * (isDeaf ? 2 : 1) + random.between(0, 60);
     s.at(wait, () => {
       if (this.#looks[s.name][link] !== look || this.exchanges(link) !== up || s.state.links[link]?.up === up) return;
       s.feed({ kind: 'linkObserved', link, up, silentMs: up ? 0 : SILENT_AFTER_MS });

@@ -51,5 +51,14 @@ export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outco
     violation = e instanceof Violation ? e.message : `thrown: ${(e as Error).stack ?? String(e)}`;
     world.tell(() => `VIOLATION: ${violation}`);
   }
-  return { seed, violation, story: world.story, counts: world.counts, needed: world.needed, faults, steps: world.steps, simulatedMs: world.now };
+  return {
+    seed,
+    violation,
+    story: world.story,
+    counts: world.counts,
+    needed: world.needed,
+    faults,
+    steps: world.steps,
+    simulatedMs: world.now,
+  };
 }

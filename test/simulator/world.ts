@@ -104,7 +104,15 @@ export class World {
     ]);
     this.timing = { ...DEFAULT_TIMING };
     if (scale !== 1)
-      for (const key of ['restartGraceMs', 'fenceBiasMs', 'fenceRetryMs', 'arbiterLostMs', 'arbiterBackMs', 'leaseMs', 'batteryGraceMs'] as const)
+      for (const key of [
+        'restartGraceMs',
+        'fenceBiasMs',
+        'fenceRetryMs',
+        'arbiterLostMs',
+        'arbiterBackMs',
+        'leaseMs',
+        'batteryGraceMs',
+      ] as const)
         this.timing[key] = DEFAULT_TIMING[key] * scale;
     this.isChurn = this.arbiters.witness && random.chance(0.2);
     if (this.isChurn) {
