@@ -68,14 +68,16 @@ export function onPartnerGone(work: Work, why: string): void {
 export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs: number, row: string | null = null): void {
   const { state } = work;
   const { record, timing } = state;
-  // Nothing was compared: the other side may speak until its watchdog has ended it.
-  const leaseMs = state.level === 2 && goal === 'takeOver' ? timing.leaseMs : 0;
+  const isSecondary = record.standing === 'duplexSecondary';
+  // A claim that is made anew, because the engine ended meanwhile, has waited already.
+  const waited = state.phase.kind === 'claiming' ? state.now - state.phase.since : 0;
+  const leaseMs = Math.max(0, leaseOf(state) - waited);
   switch (record.arbiter) {
     case 'witness':
       claim(work, goal, 'witness', row ?? (state.partnerHeard ? '2' : '5'), why, Math.max(delayMs, leaseMs));
       return;
     case 'fence': {
-      const bias = goal === 'takeOver' ? timing.fenceBiasMs : 0;
+      const bias = isSecondary ? Math.max(0, timing.fenceBiasMs - waited) : 0;
       const forYield = state.partnerHeard ? timing.yieldWithinMs : 0;
       claim(work, goal, 'fence', row ?? (wasWitnessLost(state) ? '9' : '6'), why, Math.max(delayMs, leaseMs, bias, forYield));
       return;
@@ -96,6 +98,11 @@ export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs
     default:
       never(record.arbiter);
   }
+}
+
+/** Level 2: nothing was compared, so a primary that is asleep may speak when it wakes, until its watchdog has ended it. */
+export function leaseOf({ level, record, timing }: State): number {
+  return level === 2 && record.standing === 'duplexSecondary' ? timing.leaseMs : 0;
 }
 
 function wasWitnessLost(s: State): boolean {
