@@ -120,11 +120,18 @@ function act(work: Work, next: 'running' | 'standby', note: string): void {
   enter(work, 'acting', note, { next });
 }
 
+/** Earlier lives of the partner whose late words are known as such: more than it can have had while one was on its way. */
+const PAST_INCARNATIONS = 16;
+
 export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' | 'management'): void {
   const { state, commands } = work;
   if (status.pairId !== state.pairId || status.coServer === state.me) return;
   // One order over all paths: what was said earlier and arrives later is not true any more.
-  if (state.newest?.incarnation === status.incarnation && status.revision < state.newest.revision) return;
+  const { newest } = state;
+  if (newest?.incarnation === status.incarnation && status.revision < newest.revision) return;
+  if (state.pastIncarnations.includes(status.incarnation)) return;
+  if (newest && newest.incarnation !== status.incarnation)
+    state.pastIncarnations = [...state.pastIncarnations, newest.incarnation].slice(-PAST_INCARNATIONS);
   state.newest = status;
   state.newestAt = state.now;
   if (path === 'link') {
@@ -200,11 +207,11 @@ function isAsking(claim: ClaimState): boolean {
  * The partner's own durable word: stopped and outdated at our generation; or it gave up before it was ever recorded as
  * our secondary, with a copy that nobody may use.
  */
-function hasYielded(state: State, p: PartnerStatus): boolean {
-  if (p.record.generation !== state.record.generation) return false;
-  return (
-    p.record.standing === 'outdated' || (p.record.standing === 'inconsistent' && p.phase === 'standby' && state.phase.kind === 'committing')
-  );
+function hasYielded({ record, phase }: State, p: PartnerStatus): boolean {
+  if (p.record.generation !== record.generation) return false;
+  if (p.record.standing === 'outdated') return true;
+  const isUndecided = phase.kind === 'committing' || (phase.kind === 'claiming' && phase.claim?.goal === 'continue');
+  return p.record.standing === 'inconsistent' && p.phase === 'standby' && isUndecided;
 }
 
 export function onWitnessAnswer(
