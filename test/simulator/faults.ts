@@ -288,9 +288,12 @@ export function appetite(world: World, mayForce: boolean): () => void {
   });
   const total = weights.reduce((a, b) => a + b, 0);
   return () => {
-    let at = random.between(0, total);
-    const index = weights.findIndex((w) => (at -= w) < 0);
-    const name = names[Math.max(0, index)] ?? 'links cut';
+    let left = random.between(0, total);
+    const name = names.find((_, i) => {
+      left -= weights[i] ?? 0;
+      return left < 0;
+    });
+    if (name === undefined) return;
     const s = random.pick(world.both);
     world.tell(() => `fault: ${name} (${s.name})`);
     world.count(name);

@@ -101,3 +101,55 @@ t.test('a primary whose secondary lost it holds, though it lost nothing itself',
   t.ok(commands.some((c) => c.kind === 'freeze'));
   t.equal(state.phase.kind, 'claiming');
 });
+
+t.test('level 2: an engine that ends while it is undecided does not shorten the lease, nor does a restart', async (t) => {
+  const secondary: State = {
+    ...started({ ...DUPLEX, standing: 'duplexSecondary' }),
+    level: 2,
+    phase: { kind: 'secondary', since: 0, busy: null, claim: null, next: null, note: '' },
+  };
+  const { leaseMs } = secondary.timing;
+  const lost: Event = { at: 100, kind: 'streamLost', stream: 'memory', cause: 'channel', byPartner: false, reason: 'gone' };
+  const ended: Event = { at: 400, kind: 'engineExited', cause: 'crash', reason: 'gone' };
+  const { state, commands } = steps(secondary, [lost, ended, { at: leaseMs, kind: 'tick' }]);
+  t.notOk(commands.some((c) => c.kind === 'claim'));
+  t.ok(step(state, { at: leaseMs + 100, kind: 'tick' }).commands.some((c) => c.kind === 'claim'));
+
+  const again: State = { ...started({ ...DUPLEX, standing: 'duplexSecondary' }), level: 2 };
+  t.notOk(
+    steps(again, [
+      { at: 5_000, kind: 'tick' },
+      { at: leaseMs - 1, kind: 'tick' },
+    ]).commands.some((c) => c.kind === 'claim'),
+  );
+  t.ok(
+    steps(again, [
+      { at: 5_000, kind: 'tick' },
+      { at: leaseMs, kind: 'tick' },
+    ]).commands.some((c) => c.kind === 'claim'),
+  );
+});
+
+t.test('a held primary goes on when its partner is back with a copy that never became equal', async (t) => {
+  const held = step(duplexState(), {
+    at: 100,
+    kind: 'streamLost',
+    stream: 'memory',
+    cause: 'channel',
+    byPartner: false,
+    reason: 'gone',
+  }).state;
+  t.equal(held.phase.kind, 'claiming');
+  const back = partner({ ...DUPLEX, standing: 'inconsistent' }, { phase: 'standby' });
+  t.match(step(held, says(200, back)).state.record, { generation: 2, standing: 'simplex' });
+});
+
+t.test("a late word of the partner's earlier life is not believed", async (t) => {
+  const early = partner({ ...DUPLEX, standing: 'outdated' }, { phase: 'standby', incarnation: 'b0' });
+  const now = partner({ ...DUPLEX, standing: 'duplexSecondary' }, { phase: 'secondary', incarnation: 'b1' });
+  const state = { ...duplexState(), newest: { ...early, record: { ...early.record, generation: 0 } } };
+  const known = step(state, says(100, now)).state;
+  const late = step(known, { at: 200, kind: 'partnerSaid', status: early, path: 'management' }).state;
+  t.equal(late.phase.kind, 'duplex');
+  t.equal(late.newest, known.newest);
+});
