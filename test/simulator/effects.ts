@@ -10,6 +10,7 @@ export function obey(world: World, s: CoServer, c: Command): number {
   const p = s.partner;
   switch (c.kind) {
     case 'record':
+      if (c.row !== null) world.count(`row ${c.row} applied`);
       world.tell(() => `${s.name} notes: ${c.row ? `[${c.row}] ` : ''}${c.text}`);
       return 0;
     case 'persist':
