@@ -69,7 +69,7 @@ function run({ first, count }: Batch, name: string | undefined): CampaignResult 
     part.faults += outcome.faults;
     part.steps += outcome.steps;
     part.simulatedMs += outcome.simulatedMs;
-    for (const [what, n] of Object.entries(outcome.counts)) part.counts[what] = (part.counts[what] ?? 0) + n;
+    for (const [what, n] of outcome.counts) part.counts[what] = (part.counts[what] ?? 0) + n;
     if (outcome.violation === null) continue;
     part.failures.push({ seed, violation: outcome.violation });
     // A mutant is caught once; whether the core is wrong is asked of every seed.

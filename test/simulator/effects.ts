@@ -10,7 +10,7 @@ export function obey(world: World, s: CoServer, c: Command): number {
   const p = s.partner;
   switch (c.kind) {
     case 'record':
-      if (c.row !== null) world.count(`row ${c.row} applied`);
+      if (c.row !== null) world.count(rowName(c.row));
       world.tell(() => `${s.name} notes: ${c.row ? `[${c.row}] ` : ''}${c.text}`);
       return 0;
     case 'persist':
@@ -159,6 +159,17 @@ export function obey(world: World, s: CoServer, c: Command): number {
       c satisfies never;
       return 0;
   }
+}
+
+const ROW_NAMES = new Map<string, string>();
+
+function rowName(row: string): string {
+  let name = ROW_NAMES.get(row);
+  if (name === undefined) {
+    name = `row ${row} applied`;
+    ROW_NAMES.set(row, name);
+  }
+  return name;
 }
 
 /** As the record's store does: one slot, flushed; then it counts; then the other slot. */

@@ -275,29 +275,28 @@ const CHURN: Readonly<Record<string, number>> = {
   'power back': 0.5,
 };
 
+const NAMES = Object.keys(FAULTS);
+const BY_INDEX = Object.values(FAULTS);
+const FORCE = NAMES.indexOf('operator uses force');
+
 /** What this life suffers from: a few kinds more than the others. */
 export function appetite(world: World, mayForce: boolean): () => void {
   const { random } = world;
-  const names = Object.keys(FAULTS);
   const focus = random.pick([1, 4, 10]);
-  const weights = names.map((name) => {
-    if (world.isChurn) return CHURN[name] ?? 0;
-    if (name === 'operator uses force') return mayForce ? 8 : 0;
-    const weight = FAULTS[name]?.[0] ?? 0;
-    return random.chance(0.3) ? weight * focus : weight;
+  let total = 0;
+  /** Where the share of each kind ends. */
+  const ends = BY_INDEX.map(([plain], i) => {
+    const weight = world.isChurn ? (CHURN[NAMES[i] ?? ''] ?? 0) : i === FORCE ? (mayForce ? 8 : 0) : plain;
+    total += !world.isChurn && i !== FORCE && random.chance(0.3) ? weight * focus : weight;
+    return total;
   });
-  const total = weights.reduce((a, b) => a + b, 0);
   return () => {
-    let left = random.between(0, total);
-    const name = names.find((_, i) => {
-      left -= weights[i] ?? 0;
-      return left < 0;
-    });
-    if (name === undefined) return;
+    const at = random.between(0, total);
+    const index = ends.findIndex((end) => at < end);
     const s = random.pick(world.both);
-    world.tell(() => `fault: ${name} (${s.name})`);
-    world.count(name);
-    FAULTS[name]?.[1](world, s);
+    world.tell(() => `fault: ${NAMES[index]} (${s.name})`);
+    world.count(NAMES[index] ?? '');
+    BY_INDEX[index]?.[1](world, s);
     world.network.changed();
   };
 }

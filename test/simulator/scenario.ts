@@ -9,7 +9,7 @@ export interface Outcome {
   violation: string | null;
   story: string[];
   /** Of faults, of the operator's help, of what was observed. */
-  counts: Record<string, number>;
+  counts: ReadonlyMap<string, number>;
   /** The operator had to force a start, and had done no harm before. */
   needed: boolean;
   faults: number;
@@ -17,6 +17,8 @@ export interface Outcome {
   simulatedMs: number;
 }
 
+/** More in one life would only take longer. */
+const FAULTS_LIMIT = 100;
 const QUIET_MS = 240_000;
 
 export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outcome {
@@ -31,7 +33,7 @@ export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outco
     const fault = appetite(world, random.chance(0.12));
     const pause = world.isChurn ? random.pick([500, 1_000, 2_000]) : random.pick([100, 500, 2_000, 6_000]);
     const end = world.now + random.pick([3_000, 8_000, 20_000, 60_000]);
-    while (world.now < end) {
+    while (world.now < end && faults < FAULTS_LIMIT) {
       fault();
       faults++;
       world.runUntil(world.now + random.between(1, pause));

@@ -45,7 +45,7 @@ export interface Speeds {
 export class World {
   readonly random: Random;
   readonly story: string[] = [];
-  readonly counts: Record<string, number> = {};
+  readonly counts = new Map<string, number>();
   readonly speeds: Speeds;
   readonly timing: Timing;
   readonly tickMs: number;
@@ -157,6 +157,6 @@ export class World {
   }
 
   count(what: string): void {
-    this.counts[what] = (this.counts[what] ?? 0) + 1;
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1);
   }
 }
