@@ -13,6 +13,15 @@ export interface CoServerConfig {
   business: { nic: string };
   management: { nic: string; address: string };
   witness: { address: string; port: number };
+  /** May a partner that was lost join again by itself? */
+  rejoin: {
+    /** After so many unplanned losses within the window it stays out for the quarantine. */
+    losses: number;
+    windowMinutes: number;
+    quarantineMinutes: number;
+    /** Other versions of Twinstep that this one may run duplex with while one CoServer after the other is updated. */
+    compatibleVersions: string[];
+  };
   heartbeat: { intervalMs: number; timeoutMs: number };
   checkpoint: {
     /** lockstep: what both replicas agree on leaves at once, and the policy may fall back. passive: all output always waits for its commit. */

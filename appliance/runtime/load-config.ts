@@ -30,6 +30,8 @@ const whole =
   (v) =>
     typeof v === 'number' && Number.isInteger(v) && v >= least && v <= most ? null : `a whole number from ${least} to ${most}`;
 const port = whole(1, 65535);
+const texts: Check = (v) => (Array.isArray(v) && v.every((e) => filled(e) === null) ? null : 'a list of texts');
+const MINUTES_PER_WEEK = 7 * 24 * 60;
 
 const SHAPE: Shape = {
   coServer: oneOf('A', 'B'),
@@ -38,6 +40,12 @@ const SHAPE: Shape = {
   business: { nic },
   management: { nic, address },
   witness: { address, port },
+  rejoin: {
+    losses: whole(1, 1000),
+    windowMinutes: whole(1, MINUTES_PER_WEEK),
+    quarantineMinutes: whole(1, MINUTES_PER_WEEK),
+    compatibleVersions: texts,
+  },
   heartbeat: { intervalMs: whole(5, 1000), timeoutMs: whole(50, 10_000) },
   checkpoint: {
     mode: oneOf('passive', 'lockstep'),
@@ -65,6 +73,11 @@ const SHAPE: Shape = {
   },
 };
 
+/** What may be left out. */
+const DEFAULTS: { [section: string]: { [key: string]: string | number | string[] } } = {
+  rejoin: { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] },
+};
+
 export function parseConfig(source: string, file: string): CoServerConfig {
   let value: unknown;
   try {
@@ -73,6 +86,7 @@ export function parseConfig(source: string, file: string): CoServerConfig {
     throw new ConfigError(`${file}: not YAML: ${(e as Error).message}`);
   }
   const errors: string[] = [];
+  value = withDefaults(value);
   check(value, SHAPE, '', errors);
   if (errors.length > 0) throw new ConfigError(`${file}: ${errors.join('; ')}`);
   return value as CoServerConfig;
@@ -103,15 +117,28 @@ export function loadPairKey(file: string): Buffer {
   return Buffer.from(source, 'hex');
 }
 
+function isSection(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function withDefaults(value: unknown): unknown {
+  if (!isSection(value)) return value;
+  const whole = { ...value };
+  for (const [name, defaults] of Object.entries(DEFAULTS)) {
+    const section = value[name] ?? {};
+    if (isSection(section)) whole[name] = { ...defaults, ...section };
+  }
+  return whole;
+}
+
 function check(value: unknown, shape: Shape, at: string, errors: string[]): void {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+  if (!isSection(value)) {
     errors.push(`${at || 'the file'}: a section with ${Object.keys(shape).join(', ')} is needed`);
     return;
   }
-  const section = value as Record<string, unknown>;
-  for (const key of Object.keys(section)) if (!(key in shape)) errors.push(`${at}${key}: unknown key`);
+  for (const key of Object.keys(value)) if (!(key in shape)) errors.push(`${at}${key}: unknown key`);
   for (const [key, rule] of Object.entries(shape)) {
-    const found = section[key];
+    const found = value[key];
     const name = `${at}${key}`;
     if (typeof rule === 'function') {
       const needed = rule(found);

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../config.ts';
-import { initialState, type State, statusOf } from '../core/machine.ts';
+import { DEFAULT_TIMING, initialState, type State, statusOf } from '../core/machine.ts';
 import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
 import { WitnessClient } from '../witness/client.ts';
@@ -173,6 +173,13 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       now: performance.now(),
       adoptable,
       canCompare: lockstep,
+      compatibleVersions: config.rejoin.compatibleVersions,
+      timing: {
+        ...DEFAULT_TIMING,
+        flapLosses: config.rejoin.losses,
+        flapWindowMs: config.rejoin.windowMinutes * 60_000,
+        quarantineMs: config.rejoin.quarantineMinutes * 60_000,
+      },
     }),
     effects: obey,
     now: () => performance.now(),

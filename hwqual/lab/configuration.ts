@@ -15,6 +15,7 @@ export interface LabWorkload {
   /** The longest time without a checkpoint. */
   idleMs: number;
   diskMiB: number;
+  rejoin: { losses: number; windowMinutes: number; quarantineMinutes: number };
 }
 
 /** The guest's own address; the clients in the LAN namespace reach it there. */
@@ -58,6 +59,7 @@ export function coServerConfig(
     business: { nic: 'lan0' },
     management: { nic: 'mgmt0', address: ADDRESSES.management[name] },
     witness: { address: ADDRESSES.witness, port: ADDRESSES.witnessPort },
+    rejoin: { ...workload.rejoin, compatibleVersions: [] },
     // Both CoServers share the cores of one machine with their guests: silence of a third of a second may still be the scheduler's.
     heartbeat: { intervalMs: 20, timeoutMs: 400 },
     checkpoint: {

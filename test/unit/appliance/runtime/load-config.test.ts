@@ -26,6 +26,16 @@ t.test('a good configuration', async (t) => {
   t.equal(parseConfig(GOOD, 'f').workload.memoryMiB, 256);
 });
 
+t.test('a partner that comes and goes is quarantined as the table says, unless the configuration says otherwise', async (t) => {
+  t.same(parseConfig(GOOD, 'f').rejoin, { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] });
+  const { rejoin } = parseConfig(`${GOOD}rejoin: { losses: 5, compatibleVersions: ['0.4.1'] }\n`, 'f');
+  t.same(rejoin, { losses: 5, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: ['0.4.1'] });
+  t.throws(
+    () => parseConfig(`${GOOD}rejoin: { losses: 0, compatibleVersions: 0.4 }\n`, 'f'),
+    /rejoin\.losses: '0', a whole number from 1 to 1000 is needed; rejoin\.compatibleVersions: '0\.4', a list of texts is needed/,
+  );
+});
+
 t.test('every error is named with its key and what is needed', async (t) => {
   const broken: [string, string, RegExp][] = [
     ['coServer: A', 'coServer: C', /coServer: 'C', one of A, B is needed/],
