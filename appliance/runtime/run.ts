@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../config.ts';
 import { initialState, type State, statusOf } from '../core/machine.ts';
+import { witnessReportOf } from '../core/witness.ts';
 import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
 import { WitnessClient } from '../witness/client.ts';
@@ -116,11 +117,13 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     if (monitor)
       triggerCheckpoint(monitor, config.checkpoint.idleMs).catch((e: Error) => log('warning', `checkpoint not triggered: ${e.message}`));
   });
+  const incarnation = randomBytes(8).toString('hex');
   const witness = new WitnessClient({
     ...config.witness,
     pairId: config.pair.id,
     pairKey,
     coServer: config.coServer,
+    incarnation,
     onReachable: (reachable, reason) => {
       figures.setWitness(reachable, reason);
       history.add({
@@ -128,6 +131,10 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         row: reachable ? '10' : '8',
         text: reachable ? 'The witness answers.' : `The witness does not answer: ${reason}.`,
       });
+    },
+    onStanding: ({ confirmed, doubt }) => {
+      const text = confirmed ? 'The witness knows where this pair stands.' : `The witness grants nothing yet: ${doubt}.`;
+      history.add({ severity: confirmed ? 'info' : 'warning', row: '10', text });
     },
   });
   const control = new ControlStream(channel('control'), {
@@ -167,7 +174,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   const pump = new Pump({
     state: initialState({
       me: config.coServer,
-      incarnation: randomBytes(8).toString('hex'),
+      incarnation,
       pairId: config.pair.id,
       version,
       record: records.record,
@@ -179,7 +186,10 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     effects: obey,
     now: () => performance.now(),
     log: (event, commands) => journal.append({ event, commands: commands.map((c) => c.kind) }),
-    onState: changed,
+    onState: (state) => {
+      witness.setReport(witnessReportOf(state));
+      changed();
+    },
     onFatal: (e) => fatal('the core', e),
   });
 
@@ -282,6 +292,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     row: null,
     text: `CoServer ${config.coServer} started: generation ${records.record.generation}, ${records.record.standing}.`,
   });
+  witness.setReport(witnessReportOf(pump.state));
   pump.start();
   control.say(statusOf(pump.state));
   const ticks = setInterval(() => pump.feed({ kind: 'tick' }), TICK_MS);
