@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../config.ts';
 import { DEFAULT_TIMING, initialState, type State, statusOf } from '../core/machine.ts';
+import { witnessReportOf } from '../core/witness.ts';
 import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
 import { WitnessClient } from '../witness/client.ts';
@@ -118,14 +119,28 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     if (monitor)
       triggerCheckpoint(monitor, config.checkpoint.idleMs).catch((e: Error) => log('warning', `checkpoint not triggered: ${e.message}`));
   });
+  const incarnation = randomBytes(8).toString('hex');
+  /** It helps when it answers and knows where the pair stands. */
+  let witnessSight = { reachable: false, reason: 'not connected yet', confirmed: false, doubt: 'it has not said yet where the pair stands' };
+  const tellWitnessSight = () => {
+    const usable = witnessSight.reachable && witnessSight.confirmed;
+    const reason = usable ? '' : witnessSight.reachable ? `it grants nothing yet: ${witnessSight.doubt}` : witnessSight.reason;
+    figures.setWitness(usable, reason);
+    pump.feed({ kind: 'witnessObserved', usable, reason });
+  };
   const witness = new WitnessClient({
     ...config.witness,
     pairId: config.pair.id,
     pairKey,
     coServer: config.coServer,
+    incarnation,
     onReachable: (reachable, reason) => {
-      figures.setWitness(reachable, reason);
-      pump.feed({ kind: 'witnessObserved', usable: reachable, reason });
+      witnessSight = { ...witnessSight, reachable, reason };
+      tellWitnessSight();
+    },
+    onStanding: ({ confirmed, doubt }) => {
+      witnessSight = { ...witnessSight, confirmed, doubt };
+      tellWitnessSight();
     },
   });
   const control = new ControlStream(channel('control'), {
@@ -165,7 +180,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   const pump = new Pump({
     state: initialState({
       me: config.coServer,
-      incarnation: randomBytes(8).toString('hex'),
+      incarnation,
       pairId: config.pair.id,
       version,
       record: records.record,
@@ -184,7 +199,10 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     effects: obey,
     now: () => performance.now(),
     log: (event, commands) => journal.append({ event, commands: commands.map((c) => c.kind) }),
-    onState: changed,
+    onState: (state) => {
+      witness.setReport(witnessReportOf(state));
+      changed();
+    },
     onFatal: (e) => fatal('the core', e),
   });
 
@@ -287,6 +305,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     row: null,
     text: `CoServer ${config.coServer} started: generation ${records.record.generation}, ${records.record.standing}.`,
   });
+  witness.setReport(witnessReportOf(pump.state));
   pump.start();
   control.say(statusOf(pump.state));
   const ticks = setInterval(() => pump.feed({ kind: 'tick' }), TICK_MS);

@@ -95,7 +95,7 @@ export function coServerConfig(
   };
 }
 
-/** Writes both CoServers' configuration folders and the witness's key. Secrets get mode 0600. */
+/** Writes both CoServers' configuration folders. Secrets get mode 0600. */
 export function writeConfiguration(settings: LabSettings, secrets: PairSecrets, workload: LabWorkload): void {
   for (const name of CO_SERVERS) {
     const { etc } = coServerPaths(settings, name);
@@ -106,5 +106,4 @@ export function writeConfiguration(settings: LabSettings, secrets: PairSecrets, 
   const { witness } = labPaths(settings);
   mkdirSync(witness.state, { recursive: true, mode: 0o700 });
   mkdirSync(witness.log, { recursive: true });
-  writeFileSync(witness.key, `${secrets.pairKey}\n`, { mode: 0o600 });
 }

@@ -1,11 +1,13 @@
 // One pair on this machine, held by this process: made whole, then told what breaks, then removed without a trace.
 // Everything that changes it goes through one queue: a power failure during a start is the next thing that happens, not both at once.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { appendFileSync, closeSync, copyFileSync, cpSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
+import { deriveKey } from '../../appliance/wire/keys.ts';
+import { formatEnrolment } from '../../appliance/witness/enrolment.ts';
 import type { Break } from '../campaigns/lab-control.ts';
 import { type Broken, breakGuest, engineOf } from './break-secondary.ts';
 import { makeSecrets, type PairSecrets, writeConfiguration } from './configuration.ts';
@@ -18,7 +20,7 @@ import type { LabParts } from './prepare.ts';
 import { claimLab, recordProcesses } from './record.ts';
 import { SerialLine } from './serial-line.ts';
 import { ADDRESSES, CO_SERVERS, coServerPaths, type LabSettings, type LinkNumber, labPaths } from './settings.ts';
-import { Supervised } from './supervised.ts';
+import { PLAIN_ENVIRONMENT, Supervised } from './supervised.ts';
 import { sweep } from './sweep.ts';
 import { WebForward } from './web-forward.ts';
 
@@ -109,7 +111,7 @@ export class Lab extends EventEmitter<LabEvents> {
     this.#say('two links, a LAN, a management network and a witness are laid');
     await this.#network.up();
     for (const name of CO_SERVERS) this.#serial[name] = await SerialLine.open(coServerPaths(settings, name).serial, engineRoot);
-    this.#startWitness();
+    this.#startWitness(secrets);
     for (const [i, name] of CO_SERVERS.entries())
       this.#forwards[i]?.start(
         engineRoot,
@@ -132,20 +134,18 @@ export class Lab extends EventEmitter<LabEvents> {
       copyFileSync(join(import.meta.dirname, 'coserver', script), join(paths.tools, script));
   }
 
-  #startWitness(): void {
+  /** As an operator does it: the enrolment made from a CoServer's key, fed to the witness; then the witness itself. */
+  #startWitness(secrets: PairSecrets): void {
     const { witness, bundle } = labPaths(this.settings);
-    const listen = `${ADDRESSES.witness}:${ADDRESSES.witnessPort}`;
-    const args = [
-      '--enable-source-maps',
-      join(bundle, 'twinstep.mjs'),
-      'witness',
-      '--listen',
-      listen,
-      '--state',
-      witness.state,
-      '--key',
-      witness.key,
-    ];
+    const program = ['--enable-source-maps', join(bundle, 'twinstep.mjs'), 'witness'];
+    const enrolment = formatEnrolment({ pairId: secrets.pairId, key: deriveKey(Buffer.from(secrets.pairKey, 'hex'), 'witness') });
+    const enrolled = spawnSync(this.#parts.nodeBinary, [...program, 'enrol', '--state', witness.state], {
+      input: enrolment,
+      encoding: 'utf8',
+      env: PLAIN_ENVIRONMENT,
+    });
+    if (enrolled.status !== 0) throw new LabError(`the witness does not take the pair: ${enrolled.stdout}${enrolled.stderr}`);
+    const args = [...program, '--listen', `${ADDRESSES.witness}:${ADDRESSES.witnessPort}`, '--state', witness.state];
     const [command, all] = inNamespace(this.settings.namespaces.witness, this.#parts.nodeBinary, args);
     this.#witness = new Supervised(command, all, join(witness.log, 'witness.log'));
   }

@@ -85,7 +85,7 @@ export function labPaths(settings: LabSettings) {
     guest: at('guest'),
     tools: at('tools'),
     forward: at('forward'),
-    witness: { state: at('witness/state'), log: at('witness/log'), key: at('witness/key') },
+    witness: { state: at('witness/state'), log: at('witness/log') },
   };
 }
 

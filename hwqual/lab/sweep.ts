@@ -59,6 +59,6 @@ function removeFiles(settings: LabSettings): void {
     for (const path of [own.root, own.state, own.disks, own.run, own.etc, own.undo, own.serial])
       rmSync(path, { recursive: true, force: true });
   }
-  for (const path of [paths.control, paths.bundle, paths.guest, paths.tools, paths.forward, paths.witness.state, paths.witness.key])
+  for (const path of [paths.control, paths.bundle, paths.guest, paths.tools, paths.forward, paths.witness.state])
     rmSync(path, { recursive: true, force: true });
 }

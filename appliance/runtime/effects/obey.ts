@@ -119,8 +119,8 @@ export class Obey implements Effects {
       feed({
         kind: 'arbiterAnswered',
         generation,
-        answer: answer.granted ? 'granted' : 'refused',
-        reason: answer.granted ? '' : answer.reason,
+        answer: answer.kind,
+        reason: answer.kind === 'granted' ? '' : answer.reason,
       });
     } catch (e) {
       feed({ kind: 'arbiterAnswered', generation, answer: 'unreachable', reason: (e as Error).message });
