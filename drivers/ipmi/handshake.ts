@@ -1,5 +1,6 @@
-// From nothing to the keys of a session. Each attempt is a fresh one: new ids, new random numbers, one packet each way per step. So a lost,
-// late or doubled packet costs an attempt and never leads into a state that only one side knows.
+// From nothing to the keys of a session. A step without an answer is asked once more; then, or when the BMC has lost the thread, all begins
+// afresh: new ids, new random numbers. So a lost, late or doubled packet costs time and never leads into a state that only one side knows.
+// What is given is a number of silences: timeoutMs x (retries + 1) is the longest that nobody answers.
 import { randomBytes, randomInt } from 'node:crypto';
 import { decodePacket, encodePlain, PAYLOAD } from './rmcp.ts';
 import {
@@ -37,6 +38,10 @@ const STATUS_NAME = new Set([0x0c, 0x0d]);
 const STATUS_PASSWORD = 0x0f;
 /** A wrong code in RAKP 2 or 4 is a wrong password, or a packet that was damaged or forged: it must happen in this many attempts. */
 const WRONG_CODES_TO_REFUSE = 2;
+/** Of one packet in one attempt. */
+const SENDS_PER_STEP = 2;
+/** Attempts that end by answers, without a silence: a BMC that always loses the thread. */
+const MAX_ATTEMPTS = 16;
 
 export interface Opened {
   keys: SessionKeys;
@@ -70,8 +75,9 @@ export async function openSession(
   const credentials = checkedCredentials(options);
   let wrongCodes = 0;
   let status = 0;
-  for (let i = 0; i <= timing.retries; i++) {
-    const attempt = await tryOpen(transport, options, credentials, suite, timing.timeoutMs, signal);
+  const patience: Patience = { timeoutMs: timing.timeoutMs, silences: timing.retries + 1 };
+  for (let i = 0; i < MAX_ATTEMPTS && patience.silences > 0; i++) {
+    const attempt = await tryOpen(transport, options, credentials, suite, patience, signal);
     switch (attempt.kind) {
       case 'opened':
         return attempt.opened;
@@ -102,6 +108,12 @@ export async function openSession(
   );
 }
 
+interface Patience {
+  timeoutMs: number;
+  /** Left to be endured. */
+  silences: number;
+}
+
 interface Credentials {
   username: Buffer;
   userKey: Buffer;
@@ -130,7 +142,7 @@ async function tryOpen(
   options: IpmiOptions,
   credentials: Credentials,
   suite: CipherSuite,
-  timeoutMs: number,
+  patience: Patience,
   signal: AbortSignal | undefined,
 ): Promise<Attempt> {
   const { hashBytes, codeBytes } = suiteHash(suite);
@@ -142,7 +154,7 @@ async function tryOpen(
     answerType: number,
     decode: (b: Buffer) => T,
   ) =>
-    question(transport, encodePlain(type, payload), timeoutMs, signal, (packet) => {
+    insist(transport, encodePlain(type, payload), patience, signal, (packet) => {
       const p = decodePacket(packet, codeBytes);
       if (p.kind !== 'plain' || p.payloadType !== answerType) return undefined;
       const m = decode(p.payload);
@@ -185,6 +197,21 @@ async function tryOpen(
   const keys = sessionKeys(exchange);
   if (!sameBytes(keys.rakp4Code, rakp4.code)) return { kind: 'wrongCode' };
   return { kind: 'opened', opened: { keys, suite, clientId, bmcId, guid } };
+}
+
+async function insist<T>(
+  transport: Transport,
+  packet: Buffer,
+  patience: Patience,
+  signal: AbortSignal | undefined,
+  read: (packet: Buffer) => T | undefined,
+): Promise<T | undefined> {
+  for (let sent = 0; sent < SENDS_PER_STEP && patience.silences > 0; sent++) {
+    const answer = await question(transport, packet, patience.timeoutMs, signal, read);
+    if (answer !== undefined) return answer;
+    patience.silences--;
+  }
+  return undefined;
 }
 
 /** One packet out, the first answer that `read` takes in; undefined after timeoutMs. */

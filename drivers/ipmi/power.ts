@@ -29,6 +29,7 @@ export type PowerStepKind =
   | 'offRejected'
   | 'readOn'
   | 'readOff'
+  /** No answer, or none that says on or off. */
   | 'lost'
   | 'verified'
   | 'failed';
@@ -59,7 +60,7 @@ export type PowerOffReason =
   | 'refused'
   /** To the end the BMC said "on", or never twice "off". */
   | 'stillOn'
-  /** It answered first and then no more: whether the server is off is not known. */
+  /** It answered first and then no more, or does not tell its power state: whether the server is off is not known. */
   | 'lost'
   /** The caller's signal. */
   | 'aborted';
@@ -157,13 +158,14 @@ async function untilOff(run: Run): Promise<PowerOffEvidence> {
     for (;;) {
       try {
         if (firstOffMs === undefined && performance.now() - lastOffSentMs >= REPEAT_OFF_MS) {
-          lastOffSentMs = performance.now();
           await sendOff(run, session);
+          // Only now: one that was lost is given again at once.
+          lastOffSentMs = performance.now();
         }
         const { on } = await answer(run, session.chassisStatus());
         run.say(on ? 'readOn' : 'readOff');
-        device ??= await answer(run, session.deviceId());
         const atMs = lastStepMs(run);
+        device ??= await deviceOrNone(run, session);
         if (on) {
           // Also after a first "off": two in a row are needed.
           firstOffMs = undefined;
@@ -180,9 +182,10 @@ async function untilOff(run: Run): Promise<PowerOffEvidence> {
         await session.close();
         session = await open(run);
       } catch (error) {
-        if (!(error instanceof IpmiError) || (error.reason !== 'lost' && error.reason !== 'garbled')) throw error;
+        if (!(error instanceof IpmiError) || !['lost', 'garbled', 'rejected'].includes(error.reason)) throw error;
         run.say('lost', error.message);
-        await session.close();
+        // Without waiting for a BMC that does not answer: to the end it may come back.
+        void session.close();
         session = await reopen(run);
       }
     }
@@ -193,6 +196,16 @@ async function untilOff(run: Run): Promise<PowerOffEvidence> {
 
 function lastStepMs(run: Run): number {
   return run.steps.findLast((s) => s.step === 'readOff' || s.step === 'readOn')?.atMs ?? 0;
+}
+
+/** For the record only. */
+async function deviceOrNone(run: Run, session: IpmiSession): Promise<DeviceId | undefined> {
+  try {
+    return await answer(run, session.deviceId());
+  } catch (error) {
+    if (error instanceof IpmiError && error.reason === 'rejected') return undefined;
+    throw error;
+  }
 }
 
 async function open(run: Run): Promise<IpmiSession> {
@@ -245,12 +258,10 @@ function reasonOf(error: unknown, run: Run, aborted: boolean): PowerOffReason {
     case 'refused':
     case 'cipherSuite':
       return 'refused';
-    case 'rejected':
-      // It does not tell its power state.
-      return 'lost';
     case 'unreachable':
     case 'busy':
     case 'lost':
+    case 'rejected':
     case 'garbled':
     case 'aborted':
       return run.answered ? 'lost' : 'unreachable';
