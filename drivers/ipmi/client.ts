@@ -22,7 +22,7 @@ import { Transport } from './transport.ts';
 import { type CipherSuite, IpmiCodecError, IpmiError, type IpmiOptions } from './types.ts';
 
 const PORT = 623;
-const TIMEOUT_MS = 1000;
+export const DEFAULT_TIMEOUT_MS = 1000;
 const RETRIES = 3;
 /** BMCs close a session after 60 s without a word (6.12.15), less 3 s. */
 const KEEP_ALIVE_MS = 20_000;
@@ -76,7 +76,7 @@ export interface IpmiSession {
  * `refused`, `cipherSuite`, `busy`, `aborted`. All methods throw IpmiErrors: rejected, refused, lost, garbled, aborted.
  */
 export async function openIpmi(options: IpmiOptions): Promise<IpmiSession> {
-  const timing: Timing = { timeoutMs: options.timeoutMs ?? TIMEOUT_MS, retries: options.retries ?? RETRIES };
+  const timing: Timing = { timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS, retries: options.retries ?? RETRIES };
   const wanted = options.cipherSuite ?? 'best';
   const suites: CipherSuite[] = wanted === 'best' ? [17, 3] : [wanted];
   const transport = await Transport.open(options.address, options.port ?? PORT, options.localAddress);

@@ -6,7 +6,7 @@
 // that acknowledges and does nothing, one that hangs, one that says "off" once and then "on" never get there. One that says "off" twice of a
 // running server cannot be found out from here: carrier gone on the direct links is the other half, which the caller asks for.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type IpmiSession, openIpmi } from './client.ts';
+import { DEFAULT_TIMEOUT_MS, type IpmiSession, openIpmi } from './client.ts';
 import type { ChassisStatus, DeviceId } from './messages.ts';
 import { type CipherSuite, IpmiError, type IpmiOptions } from './types.ts';
 
@@ -117,7 +117,7 @@ export async function powerOffVerified(target: IpmiOptions, options: PowerOffOpt
     readGapMs: options.readGapMs ?? READ_GAP_MS,
     steps: [],
     answered: false,
-    silent: true,
+    askedMs: undefined,
     say: (step, detail) => {
       const entry = { atMs: Math.round(performance.now() - startedMs), step, ...(detail === undefined ? {} : { detail }) };
       run.steps.push(entry);
@@ -144,8 +144,8 @@ interface Run {
   steps: PowerOffStep[];
   /** A session was open once. */
   answered: boolean;
-  /** What was asked last has no answer (yet). */
-  silent: boolean;
+  /** `performance.now()` of the first question since the last answer; undefined: all is answered. */
+  askedMs: number | undefined;
   say: (step: PowerStepKind, detail?: string) => void;
 }
 
@@ -238,21 +238,26 @@ async function sendOff(run: Run, session: IpmiSession): Promise<void> {
   } catch (error) {
     // Some BMCs reject it of a server that is off already: the reads decide.
     if (!(error instanceof IpmiError) || error.reason !== 'rejected') throw error;
-    run.silent = false;
+    run.askedMs = undefined;
     run.say('offRejected', error.message);
   }
 }
 
 async function answer<T>(run: Run, asked: Promise<T>): Promise<T> {
-  run.silent = true;
+  run.askedMs ??= performance.now();
   const result = await asked;
-  run.silent = false;
+  run.askedMs = undefined;
   return result;
 }
 
 function reasonOf(error: unknown, run: Run, aborted: boolean): PowerOffReason {
   if (aborted) return 'aborted';
-  if (run.target.signal.aborted) return !run.answered ? 'unreachable' : run.silent ? 'lost' : 'stillOn';
+  if (run.target.signal.aborted) {
+    if (!run.answered) return 'unreachable';
+    // A question that was just asked is no silence yet.
+    const silentMs = run.askedMs === undefined ? 0 : performance.now() - run.askedMs;
+    return silentMs > (run.target.timeoutMs ?? DEFAULT_TIMEOUT_MS) ? 'lost' : 'stillOn';
+  }
   if (!(error instanceof IpmiError)) throw error;
   switch (error.reason) {
     case 'refused':
