@@ -11,11 +11,13 @@ import { onArbiterAnswer, onPartnerGone, onPartnerStatus, tickArbitration } from
 import { onAudit, tickAudit } from './audit.ts';
 import { onComparison, tickModes } from './modes.ts';
 import { onOperator } from './requests.ts';
-import { type Event, never, type State, type Step, statusOf, type Work } from './state.ts';
+import { type Event, never, type PhaseKind, type State, type Step, statusOf, type Work } from './state.ts';
 import { onFinished, onStream, onWorkload, tickWorkload } from './workload.ts';
 
 export { dueAt } from './arbitration.ts';
 export * from './state.ts';
+
+const RUNS_HERE: ReadonlySet<PhaseKind> = new Set(['running', 'resyncing', 'protecting', 'committing', 'duplex', 'claiming']);
 
 /** The one entry. The returned state is a new object; the given one is not changed. */
 export function step(before: State, event: Event): Step {
@@ -31,7 +33,11 @@ export function step(before: State, event: Event): Step {
       onPartnerGone(work, 'the partner restarted');
       break;
     case 'partnerSaid':
-      onPartnerStatus(work, event.status);
+      if (event.path === 'link') onPartnerStatus(work, event.status);
+      break;
+    case 'otherPathObserved':
+    case 'fencePathObserved':
+    case 'upsObserved':
       break;
     case 'arbiterAnswered':
       onArbiterAnswer(work, event);
@@ -74,6 +80,8 @@ export function step(before: State, event: Event): Step {
   tickWorkload(work);
   tickAudit(work);
   tickModes(work);
+  const armed = RUNS_HERE.has(work.state.phase.kind);
+  if (armed !== RUNS_HERE.has(before.phase.kind)) work.commands.push({ kind: 'armWatchdog', armed });
   if (work.state.revision !== before.revision) tellPartner(work);
   return work;
 }

@@ -152,7 +152,13 @@ export type Event = { at: number } & (
   | { kind: 'tick' }
   | { kind: 'linkObserved'; link: number; up: boolean; silentMs: number }
   | { kind: 'partnerRestarted' }
-  | { kind: 'partnerSaid'; status: PartnerStatus }
+  /** `path`: how it came. What comes by management alone is true, and says nothing of the links (row 4). */
+  | { kind: 'partnerSaid'; status: PartnerStatus; path: 'link' | 'management' }
+  /** An authenticated exchange with the partner works, or has stopped working, on another path than the links. */
+  | { kind: 'otherPathObserved'; up: boolean }
+  /** A harmless power reading through the partner's BMC. `reason`: why it proves nothing. */
+  | { kind: 'fencePathObserved'; proven: boolean; reason: string }
+  | { kind: 'upsObserved'; onBattery: boolean; low: boolean }
   | { kind: 'arbiterAnswered'; generation: number; answer: 'granted' | 'refused' | 'unreachable'; reason: string }
   | { kind: 'streamLost'; stream: StreamName; cause: StreamLossCause; byPartner: boolean; reason: string }
   | { kind: 'readyHeld' }
@@ -187,6 +193,10 @@ export type Command =
   | { kind: 'incident'; incident: IncidentKind; sentence: string }
   | { kind: 'setMode'; mode: OutputMode }
   | { kind: 'claim'; generation: number }
+  /** Switch the partner off by its BMC, and verify it. */
+  | { kind: 'fence' }
+  /** Armed while the workload runs here; disarmed for what is planned. */
+  | { kind: 'armWatchdog'; armed: boolean }
   | { kind: 'startGuest'; generation: number }
   | { kind: 'adoptGuest'; generation: number }
   | { kind: 'resync' }

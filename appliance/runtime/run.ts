@@ -131,7 +131,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     },
   });
   const control = new ControlStream(channel('control'), {
-    status: (status) => pump.feed({ kind: 'partnerSaid', status }),
+    status: (status) => pump.feed({ kind: 'partnerSaid', status, path: 'link' }),
     incident: (message) => void incidents.fromPartner(message),
     problem: (text) => history.add({ severity: 'warning', row: null, text }),
   });

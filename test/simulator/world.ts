@@ -468,6 +468,9 @@ export class World {
       case 'shutDownGuest':
         done(500, () => true);
         return 0;
+      case 'fence':
+      case 'armWatchdog':
+        return 0;
       default:
         c satisfies never;
         return 0;
@@ -479,7 +482,7 @@ export class World {
     const life = p.life;
     s.lastSaid = this.now;
     this.#later(this.random.between(1, 30), () => {
-      if (this.#connected() && p.life === life) this.#at(p, 0, () => this.#feed(p, { kind: 'partnerSaid', status }));
+      if (this.#connected() && p.life === life) this.#at(p, 0, () => this.#feed(p, { kind: 'partnerSaid', status, path: 'link' }));
     });
   }
 

@@ -42,6 +42,10 @@ export class Obey implements Effects {
         return p.workers.gate.call('setMode', { mode: command.mode === 'lockstep' ? 'lockstep' : 'holding' }).then(() => '');
       case 'claim':
         return this.#claim(command.generation);
+      case 'fence':
+        return Promise.reject(new Error('no fencing yet'));
+      case 'armWatchdog':
+        return Promise.resolve('');
       case 'startGuest':
         return this.#phaseWork((signal) => this.#guest.start(signal));
       case 'adoptGuest':

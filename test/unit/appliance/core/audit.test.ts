@@ -124,7 +124,7 @@ t.test('a secondary that is asked to yield stops, unless the arbiter may be gran
     record: { ...primary.record, standing: 'duplexSecondary' },
     phase: { kind: 'secondary', since: 0, busy: null, claim: null, next: null, note: '' },
   };
-  const asked: Event = { at: 250, kind: 'partnerSaid', status: statusOf(primary) };
+  const asked: Event = { at: 250, kind: 'partnerSaid', status: statusOf(primary), path: 'link' };
   const yielded = step(secondary, asked);
   t.equal(yielded.state.record.standing, 'outdated');
   t.match(
@@ -132,7 +132,7 @@ t.test('a secondary that is asked to yield stops, unless the arbiter may be gran
     ['record', 'freeze', 'persist', 'say', 'stopAll'],
     'durable before it is said',
   );
-  const heard = step(primary, { at: 300, kind: 'partnerSaid', status: statusOf(yielded.state) });
+  const heard = step(primary, { at: 300, kind: 'partnerSaid', status: statusOf(yielded.state), path: 'link' });
   t.equal(heard.state.record.standing, 'simplex', 'the primary needs no witness then');
 
   const claim = { goal: 'takeOver', row: '5', why: '', askAt: 0, asked: true, unreachableSince: null } as const;

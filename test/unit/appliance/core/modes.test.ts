@@ -94,7 +94,7 @@ t.test('a pin outlives a takeover: the secondary writes it down', async (t) => {
     proved: true,
     asksYield: false,
   };
-  const told = step(secondary, { at: 5, kind: 'partnerSaid', status });
+  const told = step(secondary, { at: 5, kind: 'partnerSaid', status, path: 'link' });
   t.match(told.commands[0], { kind: 'persist', record: { pinnedMode: 'passive', standing: 'duplexSecondary' } });
 });
 
