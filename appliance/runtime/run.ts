@@ -4,7 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ioctl } from '../../drivers/ethernet/index.ts';
 import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
+import { openWatchdog } from '../../drivers/watchdog/index.ts';
 import type { CoServerConfig } from '../config.ts';
 import { initialState, type State, statusOf } from '../core/machine.ts';
 import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
@@ -15,6 +17,7 @@ import { CheckpointTrigger } from './effects/checkpoint-trigger.ts';
 import { Engine } from './effects/engine.ts';
 import { acknowledgeAtOnce, sortLinkQueue } from './effects/link-queues.ts';
 import { Obey } from './effects/obey.ts';
+import { WatchdogKeeper } from './effects/watchdog.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
 import { Incidents } from './incidents.ts';
@@ -105,6 +108,19 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   );
   figures.follow(workers, changed);
 
+  const watchdog = new WatchdogKeeper({
+    device: config.watchdog.device,
+    timeoutMs: config.watchdog.timeoutS * 1000,
+    open: (options) => openWatchdog({ ...options, ioctl }),
+    questions: {
+      'the heartbeat': () => workers.heartbeat.call('status', {}),
+      'the gate': () => workers.gate.call('status', {}),
+    },
+    tell: (severity, text) => history.add({ severity, row: null, text }),
+    now: () => performance.now(),
+  });
+  await watchdog.settle();
+
   const engine = new Engine(config, sockets, {
     exited: (news) => pump.feed({ kind: 'engineExited', ...news }),
     // A replica that only ran ahead into a reboot is set right by the next checkpoint.
@@ -153,6 +169,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     history,
     incidents,
     trigger,
+    watchdog,
     sockets,
     disk: { isOpen: false },
     say: (status) => {
@@ -284,12 +301,17 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   pump.start();
   control.say(statusOf(pump.state));
-  const ticks = setInterval(() => pump.feed({ kind: 'tick' }), TICK_MS);
+  const ticks = setInterval(() => {
+    pump.feed({ kind: 'tick' });
+    watchdog.tick();
+  }, TICK_MS);
 
   const end = async (signal: string) => {
     log('info', `${signal}: stops; the guest's engine runs on and is taken up at the next start`);
     clearInterval(ticks);
     pump.stop();
+    // Planned: what is left here is an engine whose output nobody lets out.
+    await watchdog.arm(false).catch((e: Error) => log('warning', e.message));
     await consoles.close();
     process.exit(0);
   };

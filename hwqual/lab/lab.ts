@@ -17,9 +17,10 @@ import { awaitTrap, type TrapHit, type TrapOrder } from './power-trap.ts';
 import type { LabParts } from './prepare.ts';
 import { claimLab, recordProcesses } from './record.ts';
 import { SerialLine } from './serial-line.ts';
-import { ADDRESSES, CO_SERVERS, coServerPaths, type LabSettings, type LinkNumber, labPaths } from './settings.ts';
+import { ADDRESSES, CO_SERVERS, coServerPaths, type LabSettings, type LinkNumber, labPaths, watchdogSocketName } from './settings.ts';
 import { Supervised } from './supervised.ts';
 import { sweep } from './sweep.ts';
+import { LabWatchdog } from './watchdog.ts';
 import { WebForward } from './web-forward.ts';
 
 export interface PowerOffReport {
@@ -54,6 +55,7 @@ export class Lab extends EventEmitter<LabEvents> {
   readonly #parts: LabParts;
   readonly #network: LabNetwork;
   readonly #running: Partial<Record<CoServerName, CoServer>> = {};
+  readonly #watchdogs: Partial<Record<CoServerName, LabWatchdog>> = {};
   readonly #serial: Partial<Record<CoServerName, SerialLine>> = {};
   readonly #forwards: WebForward[] = [];
   readonly #since = Date.now();
@@ -191,7 +193,11 @@ export class Lab extends EventEmitter<LabEvents> {
 
   #record(): void {
     // Not the guard: it is what sweeps.
-    const pids = [this.#witness?.pid, ...Object.values(this.#running).flatMap((c) => [c.holderPid, c.pid1])];
+    const pids = [
+      this.#witness?.pid,
+      ...Object.values(this.#running).flatMap((c) => [c.holderPid, c.pid1]),
+      ...Object.values(this.#watchdogs).map((w) => w.pid),
+    ];
     recordProcesses(
       this.settings,
       pids.filter((pid): pid is number => pid !== undefined),
@@ -218,8 +224,14 @@ export class Lab extends EventEmitter<LabEvents> {
     const started = performance.now();
     await this.#network.install(name);
     await this.#network.plugIn(name);
+    // Like a board's, the watchdog has power and a clock of its own before the first program runs.
+    const watchdog = await LabWatchdog.start(join(labPaths(this.settings).control, watchdogSocketName(name)), (text) =>
+      this.#say(`CoServer ${name}: reset by its watchdog: ${text}`),
+    );
+    this.#watchdogs[name] = watchdog;
     const coServer = await CoServer.start({ settings: this.settings, name, engineRoot, nodeBinary, serial: serial.coServerEnd });
     this.#running[name] = coServer;
+    watchdog.guard(coServer.pid1);
     this.#record();
     void coServer.ended.then(() => {
       if (this.#running[name] === coServer) void this.#exclusive(() => this.#endedByItself(name, coServer)).catch(() => undefined);
@@ -232,6 +244,7 @@ export class Lab extends EventEmitter<LabEvents> {
     delete this.#running[name];
     await this.#network.unplug(name).dark;
     await this.#network.remove(name);
+    await this.#stopWatchdog(name);
     this.#loseCache(name, randomInt(2 ** 31));
     this.#record();
     this.#say(`CoServer ${name}: its pid 1 was killed by someone else; it counts as a power failure`);
@@ -263,6 +276,7 @@ export class Lab extends EventEmitter<LabEvents> {
     await Promise.all([coServer.kill(), dark]);
     const ended = performance.now();
     await this.#network.remove(name);
+    await this.#stopWatchdog(name);
     const files = this.#loseCache(name, seed);
     const report = { processes, stoppedMs: stopped - start, cablesDeadMs: cut - start, endedMs: ended - start, seed, files };
     this.#lastPowerOff = report;
@@ -274,6 +288,12 @@ export class Lab extends EventEmitter<LabEvents> {
         `${lost} of ${unflushed} unflushed sectors lost (seed ${seed})`,
     );
     return report;
+  }
+
+  async #stopWatchdog(name: CoServerName): Promise<void> {
+    const watchdog = this.#watchdogs[name];
+    delete this.#watchdogs[name];
+    await watchdog?.close();
   }
 
   #loseCache(name: CoServerName, seed: number): FileLoss[] {
@@ -375,6 +395,7 @@ export class Lab extends EventEmitter<LabEvents> {
       delete this.#running[coServer.name];
       await attempt(() => coServer.kill());
     }
+    for (const name of CO_SERVERS) await attempt(() => this.#stopWatchdog(name));
     for (const forward of this.#forwards) await attempt(() => forward.close());
     for (const line of Object.values(this.#serial)) await attempt(() => line.close());
     await attempt(() => this.#witness?.close());

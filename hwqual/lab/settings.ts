@@ -94,9 +94,16 @@ export const ADDRESSES = {
   witness: '10.78.0.100',
   witnessPort: 7410,
   management: { A: '10.78.0.1', B: '10.78.0.2' },
+  bmc: { A: '10.78.0.11', B: '10.78.0.12' },
+  bmcPort: 623,
   link: (link: LinkNumber, name: CoServerName) => `10.76.${link}.${name === 'A' ? 1 : 2}`,
   linkNetwork: (link: LinkNumber) => `10.76.${link}.0/24`,
 } as const;
+
+/** In the lab's control folder, which every CoServer sees. */
+export function watchdogSocketName(name: CoServerName): string {
+  return `watchdog-${name.toLowerCase()}.sock`;
+}
 
 export function partnerOf(name: CoServerName): CoServerName {
   return name === 'A' ? 'B' : 'A';

@@ -45,7 +45,7 @@ export class Obey implements Effects {
       case 'fence':
         return Promise.reject(new Error('no fencing yet'));
       case 'armWatchdog':
-        return Promise.resolve('');
+        return p.watchdog.arm(command.armed);
       case 'startGuest':
         return this.#phaseWork((signal) => this.#guest.start(signal));
       case 'adoptGuest':
