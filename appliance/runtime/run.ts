@@ -28,6 +28,7 @@ import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
 import { ControlStream } from './sources/control.ts';
+import { ManagementPath } from './sources/management-path.ts';
 import { startWorkers } from './workers.ts';
 
 const TICK_MS = 50;
@@ -152,6 +153,16 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     problem: (text) => history.add({ severity: 'warning', row: null, text }),
   });
 
+  const management = new ManagementPath({
+    coServer: config.coServer,
+    pairKey,
+    address: config.management.address,
+    peer: config.management.peer,
+    onStatus: (status) => pump.feed({ kind: 'partnerSaid', status, path: 'management' }),
+    onPath: (up) => pump.feed({ kind: 'otherPathObserved', up }),
+    onProblem: (text) => log('warning', text),
+  });
+
   const incidents = new Incidents({
     coServer: config.coServer,
     history,
@@ -177,6 +188,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         .call('setPayload', { generation: status.record.generation, role: roleNumber(pump.state), revision: status.revision })
         .catch(() => undefined);
       control.say(status);
+      management.say(status);
     },
     feed: (event) => pump.feed(event),
     state: () => pump.state,
@@ -218,6 +230,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     ];
     for (const t of told) t.catch(() => undefined);
     pump.feed({ kind: 'linkObserved', link, up, silentMs });
+    management.setAlone(!pump.state.partnerHeard);
   });
   workers.heartbeat.on('partner', ({ restarted }) => {
     if (restarted) pump.feed({ kind: 'partnerRestarted' });
@@ -301,6 +314,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   pump.start();
   control.say(statusOf(pump.state));
+  management.say(statusOf(pump.state));
+  management.setAlone(!pump.state.partnerHeard);
   const ticks = setInterval(() => {
     pump.feed({ kind: 'tick' });
     watchdog.tick();
@@ -312,6 +327,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     pump.stop();
     // Planned: what is left here is an engine whose output nobody lets out.
     await watchdog.arm(false).catch((e: Error) => log('warning', e.message));
+    management.close();
     await consoles.close();
     process.exit(0);
   };
