@@ -43,6 +43,8 @@ class WatchdogClock {
         return '';
       case 'disarm':
         this.#stop();
+        // Let go with the word, not with the end of the connection: the same program may come again at once.
+        this.#holder = null;
         return 'disarmed';
       default:
         request satisfies never;
