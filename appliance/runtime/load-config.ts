@@ -154,7 +154,7 @@ function checkFence({ fence }: CoServerConfig, errors: string[]): void {
 
 function check(value: unknown, shape: Shape, at: string, errors: string[]): void {
   if (!isSection(value)) {
-    errors.push(`${at || 'the file'}: a section with ${Object.keys(shape).join(', ')} is needed`);
+    errors.push(`${at.slice(0, -1) || 'the file'}: a section with ${Object.keys(shape).join(', ')} is needed`);
     return;
   }
   for (const key of Object.keys(value)) if (!(key in shape)) errors.push(`${at}${key}: unknown key`);

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ioctl } from '../../drivers/ethernet/index.ts';
 import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
@@ -15,8 +16,10 @@ import { WitnessClient } from '../witness/client.ts';
 import { startConsoles } from './consoles.ts';
 import { CheckpointTrigger } from './effects/checkpoint-trigger.ts';
 import { Engine } from './effects/engine.ts';
+import { Fence } from './effects/fence.ts';
 import { acknowledgeAtOnce, sortLinkQueue } from './effects/link-queues.ts';
 import { Obey } from './effects/obey.ts';
+import { partnerPower } from './effects/partner-power.ts';
 import { WatchdogKeeper } from './effects/watchdog.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
@@ -28,11 +31,14 @@ import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
 import { ControlStream } from './sources/control.ts';
+import { FencePath } from './sources/fence-path.ts';
 import { ManagementPath } from './sources/management-path.ts';
 import { startWorkers } from './workers.ts';
 
 const TICK_MS = 50;
 const JITTER_MEASUREMENT_MS = 1_000;
+/** The heartbeat answers in a millisecond; a fence must not hang on it. */
+const CARRIER_ANSWER_MS = 2_000;
 
 export async function runCoServer(config: CoServerConfig, version: string, script: URL): Promise<void> {
   const fatal = (why: string, error: Error): never => {
@@ -48,6 +54,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
   const pairKey = loadPairKey(config.pair.keyFile);
+  const power = partnerPower(config.fence);
   const records = await RecordStore.open(join(config.stateDir, 'record'));
   log('info', `record: generation ${records.record.generation}, ${records.record.standing}`);
 
@@ -153,6 +160,19 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     problem: (text) => history.add({ severity: 'warning', row: null, text }),
   });
 
+  const fence = new Fence({
+    power,
+    carriers: async () => (await workers.heartbeat.call('status', {}, CARRIER_ANSWER_MS)).links.map((l) => l.carrier),
+    now: () => performance.now(),
+    sleep,
+  });
+  const fencePath = new FencePath({
+    power,
+    isPartnerHeard: () => pump.state.partnerHeard,
+    heardForMs: 2 * config.heartbeat.timeoutMs,
+    onObserved: (proven, reason) => pump.feed({ kind: 'fencePathObserved', proven, reason }),
+  });
+
   const management = new ManagementPath({
     coServer: config.coServer,
     pairKey,
@@ -181,6 +201,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     incidents,
     trigger,
     watchdog,
+    fence,
     sockets,
     disk: { isOpen: false },
     say: (status) => {
@@ -313,6 +334,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     text: `CoServer ${config.coServer} started: generation ${records.record.generation}, ${records.record.standing}.`,
   });
   pump.start();
+  fencePath.start();
   control.say(statusOf(pump.state));
   management.say(statusOf(pump.state));
   management.setAlone(!pump.state.partnerHeard);
@@ -327,6 +349,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     pump.stop();
     // Planned: what is left here is an engine whose output nobody lets out.
     await watchdog.arm(false).catch((e: Error) => log('warning', e.message));
+    fencePath.stop();
     management.close();
     await consoles.close();
     process.exit(0);

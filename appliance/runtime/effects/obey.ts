@@ -43,7 +43,7 @@ export class Obey implements Effects {
       case 'claim':
         return this.#claim(command.generation);
       case 'fence':
-        return Promise.reject(new Error('no fencing yet'));
+        return p.fence.fence();
       case 'armWatchdog':
         return p.watchdog.arm(command.armed);
       case 'startGuest':
