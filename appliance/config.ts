@@ -34,6 +34,14 @@ export interface CoServerConfig {
     device: string;
     timeoutS: number;
   };
+  /** Of this CoServer, by Network UPS Tools' upsd. */
+  ups: {
+    /** Empty: none. */
+    address: string;
+    port: number;
+    /** As upsd names it. */
+    name: string;
+  };
   heartbeat: { intervalMs: number; timeoutMs: number };
   checkpoint: {
     /** lockstep: what both replicas agree on leaves at once, and the policy may fall back. passive: all output always waits for its commit. */

@@ -3,6 +3,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { parse } from 'yaml';
+import { UPS_NAME } from '../../drivers/ups/index.ts';
 import type { CoServerConfig } from '../config.ts';
 import { PAIR_KEY_BYTES } from '../wire/keys.ts';
 
@@ -46,6 +47,7 @@ const SHAPE: Shape = {
   witness: { address, port },
   fence: { address: addressOrNone, port, username: text, passwordFile: pathOrNone, cipherSuite },
   watchdog: { device: watchdogDevice, timeoutS: whole(1, 600) },
+  ups: { address: addressOrNone, port, name: (v) => (typeof v === 'string' && UPS_NAME.test(v) ? null : 'the name of a UPS in upsd') },
   heartbeat: { intervalMs: whole(5, 1000), timeoutMs: whole(50, 10_000) },
   checkpoint: {
     mode: oneOf('passive', 'lockstep'),
@@ -78,6 +80,7 @@ const DEFAULTS: { [section: string]: { [key: string]: string | number } } = {
   management: { peer: '' },
   fence: { address: '', port: 623, username: '', passwordFile: '', cipherSuite: 17 },
   watchdog: { device: '', timeoutS: 10 },
+  ups: { address: '', port: 3493, name: 'ups' },
 };
 
 export function parseConfig(source: string, file: string): CoServerConfig {

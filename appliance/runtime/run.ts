@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ioctl } from '../../drivers/ethernet/index.ts';
 import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
+import { readUps } from '../../drivers/ups/index.ts';
 import { openWatchdog } from '../../drivers/watchdog/index.ts';
 import type { CoServerConfig } from '../config.ts';
 import { initialState, type State, statusOf } from '../core/machine.ts';
@@ -33,6 +34,7 @@ import { RecordStore } from './record-store.ts';
 import { ControlStream } from './sources/control.ts';
 import { FencePath } from './sources/fence-path.ts';
 import { ManagementPath } from './sources/management-path.ts';
+import { UpsWatch } from './sources/ups.ts';
 import { startWorkers } from './workers.ts';
 
 const TICK_MS = 50;
@@ -171,6 +173,13 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     isPartnerHeard: () => pump.state.partnerHeard,
     heardForMs: 2 * config.heartbeat.timeoutMs,
     onObserved: (proven, reason) => pump.feed({ kind: 'fencePathObserved', proven, reason }),
+  });
+
+  const ups = new UpsWatch({
+    read: config.ups.address === '' ? null : () => readUps(config.ups),
+    onObserved: (onBattery, low) => pump.feed({ kind: 'upsObserved', onBattery, low }),
+    tell: (severity, text) => history.add({ severity, row: null, text }),
+    now: () => performance.now(),
   });
 
   const management = new ManagementPath({
@@ -335,6 +344,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   pump.start();
   fencePath.start();
+  ups.start();
   control.say(statusOf(pump.state));
   management.say(statusOf(pump.state));
   management.setAlone(!pump.state.partnerHeard);
@@ -350,6 +360,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     // Planned: what is left here is an engine whose output nobody lets out.
     await watchdog.arm(false).catch((e: Error) => log('warning', e.message));
     fencePath.stop();
+    ups.stop();
     management.close();
     await consoles.close();
     process.exit(0);

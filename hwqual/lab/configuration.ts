@@ -87,6 +87,7 @@ export function coServerConfig(
       cipherSuite: 3,
     },
     watchdog: { device: `unix:${INSIDE.control}/${watchdogSocketName(name)}`, timeoutS: WATCHDOG_TIMEOUT_S },
+    ups: { address: '', port: 3493, name: 'ups' },
     // Both CoServers share the cores of one machine with their guests: silence of a third of a second may still be the scheduler's.
     heartbeat: { intervalMs: 20, timeoutMs: 400 },
     checkpoint: {

@@ -27,10 +27,11 @@ t.test('a good configuration', async (t) => {
 });
 
 t.test('what may be left out, and what then holds', async (t) => {
-  const { management, fence, watchdog } = parseConfig(GOOD, 'f');
+  const { management, fence, watchdog, ups } = parseConfig(GOOD, 'f');
   t.equal(management.peer, '');
   t.strictSame(fence, { address: '', port: 623, username: '', passwordFile: '', cipherSuite: 17 });
   t.strictSame(watchdog, { device: '', timeoutS: 10 });
+  t.strictSame(ups, { address: '', port: 3493, name: 'ups' });
   const full = `${GOOD}
 fence: { address: 192.0.2.9, username: twinstep, passwordFile: /etc/twinstep/bmc.password, cipherSuite: 3 }
 watchdog: { device: /dev/watchdog }
@@ -50,6 +51,7 @@ t.test('every error is named with its key and what is needed', async (t) => {
     ['coServer: A', 'coServer: A\nfence: { cipherSuite: 0 }', /fence\.cipherSuite: '0', 3 or 17/],
     ['coServer: A', 'coServer: A\nwatchdog: { device: softdog }', /watchdog\.device: 'softdog', the path of a watchdog/],
     ['coServer: A', 'coServer: A\nwatchdog: { timeout: 5 }', /watchdog\.timeout: unknown key/],
+    ['coServer: A', 'coServer: A\nups: { name: "a b" }', /ups\.name: 'a b', the name of a UPS in upsd/],
     ['coServer: A', 'coServer: A\nwatchdog: 5', /watchdog: a section with device, timeoutS is needed/],
     ['address: 10.78.0.1 }', 'address: 10.78.0.1, peer: partner }', /management\.peer: 'partner', an IP address/],
     ['coServer: A', '{', /not YAML/],
