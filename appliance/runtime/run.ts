@@ -41,6 +41,8 @@ const TICK_MS = 50;
 const JITTER_MEASUREMENT_MS = 1_000;
 /** The heartbeat answers in a millisecond; a fence must not hang on it. */
 const CARRIER_ANSWER_MS = 2_000;
+/** A dead partner is heard for the heartbeat's time-out, which a busy machine's own lateness may have raised. */
+const FLOOR_ALLOWANCE_MS = 2_000;
 
 export async function runCoServer(config: CoServerConfig, version: string, script: URL): Promise<void> {
   const fatal = (why: string, error: Error): never => {
@@ -171,7 +173,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   const fencePath = new FencePath({
     power,
     isPartnerHeard: () => pump.state.partnerHeard,
-    heardForMs: 2 * config.heartbeat.timeoutMs,
+    heardForMs: config.heartbeat.timeoutMs + FLOOR_ALLOWANCE_MS,
     onObserved: (proven, reason) => pump.feed({ kind: 'fencePathObserved', proven, reason }),
   });
 

@@ -38,6 +38,7 @@ export class WatchdogKeeper {
   /** A question under way, and who has not answered it. */
   #round: { silent: Set<string> } | null = null;
   #told = false;
+  #toldNone = false;
 
   constructor(setup: WatchdogSetup) {
     this.#setup = setup;
@@ -107,8 +108,8 @@ export class WatchdogKeeper {
         const opened: Watchdog = await open({ device, timeoutMs, onLost: (error) => this.#lost(opened, error) });
         watchdog = opened;
       } catch (error) {
-        if (!this.#told) tell('warning', `There is no watchdog: ${(error as Error).message}.`);
-        this.#told = true;
+        if (!this.#toldNone) tell('warning', `There is no watchdog: ${(error as Error).message}.`);
+        this.#toldNone = true;
         return (error as Error).message;
       }
     }
@@ -131,7 +132,7 @@ export class WatchdogKeeper {
     this.#round = null;
     this.#renewedAt = this.#setup.now();
     this.#dueAt = this.#renewedAt;
-    this.#told = false;
+    this.#told = this.#toldNone = false;
   }
 
   #lost(watchdog: Watchdog | null, error: Error): void {

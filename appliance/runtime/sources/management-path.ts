@@ -19,6 +19,8 @@ export const SILENT_MS = 3_000;
 const REOPEN_MS = 2_000;
 /** Datagrams that ask for an answer are answered no more often: a replayed one shall not make us talk. */
 const ANSWER_EVERY_MS = 100;
+/** A stranger may send thousands a second: told once, then once a minute. */
+const STRANGERS_QUIET_MS = 60_000;
 /** Lives of the partner that are over; more within one life of this process are not worth remembering. */
 const PAST_LIVES = 64;
 
@@ -72,6 +74,7 @@ export class ManagementPath {
   #silentTimer: NodeJS.Timeout | null = null;
   #openTimer: NodeJS.Timeout | null = null;
   #problem = '';
+  #strangersToldAt = Number.NEGATIVE_INFINITY;
   #closed = false;
 
   constructor(setup: ManagementPathSetup) {
@@ -160,9 +163,12 @@ export class ManagementPath {
   #receive(bytes: Buffer): void {
     const reading = decodeManagement(bytes, this.#key);
     switch (reading.kind) {
-      case 'forged':
       case 'malformed':
-        this.counters[reading.kind]++;
+        this.counters.malformed++;
+        return;
+      case 'forged':
+        this.counters.forged++;
+        this.#tellStrangers();
         return;
       case 'otherVersion':
         this.counters.otherVersion++;
@@ -226,6 +232,14 @@ export class ManagementPath {
     if (this.#up === up) return;
     this.#up = up;
     this.#setup.onPath(up);
+  }
+
+  #tellStrangers(): void {
+    const now = performance.now();
+    if (now - this.#strangersToldAt < STRANGERS_QUIET_MS) return;
+    this.#strangersToldAt = now;
+    const { forged } = this.counters;
+    this.#setup.onProblem(`by the management path came what is not made with this pair's key, or was changed: ${forged} datagrams so far`);
   }
 
   #tellProblem(text: string): void {
