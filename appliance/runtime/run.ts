@@ -3,8 +3,12 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { ioctl } from '../../drivers/ethernet/index.ts';
 import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
+import { readUps } from '../../drivers/ups/index.ts';
+import { openWatchdog } from '../../drivers/watchdog/index.ts';
 import type { CoServerConfig } from '../config.ts';
 import { DEFAULT_TIMING, initialState, type State, statusOf } from '../core/machine.ts';
 import { witnessReportOf } from '../core/witness.ts';
@@ -14,8 +18,11 @@ import { WitnessClient } from '../witness/client.ts';
 import { startConsoles } from './consoles.ts';
 import { CheckpointTrigger } from './effects/checkpoint-trigger.ts';
 import { Engine } from './effects/engine.ts';
+import { Fence } from './effects/fence.ts';
 import { acknowledgeAtOnce, sortLinkQueue } from './effects/link-queues.ts';
 import { Obey } from './effects/obey.ts';
+import { partnerPower } from './effects/partner-power.ts';
+import { WatchdogKeeper } from './effects/watchdog.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
 import { Incidents } from './incidents.ts';
@@ -26,10 +33,17 @@ import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
 import { ControlStream } from './sources/control.ts';
+import { FencePath } from './sources/fence-path.ts';
+import { ManagementPath } from './sources/management-path.ts';
+import { UpsWatch } from './sources/ups.ts';
 import { startWorkers } from './workers.ts';
 
 const TICK_MS = 50;
 const JITTER_MEASUREMENT_MS = 1_000;
+/** The heartbeat answers in a millisecond; a fence must not hang on it. */
+const CARRIER_ANSWER_MS = 2_000;
+/** A dead partner is heard for the heartbeat's time-out, which a busy machine's own lateness may have raised. */
+const FLOOR_ALLOWANCE_MS = 2_000;
 
 export async function runCoServer(config: CoServerConfig, version: string, script: URL): Promise<void> {
   const fatal = (why: string, error: Error): never => {
@@ -45,6 +59,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
   const pairKey = loadPairKey(config.pair.keyFile);
+  const power = partnerPower(config.fence);
   const records = await RecordStore.open(join(config.stateDir, 'record'));
   log('info', `record: generation ${records.record.generation}, ${records.record.standing}`);
 
@@ -107,6 +122,19 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   );
   figures.follow(workers, changed);
 
+  const watchdog = new WatchdogKeeper({
+    device: config.watchdog.device,
+    timeoutMs: config.watchdog.timeoutS * 1000,
+    open: (options) => openWatchdog({ ...options, ioctl }),
+    questions: {
+      'the heartbeat': () => workers.heartbeat.call('status', {}),
+      'the gate': () => workers.gate.call('status', {}),
+    },
+    tell: (severity, text) => history.add({ severity, row: null, text }),
+    now: () => performance.now(),
+  });
+  await watchdog.settle();
+
   const engine = new Engine(config, sockets, {
     exited: (news) => pump.feed({ kind: 'engineExited', ...news }),
     // A replica that only ran ahead into a reboot is set right by the next checkpoint.
@@ -121,7 +149,12 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   const incarnation = randomBytes(8).toString('hex');
   /** It helps when it answers and knows where the pair stands. */
-  let witnessSight = { reachable: false, reason: 'not connected yet', confirmed: false, doubt: 'it has not said yet where the pair stands' };
+  let witnessSight = {
+    reachable: false,
+    reason: 'not connected yet',
+    confirmed: false,
+    doubt: 'it has not said yet where the pair stands',
+  };
   const tellWitnessSight = () => {
     const usable = witnessSight.reachable && witnessSight.confirmed;
     const reason = usable ? '' : witnessSight.reachable ? `it grants nothing yet: ${witnessSight.doubt}` : witnessSight.reason;
@@ -149,6 +182,36 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     problem: (text) => history.add({ severity: 'warning', row: null, text }),
   });
 
+  const fence = new Fence({
+    power,
+    carriers: async () => (await workers.heartbeat.call('status', {}, CARRIER_ANSWER_MS)).links.map((l) => l.carrier),
+    now: () => performance.now(),
+    sleep,
+  });
+  const fencePath = new FencePath({
+    power,
+    isPartnerHeard: () => pump.state.partnerHeard,
+    heardForMs: config.heartbeat.timeoutMs + FLOOR_ALLOWANCE_MS,
+    onObserved: (proven, reason) => pump.feed({ kind: 'fencePathObserved', proven, reason }),
+  });
+
+  const ups = new UpsWatch({
+    read: config.ups.address === '' ? null : () => readUps(config.ups),
+    onObserved: (onBattery, low) => pump.feed({ kind: 'upsObserved', onBattery, low }),
+    tell: (severity, text) => history.add({ severity, row: null, text }),
+    now: () => performance.now(),
+  });
+
+  const management = new ManagementPath({
+    coServer: config.coServer,
+    pairKey,
+    address: config.management.address,
+    peer: config.management.peer,
+    onStatus: (status) => pump.feed({ kind: 'partnerSaid', status, path: 'management' }),
+    onPath: (up) => pump.feed({ kind: 'otherPathObserved', up }),
+    onProblem: (text) => log('warning', text),
+  });
+
   const incidents = new Incidents({
     coServer: config.coServer,
     history,
@@ -166,6 +229,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     history,
     incidents,
     trigger,
+    watchdog,
+    fence,
     sockets,
     disk: { isOpen: false },
     say: (status) => {
@@ -173,6 +238,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         .call('setPayload', { generation: status.record.generation, role: roleNumber(pump.state), revision: status.revision })
         .catch(() => undefined);
       control.say(status);
+      management.say(status);
     },
     feed: (event) => pump.feed(event),
     state: () => pump.state,
@@ -188,6 +254,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       now: performance.now(),
       adoptable,
       canCompare: lockstep,
+      arbiters: { witness: true, fence: config.fence.address !== '' },
       compatibleVersions: config.rejoin.compatibleVersions,
       timing: {
         ...DEFAULT_TIMING,
@@ -224,6 +291,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     ];
     for (const t of told) t.catch(() => undefined);
     pump.feed({ kind: 'linkObserved', link, up, silentMs });
+    management.setAlone(!pump.state.partnerHeard);
   });
   workers.heartbeat.on('partner', ({ restarted }) => {
     if (restarted) pump.feed({ kind: 'partnerRestarted' });
@@ -307,13 +375,25 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   witness.setReport(witnessReportOf(pump.state));
   pump.start();
+  fencePath.start();
+  ups.start();
   control.say(statusOf(pump.state));
-  const ticks = setInterval(() => pump.feed({ kind: 'tick' }), TICK_MS);
+  management.say(statusOf(pump.state));
+  management.setAlone(!pump.state.partnerHeard);
+  const ticks = setInterval(() => {
+    pump.feed({ kind: 'tick' });
+    watchdog.tick();
+  }, TICK_MS);
 
   const end = async (signal: string) => {
     log('info', `${signal}: stops; the guest's engine runs on and is taken up at the next start`);
     clearInterval(ticks);
     pump.stop();
+    // Planned: what is left here is an engine whose output nobody lets out.
+    await watchdog.arm(false).catch((e: Error) => log('warning', e.message));
+    fencePath.stop();
+    ups.stop();
+    management.close();
     await consoles.close();
     process.exit(0);
   };

@@ -11,6 +11,7 @@ import { attachConsole } from './console-attach.ts';
 import { askLab, type LabRequest } from './control-socket.ts';
 import { describePowerOff, describeStatus, type LabStatus } from './describe.ts';
 import { holdLab, parseCoServer, parseLink } from './holder.ts';
+import { BMC_FAULTS, parseBmcFault } from './lab-bmc.ts';
 import { LabError, messageOf } from './lab-error.ts';
 import { engineProgram } from './network.ts';
 import { prepareParts, requireRoot } from './prepare.ts';
@@ -215,6 +216,15 @@ program
   .action(async (link: string, state: string) => {
     if (state !== 'up' && state !== 'down') throw new LabError(`"${state}" is no state of a link`, 'give up or down');
     await ask(state === 'up' ? 'mend-link' : 'cut-link', String(parseLink(link)));
+  });
+
+program
+  .command('bmc')
+  .description('break the BMC of a CoServer: it lies about having switched off, hangs, has another password, is unplugged; ok mends it')
+  .argument('<A|B>', 'the CoServer')
+  .argument(`<${BMC_FAULTS.join('|')}>`, 'what it shall be')
+  .action(async (name: string, fault: string) => {
+    await ask('bmc', `${parseCoServer(name)}:${parseBmcFault(fault)}`);
   });
 
 program

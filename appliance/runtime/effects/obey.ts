@@ -42,6 +42,10 @@ export class Obey implements Effects {
         return p.workers.gate.call('setMode', { mode: command.mode === 'lockstep' ? 'lockstep' : 'holding' }).then(() => '');
       case 'claim':
         return this.#claim(command.generation);
+      case 'fence':
+        return p.fence.fence();
+      case 'armWatchdog':
+        return p.watchdog.arm(command.armed);
       case 'startGuest':
         return this.#phaseWork((signal) => this.#guest.start(signal));
       case 'adoptGuest':
@@ -68,8 +72,6 @@ export class Obey implements Effects {
         return this.#exclusive(() => this.survival.continueAlone(null));
       case 'stopAll':
         return this.#exclusive((before) => this.survival.stopAll(before));
-      case 'fence':
-      case 'armWatchdog':
       case 'keepHistory':
       case 'redirectNetwork':
       case 'lendNetwork':

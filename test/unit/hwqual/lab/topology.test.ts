@@ -9,7 +9,7 @@ const whole = { 1: true, 2: true };
 t.test('instances differ in every name and port that the machine sees', (t) => {
   const other = labSettings({ instance: '4', root: '/tmp/x' });
   const names = [...Object.values(settings.namespaces), ...Object.values(other.namespaces)];
-  t.equal(new Set(names).size, 10);
+  t.equal(new Set(names).size, 14);
   t.not(settings.directory, other.directory);
   t.same(settings.webPorts, { A: 8473, B: 8474 });
   t.same(labSettings({ instance: '0' }).webPorts, { A: 8443, B: 8444 });
@@ -21,11 +21,11 @@ t.test('instances differ in every name and port that the machine sees', (t) => {
 t.test('every end of a cable is made once and joined to a switch', (t) => {
   const made = [...rackBatches(settings), ...BOTH.flatMap((n) => coServerBatches(settings, n))].flatMap((b) => b.lines);
   const ends = made.flatMap((l) => /^link add (\S+) type veth/.exec(l)?.[1] ?? []);
-  t.equal(ends.length, 10);
-  t.equal(new Set(ends).size, 10);
+  t.equal(ends.length, 12);
+  t.equal(new Set(ends).size, 12);
   for (const end of ends) t.equal(made.filter((l) => l.startsWith(`link set ${end} master `)).length, 1, end);
   const macs = made.flatMap((l) => /address (\S+)/.exec(l)?.[1] ?? []);
-  t.equal(new Set(macs).size, 10, 'no MAC twice');
+  t.equal(new Set(macs).size, 12, 'no MAC twice');
   t.match(macOf('A', 'link1'), /^02(:[0-9a-f]{2}){5}$/);
   t.ok(
     removalLines('A').every((l) => ends.includes(l.slice('link del '.length))),
