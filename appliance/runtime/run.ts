@@ -24,6 +24,7 @@ import { log } from './log.ts';
 import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
+import { BusinessNic } from './sources/business-nic.ts';
 import { ControlStream } from './sources/control.ts';
 import { startWorkers } from './workers.ts';
 
@@ -227,6 +228,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     const detail = verdict.kind === 'answered' ? '' : `probe ${verdict.probe}: ${verdict.detail}`;
     pump.feed({ kind: 'probed', probe: verdict.probe, outcome: verdict.kind, interval: verdict.interval, detail });
   });
+  const businessNic = new BusinessNic({ observed: (up) => pump.feed({ kind: 'businessNicObserved', up }) });
+  workers.gate.on('carrier', ({ up }) => businessNic.carrier(up));
   workers.gate.on('outputHeld', () => trigger.outputHeld());
   workers.gate.on('checkpointWanted', () => trigger.now());
   workers.gate.on('comparisonLost', ({ reason }) =>

@@ -68,11 +68,13 @@ export class Obey implements Effects {
         return this.#exclusive(() => this.survival.continueAlone(null));
       case 'stopAll':
         return this.#exclusive((before) => this.survival.stopAll(before));
+      case 'redirectNetwork':
+        return p.workers.gate.call('redirect', { through: command.through }).then(() => '');
+      case 'lendNetwork':
+        return p.workers.gate.call('lend', { lends: command.lend }).then(() => '');
       case 'fence':
       case 'armWatchdog':
       case 'keepHistory':
-      case 'redirectNetwork':
-      case 'lendNetwork':
       case 'repairBlock':
       case 'quarantineBlock':
       case 'endServer':
