@@ -25,11 +25,15 @@ import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
 import { BusinessNic } from './sources/business-nic.ts';
+import { ClockSource } from './sources/clock.ts';
 import { ControlStream } from './sources/control.ts';
 import { startWorkers } from './workers.ts';
 
 const TICK_MS = 50;
 const JITTER_MEASUREMENT_MS = 1_000;
+const CLOCK_SYNCHRONISED = "This CoServer's clock is synchronised again.";
+const CLOCK_LOST =
+  "This CoServer's clock is no longer synchronised: the times that the consoles show may be wrong. Nothing is decided on it.";
 
 export async function runCoServer(config: CoServerConfig, version: string, script: URL): Promise<void> {
   const fatal = (why: string, error: Error): never => {
@@ -292,11 +296,17 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   pump.start();
   control.say(statusOf(pump.state));
+  const clock = new ClockSource({
+    jumped: (byMs) => pump.feed({ kind: 'clockJumped', byMs }),
+    synchronised: (is) => history.add({ severity: is ? 'info' : 'warning', row: '30', text: is ? CLOCK_SYNCHRONISED : CLOCK_LOST }),
+  });
+  const stopClock = clock.start();
   const ticks = setInterval(() => pump.feed({ kind: 'tick' }), TICK_MS);
 
   const end = async (signal: string) => {
     log('info', `${signal}: stops; the guest's engine runs on and is taken up at the next start`);
     clearInterval(ticks);
+    stopClock();
     pump.stop();
     await consoles.close();
     process.exit(0);
