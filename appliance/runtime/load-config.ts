@@ -65,6 +65,7 @@ const SHAPE: Shape = {
     cpus: whole(1, 64),
     mac,
     disk: { path, sizeMiB: whole(1, 1 << 26) },
+    keepDir: pathOrNone,
     kernel: path,
     initrd: path,
     append: text,
@@ -76,6 +77,7 @@ const SHAPE: Shape = {
 /** What may be left out. */
 const DEFAULTS: { [section: string]: { [key: string]: string | number | string[] } } = {
   rejoin: { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] },
+  workload: { keepDir: '' },
 };
 
 export function parseConfig(source: string, file: string): CoServerConfig {

@@ -158,6 +158,10 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     trigger,
     sockets,
     disk: { isOpen: false },
+    keeping: (progress) => {
+      figures.setKeeping(progress);
+      changed();
+    },
     say: (status) => {
       workers.heartbeat
         .call('setPayload', { generation: status.record.generation, role: roleNumber(pump.state), revision: status.revision })

@@ -4,6 +4,7 @@ import type { Command } from '../../core/machine.ts';
 import type { Effects } from '../pump.ts';
 import { Guest } from './guest.ts';
 import { Joining } from './joining.ts';
+import { keepHistory } from './keeping.ts';
 import type { Parts } from './parts.ts';
 import { Survival } from './survival.ts';
 
@@ -42,6 +43,8 @@ export class Obey implements Effects {
         return p.workers.gate.call('setMode', { mode: command.mode === 'lockstep' ? 'lockstep' : 'holding' }).then(() => '');
       case 'claim':
         return this.#claim(command.generation);
+      case 'keepHistory':
+        return this.#phaseWork((signal) => keepHistory(p, command.generation, signal));
       case 'startGuest':
         return this.#phaseWork((signal) => this.#guest.start(signal));
       case 'adoptGuest':
@@ -74,7 +77,6 @@ export class Obey implements Effects {
         return p.workers.gate.call('lend', { lends: command.lend }).then(() => '');
       case 'fence':
       case 'armWatchdog':
-      case 'keepHistory':
       case 'repairBlock':
       case 'quarantineBlock':
       case 'endServer':
