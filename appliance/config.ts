@@ -98,6 +98,8 @@ export interface CoServerConfig {
     cpus: number;
     mac: string;
     disk: { path: string; sizeMiB: number };
+    /** Folder for histories that were given up; empty: beside the disk, which must be a file then. */
+    keepDir: string;
     kernel: string;
     initrd: string;
     append: string;

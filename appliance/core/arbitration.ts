@@ -300,7 +300,7 @@ export function goSimplex(work: Work, goal: ClaimGoal, row: string, why: string,
 }
 
 /** Stops, durably outdated first: this generation is never claimed again by this side. */
-export function stopOutdated(work: Work, reason: string, more: { maintenance?: boolean } = {}): void {
+export function stopOutdated(work: Work, reason: string, more: { maintenance?: boolean; keep?: number } = {}): void {
   work.commands.push({ kind: 'freeze' });
   const { record } = work.state;
   persist(work, {

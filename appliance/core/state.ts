@@ -90,7 +90,7 @@ export interface PartnerStatus {
   power: Power;
   /** Its business NIC has a carrier. */
   businessUp: boolean;
-  /** Simplex owner without a business NIC: the partner should lend its own. */
+  /** The guest runs here, without a business NIC: the partner should lend its own. */
   needsNic: boolean;
 }
 
@@ -335,11 +335,9 @@ export function statusOf(s: State): PartnerStatus {
     wishSeen: s.wishSeen,
     power: s.power,
     businessUp: s.businessUp,
-    needsNic: s.record.standing === 'simplex' && RUNNING_ALONE.includes(s.phase.kind) && !s.businessUp,
+    needsNic: s.redirected,
   };
 }
-
-const RUNNING_ALONE: readonly PhaseKind[] = ['starting', 'running', 'resyncing'];
 
 /** Frozen, or broken over there, or fencing a partner that may still be heard: its own word is the quicker way. */
 function asksYield({ phase: { claim }, record, audit }: State): boolean {

@@ -75,6 +75,7 @@ const SHAPE: Shape = {
     cpus: whole(1, 64),
     mac,
     disk: { path, sizeMiB: whole(1, 1 << 26) },
+    keepDir: pathOrNone,
     kernel: path,
     initrd: path,
     append: text,
@@ -90,6 +91,7 @@ const DEFAULTS: { [section: string]: { [key: string]: string | number | string[]
   watchdog: { device: '', timeoutS: 10 },
   ups: { address: '', port: 3493, name: 'ups' },
   rejoin: { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] },
+  workload: { keepDir: '' },
 };
 
 export function parseConfig(source: string, file: string): CoServerConfig {

@@ -32,6 +32,8 @@ import { log } from './log.ts';
 import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
+import { BusinessNic } from './sources/business-nic.ts';
+import { ClockSource } from './sources/clock.ts';
 import { ControlStream } from './sources/control.ts';
 import { FencePath } from './sources/fence-path.ts';
 import { ManagementPath } from './sources/management-path.ts';
@@ -44,6 +46,9 @@ const JITTER_MEASUREMENT_MS = 1_000;
 const CARRIER_ANSWER_MS = 2_000;
 /** A dead partner is heard for the heartbeat's time-out, which a busy machine's own lateness may have raised. */
 const FLOOR_ALLOWANCE_MS = 2_000;
+const CLOCK_SYNCHRONISED = "This CoServer's clock is synchronised again.";
+const CLOCK_LOST =
+  "This CoServer's clock is no longer synchronised: the times that the consoles show may be wrong. Nothing is decided on it.";
 
 export async function runCoServer(config: CoServerConfig, version: string, script: URL): Promise<void> {
   const fatal = (why: string, error: Error): never => {
@@ -233,6 +238,10 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     fence,
     sockets,
     disk: { isOpen: false },
+    keeping: (progress) => {
+      figures.setKeeping(progress);
+      changed();
+    },
     say: (status) => {
       workers.heartbeat
         .call('setPayload', { generation: status.record.generation, role: roleNumber(pump.state), revision: status.revision })
@@ -313,6 +322,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     const detail = verdict.kind === 'answered' ? '' : `probe ${verdict.probe}: ${verdict.detail}`;
     pump.feed({ kind: 'probed', probe: verdict.probe, outcome: verdict.kind, interval: verdict.interval, detail });
   });
+  const businessNic = new BusinessNic({ observed: (up) => pump.feed({ kind: 'businessNicObserved', up }) });
+  workers.gate.on('carrier', ({ up }) => businessNic.carrier(up));
   workers.gate.on('outputHeld', () => trigger.outputHeld());
   workers.gate.on('checkpointWanted', () => trigger.now());
   workers.gate.on('comparisonLost', ({ reason }) =>
@@ -380,6 +391,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   control.say(statusOf(pump.state));
   management.say(statusOf(pump.state));
   management.setAlone(!pump.state.partnerHeard);
+  const clock = new ClockSource({
+    jumped: (byMs) => pump.feed({ kind: 'clockJumped', byMs }),
+    synchronised: (is) => history.add({ severity: is ? 'info' : 'warning', row: '30', text: is ? CLOCK_SYNCHRONISED : CLOCK_LOST }),
+  });
+  const stopClock = clock.start();
   const ticks = setInterval(() => {
     pump.feed({ kind: 'tick' });
     watchdog.tick();
@@ -388,6 +404,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   const end = async (signal: string) => {
     log('info', `${signal}: stops; the guest's engine runs on and is taken up at the next start`);
     clearInterval(ticks);
+    stopClock();
     pump.stop();
     // Planned: what is left here is an engine whose output nobody lets out.
     await watchdog.arm(false).catch((e: Error) => log('warning', e.message));

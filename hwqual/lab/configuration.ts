@@ -116,6 +116,7 @@ export function coServerConfig(
       cpus: 1,
       mac: GUEST_MAC,
       disk: { path: `${INSIDE.disks}/disk0`, sizeMiB: workload.diskMiB },
+      keepDir: '',
       kernel: `${INSIDE.guest}/kernel`,
       initrd: `${INSIDE.guest}/initrd.gz`,
       append: workload.append,

@@ -97,6 +97,10 @@ async function obey(lab: Lab, request: LabRequest, closed: Promise<void>, takeDo
       return lab.setLink(parseLink(target), 'down');
     case 'mend-link':
       return lab.setLink(parseLink(target), 'up');
+    case 'cut-lan':
+      return lab.setLan(parseCoServer(target), 'down');
+    case 'mend-lan':
+      return lab.setLan(parseCoServer(target), 'up');
     case 'freeze':
       return lab.freeze(parseCoServer(target), 'all');
     case 'freeze-process':

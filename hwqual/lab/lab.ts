@@ -316,6 +316,15 @@ export class Lab extends EventEmitter<LabEvents> {
     });
   }
 
+  /** A CoServer's cable to the business LAN. */
+  setLan(name: CoServerName, state: 'up' | 'down'): Promise<void> {
+    return this.#exclusive(async () => {
+      if (this.#network.lan[name] === (state === 'up')) throw new LabError(`the LAN cable of CoServer ${name} is ${state} already`);
+      await this.#network.setLan(name, state === 'up');
+      this.#say(`CoServer ${name}: LAN cable ${state === 'up' ? 'mended' : 'cut'}`);
+    });
+  }
+
   freeze(name: CoServerName, what: 'process' | 'all'): Promise<void> {
     return this.#exclusive(async () => {
       const coServer = this.#powered(name);

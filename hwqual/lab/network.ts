@@ -44,7 +44,7 @@ async function applyBatch(batch: Batch): Promise<void> {
 export class LabNetwork {
   readonly #settings: LabSettings;
   readonly #engineRoot: string;
-  #cables: CableState = { powered: { A: false, B: false }, whole: { 1: true, 2: true } };
+  #cables: CableState = { powered: { A: false, B: false }, whole: { 1: true, 2: true }, lan: { A: true, B: true } };
   readonly #present = new Set<CoServerName>();
   #closed = false;
   /** Processes that are already in the rack and wait for lines: a power failure must not wait for a start. */
@@ -57,6 +57,10 @@ export class LabNetwork {
 
   get whole(): Readonly<CableState['whole']> {
     return this.#cables.whole;
+  }
+
+  get lan(): Readonly<CableState['lan']> {
+    return this.#cables.lan;
   }
 
   async up(): Promise<void> {
@@ -111,6 +115,10 @@ export class LabNetwork {
   async setBmcCable(name: CoServerName, plugged: boolean): Promise<void> {
     const lines = [`link set ${bmcEnd(name)} ${plugged ? 'up' : 'down'}`];
     await applyBatch({ namespace: this.#settings.namespaces.rack, lines });
+  }
+
+  async setLan(name: CoServerName, whole: boolean): Promise<void> {
+    await this.#change({ ...this.#cables, lan: { ...this.#cables.lan, [name]: whole } }).dark;
   }
 
   /** Lets go of what waits for the next cut. */

@@ -24,6 +24,8 @@ export interface CableState {
   powered: Record<CoServerName, boolean>;
   /** A dedicated link's cable is whole. */
   whole: Record<LinkNumber, boolean>;
+  /** A CoServer's business cable is whole. */
+  lan: Record<CoServerName, boolean>;
 }
 
 const side = (name: CoServerName) => (name === 'A' ? 'a' : 'b');
@@ -135,7 +137,8 @@ function carrierOf(state: CableState, present: readonly CoServerName[]): { end: 
     const both = state.powered.A && state.powered.B;
     return [
       ...LINKS.map((l) => ({ end: `${s}-link${l}`, carrier: both && state.whole[l] })),
-      ...['lan0', 'mgmt0'].map((nic) => ({ end: `${s}-${nic}`, carrier: state.powered[name] })),
+      { end: `${s}-lan0`, carrier: state.powered[name] && state.lan[name] },
+      { end: `${s}-mgmt0`, carrier: state.powered[name] },
     ];
   });
 }

@@ -375,7 +375,6 @@ export class World {
         return 0;
       case 'setMode':
       case 'armWatchdog':
-      case 'keepHistory':
       case 'redirectNetwork':
       case 'lendNetwork':
       case 'repairBlock':
@@ -397,6 +396,7 @@ export class World {
           },
         );
         return 0;
+      case 'keepHistory':
       case 'openTarget':
       case 'openIncoming':
         done(quick * 5, () => this.random.chance(0.97));

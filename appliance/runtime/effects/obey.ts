@@ -4,6 +4,7 @@ import type { Command } from '../../core/machine.ts';
 import type { Effects } from '../pump.ts';
 import { Guest } from './guest.ts';
 import { Joining } from './joining.ts';
+import { keepHistory } from './keeping.ts';
 import type { Parts } from './parts.ts';
 import { Survival } from './survival.ts';
 
@@ -46,6 +47,8 @@ export class Obey implements Effects {
         return p.fence.fence();
       case 'armWatchdog':
         return p.watchdog.arm(command.armed);
+      case 'keepHistory':
+        return this.#phaseWork((signal) => keepHistory(p, command.generation, signal));
       case 'startGuest':
         return this.#phaseWork((signal) => this.#guest.start(signal));
       case 'adoptGuest':
@@ -72,9 +75,10 @@ export class Obey implements Effects {
         return this.#exclusive(() => this.survival.continueAlone(null));
       case 'stopAll':
         return this.#exclusive((before) => this.survival.stopAll(before));
-      case 'keepHistory':
       case 'redirectNetwork':
+        return p.workers.gate.call('redirect', { through: command.through }).then(() => '');
       case 'lendNetwork':
+        return p.workers.gate.call('lend', { lends: command.lend }).then(() => '');
       case 'repairBlock':
       case 'quarantineBlock':
       case 'endServer':

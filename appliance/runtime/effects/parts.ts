@@ -27,6 +27,8 @@ export interface Parts {
   sockets: { source: string; incoming: string };
   /** The mirror's disk and journal are open: the worker knows, this saves asking. */
   disk: { isOpen: boolean };
+  /** How far the copy of this CoServer's own history is; null: none is made. */
+  keeping: (progress: { doneBytes: number; totalBytes: number } | null) => void;
   say: (status: PartnerStatus) => void;
   feed: (event: NewEvent) => void;
   state: () => State;

@@ -49,6 +49,12 @@ watchdog: { device: /dev/watchdog }
   t.match(parseConfig(full, 'f'), { fence: { port: 623, cipherSuite: 3 }, watchdog: { device: '/dev/watchdog', timeoutS: 10 } });
 });
 
+t.test('a history that is kept goes beside the disk, unless a folder is named for it', async (t) => {
+  t.equal(parseConfig(GOOD, 'f').workload.keepDir, '');
+  t.equal(parseConfig(GOOD.replace('name: demo,', 'name: demo, keepDir: /kept,'), 'f').workload.keepDir, '/kept');
+  t.throws(() => parseConfig(GOOD.replace('name: demo,', 'name: demo, keepDir: kept,'), 'f'), /workload\.keepDir: 'kept', an absolute path/);
+});
+
 t.test('every error is named with its key and what is needed', async (t) => {
   const broken: [string, string, RegExp][] = [
     ['coServer: A', 'coServer: C', /coServer: 'C', one of A, B is needed/],

@@ -5,6 +5,7 @@ import { carrierLines, coServerBatches, macOf, muteLines, rackBatches, removalLi
 const settings = labSettings({ instance: '3', root: '/tmp/x' });
 const BOTH = ['A', 'B'] as const;
 const whole = { 1: true, 2: true };
+const lan = { A: true, B: true };
 
 t.test('instances differ in every name and port that the machine sees', (t) => {
   const other = labSettings({ instance: '4', root: '/tmp/x' });
@@ -43,7 +44,7 @@ t.test('the links have no delayed acknowledgement, the business NIC has no addre
 });
 
 t.test('a server without power takes the carrier from its partner, its own ends first', (t) => {
-  const lines = carrierLines({ powered: { A: false, B: true }, whole }, BOTH);
+  const lines = carrierLines({ powered: { A: false, B: true }, whole, lan }, BOTH);
   const down = lines.filter((l) => l.endsWith(' down'));
   t.same(
     down
@@ -67,8 +68,8 @@ t.test('a server without power takes the carrier from its partner, its own ends 
 });
 
 t.test('frames stop before carriers do', (t) => {
-  const both = { powered: { A: true, B: true }, whole };
-  const alone = { powered: { A: false, B: true }, whole };
+  const both = { powered: { A: true, B: true }, whole, lan };
+  const alone = { powered: { A: false, B: true }, whole, lan };
   const muted = muteLines(both, alone, BOTH);
   t.same(muted.map((l) => l.split(' ')[2]).sort(), ['a-lan0', 'a-link1', 'a-link2', 'a-mgmt0', 'b-link1', 'b-link2']);
   t.ok(muted.every((l) => l.endsWith(' type bridge_slave state 0')));
@@ -79,7 +80,7 @@ t.test('frames stop before carriers do', (t) => {
 });
 
 t.test('a cut link stays cut when power returns', (t) => {
-  const lines = carrierLines({ powered: { A: true, B: true }, whole: { 1: false, 2: true } }, BOTH);
+  const lines = carrierLines({ powered: { A: true, B: true }, whole: { 1: false, 2: true }, lan }, BOTH);
   t.same(
     lines.filter((l) => l.endsWith(' down')),
     ['link set a-link1 down', 'link set b-link1 down'],
@@ -89,7 +90,18 @@ t.test('a cut link stays cut when power returns', (t) => {
   t.end();
 });
 
+t.test('a cut business cable takes the carrier of that CoServer alone, also when power returns', (t) => {
+  const before = { powered: { A: true, B: true }, whole, lan };
+  const after = { ...before, lan: { A: false, B: true } };
+  t.same(muteLines(before, after, BOTH), ['link set a-lan0 type bridge_slave state 0']);
+  t.same(
+    carrierLines(after, BOTH).filter((l) => l.endsWith(' down')),
+    ['link set a-lan0 down'],
+  );
+  t.end();
+});
+
 t.test('a CoServer whose NICs are not there is not named', (t) => {
-  t.notOk(carrierLines({ powered: { A: true, B: false }, whole }, ['A']).some((l) => l.includes(' b-')));
+  t.notOk(carrierLines({ powered: { A: true, B: false }, whole, lan }, ['A']).some((l) => l.includes(' b-')));
   t.end();
 });
