@@ -17,11 +17,14 @@ function commands(name: string, change: (commands: Command[]) => Command[]): Mut
 export const MUTANTS: Mutant[] = [
   {
     name: 'no witness: every claim is granted',
-    decideClaim: (_stored, c) => ({ granted: true, grant: { generation: c.generation + 1, owner: c.claimant } }),
+    decideClaim: (group, c) => decideClaim({ ...group, memory: null, confirmed: true }, c),
   },
   {
     name: 'the witness does not compare the generation',
-    decideClaim: (stored, c) => decideClaim(stored && { ...stored, generation: Math.min(stored.generation, c.generation) }, c),
+    decideClaim: (group, c) => {
+      const { memory } = group;
+      return decideClaim({ ...group, memory: memory && { ...memory, generation: Math.min(memory.generation, c.generation) } }, c);
+    },
   },
   { name: 'output leaves before the partner committed', gateDoesNotHold: true },
   {

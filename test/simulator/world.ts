@@ -14,7 +14,7 @@ import {
 } from '../../appliance/core/machine.ts';
 import { pictureOf } from '../../appliance/core/picture.ts';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
-import { decideClaim, type Grant } from '../../appliance/core/witness.ts';
+import { decideClaim, type WitnessGroup, witnessStart } from '../../appliance/core/witness.ts';
 import type { NewEvent } from '../../appliance/runtime/pump.ts';
 import { Random } from './random.ts';
 
@@ -77,7 +77,7 @@ export class World {
   readonly sides: Record<CoServerName, Side>;
   linksUp = [true, true];
   witnessReachable: Record<CoServerName, boolean> = { A: true, B: true };
-  grant: Grant | null = null;
+  witness: WitnessGroup = { ...witnessStart(null, 'one life'), confirmed: true };
   /** Everything the world has seen from the guest. */
   released: number[] = [];
   readonly #mutant: Mutant;
@@ -500,9 +500,10 @@ export class World {
       return;
     }
     this.#later(this.random.between(1, 30), () => {
-      const decision = (this.#mutant.decideClaim ?? decideClaim)(this.grant, { generation, claimant: s.name });
-      if (decision.granted) this.grant = decision.grant;
-      this.tell(`witness: ${s.name} asks after ${generation}: ${decision.granted ? 'granted' : 'refused'}`);
+      const decision = (this.#mutant.decideClaim ?? decideClaim)(this.witness, { generation, claimant: s.name, seen: null });
+      this.witness = decision.group;
+      const { answer: said } = decision;
+      this.tell(`witness: ${s.name} asks after ${generation}: ${said.kind}`);
       if (!this.witnessReachable[s.name]) {
         lost();
         return;
@@ -511,8 +512,8 @@ export class World {
         {
           kind: 'arbiterAnswered',
           generation,
-          answer: decision.granted ? 'granted' : 'refused',
-          reason: decision.granted ? '' : decision.reason,
+          answer: said.kind === 'unconfirmed' ? 'unreachable' : said.kind,
+          reason: said.kind === 'granted' ? '' : said.reason,
         },
         this.random.between(1, 30),
       );
@@ -587,9 +588,10 @@ export class World {
     for (const s of solo) {
       if (s.durable.standing === 'outdated' || s.durable.standing === 'inconsistent')
         throw new Violation(`${s.name} lets output go from a copy recorded as ${s.durable.standing}`);
-      if (this.grant && this.grant.generation > s.durable.generation && this.grant.owner !== s.name)
+      const grant = this.witness.memory;
+      if (grant && grant.generation > s.durable.generation && grant.owner !== s.name)
         throw new Violation(
-          `${s.name} lets output go as generation ${s.durable.generation}, but ${this.grant.generation} was granted to ${this.grant.owner}`,
+          `${s.name} lets output go as generation ${s.durable.generation}, but ${grant.generation} was granted to ${grant.owner}`,
         );
     }
   }

@@ -119,8 +119,9 @@ export class Obey implements Effects {
       feed({
         kind: 'arbiterAnswered',
         generation,
-        answer: answer.granted ? 'granted' : 'refused',
-        reason: answer.granted ? '' : answer.reason,
+        // A witness that does not trust its memory yet: as good as none, and asked again.
+        answer: answer.kind === 'unconfirmed' ? 'unreachable' : answer.kind,
+        reason: answer.kind === 'granted' ? '' : answer.reason,
       });
     } catch (e) {
       feed({ kind: 'arbiterAnswered', generation, answer: 'unreachable', reason: (e as Error).message });
