@@ -5,7 +5,7 @@
 // with a growing pause. The order at the end is the one that matters: the primary records "duplex" (it may then no
 // longer go on without a grant) before the secondary does (it may then take over), and only then READY is released.
 import { firstArbiter } from './arbiters.ts';
-import { claimAfterLoss, goSimplex, onPartnerGone, stopOutdated } from './arbitration.ts';
+import { claimAfterLoss, goSimplex, onFenced, onPartnerGone, stopOutdated } from './arbitration.ts';
 import { beginAudit, broken } from './audit.ts';
 import { beginModes } from './modes.ts';
 import { whyNotJoin } from './rejoin.ts';
@@ -267,6 +267,10 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
 export function onFinished(work: Work, command: CommandName, ok: boolean, reason: string): void {
   const { state, commands } = work;
   const { phase } = state;
+  if (command === 'fence') {
+    onFenced(work, ok, reason);
+    return;
+  }
   if (phase.kind === 'acting') {
     if (command === 'stopAll' || command === 'takeOver' || command === 'continueAlone' || command === 'abandonPartner')
       acted(work, command, ok, reason);
