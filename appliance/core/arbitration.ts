@@ -7,6 +7,7 @@
 // Which kind is valid is in the record (arbiters.ts). What a CoServer does after a restart is in restart.ts.
 import { countLoss } from './rejoin.ts';
 import { type ClaimGoal, type ClaimState, enter, named, never, type PartnerStatus, persist, type State, type Work } from './state.ts';
+import { inWords } from './words.ts';
 
 /** The states in which the record says duplex and the guest's state is shared: a loss of the partner must be arbitrated. */
 export function isShared(s: State): boolean {
@@ -90,7 +91,7 @@ export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs
       claim(work, goal, 'none', applied, why, 0);
       const { phase } = state;
       if (phase.claim) state.phase = { ...phase, claim: { ...phase.claim, asked: true } };
-      freezeUnarbitrated(work, `the other CoServer is the one that may go on alone (${record.arbiter})`, applied);
+      freezeUnarbitrated(work, `the other CoServer is the one that may go on alone (${inWords(record.arbiter)})`, applied);
       return;
     }
     default:

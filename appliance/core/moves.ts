@@ -35,7 +35,7 @@ export function onHardware(work: Work, e: Extract<Event, { kind: 'hardwareJudged
     case 'healthy':
       if (state.preFail?.component !== e.component) return;
       state.preFail = null;
-      commands.push({ kind: 'record', severity: 'info', row: '16', text: `${e.component}: ${e.sentence}` });
+      commands.push({ kind: 'record', severity: 'info', row: '16', text: `Healthy again: ${e.component}: ${e.sentence}` });
       return;
     case 'preFail':
       if (state.preFail?.component === e.component) return;
@@ -47,7 +47,7 @@ export function onHardware(work: Work, e: Extract<Event, { kind: 'hardwareJudged
         kind: 'record',
         severity: 'critical',
         row: '17',
-        text: `${e.component}: ${e.sentence} This server can no longer be trusted and ends itself.`,
+        text: `This server can no longer be trusted and ends itself: ${e.component}: ${e.sentence}`,
       });
       commands.push({ kind: 'freeze' });
       enter(work, 'failed', `${e.component}: ${e.sentence}`);

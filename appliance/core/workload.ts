@@ -10,6 +10,7 @@ import { beginAudit, broken } from './audit.ts';
 import { beginModes } from './modes.ts';
 import { whyNotJoin } from './rejoin.ts';
 import { type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
+import { inWords } from './words.ts';
 
 /** Phases in which this CoServer runs the guest as the primary. */
 export const PRIMARY_PHASES: readonly PhaseKind[] = [
@@ -321,7 +322,7 @@ function acted(work: Work, command: CommandName, ok: boolean, reason: string): v
   const { state, commands } = work;
   const next = state.phase.next ?? 'standby';
   if (!ok) {
-    commands.push({ kind: 'record', severity: 'critical', row: null, text: `${command} failed: ${reason}.` });
+    commands.push({ kind: 'record', severity: 'critical', row: null, text: `The step '${inWords(command)}' failed: ${reason}.` });
     if (command === 'takeOver' || command === 'continueAlone' || command === 'abandonPartner') {
       // The state of the guest is lost; its disk is not: start it again from this copy, which this side owns.
       enter(work, 'acting', reason, { next: 'starting' });
@@ -357,14 +358,14 @@ function failed(work: Work, command: CommandName, reason: string): void {
       onPartnerGone(work, reason);
       return;
     case 'shutDownGuest':
-      commands.push({ kind: 'record', severity: 'warning', row: null, text: `The guest did not shut down: ${reason}` });
+      commands.push({ kind: 'record', severity: 'warning', row: null, text: `The guest did not shut down: ${reason}.` });
       enter(work, 'acting', reason, { next: 'running' });
       commands.push({ kind: 'abandonPartner', reason });
       return;
     case 'openTarget':
     case 'openIncoming':
     case 'leaveLockstep':
-      commands.push({ kind: 'record', severity: 'warning', row: null, text: `Could not follow the partner: ${reason}` });
+      commands.push({ kind: 'record', severity: 'warning', row: null, text: `Could not follow the partner: ${reason}.` });
       backToStandby(work, reason);
       return;
     default:
