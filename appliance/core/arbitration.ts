@@ -363,12 +363,14 @@ export function tickArbitration(work: Work): void {
       commands.push({ kind: 'claim', generation: record.generation });
       return;
     case 'fence':
-      commands.push({
-        kind: 'record',
-        severity: 'critical',
-        row: c.row,
-        text: `Switches the partner off through its management controller: ${c.why}.`,
-      });
+      // Said once: the further attempts of a frozen side would fill the history.
+      if (c.unreachableSince === null)
+        commands.push({
+          kind: 'record',
+          severity: 'critical',
+          row: c.row,
+          text: `Switches the partner off through its management controller: ${c.why}.`,
+        });
       commands.push({ kind: 'fence', generation: record.generation });
       return;
     case 'none':
