@@ -218,13 +218,11 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
     return;
   }
   if (e.cause === 'guestShutdown' && PRIMARY_PHASES.includes(kind) && record.standing === 'simplex') {
-    persist(work, { workloadOff: true });
-    commands.push({
-      kind: 'record',
-      severity: 'info',
-      row: null,
-      text: GUEST_IS_OFF,
-    });
+    // Shut down for lack of mains: nobody switched the workload off, and it starts again when mains is back, also after a restart.
+    if (!state.stoppedForPower) {
+      persist(work, { workloadOff: true });
+      commands.push({ kind: 'record', severity: 'info', row: null, text: GUEST_IS_OFF });
+    }
     enter(work, 'acting', 'the guest shut down', { next: 'off' });
     commands.push({ kind: 'stopAll', reason: 'the guest shut down' });
     return;
