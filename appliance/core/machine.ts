@@ -127,6 +127,8 @@ function tickWatchdog({ state, commands }: Work): void {
   const armed = PRIMARY_PHASES.includes(state.phase.kind) || state.phase.kind === 'secondary' || state.phase.kind === 'ready';
   // While it is undecided or changing over, it stays as it was.
   if (state.phase.kind === 'claiming' || state.phase.kind === 'acting' || armed === state.watchdogArmed) return;
+  // A server that ends itself may fail even in that: then the watchdog does it.
+  if (state.phase.busy === 'endServer') return;
   state.watchdogArmed = armed;
   commands.push({ kind: 'armWatchdog', armed });
 }

@@ -50,7 +50,7 @@ export function onHardware(work: Work, e: Extract<Event, { kind: 'hardwareJudged
         text: `This server can no longer be trusted and ends itself: ${e.component}: ${e.sentence}`,
       });
       commands.push({ kind: 'freeze' });
-      enter(work, 'failed', `${e.component}: ${e.sentence}`);
+      enter(work, 'failed', `${e.component}: ${e.sentence}`, { busy: 'endServer' });
       commands.push({ kind: 'endServer', reason: e.sentence });
       return;
     default:
