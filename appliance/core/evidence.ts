@@ -51,7 +51,7 @@ export function causeOf(e: Event): string {
     case 'streamLost':
       return `${e.stream} stream lost (${e.cause}): ${e.reason}`;
     case 'readyHeld':
-      return "the secondary holds the whole state of the guest";
+      return 'the secondary holds the whole state of the guest';
     case 'intervalsStarted':
       return 'the first interval began';
     case 'engineExited':
