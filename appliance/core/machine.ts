@@ -92,6 +92,7 @@ export function step(before: State, event: Event): Step {
       onComparison(work, event);
       break;
     case 'lateTick':
+      work.state.wokeAt = work.state.now;
       work.commands.push({
         kind: 'record',
         severity: 'warning',
