@@ -72,7 +72,7 @@ export function tickWorkload(work: Work): void {
       goSimplex(work, 'start', '25', 'the history of the partner was given up');
       return;
     case 'standby':
-      if (!partner || record.maintenance) return;
+      if (!partner || record.maintenance || state.now < state.retryAt) return;
       if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
         persist(work, {
           generation: partner.record.generation,
