@@ -311,6 +311,10 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
     case 'leaveLockstep':
       enter(work, 'target', "follows the primary's writes");
       return;
+    case 'shutDownGuest':
+      // Done once; the news of the engine's end follows.
+      state.phase = phase;
+      return;
     default:
       return;
   }
