@@ -99,6 +99,10 @@ const RULES: Rule[] = [
   [/^protection level (2|3)$/, setting((s, [level]) => Object.assign(s, { level: level === '2' ? 2 : 3 }))],
   [/^(A|B) has version (\S+)$/, setting((s, [name = '', version = '']) => Object.assign(s.version, { [name]: version }))],
   [/^versions (\S+) are declared compatible$/, setting((s, [versions = '']) => Object.assign(s, { compatible: versions.split(',') }))],
+  [
+    /^(A|B) is updated to version (\S+)$/,
+    (stage, [name = '', version = '']) => void Object.assign(stage.settings.version, { [name]: version }),
+  ],
   [/^start new$/, (stage) => start(stage)],
   [/^start duplex, arbiter (witness|fence|namedA)$/, (stage, [arbiter = '']) => startDuplex(stage, arbiter)],
   [/^(\d+) (ms|s|min|h) pass$/, happens((pair, [number = '', unit = '']) => pair.run(milliseconds(number, unit)))],
@@ -132,7 +136,7 @@ const RULES: Rule[] = [
     happens((pair, [who, how = '']) => pair.setController(who === 'A' ? 'A' : 'B', how.replace('is ', '') as Controller)),
   ],
   [/^the replica on (A|B) breaks$/, happens((pair, [who]) => pair.breakReplica(who === 'A' ? 'A' : 'B'))],
-  [/^the disk of (A|B) fails$/, told(() => ({ kind: 'diskFailed', reason: 'write at 4096: Input/output error' }))],
+  [/^the disk of (A|B) (fails|is replaced)$/, happens((pair, [who, how]) => pair.setDisk(who === 'A' ? 'A' : 'B', how !== 'fails'))],
   [
     /^(A|B) finds block (\d+) of (its own|the partner's) copy unreadable$/,
     told(([, offset, side]) => ({ kind: 'blockUnreadable', offset: Number(offset), side: side === 'its own' ? 'own' : 'partner' })),
@@ -167,7 +171,6 @@ const RULES: Rule[] = [
       reason: cause ?? '',
     })),
   ],
-  [/^the guest's replica on (A|B) panics$/, told(() => ({ kind: 'replicaPanicked', reason: 'Kernel panic - not syncing' }))],
   [/^the clock of (A|B|both) jumps by (-?\d+) s$/, told(([, seconds]) => ({ kind: 'clockJumped', byMs: Number(seconds) * 1000 }))],
   [
     /^for (\d+) s (A|B) sees (\d+) frames agree, (\d+) wait and (\d+) checkpoints asked for each second$/,

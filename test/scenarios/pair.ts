@@ -88,6 +88,8 @@ interface Side {
   witnessUsable: string | null;
   /** The replica here answers no probe. */
   replicaBroken: boolean;
+  /** Its disk opens. */
+  diskWorks: boolean;
   probed: number;
 }
 
@@ -242,6 +244,12 @@ export class Pair {
     this.#surroundingsChanged();
   }
 
+  /** A disk that failed opens no more until it is replaced. */
+  setDisk(name: CoServerName, works: boolean): void {
+    this.sides[name].diskWorks = works;
+    if (!works) this.tell(name, { kind: 'diskFailed', reason: 'write at 4096: Input/output error' });
+  }
+
   breakReplica(name: CoServerName): void {
     this.sides[name].replicaBroken = true;
   }
@@ -269,6 +277,7 @@ export class Pair {
       reachesWitness: true,
       witnessUsable: null,
       replicaBroken: false,
+      diskWorks: true,
       probed: 0,
     };
   }
@@ -399,6 +408,10 @@ export class Pair {
   #finish(s: Side, command: Command['kind']): void {
     const p = this.#other(s.name);
     const needs = command === 'resync' ? 'target' : command === 'protect' ? 'incoming' : command === 'releaseReady' ? 'ready' : null;
+    if (!s.diskWorks && (command === 'openTarget' || command === 'startGuest')) {
+      this.#feed(s, { kind: 'commandFinished', command, ok: false, reason: 'the disk does not open' });
+      return;
+    }
     const ok = needs === null || (this.#isConnected() && p.state.phase.kind === needs);
     if (ok && command === 'protect') {
       this.#feed(p, { kind: 'readyHeld' });

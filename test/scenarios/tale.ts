@@ -6,15 +6,44 @@ import { type Command, never } from '../../appliance/core/machine.ts';
 import type { Fact, Pair } from './pair.ts';
 
 export function tell(facts: readonly Fact[], pair: Pair, from: number): string {
-  const lines = facts.flatMap((fact) => {
-    const at = `${((fact.at - from) / 1000).toFixed(3).padStart(8)}`;
-    if ('said' in fact) return [`${at}    ${fact.said}`];
-    const { before, after, side, event, commands } = fact;
+  const told = facts.flatMap((fact): Told[] => {
+    if ('said' in fact) return [{ at: fact.at, who: '  ', lines: [fact.said], again: 0, last: fact.at }];
+    const { before, after, side, event, commands, at } = fact;
     const moved = before.phase.kind !== after.phase.kind ? [`${before.phase.kind} -> ${after.phase.kind}`] : [];
     const done = [...moved, ...commands.flatMap((c) => commandLines(c))];
-    return done.length === 0 ? [] : [`${at} ${side}  ${causeOf(event)}`, ...done.map((line) => `            ${line}`)];
+    return done.length === 0 ? [] : [{ at, who: side, lines: [causeOf(event), ...done], again: 0, last: at }];
   });
+  const lines = folded(told).flatMap(({ at, who, lines: [first = '', ...more], again, last }) => [
+    `${seconds(at - from)} ${who}  ${first}`,
+    ...more.map((line) => `            ${line}`),
+    ...(again > 0 ? [`            (${again} times more, the last at ${seconds(last - from).trim()})`] : []),
+  ]);
   return [...lines, `A: ${pair.describe('A')}`, `B: ${pair.describe('B')}`].join('\n');
+}
+
+/** One thing that happened, and how often the same side did the same right after it. */
+interface Told {
+  at: number;
+  who: string;
+  lines: string[];
+  again: number;
+  last: number;
+}
+
+function folded(told: readonly Told[]): Told[] {
+  const result: Told[] = [];
+  for (const one of told) {
+    const before = result.findLast(({ who }) => who === one.who);
+    if (before?.lines.join('\n') === one.lines.join('\n')) {
+      before.again++;
+      before.last = one.at;
+    } else result.push({ ...one });
+  }
+  return result;
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(3).padStart(8);
 }
 
 function commandLines(c: Command): string[] {
