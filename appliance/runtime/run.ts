@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../config.ts';
-import { initialState, type State, statusOf } from '../core/machine.ts';
+import { DEFAULT_TIMING, initialState, type State, type StateOptions, statusOf } from '../core/machine.ts';
 import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
 import { WitnessClient } from '../witness/client.ts';
@@ -18,6 +18,7 @@ import { Obey } from './effects/obey.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
 import { Incidents } from './incidents.ts';
+import { Journal } from './journal.ts';
 import { LineFile } from './line-file.ts';
 import { loadPairKey } from './load-config.ts';
 import { log } from './log.ts';
@@ -28,6 +29,8 @@ import { ControlStream } from './sources/control.ts';
 import { startWorkers } from './workers.ts';
 
 const TICK_MS = 50;
+/** Of events, twice (the file and the one before it): some days of a quiet pair, and hours of a troubled one. */
+const JOURNAL_BYTES = 16 << 20;
 const JITTER_MEASUREMENT_MS = 1_000;
 
 export async function runCoServer(config: CoServerConfig, version: string, script: URL): Promise<void> {
@@ -141,7 +144,6 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     send: (text) => control.tell(text),
   });
 
-  const journal = new LineFile(join(config.stateDir, 'events.jsonl'));
   const obey = new Obey({
     config,
     workers,
@@ -162,21 +164,23 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     feed: (event) => pump.feed(event),
     state: () => pump.state,
   });
+  const life: StateOptions = {
+    me: config.coServer,
+    incarnation: randomBytes(8).toString('hex'),
+    pairId: config.pair.id,
+    version,
+    record: records.record,
+    links: config.links.length,
+    now: performance.now(),
+    adoptable,
+    canCompare: lockstep,
+    timing: DEFAULT_TIMING,
+  };
   const pump = new Pump({
-    state: initialState({
-      me: config.coServer,
-      incarnation: randomBytes(8).toString('hex'),
-      pairId: config.pair.id,
-      version,
-      record: records.record,
-      links: config.links.length,
-      now: performance.now(),
-      adoptable,
-      canCompare: lockstep,
-    }),
+    state: initialState(life),
     effects: obey,
     now: () => performance.now(),
-    log: (event, commands) => journal.append({ event, commands: commands.map((c) => c.kind) }),
+    journal: new Journal(new LineFile(join(config.stateDir, 'events.jsonl'), JOURNAL_BYTES), version, life),
     onState: changed,
     onFatal: (e) => fatal('the core', e),
   });
