@@ -7,6 +7,7 @@
 // Which kind is valid is in the record (arbiters.ts). What a CoServer does after a restart is in restart.ts.
 import { countLoss } from './rejoin.ts';
 import { type ClaimGoal, type ClaimState, enter, named, never, type PartnerStatus, persist, type State, type Work } from './state.ts';
+import { inWords } from './words.ts';
 
 /** The states in which the record says duplex and the guest's state is shared: a loss of the partner must be arbitrated. */
 export function isShared(s: State): boolean {
@@ -90,7 +91,7 @@ export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs
       claim(work, goal, 'none', applied, why, 0);
       const { phase } = state;
       if (phase.claim) state.phase = { ...phase, claim: { ...phase.claim, asked: true } };
-      freezeUnarbitrated(work, `the other CoServer is the one that may go on alone (${record.arbiter})`, applied);
+      freezeUnarbitrated(work, `the other CoServer is the one that may go on alone (${inWords(record.arbiter)})`, applied);
       return;
     }
     default:
@@ -130,8 +131,8 @@ export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' 
     commands.push({
       kind: 'record',
       severity: 'critical',
-      row: '18',
-      text: `The partner runs generation ${status.record.generation}, this CoServer only ${state.record.generation}: it stops and rejoins.`,
+      row: newerRow(state),
+      text: `The partner has generation ${status.record.generation}, this CoServer only ${state.record.generation}: it stops and rejoins.`,
     });
     stopOutdated(work, 'a newer generation runs on the partner');
     return;
@@ -157,11 +158,17 @@ export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' 
       goSimplex(
         work,
         goal,
-        status.record.maintenance ? '28' : '4',
+        yieldRowOf(state, status),
         status.record.maintenance ? 'the partner left for maintenance' : 'the partner yielded',
       );
     }
   }
+}
+
+/** The partner went on: after a sleep of this side, a restart of it, or a loss of the links alone. */
+function newerRow({ phase, wokeAt, now, timing }: State): string {
+  if (phase.kind === 'isolated') return '21';
+  return wokeAt !== null && now - wokeAt < timing.restartGraceMs ? '18' : '2';
 }
 
 /**
@@ -180,6 +187,13 @@ function mayYield({ phase, record }: State, asking: PartnerStatus): boolean {
 /** A grant may be on its way. */
 function isAsking(claim: ClaimState): boolean {
   return claim.asked && claim.by !== 'none';
+}
+
+/** The row to apply on the partner's yield: its own reason; or that of a claim which the yield only ended sooner. */
+function yieldRowOf({ phase: { claim } }: State, p: PartnerStatus): string {
+  if (p.record.maintenance) return '28';
+  if (claim && (claim.goal === 'start' || claim.row === '31')) return claim.row;
+  return p.yieldRow ?? '4';
 }
 
 /**
@@ -209,7 +223,7 @@ export function onWitnessAnswer(
       commands.push({
         kind: 'record',
         severity: 'critical',
-        row: '2',
+        row: c.unreachableSince === null ? '2' : '3',
         text: `The witness refused (${e.reason}): the partner went on. This CoServer stops and rejoins.`,
       });
       stopOutdated(work, e.reason);
@@ -277,7 +291,7 @@ export function goSimplex(work: Work, goal: ClaimGoal, row: string, why: string,
     case 'takeOver':
       commands.push({
         kind: 'record',
-        severity: 'critical',
+        severity: severityOf(row),
         row,
         text: `Takes over as generation ${generation}: ${why}. Not redundant until the partner is back.`,
       });
@@ -287,7 +301,7 @@ export function goSimplex(work: Work, goal: ClaimGoal, row: string, why: string,
     case 'continue':
       commands.push({
         kind: 'record',
-        severity: 'critical',
+        severity: severityOf(row),
         row,
         text: `Runs on alone as generation ${generation}: ${why}. Not redundant until the partner is back.`,
       });
@@ -299,12 +313,19 @@ export function goSimplex(work: Work, goal: ClaimGoal, row: string, why: string,
   }
 }
 
+/** What is planned alarms nobody. */
+function severityOf(row: string): 'info' | 'warning' | 'critical' {
+  return row === '28' ? 'info' : row === '16' ? 'warning' : 'critical';
+}
+
 /** Stops, durably outdated first: this generation is never claimed again by this side. */
-export function stopOutdated(work: Work, reason: string, more: { maintenance?: boolean; keep?: number } = {}): void {
+export function stopOutdated(work: Work, reason: string, more: { maintenance?: boolean; keep?: number; row?: string } = {}): void {
   work.commands.push({ kind: 'freeze' });
   const { record } = work.state;
+  work.state.yieldRow = more.row ?? null;
   persist(work, {
-    ...more,
+    ...(more.maintenance === undefined ? {} : { maintenance: more.maintenance }),
+    ...(more.keep === undefined ? {} : { keep: more.keep }),
     standing: 'outdated',
     wasPrimary: record.standing === 'outdated' ? record.wasPrimary : record.standing === 'duplexPrimary',
   });
@@ -362,12 +383,14 @@ export function tickArbitration(work: Work): void {
       commands.push({ kind: 'claim', generation: record.generation });
       return;
     case 'fence':
-      commands.push({
-        kind: 'record',
-        severity: 'critical',
-        row: c.row,
-        text: `Switches the partner off through its management controller: ${c.why}.`,
-      });
+      // Said once: the further attempts of a frozen side would fill the history.
+      if (c.unreachableSince === null)
+        commands.push({
+          kind: 'record',
+          severity: 'critical',
+          row: c.row,
+          text: `Switches the partner off through its management controller: ${c.why}.`,
+        });
       commands.push({ kind: 'fence', generation: record.generation });
       return;
     case 'none':

@@ -11,12 +11,12 @@ export function onDiskFailed(work: Work, reason: string): void {
     case 'committing':
       // Durable first; then the partner, whose copy is whole, goes on from its last commit.
       failed('12', `The disk here failed (${reason}): the workload moves to the partner, whose copy is whole.`);
-      stopOutdated(work, `the local disk failed: ${reason}`);
+      stopOutdated(work, `the local disk failed: ${reason}`, { row: '12' });
       return;
     case 'secondary':
     case 'ready':
       failed('12', `The disk here failed (${reason}): this copy is dropped; the workload runs on at the partner.`);
-      stopOutdated(work, `the local disk failed: ${reason}`);
+      stopOutdated(work, `the local disk failed: ${reason}`, { row: '12' });
       return;
     case 'resyncing':
     case 'protecting':

@@ -92,6 +92,8 @@ export interface PartnerStatus {
   businessUp: boolean;
   /** The guest runs here, without a business NIC: the partner should lend its own. */
   needsNic: boolean;
+  /** Why it yielded, as a row of the decision table; null: it did not, or for no row of its own. */
+  yieldRow: string | null;
 }
 
 export type ClaimGoal = 'start' | 'takeOver' | 'continue';
@@ -187,6 +189,10 @@ export interface State {
   /** What was said once: two histories; a version that does not fit. */
   toldDiverged: boolean;
   toldVersion: string | null;
+  /** The row for which this side stopped last. */
+  yieldRow: string | null;
+  /** When it last woke from a sleep; what it hears then is the answer to that (row 18). */
+  wokeAt: number | null;
 }
 
 export interface Timing {
@@ -305,6 +311,8 @@ export function initialState(a: StateOptions): State {
     compatibleVersions: a.compatibleVersions ?? [],
     toldDiverged: false,
     toldVersion: null,
+    yieldRow: null,
+    wokeAt: null,
   };
 }
 
@@ -336,6 +344,7 @@ export function statusOf(s: State): PartnerStatus {
     power: s.power,
     businessUp: s.businessUp,
     needsNic: s.redirected,
+    yieldRow: s.record.standing === 'outdated' ? s.yieldRow : null,
   };
 }
 

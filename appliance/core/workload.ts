@@ -5,11 +5,12 @@
 // with a growing pause. The order at the end is the one that matters: the primary records "duplex" (it may then no
 // longer go on without a grant) before the secondary does (it may then take over), and only then READY is released.
 import { firstArbiter } from './arbiters.ts';
-import { claimAfterLoss, goSimplex, onPartnerGone, stopOutdated } from './arbitration.ts';
+import { claimAfterLoss, goSimplex, onFenced, onPartnerGone, stopOutdated } from './arbitration.ts';
 import { beginAudit, broken } from './audit.ts';
 import { beginModes } from './modes.ts';
 import { whyNotJoin } from './rejoin.ts';
 import { type Command, type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
+import { inWords } from './words.ts';
 
 /** Phases in which this CoServer runs the guest as the primary. */
 export const PRIMARY_PHASES: readonly PhaseKind[] = [
@@ -77,7 +78,7 @@ export function tickWorkload(work: Work): void {
         work.commands.push({ kind: 'keepHistory', generation: record.keep });
         return;
       }
-      if (!partner || record.maintenance) return;
+      if (!partner || record.maintenance || state.now < state.retryAt) return;
       if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
         persist(work, {
           generation: partner.record.generation,
@@ -223,13 +224,11 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
     return;
   }
   if (e.cause === 'guestShutdown' && PRIMARY_PHASES.includes(kind) && record.standing === 'simplex') {
-    persist(work, { workloadOff: true });
-    commands.push({
-      kind: 'record',
-      severity: 'info',
-      row: null,
-      text: GUEST_IS_OFF,
-    });
+    // Shut down for lack of mains: nobody switched the workload off, and it starts again when mains is back, also after a restart.
+    if (!state.stoppedForPower) {
+      persist(work, { workloadOff: true });
+      commands.push({ kind: 'record', severity: 'info', row: null, text: GUEST_IS_OFF });
+    }
     enter(work, 'acting', 'the guest shut down', { next: 'off' });
     commands.push({ kind: 'stopAll', reason: 'the guest shut down' });
     return;
@@ -273,6 +272,10 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
 export function onFinished(work: Work, command: CommandName, ok: boolean, reason: string): void {
   const { state, commands } = work;
   const { phase } = state;
+  if (command === 'fence') {
+    onFenced(work, ok, reason);
+    return;
+  }
   if (phase.kind === 'acting') {
     if (command === 'stopAll' || command === 'takeOver' || command === 'continueAlone' || command === 'abandonPartner')
       acted(work, command, ok, reason);
@@ -324,6 +327,10 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
     case 'leaveLockstep':
       enter(work, 'target', "follows the primary's writes");
       return;
+    case 'shutDownGuest':
+      // Done once; the news of the engine's end follows.
+      state.phase = phase;
+      return;
     default:
       return;
   }
@@ -338,7 +345,7 @@ function acted(work: Work, command: CommandName, ok: boolean, reason: string): v
   const { state, commands } = work;
   const next = state.phase.next ?? 'standby';
   if (!ok) {
-    commands.push({ kind: 'record', severity: 'critical', row: null, text: `${command} failed: ${reason}.` });
+    commands.push({ kind: 'record', severity: 'critical', row: null, text: `The step '${inWords(command)}' failed: ${reason}.` });
     if (command === 'takeOver' || command === 'continueAlone' || command === 'abandonPartner') {
       // The state of the guest is lost; its disk is not: start it again from this copy, which this side owns.
       enter(work, 'acting', reason, { next: 'starting' });
@@ -374,7 +381,7 @@ function failed(work: Work, command: CommandName, reason: string): void {
       onPartnerGone(work, reason);
       return;
     case 'shutDownGuest':
-      commands.push({ kind: 'record', severity: 'warning', row: null, text: `The guest did not shut down: ${reason}` });
+      commands.push({ kind: 'record', severity: 'warning', row: null, text: `The guest did not shut down: ${reason}.` });
       enter(work, 'acting', reason, { next: 'running' });
       commands.push({ kind: 'abandonPartner', reason });
       return;
@@ -389,7 +396,7 @@ function failed(work: Work, command: CommandName, reason: string): void {
     case 'openTarget':
     case 'openIncoming':
     case 'leaveLockstep':
-      commands.push({ kind: 'record', severity: 'warning', row: null, text: `Could not follow the partner: ${reason}` });
+      commands.push({ kind: 'record', severity: 'warning', row: null, text: `Could not follow the partner: ${reason}.` });
       backToStandby(work, reason);
       return;
     default:

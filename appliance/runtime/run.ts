@@ -10,7 +10,7 @@ import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
 import { readUps } from '../../drivers/ups/index.ts';
 import { openWatchdog } from '../../drivers/watchdog/index.ts';
 import type { CoServerConfig } from '../config.ts';
-import { DEFAULT_TIMING, initialState, type State, statusOf } from '../core/machine.ts';
+import { DEFAULT_TIMING, initialState, type State, type StateOptions, statusOf } from '../core/machine.ts';
 import { witnessReportOf } from '../core/witness.ts';
 import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
@@ -26,6 +26,7 @@ import { WatchdogKeeper } from './effects/watchdog.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
 import { Incidents } from './incidents.ts';
+import { Journal } from './journal.ts';
 import { LineFile } from './line-file.ts';
 import { loadPairKey } from './load-config.ts';
 import { log } from './log.ts';
@@ -41,6 +42,8 @@ import { UpsWatch } from './sources/ups.ts';
 import { startWorkers } from './workers.ts';
 
 const TICK_MS = 50;
+/** Of events, twice (the file and the one before it): some days of a quiet pair, and hours of a troubled one. */
+const JOURNAL_BYTES = 16 << 20;
 const JITTER_MEASUREMENT_MS = 1_000;
 /** The heartbeat answers in a millisecond; a fence must not hang on it. */
 const CARRIER_ANSWER_MS = 2_000;
@@ -224,7 +227,6 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     send: (text) => control.tell(text),
   });
 
-  const journal = new LineFile(join(config.stateDir, 'events.jsonl'));
   const obey = new Obey({
     config,
     workers,
@@ -252,29 +254,30 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     feed: (event) => pump.feed(event),
     state: () => pump.state,
   });
+  const life: StateOptions = {
+    me: config.coServer,
+    incarnation,
+    pairId: config.pair.id,
+    version,
+    record: records.record,
+    links: config.links.length,
+    now: performance.now(),
+    adoptable,
+    canCompare: lockstep,
+    arbiters: { witness: true, fence: config.fence.address !== '' },
+    compatibleVersions: config.rejoin.compatibleVersions,
+    timing: {
+      ...DEFAULT_TIMING,
+      flapLosses: config.rejoin.losses,
+      flapWindowMs: config.rejoin.windowMinutes * 60_000,
+      quarantineMs: config.rejoin.quarantineMinutes * 60_000,
+    },
+  };
   const pump = new Pump({
-    state: initialState({
-      me: config.coServer,
-      incarnation,
-      pairId: config.pair.id,
-      version,
-      record: records.record,
-      links: config.links.length,
-      now: performance.now(),
-      adoptable,
-      canCompare: lockstep,
-      arbiters: { witness: true, fence: config.fence.address !== '' },
-      compatibleVersions: config.rejoin.compatibleVersions,
-      timing: {
-        ...DEFAULT_TIMING,
-        flapLosses: config.rejoin.losses,
-        flapWindowMs: config.rejoin.windowMinutes * 60_000,
-        quarantineMs: config.rejoin.quarantineMinutes * 60_000,
-      },
-    }),
+    state: initialState(life),
     effects: obey,
     now: () => performance.now(),
-    log: (event, commands) => journal.append({ event, commands: commands.map((c) => c.kind) }),
+    journal: new Journal(new LineFile(join(config.stateDir, 'events.jsonl'), JOURNAL_BYTES), version, life),
     onState: (state) => {
       witness.setReport(witnessReportOf(state));
       changed();

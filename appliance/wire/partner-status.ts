@@ -54,6 +54,7 @@ export function parsePartnerStatus(message: unknown): PartnerStatus {
     power: oneOf(m['power'], ['mains', 'battery', 'low'] as const, 'power'),
     businessUp: m['businessUp'] === true,
     needsNic: m['needsNic'] === true,
+    yieldRow: typeof m['yieldRow'] === 'string' ? short(m['yieldRow'], 'yieldRow') : null,
   };
 }
 

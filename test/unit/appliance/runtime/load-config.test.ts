@@ -52,7 +52,10 @@ watchdog: { device: /dev/watchdog }
 t.test('a history that is kept goes beside the disk, unless a folder is named for it', async (t) => {
   t.equal(parseConfig(GOOD, 'f').workload.keepDir, '');
   t.equal(parseConfig(GOOD.replace('name: demo,', 'name: demo, keepDir: /kept,'), 'f').workload.keepDir, '/kept');
-  t.throws(() => parseConfig(GOOD.replace('name: demo,', 'name: demo, keepDir: kept,'), 'f'), /workload\.keepDir: 'kept', an absolute path/);
+  t.throws(
+    () => parseConfig(GOOD.replace('name: demo,', 'name: demo, keepDir: kept,'), 'f'),
+    /workload\.keepDir: 'kept', an absolute path/,
+  );
 });
 
 t.test('every error is named with its key and what is needed', async (t) => {

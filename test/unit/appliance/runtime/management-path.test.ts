@@ -27,6 +27,7 @@ function statusOf(coServer: 'A' | 'B', revision: number): PartnerStatus {
     power: 'mains',
     businessUp: true,
     needsNic: false,
+    yieldRow: null,
   };
 }
 

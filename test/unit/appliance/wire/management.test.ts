@@ -21,6 +21,7 @@ const status: PartnerStatus = {
   power: 'mains',
   businessUp: true,
   needsNic: false,
+  yieldRow: null,
 };
 const datagram = {
   sender: 'B' as const,
