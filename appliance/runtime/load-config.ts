@@ -4,6 +4,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { parse } from 'yaml';
 import type { CoServerConfig } from '../config.ts';
+import { parseKeyFile } from '../pairing/key-file.ts';
 import { PAIR_KEY_BYTES } from '../wire/keys.ts';
 
 export class ConfigError extends Error {
@@ -88,8 +89,8 @@ export function loadConfig(file: string): CoServerConfig {
   return parseConfig(source, file);
 }
 
-/** The pair's key: 64 hex digits in a file that only root may read. */
-export function loadPairKey(file: string): Buffer {
+/** The pair's key, from a file that only root may read. @param pairId Hex: a key that was made for another pair is refused. */
+export function loadPairKey(file: string, pairId?: string): Buffer {
   let source: string;
   try {
     if ((statSync(file).mode & 0o077) !== 0) throw new ConfigError(`${file} can be read by others than its owner: chmod 600 ${file}`);
@@ -98,9 +99,16 @@ export function loadPairKey(file: string): Buffer {
     if (e instanceof ConfigError) throw e;
     throw new ConfigError(`cannot read the pair's key: ${(e as Error).message}`);
   }
-  if (!/^[0-9a-f]{64}$/.test(source))
-    throw new ConfigError(`${file} does not hold a pair's key (${PAIR_KEY_BYTES * 2} hex digits): pair the CoServers again`);
-  return Buffer.from(source, 'hex');
+  const found = parseKeyFile(source);
+  if (!found)
+    throw new ConfigError(
+      `${file} does not hold a pair's key (${PAIR_KEY_BYTES * 2} hex digits): pair the CoServers again (twinstep pair)`,
+    );
+  if (pairId !== undefined && found.pairId !== null && found.pairId !== pairId)
+    throw new ConfigError(
+      `${file} holds the key of the pair ${found.pairId}, the configuration names the pair ${pairId}: set pair.id, or twinstep pair --again`,
+    );
+  return Buffer.from(found.pairKey, 'hex');
 }
 
 function check(value: unknown, shape: Shape, at: string, errors: string[]): void {

@@ -25,6 +25,7 @@ import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
 import { ControlStream } from './sources/control.ts';
+import { becomePaired } from './unpaired.ts';
 import { startWorkers } from './workers.ts';
 
 const TICK_MS = 50;
@@ -43,7 +44,9 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   if (ordinary) log('warning', `the process keeps its ordinary priority: ${ordinary}`);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
-  const pairKey = loadPairKey(config.pair.keyFile);
+  const webRoot = fileURLToPath(new URL('./web', script));
+  await becomePaired(config, version, webRoot);
+  const pairKey = loadPairKey(config.pair.keyFile, config.pair.id);
   const records = await RecordStore.open(join(config.stateDir, 'record'));
   log('info', `record: generation ${records.record.generation}, ${records.record.standing}`);
 
@@ -262,7 +265,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   );
   const consoles = await startConsoles({
     config,
-    webRoot: fileURLToPath(new URL('./web', script)),
+    webRoot,
     snapshot: () => figures.snapshot(pump.state),
     onChange: (f) => {
       changes.add(f);
