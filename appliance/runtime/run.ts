@@ -209,13 +209,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     if (restarted) pump.feed({ kind: 'partnerRestarted' });
   });
   workers.heartbeat.on('late', ({ lateMs }) => pump.feed({ kind: 'lateTick', lateMs }));
-  workers.heartbeat.on('stranger', ({ link, count }) =>
-    history.add({
-      severity: 'warning',
-      row: null,
-      text: `${count} heartbeat frames with another pair's key came over link ${link + 1}: is a foreign CoServer connected there?`,
-    }),
-  );
+  workers.heartbeat.on('dropped', ({ sentence }) => history.add({ severity: 'warning', row: null, text: sentence }));
   workers.gate.on('status', (status) => {
     const compared = figures.lockstep.observe(status);
     if (compared && pump.state.phase.kind === 'duplex') pump.feed({ kind: 'comparisonObserved', ...compared });
