@@ -13,6 +13,7 @@ export const DROP_KINDS = [
   'wrongLink',
   'wrongPath',
   'replayed',
+  'late',
   'unproven',
 ] as const;
 export type DropKind = (typeof DROP_KINDS)[number];
@@ -31,13 +32,14 @@ export const DROP_WORDS: Readonly<Record<DropKind, string>> = {
   wrongLink: 'of another link',
   wrongPath: 'of another path',
   replayed: 'replayed',
+  late: 'late',
   unproven: 'not proven young',
 };
 
 /** The first one of a kind is told at once, and then what has come since, at most this often: a flood must not fill the record. */
 export const REPORT_EVERY_MS = 60_000;
-/** Fewer are no news: a link that is heard one way only, or a partner that starts, has some of these. */
-const REPORT_FROM: Partial<DropCounts> = { unproven: 100 };
+/** Fewer are no news: a partner that starts has some unproven ones, a link that comes back some late ones, which a kernel had kept. */
+const REPORT_FROM: Partial<DropCounts> = { late: 1000, unproven: 100 };
 
 export interface DropReport {
   link: number;
@@ -117,7 +119,9 @@ function sentence(kind: DropKind, count: number, link: number, detail: string): 
     case 'wrongPath':
       return `${came} made for its other path: dropped. Somebody copies frames.`;
     case 'replayed':
-      return `${came} out of their time: dropped. Somebody or something repeats old frames.`;
+      return `${came} a second time: dropped. Somebody or something repeats frames.`;
+    case 'late':
+      return `${came} behind younger ones: dropped. Something holds frames back.`;
     case 'unproven':
       return `${came} without proof of being young: dropped. They are copies of old ones, or the partner does not hear this CoServer.`;
     default:

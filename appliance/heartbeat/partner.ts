@@ -25,6 +25,8 @@ export type FrameVerdict =
   /** Perhaps the beginning of a new life: it does not count yet. */
   | { kind: 'unproven' }
   | { kind: 'replayed' }
+  /** Never heard before, but younger ones were: held up on its way (a kernel that waited for an address), or by somebody. */
+  | { kind: 'late' }
   /** Our own frame; another CoServer of our name. */
   | { kind: 'reflected' | 'sameSide' }
   | { kind: 'wrongLink' | 'wrongPath'; reason: string };
@@ -40,7 +42,12 @@ interface Heard {
 interface Ear {
   living: Heard | undefined;
   candidate: Heard | undefined;
+  /** The latest sequences of the living one, each at its remainder by SEEN: tells late ones from copies. */
+  seen: Float64Array;
 }
+
+/** More rounds than any kernel keeps frames back. */
+const SEEN = 1024;
 
 /** Lives that have ended; older ones cannot name a young frame of ours anyway. */
 const ENDED_MAX = 16;
@@ -63,7 +70,7 @@ export class Partner {
   constructor(side: 'A' | 'B', incarnation: string, links: number) {
     this.#side = side;
     this.#incarnation = incarnation;
-    const ear = (): Ear => ({ living: undefined, candidate: undefined });
+    const ear = (): Ear => ({ living: undefined, candidate: undefined, seen: new Float64Array(SEEN).fill(-1) });
     this.#ears = Array.from({ length: links }, () => ({ ethernet: ear(), ip: ear() }));
   }
 
@@ -76,7 +83,8 @@ export class Partner {
     if (!ear || this.#ended.includes(frame.incarnation)) return { kind: 'replayed' };
     const isLiving = frame.incarnation === this.#living;
     const last = isLiving ? ear.living : ear.candidate;
-    if (last?.incarnation === frame.incarnation && frame.sequence <= last.sequence) return { kind: 'replayed' };
+    if (last?.incarnation === frame.incarnation && frame.sequence <= last.sequence)
+      return { kind: isLiving && isLate(ear, frame.sequence, last.sequence) ? 'late' : 'replayed' };
 
     const heard: Heard = { incarnation: frame.incarnation, sequence: frame.sequence, sentUs: frame.sentUs, atMs };
     const echoSentMs = frame.echo.incarnation === this.#incarnation ? frame.echo.sentUs / 1000 : null;
@@ -90,6 +98,7 @@ export class Partner {
     const restarted = !isLiving && this.#living !== null;
     const proven = isLiving ? [] : this.#begin(frame.incarnation);
     ear.living = heard;
+    ear.seen[frame.sequence % SEEN] = frame.sequence;
     this.#livingAtMs = atMs;
     const rttMs = young ? Math.max(0, ageMs - frame.echo.heldUs / 1000) : null;
     return { kind: 'living', echoSentMs, rttMs, news: this.#news(frame, restarted), proven };
@@ -119,6 +128,8 @@ export class Partner {
         // Its sequence on the other ways goes on from what was heard there.
         ear.living = ear.candidate?.incarnation === incarnation ? ear.candidate : undefined;
         ear.candidate = undefined;
+        ear.seen.fill(-1);
+        if (ear.living) ear.seen[ear.living.sequence % SEEN] = ear.living.sequence;
       }
     const proven = this.#unproven.get(incarnation) ?? [];
     this.#unproven.delete(incarnation);
@@ -143,4 +154,11 @@ export class Partner {
     this.#payload = { generation, role, revision };
     return { generation, role, revision, incarnation, restarted };
   }
+}
+
+/** Marks it as heard: a copy of it is not late any more. */
+function isLate({ seen }: Ear, sequence: number, last: number): boolean {
+  if (last - sequence >= SEEN || seen[sequence % SEEN] === sequence) return false;
+  seen[sequence % SEEN] = sequence;
+  return true;
 }

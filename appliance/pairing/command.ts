@@ -6,7 +6,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { CoServerConfig } from '../config.ts';
 import { ask, type ControlAnswer, controlSocketOf, openControl, readAnswers, serveControl } from './control.ts';
 import { startPairing } from './host.ts';
-import { parseKeyFile } from './key-file.ts';
+import { keepingProblem, parseKeyFile } from './key-file.ts';
 import type { Outcome } from './protocol.ts';
 import { outcomeText, type PairingView } from './view.ts';
 
@@ -75,6 +75,11 @@ function wholeSeconds(text: string): number {
 
 async function host(options: PairOptions, config: CoServerConfig, io: PairIo, say: (line: string) => void): Promise<number> {
   const { keyFile, id } = config.pair;
+  const problem = keepingProblem(keyFile);
+  if (problem) {
+    io.stderr.write(`twinstep pair: ${problem}.\n`);
+    return EXIT.notPaired;
+  }
   const known = existsSync(keyFile) ? parseKeyFile(readFileSync(keyFile, 'utf8')) : null;
   const pairKey = known && !options.again ? known.pairKey : null;
   say(`CoServer ${config.coServer}, pair ${id}, over ${config.links.map((l) => l.nic).join(' and ')}.`);

@@ -31,6 +31,20 @@ export function keepPending(keyFile: string, pairKey: string, pairId: string): v
   syncFolder(dirname(keyFile));
 }
 
+/** Whether a key could be kept, asked before anybody compares codes: a sentence with the remedy, or ''. Changes nothing. */
+export function keepingProblem(keyFile: string): string {
+  const folder = dirname(keyFile);
+  const trial = `${pendingFileOf(keyFile)}.trial`;
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    closeSync(openSync(trial, 'w', 0o600));
+    rmSync(trial);
+    return '';
+  } catch (error) {
+    return `the key cannot be kept in ${folder} (${(error as Error).message}): let pair.keyFile name a file in a folder that can be written`;
+  }
+}
+
 /** The pending key becomes the key. A process that was stopped in between does it again: nothing is wrong with that. */
 export function establishPending(keyFile: string, pairKey: string): void {
   const pending = pendingFileOf(keyFile);

@@ -158,7 +158,7 @@ export function pairingStep(state: PairingState, event: PairingEvent, random: Ra
     case 'stop':
       return { state: { ...state, session: null }, duties: state.session ? [send(abortOf(state, state.session.id, 'stopped'))] : [] };
     case 'kept':
-      return repeat({ ...state, key: { pairKey: event.pairKey, stage: 'pending' }, partnerKept: false });
+      return repeat({ ...state, key: { pairKey: event.pairKey, stage: 'pending' }, partnerKept: false, trouble: null });
     case 'established':
       return repeat({ ...state, key: { pairKey: event.pairKey, stage: 'established' }, session: null, failed: 0, trouble: null });
     case 'diskFailed': {
@@ -358,7 +358,7 @@ function heardCommit(state: PairingState, at: number, id: string, commitment: st
   if (session) return drop(state, 'otherSession');
   return repeat({
     ...state,
-    trouble: null,
+    trouble: lasting(state.trouble),
     session: { kind: 'answered', id, own: ownKeys(random(SECRET_BYTES)), commitment, heardAtMs: at },
   });
 }
@@ -390,6 +390,11 @@ function heardAgain(state: PairingState, session: Session & { kind: 'agreed' }, 
   return stay({ ...state, session: { ...session, heardAtMs: at } });
 }
 
+/** A new attempt answers what stood in the way of hearing each other; not a disk that cannot be written. */
+function lasting(trouble: Trouble | null): Trouble | null {
+  return trouble?.kind === 'disk' ? trouble : null;
+}
+
 function agreed(state: PairingState, at: number, own: OwnKeys, offer: Offer, answer: Opened): PairingStep {
   const agreement = agree(own, state.me, offer, answer);
   if (!agreement) {
@@ -403,7 +408,7 @@ function agreed(state: PairingState, at: number, own: OwnKeys, offer: Offer, ans
   }
   return repeat({
     ...state,
-    trouble: null,
+    trouble: lasting(state.trouble),
     session: {
       kind: 'agreed',
       id: offer.session,

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import type { CoServerConfig } from '../config.ts';
 import { controlSocketOf, serveControl } from '../pairing/control.ts';
 import { type PairingHost, startPairing } from '../pairing/host.ts';
+import { keepingProblem } from '../pairing/key-file.ts';
 import type { Outcome } from '../pairing/protocol.ts';
 import { outcomeText } from '../pairing/view.ts';
 import { startConsoles } from './consoles.ts';
@@ -15,6 +16,8 @@ import { CONFIRM, DIFFER, type UnpairedFacts, unpairedSnapshot } from './unpaire
 export async function becomePaired(config: CoServerConfig, version: string, webRoot: string): Promise<void> {
   const { keyFile, id } = config.pair;
   if (existsSync(keyFile)) return;
+  const problem = keepingProblem(keyFile);
+  if (problem) throw new ConfigError(`not paired, and ${problem}`);
   const facts: UnpairedFacts = { config, version, startedAt: Date.now() };
   log('warning', `not paired: there is no ${keyFile}, so the workload is not started. Pair from a console, or with 'twinstep pair'`);
   const host = startPairing({ coServer: config.coServer, pairId: id, keyFile, nics: config.links.map((l) => l.nic), pairKey: null });

@@ -45,7 +45,8 @@ t.test('copies of the present life', async (t) => {
   const p = new Partner('A', OWN, 1);
   p.judge(frame(100, 5), 0, 'ethernet', 100, TIMEOUT_MS);
   t.same(p.judge(frame(100, 5), 0, 'ethernet', 101, TIMEOUT_MS), { kind: 'replayed' });
-  t.same(p.judge(frame(90, 4), 0, 'ethernet', 101, TIMEOUT_MS), { kind: 'replayed' });
+  t.same(p.judge(frame(90, 4), 0, 'ethernet', 101, TIMEOUT_MS), { kind: 'late' }, 'never heard, but a younger one was');
+  t.same(p.judge(frame(90, 4), 0, 'ethernet', 102, TIMEOUT_MS), { kind: 'replayed' });
   t.match(p.judge(frame(90, 4), 0, 'ip', 101, TIMEOUT_MS), { kind: 'wrongPath', reason: /other path/ });
   t.match(p.judge(frame(90, 6, { link: 1 }), 0, 'ethernet', 101, TIMEOUT_MS), {
     kind: 'wrongLink',
@@ -86,7 +87,7 @@ t.test('a copy does not come through behind a frame of another life', async (t) 
   p.judge(frame(100, 500), 0, 'ethernet', 100, TIMEOUT_MS);
   // The partner is silent; a recorded frame of some earlier life, then one of its present life, with its old sequence.
   t.same(p.judge(frame(20, 9, { incarnation: LIFE2 }), 0, 'ethernet', 400, TIMEOUT_MS), { kind: 'unproven' });
-  t.same(p.judge(frame(90, 499), 0, 'ethernet', 401, TIMEOUT_MS), { kind: 'replayed' });
+  t.same(p.judge(frame(90, 499), 0, 'ethernet', 401, TIMEOUT_MS), { kind: 'late' });
   t.same(p.judge(frame(100, 500), 0, 'ethernet', 402, TIMEOUT_MS), { kind: 'replayed' });
   t.match(p.judge(frame(410, 501), 0, 'ethernet', 410, TIMEOUT_MS), { kind: 'living' });
 });

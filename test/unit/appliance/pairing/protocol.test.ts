@@ -197,6 +197,22 @@ t.test('what is configured wrongly is named with its remedy', async (t) => {
   t.match(trouble(holder), /CoServer A has no key, this one has: run 'twinstep pair --again' here/);
 });
 
+t.test('a disk that cannot be written is said until it can', async (t) => {
+  const sides = pair('disk');
+  const [a, b] = sides;
+  let at = run(sides, 0, 3);
+  const says = () => pairingView(a.state, at).trouble;
+  a.feed({ kind: 'diskFailed', at, reason: 'EROFS: read-only file system' });
+  at = run(sides, at, 3);
+  t.same(b.ended, ['diskThere']);
+  t.ok(a.code, 'a new attempt');
+  t.equal(says(), 'The key could not be kept: EROFS: read-only file system.');
+  for (const side of sides) side.feed({ kind: 'confirm', at, code: side.code ?? '' });
+  at = run(sides, at, 3);
+  t.equal(says(), '');
+  t.equal(a.disk.key, b.disk.key);
+});
+
 t.test('a heartbeat under the pending key completes it: the partner has long begun to work', async (t) => {
   const [a] = pair('late');
   a.disk = { key: null, pending: 'cd'.repeat(32) };
