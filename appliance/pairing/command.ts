@@ -6,8 +6,8 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { CoServerConfig } from '../config.ts';
 import { ask, type ControlAnswer, controlSocketOf, openControl, readAnswers, serveControl } from './control.ts';
 import { startPairing } from './host.ts';
-import { keepingProblem, parseKeyFile } from './key-file.ts';
-import type { Outcome } from './protocol.ts';
+import { keepingProblem, loadPending, parseKeyFile } from './key-file.ts';
+import type { Outcome } from './state.ts';
 import { outcomeText, type PairingView } from './view.ts';
 
 export interface PairIo {
@@ -81,7 +81,8 @@ async function host(options: PairOptions, config: CoServerConfig, io: PairIo, sa
     return EXIT.notPaired;
   }
   const known = existsSync(keyFile) ? parseKeyFile(readFileSync(keyFile, 'utf8')) : null;
-  const pairKey = known && !options.again ? known.pairKey : null;
+  // A new key that waits for the partner's proof comes before the old one: making it was agreed on both consoles.
+  const pairKey = known && !options.again && loadPending(keyFile, id) === null ? known.pairKey : null;
   say(`CoServer ${config.coServer}, pair ${id}, over ${config.links.map((l) => l.nic).join(' and ')}.`);
   if (pairKey)
     say(`This CoServer has a key already: it only helps its partner to finish. For a new key: twinstep pair --again, on both CoServers.`);

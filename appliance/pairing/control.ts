@@ -8,7 +8,7 @@ import { chmodSync, mkdirSync, rmSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import type { PairingHost, Reply } from './host.ts';
-import type { Outcome } from './protocol.ts';
+import type { Outcome } from './state.ts';
 import type { PairingView } from './view.ts';
 
 export const controlSocketOf = (runDir: string): string => join(runDir, 'pair.sock');

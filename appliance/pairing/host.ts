@@ -5,16 +5,8 @@ import { decodeHeartbeat, heartbeatKey } from '../wire/heartbeat.ts';
 import { encodePairing } from '../wire/pairing.ts';
 import { establishPending, keepPending, loadPending } from './key-file.ts';
 import { LinkPort } from './link-port.ts';
-import {
-  type Duty,
-  type KeptKey,
-  type Outcome,
-  type PairingEvent,
-  type PairingState,
-  pairingStart,
-  pairingStep,
-  TICK_MS,
-} from './protocol.ts';
+import { pairingStep, TICK_MS } from './protocol.ts';
+import { type Duty, type KeptKey, type Outcome, type PairingEvent, type PairingState, pairingStart } from './state.ts';
 import { type PairingView, pairingView } from './view.ts';
 
 /** After this side has the key it goes on telling its partner, until that one has said that it has it too: so long at most. */

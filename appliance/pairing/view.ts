@@ -1,7 +1,7 @@
 // What an operator reads of a pairing: one phase, one sentence, the code. Pure.
 import { PAIRING_VERSION } from '../wire/pairing.ts';
 import { fingerprintOf } from './agreement.ts';
-import type { Dropped, Outcome, PairingState, Trouble } from './protocol.ts';
+import type { Dropped, Outcome, PairingState, Trouble } from './state.ts';
 
 export interface PairingView {
   coServer: 'A' | 'B';

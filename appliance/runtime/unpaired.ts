@@ -4,18 +4,24 @@ import { existsSync } from 'node:fs';
 import type { CoServerConfig } from '../config.ts';
 import { controlSocketOf, serveControl } from '../pairing/control.ts';
 import { type PairingHost, startPairing } from '../pairing/host.ts';
-import { keepingProblem } from '../pairing/key-file.ts';
-import type { Outcome } from '../pairing/protocol.ts';
+import { keepingProblem, loadPending } from '../pairing/key-file.ts';
+import type { Outcome } from '../pairing/state.ts';
 import { outcomeText } from '../pairing/view.ts';
 import { startConsoles } from './consoles.ts';
 import { ConfigError } from './load-config.ts';
 import { log } from './log.ts';
 import { CONFIRM, DIFFER, type UnpairedFacts, unpairedSnapshot } from './unpaired-picture.ts';
 
+/** Several of the partner's heartbeats, or of its pairing's messages; a start that waits longer costs redundancy. */
+const FINISH_MS = 3_000;
+
 /** Answers when the key file is there. Throws ConfigError when another process pairs this CoServer already. */
 export async function becomePaired(config: CoServerConfig, version: string, webRoot: string): Promise<void> {
   const { keyFile, id } = config.pair;
-  if (existsSync(keyFile)) return;
+  if (existsSync(keyFile)) {
+    if (loadPending(keyFile, id) !== null) await finishNewKey(config);
+    return;
+  }
   const problem = keepingProblem(keyFile);
   if (problem) throw new ConfigError(`not paired, and ${problem}`);
   const facts: UnpairedFacts = { config, version, startedAt: Date.now() };
@@ -39,6 +45,29 @@ export async function becomePaired(config: CoServerConfig, version: string, webR
   } finally {
     host.close();
   }
+}
+
+/** An interrupted change of the key: if the partner has gone over to the new one, so does this side; if not, the old one still counts. */
+async function finishNewKey(config: CoServerConfig): Promise<void> {
+  const { keyFile, id } = config.pair;
+  const host = startPairing({ coServer: config.coServer, pairId: id, keyFile, nics: config.links.map((l) => l.nic), pairKey: null });
+  let stop = () => {};
+  const told = new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, FINISH_MS);
+    stop = host.onChange(() => {
+      if (host.view().phase !== 'paired') return;
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+  await told;
+  stop();
+  if (host.view().phase === 'paired') {
+    await host.paired;
+    log('info', 'pairing: the new key, agreed before the last stop, is the key now: the partner has it too');
+  } else
+    log('warning', `pairing: a new key waits for the partner (${keyFile}.pending); the old one is used. To finish: twinstep pair on both`);
+  host.close();
 }
 
 function follow(host: PairingHost): void {

@@ -219,6 +219,31 @@ t.test('a CoServer without a key starts no workload: it pairs, and then goes on'
   t.equal(keyOf('A'), keyOf('B'));
 });
 
+t.test('a change of the key that was interrupted: the side that missed the end goes over when it starts', async (t) => {
+  configure();
+  const [oldKey, newKey] = ['ab', 'cd'].map((digits) => `${digits.repeat(32)}\npair ${PAIR_ID}\n`);
+  for (const [file, text] of [
+    [keyFileOf('A'), oldKey],
+    [`${keyFileOf('A')}.pending`, newKey],
+    [keyFileOf('B'), newKey],
+  ] as const) {
+    mkdirSync(join(file, '..'), { recursive: true });
+    writeFileSync(file, text ?? '', { mode: 0o600 });
+  }
+  const alone = new Run('A', 'run');
+  await alone.said(/a new key waits for the partner .*the old one is used/);
+  await alone.said(/record: generation 0/);
+  t.equal(keyOf('A'), oldKey);
+  await alone.kill();
+  // B works with the new one: its heartbeat is the proof.
+  const working = new Run('B', 'run');
+  await working.said(/heartbeat: late by/);
+  const started = new Run('A', 'run');
+  await started.said(/the new key, agreed before the last stop, is the key now/);
+  t.equal(keyOf('A'), newKey);
+  await Promise.all([working.kill(), started.kill()]);
+});
+
 async function act(socketPath: string, action: string): Promise<number> {
   const { request } = await import('node:http');
   return new Promise((resolve, reject) => {

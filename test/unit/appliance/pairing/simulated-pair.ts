@@ -1,6 +1,7 @@
 // Two pairing machines, a wire that loses, repeats, delays and reorders, disks that keep what was made durable, and processes that die at
 // any moment: everything driven by one list of choices, so that a failing run can be shown again.
 import { createHash } from 'node:crypto';
+import { pairingStep, TICK_MS } from '../../../../appliance/pairing/protocol.ts';
 import {
   type Duty,
   type KeptKey,
@@ -8,9 +9,7 @@ import {
   type PairingEvent,
   type PairingState,
   pairingStart,
-  pairingStep,
-  TICK_MS,
-} from '../../../../appliance/pairing/protocol.ts';
+} from '../../../../appliance/pairing/state.ts';
 import { encodePairing } from '../../../../appliance/wire/pairing.ts';
 
 export const PAIR_ID = '0f'.repeat(16);
