@@ -15,11 +15,13 @@ import { coServerConfig } from '../../hwqual/lab/configuration.ts';
 import { Side } from '../unit/appliance/pairing/simulated-pair.ts';
 import { enterNamespace, ip, OtherEnd } from '../unit/drivers/ethernet/namespace.ts';
 
-t.setTimeout(180_000);
+t.setTimeout(300_000);
 enterNamespace(import.meta.url);
 
 type Name = 'A' | 'B';
 const MAIN = new URL('../../appliance/main.ts', import.meta.url).pathname;
+/** A heartbeat's process. */
+const AGENT = new URL('../unit/appliance/heartbeat/agent.ts', import.meta.url).pathname;
 const PAIR_ID = '0f'.repeat(16);
 const folder = mkdtempSync(join(tmpdir(), 'twinstep-pairing-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
@@ -236,12 +238,17 @@ t.test('a change of the key that was interrupted: the side that missed the end g
   t.equal(keyOf('A'), oldKey);
   await alone.kill();
   // B works with the new one: its heartbeat is the proof.
-  const working = new Run('B', 'run');
-  await working.said(/heartbeat: late by/);
+  const links = [1, 2].map((n) => ({ nic: `link${n}`, localAddress: `10.1.${n}.2`, remoteAddress: `10.1.${n}.1` }));
+  const setup = { coServer: 'B', pairId: PAIR_ID, pairKey: 'cd'.repeat(32), links, intervalMs: 20, timeoutMs: 400 };
+  const working = b.spawn(process.execPath, '--no-warnings', AGENT, JSON.stringify(setup));
+  t.teardown(() => working.kill('SIGKILL'));
+  working.stdout?.resume();
   const started = new Run('A', 'run');
   await started.said(/the new key, agreed before the last stop, is the key now/);
   t.equal(keyOf('A'), newKey);
-  await Promise.all([working.kill(), started.kill()]);
+  t.notOk(existsSync(`${keyFileOf('A')}.pending`));
+  working.kill('SIGKILL');
+  await started.kill();
 });
 
 async function act(socketPath: string, action: string): Promise<number> {
