@@ -61,8 +61,7 @@ t.test('the state begins as its options say', async (t) => {
 t.test('the same commands and states, without the ticks that changed nothing', async (t) => {
   const { text } = await written(t);
   const r = replay(readJournal(text), OPTIONS);
-  t.same(r.difference, null);
-  t.same(r.damage, []);
+  t.same([r.difference, r.statesDiffer, r.damage], [null, null, []]);
   t.equal(r.lives, 1);
   t.ok(r.events < steps.length / 2, `${r.events} of ${steps.length} steps are in it`);
   t.ok(r.statesCompared > 10, `${r.statesCompared} states compared`);
@@ -93,10 +92,11 @@ t.test('the first difference ends it, with both sides', async (t) => {
   t.ok(r.events < replay(readJournal(text), OPTIONS).events);
 });
 
-t.test('a state that differs under the same commands is a difference', async (t) => {
+t.test('a state that differs under the same commands is named, and no difference', async (t) => {
   const { text } = await written(t);
   const r = replay(readJournal(text.replace(/"state":"[0-9a-f]{8}"/, '"state":"00000000"')), OPTIONS);
-  t.match(r.difference?.join('\n'), /the states are not/);
+  t.equal(r.difference, null);
+  t.match(r.statesDiffer, /^line \d+, event \d+/);
 });
 
 t.test('until an event', async (t) => {
@@ -124,7 +124,7 @@ t.test('a damaged line in the middle: what depends on it is left out, until the 
   const { text } = await written(t);
   const lines = text.trimEnd().split('\n');
   const whole = lines.findIndex((line, i) => i > 0 && line.includes('"journal"'));
-  t.ok(whole > 100, 'there is a whole state on the way');
+  t.ok(whole > 60, 'there is a whole state on the way');
   lines[50] = lines[50]?.replace('"event"', '"ev') ?? '';
   const r = replay(readJournal(lines.join('\n')), OPTIONS);
   t.equal(r.difference, null);
@@ -172,13 +172,18 @@ t.test('an event at which the core throws is in the journal before the process e
   t.match(r.difference?.join('\n'), /recorded: threw an assertion that this release does not have\nreplayed: no commands/);
 });
 
-for (const name of readdirSync(RECORDED).filter((n) => n.endsWith('.jsonl')))
+// Two journals of one pair in the lab: both reach duplex, a link is cut and mended, A loses its power (and with it what its disk had not
+// written) and returns. After a change of what the core decides they are recorded anew.
+for (const [name, damage] of [
+  ['lab-survivor.jsonl', 0],
+  ['lab-power-lost.jsonl', 3],
+] as const)
   t.test(`recorded by the product: ${name}`, async (t) => {
     const text = readFileSync(join(RECORDED, name), 'utf8');
     const r = replay(readJournal(text), OPTIONS);
-    t.same(r.damage, []);
     t.equal(r.difference, null);
-    t.ok(r.events > 100 && r.statesCompared > 10, `${r.events} events, ${r.statesCompared} states`);
+    t.ok(r.damage.length >= damage && (damage > 0 || r.damage.length === 0), r.damage.join('; '));
+    t.ok(r.events > 30, `${r.events} events`);
     t.notMatch(text, /pairKey|password|"key"/i, 'no secrets');
   });
 
