@@ -12,7 +12,9 @@ import { ConfigError, loadConfig, loadPairKey } from './runtime/load-config.ts';
 import { log } from './runtime/log.ts';
 import { runCoServer } from './runtime/run.ts';
 import type { WorkerRole } from './runtime/workers.ts';
-import { startWitness } from './witness/server.ts';
+import { deriveKey } from './wire/keys.ts';
+import { addWitnessCommands } from './witness/command.ts';
+import { formatEnrolment, WitnessSetupError } from './witness/enrolment.ts';
 
 /** Set by the bundler to package.json's version. */
 declare const TWINSTEP_VERSION: string | undefined;
@@ -48,25 +50,14 @@ async function main(): Promise<void> {
     .description('run this CoServer')
     .requiredOption('--config <file>', 'its configuration')
     .action(async (o: { config: string }) => runCoServer(loadConfig(o.config), version(), new URL(import.meta.url)));
+  addWitnessCommands(program, { version: version(), log });
   program
-    .command('witness')
-    .description('run the witness of a pair, on a third machine')
-    .requiredOption('--listen <address:port>', 'where to listen')
-    .requiredOption('--state <directory>', 'where the grants are kept')
-    .requiredOption('--key <file>', "the pair's key")
-    .action(async (o: { listen: string; state: string; key: string }) => {
-      const at = o.listen.lastIndexOf(':');
-      const port = Number(o.listen.slice(at + 1));
-      if (at < 1 || !Number.isInteger(port) || port < 1 || port > 65535)
-        throw new ConfigError(`--listen '${o.listen}': address:port is needed, for example 192.0.2.1:7410`);
-      await startWitness({
-        host: o.listen.slice(0, at),
-        port,
-        stateDir: o.state,
-        pairKey: loadPairKey(o.key),
-        log: (line) => log('info', line),
-      });
-      log('info', `witness ${version()} listens on ${o.listen}`);
+    .command('witness-key')
+    .description('print what enrols this pair at its witness: the key that only they have, so show it to nobody else')
+    .requiredOption('--config <file>', 'the configuration of this CoServer')
+    .action((o: { config: string }) => {
+      const { pair } = loadConfig(o.config);
+      process.stdout.write(formatEnrolment({ pairId: pair.id, key: deriveKey(loadPairKey(pair.keyFile), 'witness') }));
     });
   program
     .command('status', '', { hidden: false })
@@ -82,8 +73,9 @@ async function main(): Promise<void> {
 
 if (isMainThread) {
   main().catch((e: Error) => {
-    log('fatal', e instanceof ConfigError ? e.message : (e.stack ?? e.message));
-    process.exitCode = e instanceof ConfigError ? 78 : 1;
+    const isOperators = e instanceof ConfigError || e instanceof WitnessSetupError;
+    log('fatal', isOperators ? e.message : (e.stack ?? e.message));
+    process.exitCode = isOperators ? 78 : 1;
   });
 } else if (parentPort) {
   work(workerData as WorkerRole, parentPort);

@@ -310,12 +310,13 @@ function severityOf(row: string): 'info' | 'warning' | 'critical' {
 }
 
 /** Stops, durably outdated first: this generation is never claimed again by this side. */
-export function stopOutdated(work: Work, reason: string, more: { maintenance?: boolean; row?: string } = {}): void {
+export function stopOutdated(work: Work, reason: string, more: { maintenance?: boolean; keep?: number; row?: string } = {}): void {
   work.commands.push({ kind: 'freeze' });
   const { record } = work.state;
   work.state.yieldRow = more.row ?? null;
   persist(work, {
     ...(more.maintenance === undefined ? {} : { maintenance: more.maintenance }),
+    ...(more.keep === undefined ? {} : { keep: more.keep }),
     standing: 'outdated',
     wasPrimary: record.standing === 'outdated' ? record.wasPrimary : record.standing === 'duplexPrimary',
   });

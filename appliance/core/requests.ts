@@ -150,8 +150,7 @@ export function onOperator(work: Work, action: string): void {
         row: '25',
         text: `The operator chose the history of the other CoServer: generation ${state.record.generation} here is kept aside and given up.`,
       });
-      stopOutdated(work, 'its history was given up');
-      commands.push({ kind: 'keepHistory', generation: state.record.generation });
+      stopOutdated(work, 'its history was given up', { keep: state.record.generation });
       return;
     default: {
       const before = effectiveMode(state);

@@ -90,7 +90,7 @@ export interface PartnerStatus {
   power: Power;
   /** Its business NIC has a carrier. */
   businessUp: boolean;
-  /** Simplex owner without a business NIC: the partner should lend its own. */
+  /** The guest runs here, without a business NIC: the partner should lend its own. */
   needsNic: boolean;
   /** Why it yielded, as a row of the decision table; null: it did not, or for no row of its own. */
   yieldRow: string | null;
@@ -343,12 +343,10 @@ export function statusOf(s: State): PartnerStatus {
     wishSeen: s.wishSeen,
     power: s.power,
     businessUp: s.businessUp,
-    needsNic: s.record.standing === 'simplex' && RUNNING_ALONE.includes(s.phase.kind) && !s.businessUp,
+    needsNic: s.redirected,
     yieldRow: s.record.standing === 'outdated' ? s.yieldRow : null,
   };
 }
-
-const RUNNING_ALONE: readonly PhaseKind[] = ['starting', 'running', 'resyncing'];
 
 /** Frozen, or broken over there, or fencing a partner that may still be heard: its own word is the quicker way. */
 function asksYield({ phase: { claim }, record, audit }: State): boolean {

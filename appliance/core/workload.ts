@@ -9,7 +9,7 @@ import { claimAfterLoss, goSimplex, onFenced, onPartnerGone, stopOutdated } from
 import { beginAudit, broken } from './audit.ts';
 import { beginModes } from './modes.ts';
 import { whyNotJoin } from './rejoin.ts';
-import { act, type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
+import { act, type Command, type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
 import { inWords } from './words.ts';
 
 /** Phases in which this CoServer runs the guest as the primary. */
@@ -72,6 +72,12 @@ export function tickWorkload(work: Work): void {
       goSimplex(work, 'start', '25', 'the history of the partner was given up');
       return;
     case 'standby':
+      if (record.keep !== null) {
+        if (state.now < state.retryAt) return;
+        state.phase = { ...phase, busy: 'keepHistory' };
+        work.commands.push({ kind: 'keepHistory', generation: record.keep });
+        return;
+      }
       if (!partner || record.maintenance || state.now < state.retryAt) return;
       if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
         persist(work, {
@@ -271,7 +277,11 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
     if (command === phase.busy) acted(work, command, ok, reason);
     return;
   }
-  if (phase.busy !== command) return;
+  if (phase.busy !== command) {
+    // By force from an older copy: the operator wants the guest, with its restore point or without.
+    if (command === 'keepHistory') commands.push(keptRecord(ok, reason, ''));
+    return;
+  }
   state.phase = { ...phase, busy: null };
   if (!ok) {
     failed(work, command, reason);
@@ -304,6 +314,12 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
         text: `Both replicas run, as generation ${state.record.generation}.`,
       });
       return;
+    case 'keepHistory':
+      state.failures = 0;
+      commands.push(keptRecord(true, reason, ''));
+      persist(work, { keep: null });
+      enter(work, 'standby', 'its history is kept aside');
+      return;
     case 'leaveLockstep':
       enter(work, 'target', "follows the primary's writes");
       return;
@@ -314,6 +330,11 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
     default:
       return;
   }
+}
+
+function keptRecord(ok: boolean, reason: string, more: string): Extract<Command, { kind: 'record' }> {
+  const text = ok ? `The history here: ${reason}.` : `The history here could not be kept aside: ${reason}.${more}`;
+  return { kind: 'record', severity: ok ? 'info' : 'critical', row: '25', text };
 }
 
 function acted(work: Work, command: CommandName, ok: boolean, reason: string): void {
@@ -357,6 +378,14 @@ function failed(work: Work, command: CommandName, reason: string): void {
       commands.push({ kind: 'record', severity: 'warning', row: null, text: `The guest did not shut down: ${reason}.` });
       act(work, { kind: 'abandonPartner', reason }, 'running', reason);
       return;
+    case 'keepHistory': {
+      const note = `its history could not be kept aside: ${reason}`;
+      // Said once per reason: it is tried for as long as it takes.
+      if (state.phase.note !== note) commands.push(keptRecord(false, reason, ' This CoServer stays out until it is.'));
+      state.phase = { ...state.phase, note };
+      state.revision++;
+      return;
+    }
     case 'openTarget':
     case 'openIncoming':
     case 'leaveLockstep':

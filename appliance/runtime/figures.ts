@@ -26,6 +26,7 @@ export class Figures {
   #gateRate = { in: 0, out: 0, at: 0, bytesIn: 0, bytesOut: 0 };
   #heartbeat: HeartbeatStatus | null = null;
   #progress: ProgressView | null = null;
+  #keeping: { view: ProgressView; since: number } | null = null;
   #witness = { reachable: false, sentence: 'The witness was not asked yet.' };
   #cpu = { at: performance.now(), usage: process.cpuUsage(), percent: 0 };
 
@@ -73,14 +74,23 @@ export class Figures {
     this.#witness = { reachable, sentence: reachable ? 'The witness answers.' : `The witness does not answer: ${reason}.` };
   }
 
-  #show(what: string, doneBytes: number, totalBytes: number, rateBytesPerS: number): void {
-    this.#progress = {
-      what,
-      doneBytes,
-      totalBytes,
-      rateBytesPerS,
-      etaS: rateBytesPerS > 0 ? Math.max(0, (totalBytes - doneBytes) / rateBytesPerS) : null,
+  /** Null: it has ended. */
+  setKeeping(progress: { doneBytes: number; totalBytes: number } | null): void {
+    if (!progress) {
+      this.#keeping = null;
+      return;
+    }
+    const since = this.#keeping?.since ?? performance.now();
+    const seconds = (performance.now() - since) / 1000;
+    const rate = seconds > 0 ? progress.doneBytes / seconds : 0;
+    this.#keeping = {
+      since,
+      view: progressView("Keeping this CoServer's own history aside", progress.doneBytes, progress.totalBytes, rate),
     };
+  }
+
+  #show(what: string, doneBytes: number, totalBytes: number, rateBytesPerS: number): void {
+    this.#progress = progressView(what, doneBytes, totalBytes, rateBytesPerS);
   }
 
   snapshot(state: State): Snapshot {
@@ -121,7 +131,7 @@ export class Figures {
         acceleration: this.#config.engine.acceleration,
         sentence: picture.workloadSentence,
       },
-      progress: this.#progress,
+      progress: this.#keeping?.view ?? this.#progress,
       checkpoints: {
         mode: effectiveMode(state),
         interval: this.#checkpoints.at(-1)?.interval ?? 0,
@@ -164,6 +174,11 @@ export class Figures {
     this.#cpu = { at: now, usage: process.cpuUsage(), percent };
     return percent;
   }
+}
+
+function progressView(what: string, doneBytes: number, totalBytes: number, rateBytesPerS: number): ProgressView {
+  const etaS = rateBytesPerS > 0 ? Math.max(0, (totalBytes - doneBytes) / rateBytesPerS) : null;
+  return { what, doneBytes, totalBytes, rateBytesPerS, etaS };
 }
 
 /** @param sorted Ascending. 0 when it is empty. */

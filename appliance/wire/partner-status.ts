@@ -40,6 +40,7 @@ export function parsePartnerStatus(message: unknown): PartnerStatus {
       arbiter: oneOf(record['arbiter'], ARBITERS, 'record.arbiter'),
       forced: record['forced'] === true,
       maintenance: record['maintenance'] === true,
+      keep: record['keep'] === null || record['keep'] === undefined ? null : whole(record['keep'], 'record.keep'),
     },
     phase: oneOf(m['phase'], PHASES, 'phase'),
     revision: whole(m['revision'], 'revision'),

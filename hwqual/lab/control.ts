@@ -37,7 +37,11 @@ export function labControl(settings: LabSettings, log: (text: string) => void): 
     powerOn: async (server) => void (await ask('power-on', server)),
     link: async (link: LinkNumber, state) => void (await ask(state === 'up' ? 'mend-link' : 'cut-link', String(link))),
     freeze: async (server) => void (await ask('freeze', server)),
-    thaw: async (server) => void (await ask('thaw', server)),
+    // Frozen for longer than its watchdog allows, it was reset: what mends it then is power.
+    thaw: async (server) => {
+      const { lab } = (await ask('status')) as LabStatus;
+      await ask(lab.coServers[server].powered ? 'thaw' : 'power-on', server);
+    },
     status,
     waitDuplex: async (timeoutS) => void (await waitDuplex(status, timeoutS * 1000)),
     execLan: (command) => collect(spawnLan(command)),

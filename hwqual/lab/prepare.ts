@@ -86,7 +86,14 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
     bundle,
     guest,
     volatileCache,
-    workload: { acceleration, append: guest.append, mode: options.mode ?? labMode(), idleMs: labIdleMs(), diskMiB },
+    workload: {
+      acceleration,
+      append: guest.append,
+      mode: options.mode ?? labMode(),
+      idleMs: labIdleMs(),
+      diskMiB,
+      rejoin: labRejoin(),
+    },
     makeDisks: (directories) => makeDisks(engineRoot, directories, diskMiB),
   };
 }
@@ -105,6 +112,18 @@ function labIdleMs(): number {
   if (!Number.isInteger(ms) || ms < 100 || ms > 60_000)
     throw new LabError(`TWINSTEP_IDLE_MS is '${text}'`, 'give whole milliseconds, 100 to 60000');
   return ms;
+}
+
+/** TWINSTEP_REJOIN=losses,windowMinutes,quarantineMinutes. By default a campaign may lose a CoServer as often as it likes. */
+export function labRejoin(text: string = process.env.TWINSTEP_REJOIN ?? '1000,60,120'): LabWorkload['rejoin'] {
+  const numbers = /^(\d+),(\d+),(\d+)$/.exec(text)?.slice(1).map(Number);
+  const [losses, windowMinutes, quarantineMinutes] = numbers ?? [];
+  if (!losses || losses > 1000 || !windowMinutes || !quarantineMinutes)
+    throw new LabError(
+      `TWINSTEP_REJOIN is '${text}'`,
+      'give losses (1 to 1000), the minutes they are counted in, and the minutes of the quarantine: 3,60,120',
+    );
+  return { losses, windowMinutes, quarantineMinutes };
 }
 
 async function makeDisks(engineRoot: string, directories: string[], sizeMiB: number): Promise<void> {

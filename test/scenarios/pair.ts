@@ -417,7 +417,7 @@ export class Pair {
       this.#feed(p, { kind: 'readyHeld' });
       this.#feed(s, { kind: 'readyHeld' });
     }
-    const reason = ok ? (command === 'resync' ? '64 MiB copied' : '') : 'the partner is not there';
+    const reason = ok ? reasonOf(command) : 'the partner is not there';
     this.#feed(s, { kind: 'commandFinished', command, ok, reason });
     if (ok && command === 'releaseReady') {
       p.replicaBroken = false;
@@ -511,5 +511,17 @@ export class Pair {
       default:
         p.controller satisfies never;
     }
+  }
+}
+
+/** What the product's own effects say at their good end. */
+function reasonOf(command: Command['kind']): string {
+  switch (command) {
+    case 'resync':
+      return '64 MiB copied';
+    case 'keepHistory':
+      return 'kept aside';
+    default:
+      return '';
   }
 }

@@ -375,7 +375,6 @@ export class World {
         return 0;
       case 'setMode':
       case 'armWatchdog':
-      case 'keepHistory':
       case 'redirectNetwork':
       case 'lendNetwork':
       case 'repairBlock':
@@ -397,6 +396,7 @@ export class World {
           },
         );
         return 0;
+      case 'keepHistory':
       case 'openTarget':
       case 'openIncoming':
         done(quick * 5, () => this.random.chance(0.97));
@@ -476,6 +476,9 @@ export class World {
         return 0;
       case 'shutDownGuest':
         done(500, () => true);
+        return 0;
+      case 'fence':
+      case 'armWatchdog':
         return 0;
       default:
         c satisfies never;

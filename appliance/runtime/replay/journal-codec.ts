@@ -80,7 +80,17 @@ function essence(c: Command): unknown {
 }
 
 function recordOf(r: DurableRecord): unknown[] {
-  return [r.generation, r.standing, r.arbiter, r.workloadOff, r.wasPrimary, r.pinnedMode, r.forced, r.maintenance];
+  return [
+    r.generation,
+    r.standing,
+    r.arbiter,
+    r.workloadOff,
+    r.wasPrimary,
+    r.pinnedMode,
+    r.forced,
+    r.maintenance,
+    ...(r.keep === null ? [] : [r.keep]),
+  ];
 }
 
 /** Of everything in it but the time. */

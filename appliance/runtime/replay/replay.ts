@@ -1,7 +1,7 @@
 // Runs a journal through the core again and compares what comes out with what was recorded. The first difference ends it: from there
 // on the two are different stories.
 import { causeOf } from '../../core/evidence.ts';
-import { type Command, type Event, initialState, type State, step } from '../../core/machine.ts';
+import { type Command, type Event, FRESH_RECORD, initialState, type State, step } from '../../core/machine.ts';
 import { commandDigests, type JournalEvent, type JournalHead, type JournalLine, stateDigest } from './journal-codec.ts';
 
 export interface ReplayOptions {
@@ -80,7 +80,7 @@ function begin(r: Replayed, course: Course | null, head: JournalHead): Course {
     r.story.push(
       `--- CoServer ${options.me}, release ${head.version}, starts: generation ${options.record.generation}, ${options.record.standing}, arbiter ${options.record.arbiter}`,
     );
-    return { head, state: initialState(options), number: 0 };
+    return { head, state: initialState({ ...options, record: { ...FRESH_RECORD, ...options.record } }), number: 0 };
   }
   const continues = course?.head.options.incarnation === options.incarnation && course.number === head.number;
   if (!continues) {
@@ -92,7 +92,8 @@ function begin(r: Replayed, course: Course | null, head: JournalHead): Course {
 }
 
 function follow(r: Replayed, course: Course, line: JournalEvent, verbose: boolean): Course {
-  const { event, number } = line;
+  const { number } = line;
+  const event = completed(line.event);
   const where = `line ${line.line}, event ${number} at ${seconds(event.at)}: ${wordsOf(event)}`;
   r.events++;
   const before = course.state;
@@ -118,6 +119,12 @@ function follow(r: Replayed, course: Course, line: JournalEvent, verbose: boolea
   else if (replayed.join() !== line.commands.join()) r.difference = [where, ...bothSides(line.commands, replayed, commands)];
   else if (line.stateDigest !== null) compareStates(r, after, line.stateDigest, where);
   return { ...course, state: after, number };
+}
+
+/** An earlier build's records lack what was added since: it was as in a new record. */
+function completed(event: Event): Event {
+  if (event.kind !== 'partnerSaid') return event;
+  return { ...event, status: { ...event.status, record: { ...FRESH_RECORD, ...event.status.record } } };
 }
 
 /** Of another release there may be events that this one has no words for. */

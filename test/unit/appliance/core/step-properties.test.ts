@@ -63,6 +63,7 @@ const record = fc.record<DurableRecord>({
   pinnedMode: fc.constantFrom(null, 'lockstep' as const, 'passive' as const),
   forced: fc.boolean(),
   maintenance: fc.boolean(),
+  keep: fc.constantFrom(null, 1, 2),
 });
 
 const status = fc.record<PartnerStatus>({
