@@ -367,6 +367,12 @@ export function tickArbitration(work: Work): void {
     return;
   }
   if (c.asked || state.now < c.askAt) return;
+  // It is back just now: its yield is on the way, and switched off it would stay off.
+  const heardFor = state.partnerHeard ? state.now - state.partnerSince : Number.POSITIVE_INFINITY;
+  if (c.by === 'fence' && heardFor < state.timing.yieldWithinMs) {
+    state.phase = { ...phase, claim: { ...c, askAt: state.partnerSince + state.timing.yieldWithinMs } };
+    return;
+  }
   state.phase = { ...phase, claim: { ...c, asked: true } };
   switch (c.by) {
     case 'witness':
