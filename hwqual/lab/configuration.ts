@@ -26,6 +26,8 @@ export interface LabWorkload {
   idleMs: number;
   diskMiB: number;
   rejoin: { losses: number; windowMinutes: number; quarantineMinutes: number };
+  /** Not renewed for so long, a CoServer is reset. */
+  watchdogS: number;
 }
 
 /** The guest's own address; the clients in the LAN namespace reach it there. */
@@ -34,8 +36,6 @@ const GUEST_MAC = '52:54:00:77:00:0a';
 const PASSWORD_ALPHABET = 'abcdefghjkmnpqrstuvwxyz23456789';
 const PASSWORD_CHARACTERS = 16;
 export const BMC_USERNAME = 'twinstep';
-/** Longer than two busy cores keep a CoServer waiting that shares them with its partner and two guests. */
-const WATCHDOG_TIMEOUT_S = 10;
 
 export interface PairSecrets {
   pairId: string;
@@ -88,7 +88,7 @@ export function coServerConfig(
       // The simulator has no other that is good.
       cipherSuite: 3,
     },
-    watchdog: { device: `unix:${INSIDE.control}/${watchdogSocketName(name)}`, timeoutS: WATCHDOG_TIMEOUT_S },
+    watchdog: { device: `unix:${INSIDE.control}/${watchdogSocketName(name)}`, timeoutS: workload.watchdogS },
     ups: { address: '', port: 3493, name: 'ups' },
     // Both CoServers share the cores of one machine with their guests: silence of a third of a second may still be the scheduler's.
     heartbeat: { intervalMs: 20, timeoutMs: 400 },

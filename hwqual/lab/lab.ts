@@ -228,11 +228,16 @@ export class Lab extends EventEmitter<LabEvents> {
     if (this.#running[name] !== coServer) return;
     delete this.#running[name];
     await this.#network.unplug(name).dark;
-    this.#bmcs[name]?.report('off');
     await this.#network.remove(name);
-    await this.#stopWatchdog(name);
+    const wasReset = await this.#stopWatchdog(name);
     this.#loseCache(name, randomInt(2 ** 31));
     this.#record();
+    if (wasReset) {
+      // A reset, not a power-off: the machine starts again by itself.
+      await this.#powerOn(name);
+      return;
+    }
+    this.#bmcs[name]?.report('off');
     this.#say(`CoServer ${name}: its pid 1 was killed by someone else; it counts as a power failure`);
   }
 
@@ -297,10 +302,11 @@ export class Lab extends EventEmitter<LabEvents> {
     });
   }
 
-  async #stopWatchdog(name: CoServerName): Promise<void> {
+  /** Answers whether it had reset the CoServer. */
+  async #stopWatchdog(name: CoServerName): Promise<boolean> {
     const watchdog = this.#watchdogs[name];
     delete this.#watchdogs[name];
-    await watchdog?.close();
+    return (await watchdog?.close()) ?? false;
   }
 
   #loseCache(name: CoServerName, seed: number): FileLoss[] {

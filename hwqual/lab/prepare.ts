@@ -32,6 +32,8 @@ export interface PrepareOptions {
   diskMiB?: number;
   /** Default: what the environment says, see labMode. */
   mode?: 'passive' | 'lockstep';
+  /** Default: what the environment says, see labWatchdogS. */
+  watchdogS?: number;
 }
 
 const REPOSITORY = join(import.meta.dirname, '../..');
@@ -93,6 +95,7 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
       idleMs: labIdleMs(),
       diskMiB,
       rejoin: labRejoin(),
+      watchdogS: options.watchdogS ?? labWatchdogS(),
     },
     makeDisks: (directories) => makeDisks(engineRoot, directories, diskMiB),
   };
@@ -124,6 +127,15 @@ export function labRejoin(text: string = process.env.TWINSTEP_REJOIN ?? '1000,60
       'give losses (1 to 1000), the minutes they are counted in, and the minutes of the quarantine: 3,60,120',
     );
   return { losses, windowMinutes, quarantineMinutes };
+}
+
+/** TWINSTEP_WATCHDOG_S: longer than what is frozen in a campaign, and than two busy cores keep a CoServer waiting. */
+function labWatchdogS(): number {
+  const text = process.env.TWINSTEP_WATCHDOG_S ?? '30';
+  const seconds = Number(text);
+  if (!Number.isInteger(seconds) || seconds < 2 || seconds > 600)
+    throw new LabError(`TWINSTEP_WATCHDOG_S is '${text}'`, 'give whole seconds, 2 to 600');
+  return seconds;
 }
 
 async function makeDisks(engineRoot: string, directories: string[], sizeMiB: number): Promise<void> {

@@ -70,8 +70,9 @@ class WatchdogClock {
     if (target === null || !isAlive(target)) return;
     // All at once, as a reset does: no process sees another one die.
     const stopped = stopTree(target.pid);
-    process.kill(target.pid, 'SIGKILL');
+    // Said first: whoever sees the end asks for the reason.
     process.stdout.write(`not renewed for ${this.#timeoutMs} ms: pid ${target.pid} killed, with ${stopped.length} processes\n`);
+    process.kill(target.pid, 'SIGKILL');
   }
 }
 

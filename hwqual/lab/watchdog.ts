@@ -11,6 +11,7 @@ const START_TIMEOUT_MS = 20_000;
 export class LabWatchdog {
   readonly #child: ChildProcess;
   readonly #path: string;
+  #hasReset = false;
 
   private constructor(child: ChildProcess, path: string) {
     this.#child = child;
@@ -45,8 +46,12 @@ export class LabWatchdog {
         resolve();
       });
     });
-    child.stdout.on('data', (line: string) => onReset(line.trim()));
-    return new LabWatchdog(child, path);
+    const watchdog = new LabWatchdog(child, path);
+    child.stdout.on('data', (line: string) => {
+      watchdog.#hasReset = true;
+      onReset(line.trim());
+    });
+    return watchdog;
   }
 
   get pid(): number {
@@ -58,12 +63,15 @@ export class LabWatchdog {
     this.#child.stdin?.write(`${pid}\n`);
   }
 
-  async close(): Promise<void> {
+  /** Answers whether it had reset its CoServer. */
+  async close(): Promise<boolean> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      const ended = new Promise((resolve) => this.#child.once('exit', resolve));
+      // With all that it has said.
+      const ended = new Promise((resolve) => this.#child.once('close', resolve));
       this.#child.kill('SIGKILL');
       await ended;
     }
     rmSync(this.#path, { force: true });
+    return this.#hasReset;
   }
 }

@@ -20,6 +20,7 @@ t.test('what the lab writes is what the product reads', async (t) => {
     idleMs: 1000,
     diskMiB: 128,
     rejoin: labRejoin('4,30,45'),
+    watchdogS: 30,
   });
   const [a, b] = (['A', 'B'] as const).map((name) => {
     const { etc } = coServerPaths(settings, name);
