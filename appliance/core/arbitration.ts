@@ -6,7 +6,7 @@
 //   always: the partner's own durable yield ("outdated at g"), over any path, or the operator's force.
 // Which kind is valid is in the record (arbiters.ts). What a CoServer does after a restart is in restart.ts.
 import { countLoss } from './rejoin.ts';
-import { type ClaimGoal, type ClaimState, enter, named, never, type PartnerStatus, persist, type State, type Work } from './state.ts';
+import { act, type ClaimGoal, type ClaimState, enter, named, never, type PartnerStatus, persist, type State, type Work } from './state.ts';
 import { inWords } from './words.ts';
 
 /** The states in which the record says duplex and the guest's state is shared: a loss of the partner must be arbitrated. */
@@ -37,8 +37,7 @@ export function onPartnerGone(work: Work, why: string): void {
         text: `Making the partner equal was interrupted: ${why}. The workload runs on here.`,
       });
       state.retryAt = state.now + state.timing.retryMs;
-      act(work, 'running', why);
-      commands.push({ kind: 'abandonPartner', reason: why });
+      act(work, { kind: 'abandonPartner', reason: why }, 'running', why);
       return;
     case 'steppingDown':
       if (state.record.standing !== 'duplexPrimary') return;
@@ -53,8 +52,7 @@ export function onPartnerGone(work: Work, why: string): void {
         row: null,
         text: `The partner was lost while this copy was being made equal (${why}): this copy must not be used.`,
       });
-      act(work, 'standby', why);
-      commands.push({ kind: 'stopAll', reason: why });
+      act(work, { kind: 'stopAll', reason: why }, 'standby', why);
       return;
     default:
       return;
@@ -107,11 +105,6 @@ function wasWitnessLost(s: State): boolean {
 export function claim(work: Work, goal: ClaimGoal, by: ClaimState['by'], row: string, why: string, delayMs: number): void {
   const { state } = work;
   enter(work, 'claiming', why, { claim: { goal, by, row, why, askAt: state.now + delayMs, asked: false, unreachableSince: null } });
-}
-
-/** Enters `acting`: a command follows whose end leads to `next`. */
-function act(work: Work, next: 'running' | 'standby', note: string): void {
-  enter(work, 'acting', note, { next });
 }
 
 export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' | 'management'): void {
@@ -295,8 +288,7 @@ export function goSimplex(work: Work, goal: ClaimGoal, row: string, why: string,
         row,
         text: `Takes over as generation ${generation}: ${why}. Not redundant until the partner is back.`,
       });
-      act(work, 'running', why);
-      commands.push({ kind: 'takeOver', generation, row, reason: why });
+      act(work, { kind: 'takeOver', generation, row, reason: why }, 'running', why);
       return;
     case 'continue':
       commands.push({
@@ -305,8 +297,7 @@ export function goSimplex(work: Work, goal: ClaimGoal, row: string, why: string,
         row,
         text: `Runs on alone as generation ${generation}: ${why}. Not redundant until the partner is back.`,
       });
-      act(work, 'running', why);
-      commands.push({ kind: 'continueAlone', generation, row, reason: why });
+      act(work, { kind: 'continueAlone', generation, row, reason: why }, 'running', why);
       return;
     default:
       never(goal);
@@ -329,8 +320,7 @@ export function stopOutdated(work: Work, reason: string, more: { maintenance?: b
     standing: 'outdated',
     wasPrimary: record.standing === 'outdated' ? record.wasPrimary : record.standing === 'duplexPrimary',
   });
-  act(work, 'standby', reason);
-  work.commands.push({ kind: 'stopAll', reason });
+  act(work, { kind: 'stopAll', reason }, 'standby', reason);
 }
 
 /** When time alone decides next and a tick would be late: every ms of a takeover is a client's. Null: the next tick is soon enough. */
@@ -377,6 +367,12 @@ export function tickArbitration(work: Work): void {
     return;
   }
   if (c.asked || state.now < c.askAt) return;
+  // It is back just now: its yield is on the way, and switched off it would stay off.
+  const heardFor = state.partnerHeard ? state.now - state.partnerSince : Number.POSITIVE_INFINITY;
+  if (c.by === 'fence' && heardFor < state.timing.yieldWithinMs) {
+    state.phase = { ...phase, claim: { ...c, askAt: state.partnerSince + state.timing.yieldWithinMs } };
+    return;
+  }
   state.phase = { ...phase, claim: { ...c, asked: true } };
   switch (c.by) {
     case 'witness':

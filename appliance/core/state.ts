@@ -362,6 +362,20 @@ export function enter(work: Work, kind: PhaseKind, note: string, more: Partial<P
   state.revision++;
 }
 
+/**
+ * A change-over: the command is ordered, and its own end leads to `next`. The end of another one, that was overtaken, leads nowhere:
+ * a takeover that fails late must not start a guest on a copy that was given up meanwhile.
+ */
+export function act(
+  work: Work,
+  command: Extract<Command, { kind: 'stopAll' | 'takeOver' | 'continueAlone' | 'abandonPartner' }>,
+  next: PhaseKind,
+  note: string,
+): void {
+  enter(work, 'acting', note, { next, busy: command.kind });
+  work.commands.push(command);
+}
+
 /** Writes the durable record; what follows in this step waits for it. */
 export function persist(work: Work, change: Partial<DurableRecord>): void {
   work.state.record = { ...work.state.record, ...change };

@@ -9,7 +9,7 @@ import { claimAfterLoss, goSimplex, onFenced, onPartnerGone, stopOutdated } from
 import { beginAudit, broken } from './audit.ts';
 import { beginModes } from './modes.ts';
 import { whyNotJoin } from './rejoin.ts';
-import { type Command, type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
+import { act, type Command, type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
 import { inWords } from './words.ts';
 
 /** Phases in which this CoServer runs the guest as the primary. */
@@ -126,8 +126,7 @@ export function tickWorkload(work: Work): void {
 const READY_HELD = 'holds the whole state of the guest';
 
 function backToStandby(work: Work, reason: string): void {
-  enter(work, 'acting', reason, { next: 'standby' });
-  work.commands.push({ kind: 'stopAll', reason });
+  act(work, { kind: 'stopAll', reason }, 'standby', reason);
 }
 
 type Simple = Extract<
@@ -229,8 +228,7 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
       persist(work, { workloadOff: true });
       commands.push({ kind: 'record', severity: 'info', row: null, text: GUEST_IS_OFF });
     }
-    enter(work, 'acting', 'the guest shut down', { next: 'off' });
-    commands.push({ kind: 'stopAll', reason: 'the guest shut down' });
+    act(work, { kind: 'stopAll', reason: 'the guest shut down' }, 'off', 'the guest shut down');
     return;
   }
   if (kind === 'duplex' || kind === 'committing' || kind === 'claiming' || record.standing === 'duplexPrimary') {
@@ -264,8 +262,7 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
   // Alone: the guest crashed with nobody to go on. Restart it, with a growing pause.
   commands.push({ kind: 'record', severity: 'critical', row: '19', text: `The guest ended (${e.reason}) and is started again.` });
   setRetry(work);
-  enter(work, 'acting', e.reason, { next: 'starting' });
-  commands.push({ kind: 'stopAll', reason: e.reason });
+  act(work, { kind: 'stopAll', reason: e.reason }, 'starting', e.reason);
 }
 
 /** A background command ended. Late answers of a phase that is over are ignored: phase.busy no longer names them. */
@@ -277,8 +274,7 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
     return;
   }
   if (phase.kind === 'acting') {
-    if (command === 'stopAll' || command === 'takeOver' || command === 'continueAlone' || command === 'abandonPartner')
-      acted(work, command, ok, reason);
+    if (command === phase.busy) acted(work, command, ok, reason);
     return;
   }
   if (phase.busy !== command) {
@@ -350,8 +346,7 @@ function acted(work: Work, command: CommandName, ok: boolean, reason: string): v
     commands.push({ kind: 'record', severity: 'critical', row: null, text: `The step '${inWords(command)}' failed: ${reason}.` });
     if (command === 'takeOver' || command === 'continueAlone' || command === 'abandonPartner') {
       // The state of the guest is lost; its disk is not: start it again from this copy, which this side owns.
-      enter(work, 'acting', reason, { next: 'starting' });
-      commands.push({ kind: 'stopAll', reason });
+      act(work, { kind: 'stopAll', reason }, 'starting', reason);
       return;
     }
   }
@@ -376,16 +371,14 @@ function failed(work: Work, command: CommandName, reason: string): void {
     case 'resync':
     case 'protect':
       commands.push({ kind: 'record', severity: 'warning', row: null, text: `Protection failed: ${reason}. Tried again in ${again} s.` });
-      enter(work, 'acting', reason, { next: 'running' });
-      commands.push({ kind: 'abandonPartner', reason });
+      act(work, { kind: 'abandonPartner', reason }, 'running', reason);
       return;
     case 'releaseReady':
       onPartnerGone(work, reason);
       return;
     case 'shutDownGuest':
       commands.push({ kind: 'record', severity: 'warning', row: null, text: `The guest did not shut down: ${reason}.` });
-      enter(work, 'acting', reason, { next: 'running' });
-      commands.push({ kind: 'abandonPartner', reason });
+      act(work, { kind: 'abandonPartner', reason }, 'running', reason);
       return;
     case 'keepHistory': {
       const note = `its history could not be kept aside: ${reason}`;

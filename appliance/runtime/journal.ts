@@ -8,7 +8,7 @@ import type { LineFile } from './line-file.ts';
 import { commandDigests, eventLine, headLine, stateDigest, wholeLine } from './replay/journal-codec.ts';
 
 /** A whole state so often: where the replay finds its way again after a damaged line. */
-const LINES_PER_STATE = 500;
+const LINES_PER_STATE = 100;
 
 export interface Logged {
   event: Event;

@@ -16,15 +16,10 @@ import {
   step,
 } from '../../appliance/core/machine.ts';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
-import {
-  decideClaim,
-  decideReport,
-  unconfirmedReason,
-  type WitnessGroup,
-  witnessReportOf,
-  witnessStart,
-} from '../../appliance/core/witness.ts';
 import type { NewEvent } from '../../appliance/runtime/pump.ts';
+import { Agenda } from './agenda.ts';
+import { NEEDS_PARTNER, reasonOf, TAKES_MS } from './duties.ts';
+import { PaperWitness } from './paper-witness.ts';
 
 const TICK_MS = 50;
 /** For long quiet times: nothing in them is decided within a second. */
@@ -35,25 +30,6 @@ const LINK_SILENT_MS = 300;
 const PROBE_MS = 2_000;
 /** The witness is told where this CoServer stands, and asked whether it would decide. */
 const REPORT_MS = 1_000;
-
-/** How long each command takes; persist, freeze, say and record are barriers. */
-const TAKES_MS: Partial<Record<Command['kind'], number>> = {
-  persist: 5,
-  freeze: 1,
-  startGuest: 1_000,
-  adoptGuest: 100,
-  openTarget: 50,
-  resync: 1_000,
-  openIncoming: 50,
-  protect: 1_000,
-  releaseReady: 20,
-  takeOver: 20,
-  continueAlone: 20,
-  abandonPartner: 20,
-  stopAll: 20,
-  leaveLockstep: 20,
-  shutDownGuest: 500,
-};
 
 export type Controller = 'answers' | 'silent' | 'lies';
 
@@ -97,16 +73,14 @@ const NAMES = ['A', 'B'] as const;
 
 export class Pair {
   readonly facts: Fact[] = [];
-  now = 0;
   readonly sides: Readonly<Record<CoServerName, Side>>;
   readonly #settings: PairSettings;
   readonly #linksUp = [true, true];
   #managementUp = true;
-  #witness: WitnessGroup = witnessStart(null, 'life 1');
-  #witnessLives = 1;
+  readonly #witness = new PaperWitness();
   #coarse = false;
-  #order = 0;
-  readonly #queue: { at: number; order: number; run: () => void }[] = [];
+  #lives = 0;
+  readonly #agenda = new Agenda();
 
   constructor(settings: PairSettings) {
     this.#settings = settings;
@@ -115,30 +89,20 @@ export class Pair {
 
   // ---- time
 
+  get now(): number {
+    return this.#agenda.now;
+  }
+
   run(ms: number): void {
     this.#coarse = ms >= COARSE_FROM_MS;
-    this.#runUntil(this.now + ms, () => false);
+    this.#agenda.runUntil(this.now + ms, () => false);
     this.#coarse = false;
   }
 
   /** Until it is so; throws when it does not become so. */
   runUntil(what: string, isSo: () => boolean, withinMs = 60_000): void {
-    this.#runUntil(this.now + withinMs, isSo);
+    this.#agenda.runUntil(this.now + withinMs, isSo);
     if (!isSo()) throw new Error(`not ${what} within ${withinMs / 1000} s: A is ${this.describe('A')}, B is ${this.describe('B')}`);
-  }
-
-  #runUntil(end: number, stop: () => boolean): void {
-    while (!stop()) {
-      let next = this.#queue[0];
-      for (const q of this.#queue) if (next && (q.at < next.at || (q.at === next.at && q.order < next.order))) next = q;
-      if (!next || next.at > end) {
-        this.now = end;
-        return;
-      }
-      this.#queue.splice(this.#queue.indexOf(next), 1);
-      this.now = next.at;
-      next.run();
-    }
   }
 
   describe(name: CoServerName): string {
@@ -213,10 +177,8 @@ export class Pair {
     this.sides[name].reachesWitness = reachable;
   }
 
-  /** It starts anew; what it remembers is on its disk, or the disk is new too. */
   restartWitness(memory: 'kept' | 'lost'): void {
-    const id = `life ${++this.#witnessLives}`;
-    this.#witness = witnessStart(memory === 'kept' ? this.#witness.memory : null, id);
+    this.#witness.restart(memory);
   }
 
   setController(name: CoServerName, controller: Controller): void {
@@ -286,7 +248,7 @@ export class Pair {
     const { witness, fence, level, version, compatible } = this.#settings;
     return initialState({
       me: name,
-      incarnation: `${name} ${this.#order++}`,
+      incarnation: `${name} ${++this.#lives}`,
       pairId: 'pair',
       version: version[name],
       record,
@@ -304,14 +266,10 @@ export class Pair {
     return this.sides[name === 'A' ? 'B' : 'A'];
   }
 
-  #at(ms: number, run: () => void): void {
-    this.#queue.push({ at: this.now + ms, order: this.#order++, run });
-  }
-
   /** Only if it is still the same life of this CoServer. */
   #later(s: Side, ms: number, run: () => void): void {
     const { life } = s;
-    this.#at(ms, () => {
+    this.#agenda.in(ms, () => {
       if (s.powered && s.life === life) run();
     });
   }
@@ -344,7 +302,8 @@ export class Pair {
         const up = this.#hears(link);
         if (s.state.links[link]?.up === up) return;
         this.#later(s, up ? 100 : LINK_SILENT_MS, () => {
-          if (this.#hears(link) === up) this.#feed(s, { kind: 'linkObserved', link, up, silentMs: up ? 0 : LINK_SILENT_MS });
+          // Whoever sleeps judges nothing; what it hears when it wakes is judged then.
+          if (s.awake && this.#hears(link) === up) this.#feed(s, { kind: 'linkObserved', link, up, silentMs: up ? 0 : LINK_SILENT_MS });
         });
       });
       const other = this.#hearsOnManagement();
@@ -407,7 +366,7 @@ export class Pair {
 
   #finish(s: Side, command: Command['kind']): void {
     const p = this.#other(s.name);
-    const needs = command === 'resync' ? 'target' : command === 'protect' ? 'incoming' : command === 'releaseReady' ? 'ready' : null;
+    const needs = NEEDS_PARTNER[command] ?? null;
     if (!s.diskWorks && (command === 'openTarget' || command === 'startGuest')) {
       this.#feed(s, { kind: 'commandFinished', command, ok: false, reason: 'the disk does not open' });
       return;
@@ -417,7 +376,7 @@ export class Pair {
       this.#feed(p, { kind: 'readyHeld' });
       this.#feed(s, { kind: 'readyHeld' });
     }
-    const reason = ok ? (command === 'resync' ? '64 MiB copied' : '') : 'the partner is not there';
+    const reason = ok ? reasonOf(command) : 'the partner is not there';
     this.#feed(s, { kind: 'commandFinished', command, ok, reason });
     if (ok && command === 'releaseReady') {
       p.replicaBroken = false;
@@ -451,18 +410,7 @@ export class Pair {
 
   /** Every second: where this CoServer stands, and would the witness decide? */
   #report(s: Side): void {
-    const { name, reachesWitness } = s;
-    let problem = 'it does not answer';
-    if (reachesWitness) {
-      this.#witness = decideReport(this.#witness, {
-        coServer: name,
-        incarnation: s.state.incarnation,
-        ...witnessReportOf(s.state),
-        seen: null,
-        at: this.now,
-      }).group;
-      problem = this.#witness.confirmed ? '' : unconfirmedReason(this.#witness);
-    }
+    const problem = s.reachesWitness ? this.#witness.report(s.name, s.state, this.now) : 'it does not answer';
     if (problem === s.witnessUsable) return;
     s.witnessUsable = problem;
     this.#feed(s, { kind: 'witnessObserved', usable: problem === '', reason: problem });
@@ -475,9 +423,8 @@ export class Pair {
       );
       return;
     }
-    this.#at(5, () => {
-      const { group, answer } = decideClaim(this.#witness, { claimant: s.name, generation, seen: null });
-      this.#witness = group;
+    this.#agenda.in(5, () => {
+      const answer = this.#witness.claim(s.name, generation);
       const reason = answer.kind === 'granted' ? '' : answer.reason;
       this.#later(s, 5, () => this.#feed(s, { kind: 'arbiterAnswered', generation, answer: answer.kind, reason }));
     });
@@ -495,7 +442,7 @@ export class Pair {
     const finish = (ok: boolean, reason: string) => this.#feed(s, { kind: 'commandFinished', command: 'fence', ok, reason });
     switch (p.controller) {
       case 'answers':
-        this.#at(1_500, () => {
+        this.#agenda.in(1_500, () => {
           if (!p.powered) return;
           this.facts.push({ at: this.now, said: `CoServer ${p.name} is switched off by its management controller.` });
           this.powerOff(p.name);

@@ -5,9 +5,10 @@
 //   {"n":500,"event":{...},"commands":["persist:1f0c9a","say:77aa01"],"state":"9c0d31aa"}
 //   {"n":501,"event":{...},"threw":"..."}                                 the core threw; the process ended itself
 //
-// A command is its kind and a digest of all it contains; the state's digest stands where the phase changed.
+// A command is its kind and a digest of what it decides, without its words: a better sentence is no other decision. The state's digest
+// stands where the phase changed: it tells whether the events suffice, as long as the core has not been changed.
 import { createHash } from 'node:crypto';
-import type { Command, Event, State, StateOptions } from '../../core/machine.ts';
+import type { Command, DurableRecord, Event, State, StateOptions } from '../../core/machine.ts';
 
 export const JOURNAL_FORMAT = 1;
 
@@ -52,7 +53,44 @@ export function eventLine(number: number, event: Event, commands: string[], dige
 }
 
 export function commandDigests(commands: readonly Command[]): string[] {
-  return commands.map((c) => `${c.kind}:${digest(c, 6)}`);
+  return commands.map((c) => `${c.kind}:${digest(essence(c), 6)}`);
+}
+
+/** What a command decides. Fields are named, so that one more of them in a later release changes no digest. */
+function essence(c: Command): unknown {
+  switch (c.kind) {
+    case 'persist':
+      return recordOf(c.record);
+    case 'say':
+      return [c.status.phase, recordOf(c.status.record), c.status.asksYield, c.status.wish, c.status.wishSeen];
+    case 'record':
+      return [c.severity, c.row];
+    case 'incident':
+      return c.incident;
+    case 'takeOver':
+    case 'continueAlone':
+      return [c.generation, c.row];
+    case 'stopAll':
+    case 'abandonPartner':
+    case 'endServer':
+      return null;
+    default:
+      return c;
+  }
+}
+
+function recordOf(r: DurableRecord): unknown[] {
+  return [
+    r.generation,
+    r.standing,
+    r.arbiter,
+    r.workloadOff,
+    r.wasPrimary,
+    r.pinnedMode,
+    r.forced,
+    r.maintenance,
+    ...(r.keep === null ? [] : [r.keep]),
+  ];
 }
 
 /** Of everything in it but the time. */

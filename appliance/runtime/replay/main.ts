@@ -28,8 +28,10 @@ function main(file: string, flags: Flags): number {
     console.log(`\nDIFFERENT after ${sum}:\n  ${r.difference.join('\n  ')}`);
     return 1;
   }
+  if (r.statesDiffer)
+    console.log(`! the states differ, under the same commands, since ${r.statesDiffer}: another build of the core wrote this`);
   console.log(
-    `${sum}: the same commands; ${r.statesCompared} states compared${r.damage.length > 0 ? '; damaged parts are named above' : ''}`,
+    `${sum}: the same commands; ${r.statesCompared} states were the same${r.damage.length > 0 ? '; damaged parts are named above' : ''}`,
   );
   return r.events > 0 ? 0 : 1;
 }

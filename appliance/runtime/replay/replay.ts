@@ -1,7 +1,7 @@
 // Runs a journal through the core again and compares what comes out with what was recorded. The first difference ends it: from there
 // on the two are different stories.
 import { causeOf } from '../../core/evidence.ts';
-import { type Command, initialState, type State, step } from '../../core/machine.ts';
+import { type Command, type Event, FRESH_RECORD, initialState, type State, step } from '../../core/machine.ts';
 import { commandDigests, type JournalEvent, type JournalHead, type JournalLine, stateDigest } from './journal-codec.ts';
 
 export interface ReplayOptions {
@@ -19,6 +19,8 @@ export interface Replayed {
   events: number;
   /** Whole states and state digests that were the same. */
   statesCompared: number;
+  /** Where they first were not, though the commands were: another build of the core, or events that do not suffice. */
+  statesDiffer: string | null;
   /** Both sides of the first difference, in lines; null: none. */
   difference: string[] | null;
   /** What could not be replayed, named. */
@@ -33,7 +35,7 @@ interface Course {
 }
 
 export function replay(lines: readonly JournalLine[], options: ReplayOptions): Replayed {
-  const r: Replayed = { story: [], lives: 0, events: 0, statesCompared: 0, difference: null, damage: [], state: null };
+  const r: Replayed = { story: [], lives: 0, events: 0, statesCompared: 0, statesDiffer: null, difference: null, damage: [], state: null };
   /** Null: where this stands is not known, until the next head. */
   let course: Course | null = null;
   let skipped = 0;
@@ -78,7 +80,7 @@ function begin(r: Replayed, course: Course | null, head: JournalHead): Course {
     r.story.push(
       `--- CoServer ${options.me}, release ${head.version}, starts: generation ${options.record.generation}, ${options.record.standing}, arbiter ${options.record.arbiter}`,
     );
-    return { head, state: initialState(options), number: 0 };
+    return { head, state: initialState({ ...options, record: { ...FRESH_RECORD, ...options.record } }), number: 0 };
   }
   const continues = course?.head.options.incarnation === options.incarnation && course.number === head.number;
   if (!continues) {
@@ -90,8 +92,9 @@ function begin(r: Replayed, course: Course | null, head: JournalHead): Course {
 }
 
 function follow(r: Replayed, course: Course, line: JournalEvent, verbose: boolean): Course {
-  const { event, number } = line;
-  const where = `line ${line.line}, event ${number} at ${seconds(event.at)}: ${causeOf(event)}`;
+  const { number } = line;
+  const event = completed(line.event);
+  const where = `line ${line.line}, event ${number} at ${seconds(event.at)}: ${wordsOf(event)}`;
   r.events++;
   const before = course.state;
   let after: State;
@@ -101,7 +104,7 @@ function follow(r: Replayed, course: Course, line: JournalEvent, verbose: boolea
   } catch (e) {
     const thrown = (e as Error).message;
     if (line.threw === thrown)
-      r.story.push(`${seconds(event.at)}  ${causeOf(event)}\n              the core throws, as recorded: ${thrown}`);
+      r.story.push(`${seconds(event.at)}  ${wordsOf(event)}\n              the core throws, as recorded: ${thrown}`);
     else
       r.difference = [
         where,
@@ -110,7 +113,7 @@ function follow(r: Replayed, course: Course, line: JournalEvent, verbose: boolea
       ];
     return { ...course, number };
   }
-  r.story.push(...told(event.at, causeOf(event), before, after, commands, verbose));
+  r.story.push(...told(event.at, wordsOf(event), before, after, commands, verbose));
   const replayed = commandDigests(commands);
   if (line.threw !== null) r.difference = [where, `recorded: threw ${line.threw}`, `replayed: ${replayed.join(' ') || 'no commands'}`];
   else if (replayed.join() !== line.commands.join()) r.difference = [where, ...bothSides(line.commands, replayed, commands)];
@@ -118,16 +121,24 @@ function follow(r: Replayed, course: Course, line: JournalEvent, verbose: boolea
   return { ...course, state: after, number };
 }
 
+/** An earlier build's records lack what was added since: it was as in a new record. */
+function completed(event: Event): Event {
+  if (event.kind !== 'partnerSaid') return event;
+  return { ...event, status: { ...event.status, record: { ...FRESH_RECORD, ...event.status.record } } };
+}
+
+/** Of another release there may be events that this one has no words for. */
+function wordsOf(event: Event): string {
+  try {
+    return causeOf(event);
+  } catch {
+    return `event ${event.kind}`;
+  }
+}
+
 function compareStates(r: Replayed, replayed: State, recorded: string, where: string): void {
-  const digest = stateDigest(replayed);
-  if (digest === recorded) r.statesCompared++;
-  else
-    r.difference = [
-      where,
-      'the commands so far are the same, the states are not',
-      `recorded: ${recorded}`,
-      `replayed: ${digest} ${JSON.stringify(replayed)}`,
-    ];
+  if (stateDigest(replayed) === recorded) r.statesCompared++;
+  else r.statesDiffer ??= where;
 }
 
 function bothSides(recorded: readonly string[], replayed: readonly string[], commands: readonly Command[]): string[] {
