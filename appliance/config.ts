@@ -11,8 +11,46 @@ export interface CoServerConfig {
   /** The dedicated links, at least one, in the same order on both CoServers. */
   links: { nic: string; address: string; peer: string }[];
   business: { nic: string };
-  management: { nic: string; address: string };
+  management: {
+    nic: string;
+    address: string;
+    /** The partner's management address: another way to hear it when the links are down; empty: none. */
+    peer: string;
+  };
   witness: { address: string; port: number };
+  /** May a partner that was lost join again by itself? */
+  rejoin: {
+    /** After so many unplanned losses within the window it stays out for the quarantine. */
+    losses: number;
+    windowMinutes: number;
+    quarantineMinutes: number;
+    /** Other versions of Twinstep that this one may run duplex with while one CoServer after the other is updated. */
+    compatibleVersions: string[];
+  };
+  /** The partner's BMC, by which this CoServer may switch it off. */
+  fence: {
+    /** Empty: none; the other keys then mean nothing. */
+    address: string;
+    port: number;
+    username: string;
+    /** The password in a line, mode 0600. */
+    passwordFile: string;
+    /** Of RMCP+: 3 (SHA-1) or 17 (SHA-256). */
+    cipherSuite: 3 | 17;
+  };
+  watchdog: {
+    /** `/dev/watchdog`, or `unix:/path` of a stand-in; empty: none. */
+    device: string;
+    timeoutS: number;
+  };
+  /** Of this CoServer, by Network UPS Tools' upsd. */
+  ups: {
+    /** Empty: none. */
+    address: string;
+    port: number;
+    /** As upsd names it. */
+    name: string;
+  };
   heartbeat: { intervalMs: number; timeoutMs: number };
   checkpoint: {
     /** lockstep: what both replicas agree on leaves at once, and the policy may fall back. passive: all output always waits for its commit. */
@@ -60,6 +98,8 @@ export interface CoServerConfig {
     cpus: number;
     mac: string;
     disk: { path: string; sizeMiB: number };
+    /** Folder for histories that were given up; empty: beside the disk, which must be a file then. */
+    keepDir: string;
     kernel: string;
     initrd: string;
     append: string;

@@ -1,5 +1,5 @@
-// The one bundled process: `twinstep run` is a CoServer, `twinstep witness` the third voice, `twinstep status` asks the
-// local process. Worker threads start the same file with a role.
+// The one bundled process: `twinstep run` is a CoServer, `twinstep witness` the third voice, `twinstep pair` makes the pair's key,
+// `twinstep status` asks the local process. Worker threads start the same file with a role.
 import { readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
@@ -8,11 +8,14 @@ import { runGateWorker } from './gate/worker.ts';
 import { runHeartbeatWorker } from './heartbeat/worker.ts';
 import { runMemoryWorker } from './memory/worker.ts';
 import { runMirrorWorker } from './mirror/worker.ts';
+import { runPair } from './pairing/command.ts';
 import { ConfigError, loadConfig, loadPairKey } from './runtime/load-config.ts';
 import { log } from './runtime/log.ts';
 import { runCoServer } from './runtime/run.ts';
 import type { WorkerRole } from './runtime/workers.ts';
-import { startWitness } from './witness/server.ts';
+import { deriveKey } from './wire/keys.ts';
+import { addWitnessCommands } from './witness/command.ts';
+import { formatEnrolment, WitnessSetupError } from './witness/enrolment.ts';
 
 /** Set by the bundler to package.json's version. */
 declare const TWINSTEP_VERSION: string | undefined;
@@ -48,25 +51,14 @@ async function main(): Promise<void> {
     .description('run this CoServer')
     .requiredOption('--config <file>', 'its configuration')
     .action(async (o: { config: string }) => runCoServer(loadConfig(o.config), version(), new URL(import.meta.url)));
+  addWitnessCommands(program, { version: version(), log });
   program
-    .command('witness')
-    .description('run the witness of a pair, on a third machine')
-    .requiredOption('--listen <address:port>', 'where to listen')
-    .requiredOption('--state <directory>', 'where the grants are kept')
-    .requiredOption('--key <file>', "the pair's key")
-    .action(async (o: { listen: string; state: string; key: string }) => {
-      const at = o.listen.lastIndexOf(':');
-      const port = Number(o.listen.slice(at + 1));
-      if (at < 1 || !Number.isInteger(port) || port < 1 || port > 65535)
-        throw new ConfigError(`--listen '${o.listen}': address:port is needed, for example 192.0.2.1:7410`);
-      await startWitness({
-        host: o.listen.slice(0, at),
-        port,
-        stateDir: o.state,
-        pairKey: loadPairKey(o.key),
-        log: (line) => log('info', line),
-      });
-      log('info', `witness ${version()} listens on ${o.listen}`);
+    .command('witness-key')
+    .description('print what enrols this pair at its witness: the key that only they have, so show it to nobody else')
+    .requiredOption('--config <file>', 'the configuration of this CoServer')
+    .action((o: { config: string }) => {
+      const { pair } = loadConfig(o.config);
+      process.stdout.write(formatEnrolment({ pairId: pair.id, key: deriveKey(loadPairKey(pair.keyFile), 'witness') }));
     });
   program
     .command('status', '', { hidden: false })
@@ -77,13 +69,29 @@ async function main(): Promise<void> {
     .action(async (_o: unknown, c: Command) => {
       process.exitCode = await runStatus(c.args, { stdout: process.stdout, stderr: process.stderr });
     });
+  program
+    .command('pair')
+    .description('make the key of the pair, together with the other CoServer')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      const stop = new AbortController();
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+      process.exitCode = await runPair(
+        c.args,
+        { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, signal: stop.signal },
+        loadConfig,
+      );
+    });
   await program.parseAsync();
 }
 
 if (isMainThread) {
   main().catch((e: Error) => {
-    log('fatal', e instanceof ConfigError ? e.message : (e.stack ?? e.message));
-    process.exitCode = e instanceof ConfigError ? 78 : 1;
+    const isOperators = e instanceof ConfigError || e instanceof WitnessSetupError;
+    log('fatal', isOperators ? e.message : (e.stack ?? e.message));
+    process.exitCode = isOperators ? 78 : 1;
   });
 } else if (parentPort) {
   work(workerData as WorkerRole, parentPort);

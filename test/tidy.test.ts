@@ -58,7 +58,7 @@ function roomOf(path: string): string {
   return first === 'test' ? 'test' : `${first}/${second}`;
 }
 
-const STREAMS = ['gate', 'heartbeat', 'memory', 'mirror', 'witness'].map((name) => `appliance/${name}`);
+const STREAMS = ['gate', 'heartbeat', 'memory', 'mirror', 'pairing', 'witness'].map((name) => `appliance/${name}`);
 
 /** Rooms that a room may import from (a trailing slash: all rooms below); `type:` for types only. Its own is always allowed. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -166,6 +166,13 @@ const pureCore = forbids(
   /\b(Date|process|performance|console|setTimeout|setInterval|setImmediate|queueMicrotask|Math\.random|crypto|fetch|await|async|Promise)\b(?!\s*[:?])/,
   'the core is pure: no clock, no chance, no waiting, no world',
   inCore,
+);
+/** Where it is decided who runs and what leaves. Elsewhere the wall clock dates what people read. */
+const DECIDES = /^(drivers|appliance\/(gate|heartbeat|memory|mirror|witness|wire))\//;
+const noWallClock = forbids(
+  /\bDate\b/,
+  'the wall clock never decides: take the monotonic one',
+  (path) => DECIDES.test(path) && !path.endsWith('/power-trap.ts'),
 );
 const noOuterImportInCore: Rule = (files) =>
   files
@@ -304,6 +311,12 @@ const CASES: Case[] = [
       file('appliance/core/a.ts', "// no Date here\nconst x = 'await the process';"),
       file('appliance/runtime/a.ts', 'const at = Date.now();'),
     ],
+  },
+  {
+    name: 'the wall clock decides nothing',
+    rule: noWallClock,
+    breaks: [file('appliance/gate/a.ts', 'const late = Date.now() > limit;'), file('drivers/a/x.ts', 'const now = new Date();')],
+    keeps: [file('appliance/runtime/a.ts', 'const at = Date.now();'), file('appliance/gate/a.ts', 'const at = performance.now();')],
   },
   {
     name: 'the core imports nothing outside itself',

@@ -51,17 +51,15 @@ export function onArbiterSight(work: Work, which: 'witness' | 'fence', ok: boole
   else state.fence = after;
   if (before.ok === ok && !isFirst) return;
   state.revision++;
-  const inUse = state.record.arbiter === which;
+  const bothWell = state.phase.kind === 'duplex' || state.phase.kind === 'secondary';
+  const outlook = !bothWell
+    ? ''
+    : ` The pair stays as it is${state.record.arbiter === which ? ' and changes its arbiter if this lasts' : ''}.`;
   if (which === 'witness')
     commands.push(
       ok
-        ? { kind: 'record', severity: 'info', row: '10', text: 'The witness answers and would decide.' }
-        : {
-            kind: 'record',
-            severity: 'warning',
-            row: '8',
-            text: `The witness does not help: ${reason}. The pair stays as it is${inUse ? ' and changes its arbiter if this lasts' : ''}.`,
-          },
+        ? { kind: 'record', severity: 'info', row: isFirst ? null : '10', text: 'The witness answers and would decide.' }
+        : { kind: 'record', severity: 'warning', row: bothWell ? '8' : null, text: `The witness does not help: ${reason}.${outlook}` },
     );
   else
     commands.push(
@@ -70,8 +68,8 @@ export function onArbiterSight(work: Work, which: 'witness' | 'fence', ok: boole
         : {
             kind: 'record',
             severity: 'warning',
-            row: '11',
-            text: `The way to the partner's management controller is not proven: ${reason}. The pair stays as it is${inUse ? ' and changes its arbiter if this lasts' : ''}.`,
+            row: bothWell ? '11' : null,
+            text: `The way to the partner's management controller is not proven: ${reason}.${outlook}`,
           },
     );
 }
@@ -131,9 +129,16 @@ function change(work: Work, to: Arbiter): void {
   commands.push({
     kind: 'record',
     severity: to === 'witness' ? 'info' : 'warning',
-    row: from === 'witness' ? '8' : from === 'fence' ? '11' : '10',
+    row: rowOf(state, from, to),
     text: `If the partner is lost now: ${arbiterSentence(to)}`,
   });
+}
+
+/** The row that a change belongs to: the witness is back (10), lost (8), or only the fence path has changed (11). */
+function rowOf({ witness, partner }: State, from: Arbiter, to: Arbiter): string {
+  const witnessDecides = witness.ok && partner?.arbiters.witness === true;
+  if (to === 'witness' || (from !== 'witness' && witnessDecides)) return '10';
+  return from === 'witness' || (witness.configured && !witness.ok) ? '8' : '11';
 }
 
 /** What decides when the partner is lost. */

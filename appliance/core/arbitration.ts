@@ -6,7 +6,8 @@
 //   always: the partner's own durable yield ("outdated at g"), over any path, or the operator's force.
 // Which kind is valid is in the record (arbiters.ts). What a CoServer does after a restart is in restart.ts.
 import { countLoss } from './rejoin.ts';
-import { type ClaimGoal, type ClaimState, enter, named, never, type PartnerStatus, persist, type State, type Work } from './state.ts';
+import { act, type ClaimGoal, type ClaimState, enter, named, never, type PartnerStatus, persist, type State, type Work } from './state.ts';
+import { inWords } from './words.ts';
 
 /** The states in which the record says duplex and the guest's state is shared: a loss of the partner must be arbitrated. */
 export function isShared(s: State): boolean {
@@ -36,8 +37,7 @@ export function onPartnerGone(work: Work, why: string): void {
         text: `Making the partner equal was interrupted: ${why}. The workload runs on here.`,
       });
       state.retryAt = state.now + state.timing.retryMs;
-      act(work, 'running', why);
-      commands.push({ kind: 'abandonPartner', reason: why });
+      act(work, { kind: 'abandonPartner', reason: why }, 'running', why);
       return;
     case 'steppingDown':
       if (state.record.standing !== 'duplexPrimary') return;
@@ -52,8 +52,7 @@ export function onPartnerGone(work: Work, why: string): void {
         row: null,
         text: `The partner was lost while this copy was being made equal (${why}): this copy must not be used.`,
       });
-      act(work, 'standby', why);
-      commands.push({ kind: 'stopAll', reason: why });
+      act(work, { kind: 'stopAll', reason: why }, 'standby', why);
       return;
     default:
       return;
@@ -92,7 +91,7 @@ export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs
       claim(work, goal, 'none', applied, why, 0);
       const { phase } = state;
       if (phase.claim) state.phase = { ...phase, claim: { ...phase.claim, asked: true } };
-      freezeUnarbitrated(work, `the other CoServer is the one that may go on alone (${record.arbiter})`, applied);
+      freezeUnarbitrated(work, `the other CoServer is the one that may go on alone (${inWords(record.arbiter)})`, applied);
       return;
     }
     default:
@@ -113,11 +112,6 @@ function wasWitnessLost(s: State): boolean {
 export function claim(work: Work, goal: ClaimGoal, by: ClaimState['by'], row: string, why: string, delayMs: number): void {
   const { state } = work;
   enter(work, 'claiming', why, { claim: { goal, by, row, why, askAt: state.now + delayMs, asked: false, unreachableSince: null } });
-}
-
-/** Enters `acting`: a command follows whose end leads to `next`. */
-function act(work: Work, next: 'running' | 'standby', note: string): void {
-  enter(work, 'acting', note, { next });
 }
 
 /** Earlier lives of the partner whose late words are known as such: more than it can have had while one was on its way. */
@@ -144,8 +138,8 @@ export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' 
     commands.push({
       kind: 'record',
       severity: 'critical',
-      row: '18',
-      text: `The partner runs generation ${status.record.generation}, this CoServer only ${state.record.generation}: it stops and rejoins.`,
+      row: newerRow(state),
+      text: `The partner has generation ${status.record.generation}, this CoServer only ${state.record.generation}: it stops and rejoins.`,
     });
     stopOutdated(work, 'a newer generation runs on the partner');
     return;
@@ -178,11 +172,17 @@ export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' 
       goSimplex(
         work,
         goal,
-        status.record.maintenance ? '28' : '4',
+        yieldRowOf(state, status),
         status.record.maintenance ? 'the partner left for maintenance' : 'the partner yielded',
       );
     }
   }
+}
+
+/** The partner went on: after a sleep of this side, a restart of it, or a loss of the links alone. */
+function newerRow({ phase, wokeAt, now, timing }: State): string {
+  if (phase.kind === 'isolated') return '21';
+  return wokeAt !== null && now - wokeAt < timing.restartGraceMs ? '18' : '2';
 }
 
 /**
@@ -201,6 +201,13 @@ function mayYield({ phase, record }: State, asking: PartnerStatus): boolean {
 /** A grant may be on its way. */
 function isAsking(claim: ClaimState): boolean {
   return claim.asked && claim.by !== 'none';
+}
+
+/** The row to apply on the partner's yield: its own reason; or that of a claim which the yield only ended sooner. */
+function yieldRowOf({ phase: { claim } }: State, p: PartnerStatus): string {
+  if (p.record.maintenance) return '28';
+  if (claim && (claim.goal === 'start' || claim.row === '31')) return claim.row;
+  return p.yieldRow ?? '4';
 }
 
 /**
@@ -230,7 +237,7 @@ export function onWitnessAnswer(
       commands.push({
         kind: 'record',
         severity: 'critical',
-        row: '2',
+        row: c.unreachableSince === null ? '2' : '3',
         text: `The witness refused (${e.reason}): the partner went on. This CoServer stops and rejoins.`,
       });
       stopOutdated(work, e.reason);
@@ -298,39 +305,43 @@ export function goSimplex(work: Work, goal: ClaimGoal, row: string, why: string,
     case 'takeOver':
       commands.push({
         kind: 'record',
-        severity: 'critical',
+        severity: severityOf(row),
         row,
         text: `Takes over as generation ${generation}: ${why}. Not redundant until the partner is back.`,
       });
-      act(work, 'running', why);
-      commands.push({ kind: 'takeOver', generation, row, reason: why });
+      act(work, { kind: 'takeOver', generation, row, reason: why }, 'running', why);
       return;
     case 'continue':
       commands.push({
         kind: 'record',
-        severity: 'critical',
+        severity: severityOf(row),
         row,
         text: `Runs on alone as generation ${generation}: ${why}. Not redundant until the partner is back.`,
       });
-      act(work, 'running', why);
-      commands.push({ kind: 'continueAlone', generation, row, reason: why });
+      act(work, { kind: 'continueAlone', generation, row, reason: why }, 'running', why);
       return;
     default:
       never(goal);
   }
 }
 
+/** What is planned alarms nobody. */
+function severityOf(row: string): 'info' | 'warning' | 'critical' {
+  return row === '28' ? 'info' : row === '16' ? 'warning' : 'critical';
+}
+
 /** Stops, durably outdated first: this generation is never claimed again by this side. */
-export function stopOutdated(work: Work, reason: string, more: { maintenance?: boolean } = {}): void {
+export function stopOutdated(work: Work, reason: string, more: { maintenance?: boolean; keep?: number; row?: string } = {}): void {
   work.commands.push({ kind: 'freeze' });
   const { record } = work.state;
+  work.state.yieldRow = more.row ?? null;
   persist(work, {
-    ...more,
+    ...(more.maintenance === undefined ? {} : { maintenance: more.maintenance }),
+    ...(more.keep === undefined ? {} : { keep: more.keep }),
     standing: 'outdated',
     wasPrimary: record.standing === 'outdated' ? record.wasPrimary : record.standing === 'duplexPrimary',
   });
-  act(work, 'standby', reason);
-  work.commands.push({ kind: 'stopAll', reason });
+  act(work, { kind: 'stopAll', reason }, 'standby', reason);
 }
 
 /** When time alone decides next and a tick would be late: every ms of a takeover is a client's. Null: the next tick is soon enough. */
@@ -377,18 +388,26 @@ export function tickArbitration(work: Work): void {
     return;
   }
   if (c.asked || state.now < c.askAt) return;
+  // It is back just now: its yield is on the way, and switched off it would stay off.
+  const heardFor = state.partnerHeard ? state.now - state.partnerSince : Number.POSITIVE_INFINITY;
+  if (c.by === 'fence' && heardFor < state.timing.yieldWithinMs) {
+    state.phase = { ...phase, claim: { ...c, askAt: state.partnerSince + state.timing.yieldWithinMs } };
+    return;
+  }
   state.phase = { ...phase, claim: { ...c, asked: true } };
   switch (c.by) {
     case 'witness':
       commands.push({ kind: 'claim', generation: record.generation });
       return;
     case 'fence':
-      commands.push({
-        kind: 'record',
-        severity: 'critical',
-        row: c.row,
-        text: `Switches the partner off through its management controller: ${c.why}.`,
-      });
+      // Said once: the further attempts of a frozen side would fill the history.
+      if (c.unreachableSince === null)
+        commands.push({
+          kind: 'record',
+          severity: 'critical',
+          row: c.row,
+          text: `Switches the partner off through its management controller: ${c.why}.`,
+        });
       commands.push({ kind: 'fence', generation: record.generation });
       return;
     case 'none':

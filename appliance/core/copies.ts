@@ -1,7 +1,7 @@
 // The two copies of the disk, as far as they decide who runs: a disk that fails (12, 26), blocks that one copy has lost (14), blocks
 // that differ (15); and the business network beside them, which may be dead where the disk is alive (13).
 import { claim, onPartnerGone, stopOutdated } from './arbitration.ts';
-import { type Event, enter, never, type State, type Work } from './state.ts';
+import { type Event, enter, never, type PhaseKind, type Work } from './state.ts';
 
 export function onDiskFailed(work: Work, reason: string): void {
   const { state, commands } = work;
@@ -11,12 +11,12 @@ export function onDiskFailed(work: Work, reason: string): void {
     case 'committing':
       // Durable first; then the partner, whose copy is whole, goes on from its last commit.
       failed('12', `The disk here failed (${reason}): the workload moves to the partner, whose copy is whole.`);
-      stopOutdated(work, `the local disk failed: ${reason}`);
+      stopOutdated(work, `the local disk failed: ${reason}`, { row: '12' });
       return;
     case 'secondary':
     case 'ready':
       failed('12', `The disk here failed (${reason}): this copy is dropped; the workload runs on at the partner.`);
-      stopOutdated(work, `the local disk failed: ${reason}`);
+      stopOutdated(work, `the local disk failed: ${reason}`, { row: '12' });
       return;
     case 'resyncing':
     case 'protecting':
@@ -88,14 +88,22 @@ export function onBlock(work: Work, e: Extract<Event, { kind: 'blockUnreadable' 
   }
 }
 
+/** Phases whose gate speaks for the guest. In the last two nothing is decided yet: it stays as it was. */
+const OWNS_LAN: readonly PhaseKind[] = ['running', 'resyncing', 'protecting', 'committing', 'duplex', 'steppingDown'];
+const UNDECIDED: readonly PhaseKind[] = ['claiming', 'acting'];
+/** Phases whose business NIC is free for the partner. Also a secondary's: until the role has moved to it, its NIC may be the only one. */
+const MAY_LEND: readonly PhaseKind[] = ['standby', 'target', 'incoming', 'ready', 'secondary'];
+
 /** Level-driven: the guest's frames go over the partner's NIC while the own one is dead and the partner's is not. */
 export function tickNetwork(work: Work): void {
   const { state, commands } = work;
   const { partner, phase } = state;
-  const runsAlone = phase.kind === 'running' || phase.kind === 'resyncing';
-  const redirected = runsAlone && !state.businessUp && partner?.businessUp === true;
-  if (redirected !== state.redirected && (runsAlone || state.redirected)) {
+  const owns = OWNS_LAN.includes(phase.kind);
+  const mayRedirect = owns || (state.redirected && UNDECIDED.includes(phase.kind));
+  const redirected = mayRedirect && !state.businessUp && partner?.businessUp === true;
+  if (redirected !== state.redirected) {
     state.redirected = redirected;
+    state.revision++;
     if (redirected)
       commands.push({
         kind: 'record',
@@ -103,18 +111,21 @@ export function tickNetwork(work: Work): void {
         row: '13',
         text: 'The business network is dead here: the guest is reached over the NIC of the partner.',
       });
-    else if (runsAlone)
+    else if (owns && state.businessUp)
       commands.push({ kind: 'record', severity: 'info', row: '13', text: 'The guest is reached over the NIC of this CoServer again.' });
-    if (runsAlone) commands.push({ kind: 'redirectNetwork', through: redirected ? 'partner' : 'own' });
+    else if (owns)
+      commands.push({
+        kind: 'record',
+        severity: 'critical',
+        row: '13',
+        text: 'The business network is dead on both CoServers, or the partner is not heard: the guest is not reached.',
+      });
+    commands.push({ kind: 'redirectNetwork', through: redirected ? 'partner' : 'own' });
   }
-  const lends = mayLend(state) && partner?.needsNic === true;
+  const lends = MAY_LEND.includes(phase.kind) && partner?.needsNic === true;
   if (lends === state.lending) return;
   state.lending = lends;
   commands.push({ kind: 'lendNetwork', lend: lends });
-}
-
-function mayLend({ phase }: State): boolean {
-  return phase.kind === 'standby' || phase.kind === 'target';
 }
 
 /** A disk that failed is back, or was replaced: the operator wants the guest of a frozen owner again. */

@@ -95,7 +95,7 @@ export type Command =
   | { kind: 'leaveLockstep' }
   /** Keep this CoServer's copy as it is under the name of its generation, before anything may overwrite it. */
   | { kind: 'keepHistory'; generation: number }
-  /** Simplex owner: the guest's frames over the own business NIC, or over the partner's (which lends it). */
+  /** Where the guest runs: its frames over the own business NIC, or over the partner's (which lends it). */
   | { kind: 'redirectNetwork'; through: 'own' | 'partner' }
   | { kind: 'lendNetwork'; lend: boolean }
   | { kind: 'repairBlock'; offset: number; from: 'own' | 'partner' }

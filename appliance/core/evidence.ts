@@ -1,23 +1,28 @@
 // What a CoServer knew when it applied a row of the decision table: kept with the record, so that "why did it stop?" has an answer.
-import { type Event, never, type State } from './state.ts';
+import { type Event, never, type PartnerStatus, type State } from './state.ts';
+import { inWords } from './words.ts';
 
 /** Lines, at most 8. `before` is the state the event found, which the handler may already have changed. */
 export function evidenceOf(before: State, after: State, cause: string): string[] {
   const { partner, newest } = before;
   const lines = [
     `cause: ${cause}`,
-    `record: generation ${before.record.generation}, ${before.record.standing}, arbiter ${before.record.arbiter}`,
-    `phase: ${before.phase.kind} for ${seconds(after.now - before.phase.since)}`,
+    `record: generation ${before.record.generation}, ${inWords(before.record.standing)}, arbiter ${inWords(before.record.arbiter)}`,
+    `phase: ${inWords(before.phase.kind)} for ${seconds(after.now - before.phase.since)}`,
     `links: ${before.links.map((l, i) => `${i + 1} ${l.up ? 'up' : 'down'} for ${seconds(after.now - l.since)}`).join(', ')}`,
     partner
-      ? `partner: ${partner.phase}, generation ${partner.record.generation}, ${partner.record.standing}`
+      ? `partner: ${said(partner)}`
       : newest && before.otherPathUp
-        ? `partner, over the management path: ${newest.phase}, generation ${newest.record.generation}, ${newest.record.standing}`
+        ? `partner, over the management path: ${said(newest)}`
         : 'partner: nothing known',
   ];
   if (before.witness.configured) lines.push(`witness: ${before.witness.ok ? 'usable' : before.witness.reason}`);
   if (before.fence.configured) lines.push(`way to the partner's BMC: ${before.fence.ok ? 'proven' : before.fence.reason}`);
   return lines;
+}
+
+function said({ phase, record }: PartnerStatus): string {
+  return `${inWords(phase)}, generation ${record.generation}, ${inWords(record.standing)}`;
 }
 
 function seconds(ms: number): string {
@@ -34,22 +39,23 @@ export function causeOf(e: Event): string {
     case 'partnerRestarted':
       return 'the partner restarted';
     case 'partnerSaid':
-      return `the partner said it is ${e.status.phase}, generation ${e.status.record.generation}, ${e.status.record.standing}${e.path === 'management' ? ', over the management path' : ''}`;
+      return `the partner said it is ${said(e.status)}${e.path === 'management' ? ', over the management path' : ''}`;
     case 'otherPathObserved':
       return `management path ${e.up ? 'up' : 'down'}`;
     case 'arbiterAnswered':
       return `witness: ${e.answer}${e.reason ? `, ${e.reason}` : ''}`;
     case 'witnessObserved':
-      return `witness ${e.usable ? 'usable' : e.reason}`;
+      return `witness ${e.usable ? 'usable' : `not usable: ${e.reason}`}`;
     case 'fencePathObserved':
-      return `way to the partner's BMC ${e.proven ? 'proven' : e.reason}`;
+      return `way to the partner's BMC ${e.proven ? 'proven' : `not proven: ${e.reason}`}`;
     case 'streamLost':
       return `${e.stream} stream lost (${e.cause}): ${e.reason}`;
     case 'readyHeld':
+      return 'the secondary holds the whole state of the guest';
     case 'intervalsStarted':
-      return e.kind;
+      return 'the first interval began';
     case 'engineExited':
-      return `engine ended (${e.cause}): ${e.reason}`;
+      return `engine ended (${inWords(e.cause)}): ${e.reason}`;
     case 'probed':
       return `probe ${e.probe}: ${e.outcome}`;
     case 'replicaPanicked':
@@ -76,7 +82,7 @@ export function causeOf(e: Event): string {
     case 'operatorRequested':
       return `the operator asked: ${e.action}`;
     case 'commandFinished':
-      return `${e.command} ${e.ok ? 'done' : 'failed'}${e.reason ? `: ${e.reason}` : ''}`;
+      return `${inWords(e.command)}: ${e.ok ? 'done' : 'failed'}${e.reason ? `, ${e.reason}` : ''}`;
     default:
       return never(e);
   }

@@ -92,6 +92,7 @@ export function step(before: State, event: Event): Step {
       onComparison(work, event);
       break;
     case 'lateTick':
+      work.state.wokeAt = work.state.now;
       work.commands.push({
         kind: 'record',
         severity: 'warning',
@@ -127,6 +128,8 @@ function tickWatchdog({ state, commands }: Work): void {
   const armed = PRIMARY_PHASES.includes(state.phase.kind) || state.phase.kind === 'secondary' || state.phase.kind === 'ready';
   // While it is undecided or changing over, it stays as it was.
   if (state.phase.kind === 'claiming' || state.phase.kind === 'acting' || armed === state.watchdogArmed) return;
+  // A server that ends itself may fail even in that: then the watchdog does it.
+  if (state.phase.busy === 'endServer') return;
   state.watchdogArmed = armed;
   commands.push({ kind: 'armWatchdog', armed });
 }

@@ -14,7 +14,7 @@ export function canMove(s: State): boolean {
 
 export function moveRole(work: Work, row: string, severity: 'info' | 'warning' | 'critical', text: string): void {
   work.commands.push({ kind: 'record', severity, row, text });
-  stopOutdated(work, text);
+  stopOutdated(work, text, { row });
 }
 
 /** This CoServer leaves for maintenance: the workload runs on the other one. */
@@ -26,7 +26,7 @@ export function leave(work: Work): void {
     row: '28',
     text: `CoServer ${state.me} is taken out for maintenance: the workload runs on the other one, watchdog and fencing leave this one alone.`,
   });
-  stopOutdated(work, 'out for maintenance', { maintenance: true });
+  stopOutdated(work, 'out for maintenance', { maintenance: true, row: '28' });
 }
 
 export function onHardware(work: Work, e: Extract<Event, { kind: 'hardwareJudged' }>): void {
@@ -35,7 +35,7 @@ export function onHardware(work: Work, e: Extract<Event, { kind: 'hardwareJudged
     case 'healthy':
       if (state.preFail?.component !== e.component) return;
       state.preFail = null;
-      commands.push({ kind: 'record', severity: 'info', row: '16', text: `${e.component}: ${e.sentence}` });
+      commands.push({ kind: 'record', severity: 'info', row: '16', text: `Healthy again: ${e.component}: ${e.sentence}` });
       return;
     case 'preFail':
       if (state.preFail?.component === e.component) return;
@@ -47,10 +47,10 @@ export function onHardware(work: Work, e: Extract<Event, { kind: 'hardwareJudged
         kind: 'record',
         severity: 'critical',
         row: '17',
-        text: `${e.component}: ${e.sentence} This server can no longer be trusted and ends itself.`,
+        text: `This server can no longer be trusted and ends itself: ${e.component}: ${e.sentence}`,
       });
       commands.push({ kind: 'freeze' });
-      enter(work, 'failed', `${e.component}: ${e.sentence}`);
+      enter(work, 'failed', `${e.component}: ${e.sentence}`, { busy: 'endServer' });
       commands.push({ kind: 'endServer', reason: e.sentence });
       return;
     default:
@@ -113,7 +113,7 @@ function tickPower(work: Work): void {
       row: '27',
       text: 'Both CoServers run on battery: this one leaves first, the primary stops last.',
     });
-    stopOutdated(work, 'both run on battery');
+    stopOutdated(work, 'both run on battery', { row: '27' });
     return;
   }
   // A small resync may end first; without much battery left nothing is waited for.

@@ -3,6 +3,7 @@
 import { isProved } from './audit.ts';
 import type { CopyState, CoServerName, CoServerView, Redundancy, Role, WorkloadView } from './snapshot.ts';
 import type { PartnerStatus, PhaseKind, State } from './state.ts';
+import { inWords } from './words.ts';
 
 export interface Picture {
   redundancy: Redundancy;
@@ -96,7 +97,7 @@ function claimSentence({ phase: { claim }, record }: State): string {
       return 'Frozen: the partner is lost and the witness does not help. Output waits for either of them, or for you.';
     if (claim.by === 'fence')
       return 'Frozen: the partner is lost and cannot be switched off for certain. Output waits for it, for its management controller, or for you.';
-    return `Frozen: only the other CoServer may go on by itself (${record.arbiter}). Output waits for it, or for you.`;
+    return `Frozen: only the other CoServer may go on by itself (${inWords(record.arbiter)}). Output waits for it, or for you.`;
   }
   return claim?.by === 'fence'
     ? 'Held: the partner is lost and is being switched off through its management controller.'

@@ -29,6 +29,8 @@ export interface DurableRecord {
   forced: boolean;
   /** The operator took this CoServer out: it neither joins nor starts until he brings it back. */
   maintenance: boolean;
+  /** The copy here is a history of its own, of this generation: it is kept aside before anything may overwrite it. Null: nothing to keep. */
+  keep: number | null;
 }
 
 export const FRESH_RECORD: DurableRecord = {
@@ -40,6 +42,7 @@ export const FRESH_RECORD: DurableRecord = {
   pinnedMode: null,
   forced: false,
   maintenance: false,
+  keep: null,
 };
 
 export function named(coServer: CoServerName): Arbiter {

@@ -29,6 +29,7 @@ export function whyNotJoin(work: Work): string | null {
   const { partner } = state;
   if (!partner) return 'the partner is not heard';
   if (state.record.maintenance || partner.record.maintenance) return 'the partner is out for maintenance';
+  if (partner.record.keep !== null) return 'the partner keeps its own history aside first';
   if (state.quarantinedUntil !== null) {
     if (state.now < state.quarantinedUntil)
       return `the partner was lost too often: it rejoins in ${minutes(state.quarantinedUntil - state.now)}`;

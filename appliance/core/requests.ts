@@ -106,10 +106,10 @@ export function onOperator(work: Work, action: string): void {
   const { state, commands } = work;
   const verdict = mayRequest(state, action);
   if (!verdict.allowed) {
-    commands.push({ kind: 'record', severity: 'info', row: null, text: `Refused '${action}': ${verdict.reason}` });
+    commands.push({ kind: 'record', severity: 'info', row: null, text: `Refused: ${labelOf(action)}. ${verdict.reason}` });
     return;
   }
-  commands.push({ kind: 'record', severity: 'info', row: null, text: `The operator asked: ${action}.` });
+  commands.push({ kind: 'record', severity: 'info', row: null, text: `The operator asked: ${labelOf(action)}.` });
   switch (action) {
     case 'shutdown-guest':
       enter(work, 'steppingDown', 'the guest is being shut down');
@@ -152,8 +152,7 @@ export function onOperator(work: Work, action: string): void {
         row: '25',
         text: `The operator chose the history of the other CoServer: generation ${state.record.generation} here is kept aside and given up.`,
       });
-      stopOutdated(work, 'its history was given up');
-      commands.push({ kind: 'keepHistory', generation: state.record.generation });
+      stopOutdated(work, 'its history was given up', { keep: state.record.generation });
       return;
     default: {
       const before = effectiveMode(state);
@@ -176,6 +175,10 @@ function force(work: Work, older: boolean): void {
   if (older) commands.push({ kind: 'keepHistory', generation: state.record.generation });
   persist(work, { maintenance: false, workloadOff: false });
   goSimplex(work, claim?.goal ?? 'start', '7', "the operator's force", true);
+}
+
+function labelOf(action: string): string {
+  return ACTIONS.find((a) => a.name === action)?.label ?? action;
 }
 
 function pinOf(action: string): OutputMode | null {

@@ -90,8 +90,10 @@ export interface PartnerStatus {
   power: Power;
   /** Its business NIC has a carrier. */
   businessUp: boolean;
-  /** Simplex owner without a business NIC: the partner should lend its own. */
+  /** The guest runs here, without a business NIC: the partner should lend its own. */
   needsNic: boolean;
+  /** Why it yielded, as a row of the decision table; null: it did not, or for no row of its own. */
+  yieldRow: string | null;
 }
 
 export type ClaimGoal = 'start' | 'takeOver' | 'continue';
@@ -189,6 +191,10 @@ export interface State {
   /** What was said once: two histories; a version that does not fit. */
   toldDiverged: boolean;
   toldVersion: string | null;
+  /** The row for which this side stopped last. */
+  yieldRow: string | null;
+  /** When it last woke from a sleep; what it hears then is the answer to that (row 18). */
+  wokeAt: number | null;
 }
 
 export interface Timing {
@@ -308,6 +314,8 @@ export function initialState(a: StateOptions): State {
     compatibleVersions: a.compatibleVersions ?? [],
     toldDiverged: false,
     toldVersion: null,
+    yieldRow: null,
+    wokeAt: null,
   };
 }
 
@@ -338,11 +346,10 @@ export function statusOf(s: State): PartnerStatus {
     wishSeen: s.wishSeen,
     power: s.power,
     businessUp: s.businessUp,
-    needsNic: s.record.standing === 'simplex' && RUNNING_ALONE.includes(s.phase.kind) && !s.businessUp,
+    needsNic: s.redirected,
+    yieldRow: s.record.standing === 'outdated' ? s.yieldRow : null,
   };
 }
-
-const RUNNING_ALONE: readonly PhaseKind[] = ['starting', 'running', 'resyncing'];
 
 /** Frozen, or broken over there, or fencing a partner that may still be heard: its own word is the quicker way. */
 function asksYield({ phase: { claim }, record, audit }: State): boolean {
@@ -356,6 +363,20 @@ export function enter(work: Work, kind: PhaseKind, note: string, more: Partial<P
   const { state } = work;
   state.phase = { kind, since: state.now, busy: null, claim: null, next: null, note, ...more };
   state.revision++;
+}
+
+/**
+ * A change-over: the command is ordered, and its own end leads to `next`. The end of another one, that was overtaken, leads nowhere:
+ * a takeover that fails late must not start a guest on a copy that was given up meanwhile.
+ */
+export function act(
+  work: Work,
+  command: Extract<Command, { kind: 'stopAll' | 'takeOver' | 'continueAlone' | 'abandonPartner' }>,
+  next: PhaseKind,
+  note: string,
+): void {
+  enter(work, 'acting', note, { next, busy: command.kind });
+  work.commands.push(command);
 }
 
 /** Writes the durable record; what follows in this step waits for it. */

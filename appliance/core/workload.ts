@@ -9,7 +9,8 @@ import { claimAfterLoss, goSimplex, onFenced, onPartnerGone, stopOutdated } from
 import { beginAudit, broken } from './audit.ts';
 import { beginModes } from './modes.ts';
 import { whyNotJoin } from './rejoin.ts';
-import { type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
+import { act, type Command, type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
+import { inWords } from './words.ts';
 
 /** Phases in which this CoServer runs the guest as the primary. */
 export const PRIMARY_PHASES: readonly PhaseKind[] = [
@@ -71,7 +72,13 @@ export function tickWorkload(work: Work): void {
       goSimplex(work, 'start', '25', 'the history of the partner was given up');
       return;
     case 'standby':
-      if (!partner || record.maintenance) return;
+      if (record.keep !== null) {
+        if (state.now < state.retryAt) return;
+        state.phase = { ...phase, busy: 'keepHistory' };
+        work.commands.push({ kind: 'keepHistory', generation: record.keep });
+        return;
+      }
+      if (!partner || record.maintenance || state.now < state.retryAt) return;
       if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
         persist(work, {
           generation: partner.record.generation,
@@ -120,8 +127,7 @@ const READY_HELD = 'holds the whole state of the guest';
 
 function backToStandby(work: Work, reason: string): void {
   work.commands.push({ kind: 'record', severity: 'warning', row: null, text: `Stops following the partner: ${reason}.` });
-  enter(work, 'acting', reason, { next: 'standby' });
-  work.commands.push({ kind: 'stopAll', reason });
+  act(work, { kind: 'stopAll', reason }, 'standby', reason);
 }
 
 type Simple = Extract<
@@ -224,15 +230,18 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
     return;
   }
   if (e.cause === 'guestShutdown' && PRIMARY_PHASES.includes(kind) && record.standing === 'simplex') {
-    persist(work, { workloadOff: true });
-    commands.push({
-      kind: 'record',
-      severity: 'info',
-      row: null,
-      text: GUEST_IS_OFF,
-    });
-    enter(work, 'acting', 'the guest shut down', { next: 'off' });
-    commands.push({ kind: 'stopAll', reason: 'the guest shut down' });
+    // Shut down for lack of mains: nobody switched the workload off, and it starts again when mains is back, also after a restart.
+    if (!state.stoppedForPower) {
+      persist(work, { workloadOff: true });
+      commands.push({ kind: 'record', severity: 'info', row: null, text: GUEST_IS_OFF });
+    } else
+      commands.push({
+        kind: 'record',
+        severity: 'info',
+        row: '27',
+        text: 'The guest has shut itself down; it starts again when mains is back.',
+      });
+    act(work, { kind: 'stopAll', reason: 'the guest shut down' }, 'off', 'the guest shut down');
     return;
   }
   if (kind === 'duplex' || kind === 'committing' || kind === 'claiming' || record.standing === 'duplexPrimary') {
@@ -266,8 +275,7 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
   // Alone: the guest crashed with nobody to go on. Restart it, with a growing pause.
   commands.push({ kind: 'record', severity: 'critical', row: '19', text: `The guest ended (${e.reason}) and is started again.` });
   setRetry(work);
-  enter(work, 'acting', e.reason, { next: 'starting' });
-  commands.push({ kind: 'stopAll', reason: e.reason });
+  act(work, { kind: 'stopAll', reason: e.reason }, 'starting', e.reason);
 }
 
 /** A background command ended. Late answers of a phase that is over are ignored: phase.busy no longer names them. */
@@ -279,11 +287,14 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
     return;
   }
   if (phase.kind === 'acting') {
-    if (command === 'stopAll' || command === 'takeOver' || command === 'continueAlone' || command === 'abandonPartner')
-      acted(work, command, ok, reason);
+    if (command === phase.busy) acted(work, command, ok, reason);
     return;
   }
-  if (phase.busy !== command) return;
+  if (phase.busy !== command) {
+    // By force from an older copy: the operator wants the guest, with its restore point or without.
+    if (command === 'keepHistory') commands.push(keptRecord(ok, reason, ''));
+    return;
+  }
   state.phase = { ...phase, busy: null };
   if (!ok) {
     failed(work, command, reason);
@@ -316,23 +327,37 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
         text: `Both replicas run, as generation ${state.record.generation}.`,
       });
       return;
+    case 'keepHistory':
+      state.failures = 0;
+      commands.push(keptRecord(true, reason, ''));
+      persist(work, { keep: null });
+      enter(work, 'standby', 'its history is kept aside');
+      return;
     case 'leaveLockstep':
       enter(work, 'target', "follows the primary's writes");
+      return;
+    case 'shutDownGuest':
+      // Done once; the news of the engine's end follows.
+      state.phase = phase;
       return;
     default:
       return;
   }
 }
 
+function keptRecord(ok: boolean, reason: string, more: string): Extract<Command, { kind: 'record' }> {
+  const text = ok ? `The history here is kept: ${reason || 'aside'}.` : `The history here could not be kept aside: ${reason}.${more}`;
+  return { kind: 'record', severity: ok ? 'info' : 'critical', row: '25', text };
+}
+
 function acted(work: Work, command: CommandName, ok: boolean, reason: string): void {
   const { state, commands } = work;
   const next = state.phase.next ?? 'standby';
   if (!ok) {
-    commands.push({ kind: 'record', severity: 'critical', row: null, text: `${command} failed: ${reason}.` });
+    commands.push({ kind: 'record', severity: 'critical', row: null, text: `The step '${inWords(command)}' failed: ${reason}.` });
     if (command === 'takeOver' || command === 'continueAlone' || command === 'abandonPartner') {
       // The state of the guest is lost; its disk is not: start it again from this copy, which this side owns.
-      enter(work, 'acting', reason, { next: 'starting' });
-      commands.push({ kind: 'stopAll', reason });
+      act(work, { kind: 'stopAll', reason }, 'starting', reason);
       return;
     }
   }
@@ -357,21 +382,27 @@ function failed(work: Work, command: CommandName, reason: string): void {
     case 'resync':
     case 'protect':
       commands.push({ kind: 'record', severity: 'warning', row: null, text: `Protection failed: ${reason}. Tried again in ${again} s.` });
-      enter(work, 'acting', reason, { next: 'running' });
-      commands.push({ kind: 'abandonPartner', reason });
+      act(work, { kind: 'abandonPartner', reason }, 'running', reason);
       return;
     case 'releaseReady':
       onPartnerGone(work, reason);
       return;
     case 'shutDownGuest':
-      commands.push({ kind: 'record', severity: 'warning', row: null, text: `The guest did not shut down: ${reason}` });
-      enter(work, 'acting', reason, { next: 'running' });
-      commands.push({ kind: 'abandonPartner', reason });
+      commands.push({ kind: 'record', severity: 'warning', row: null, text: `The guest did not shut down: ${reason}.` });
+      act(work, { kind: 'abandonPartner', reason }, 'running', reason);
       return;
+    case 'keepHistory': {
+      const note = `its history could not be kept aside: ${reason}`;
+      // Said once per reason: it is tried for as long as it takes.
+      if (state.phase.note !== note) commands.push(keptRecord(false, reason, ' This CoServer stays out until it is.'));
+      state.phase = { ...state.phase, note };
+      state.revision++;
+      return;
+    }
     case 'openTarget':
     case 'openIncoming':
     case 'leaveLockstep':
-      backToStandby(work, `${command} failed: ${reason}`);
+      backToStandby(work, `${inWords(command)} failed: ${reason}`);
       return;
     default:
       return;

@@ -1,5 +1,6 @@
 // What the gate's worker thread is asked and what it reports. The gate is the only way between the guest's NIC and the LAN.
 import type { ChannelSetup } from '../wire/channel-setup.ts';
+import type { Through } from './lending.ts';
 import type { CheckpointCause, HoldLimits, PrimaryStatistics, SecondaryStatistics } from './lockstep/api.ts';
 import type { ProbeStatistics } from './lockstep/probes.ts';
 
@@ -50,6 +51,13 @@ export type GateCommands = {
   takeOver(a: Record<string, never>): Promise<{ fedFrames: number; addresses: GuestAddresses }>;
   /** Gratuitous ARP and unsolicited NA for the guest's learned addresses, now and at 50, 200, 600 ms. */
   announce(a: Record<string, never>): Promise<GuestAddresses>;
+  /**
+   * Owner of the LAN: the guest's frames go over the own NIC, or over the partner's as soon as that one lends it; announced at each change.
+   * Until it does, and while the channel is down, they are dropped. Ends with the mode: closed and standby speak for nobody.
+   */
+  redirect(a: { through: Through }): Promise<void>;
+  /** closed|standby: the NIC here is the partner's, for its guest's MAC, while the channel is up. Ends with the mode too. */
+  lend(a: { lends: boolean }): Promise<void>;
   linkVerdict(a: { link: number; up: boolean }): void;
   status(a: Record<string, never>): GateStatus;
 };
@@ -76,6 +84,17 @@ export interface GateDrops {
   unrecorded: number;
 }
 
+/** One business NIC for both: see lending.ts. */
+export interface LendingStatus {
+  through: Through;
+  partnerLends: boolean;
+  lends: boolean;
+  /** Frames, since start: emitted here for the partner's guest; handed over to it; dropped (nobody lends, full, not the guest's). */
+  emitted: number;
+  handedOver: number;
+  dropped: number;
+}
+
 export interface GateStatus {
   mode: GateMode;
   engineConnected: boolean;
@@ -95,6 +114,7 @@ export interface GateStatus {
   addresses: GuestAddresses;
   /** Null without GateSetup.lockstep. */
   lockstep: { primary: PrimaryStatistics; secondary: SecondaryStatistics; probes: ProbeStatistics } | null;
+  lending: LendingStatus;
   /** What went wrong last without stopping the gate, in words; empty: nothing. */
   problem: string;
 }

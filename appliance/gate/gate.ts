@@ -11,8 +11,11 @@ import { GapInputs } from './gap-inputs.ts';
 import { GuestAddressBook } from './guest-addresses.ts';
 import { InputRing } from './input-ring.ts';
 import { filterForGuest } from './lan-filter.ts';
-import { LanOutput, RELEASE_LIMIT_BYTES } from './lan-output.ts';
+import { LanOutput, PASS_LIMIT_BYTES, RELEASE_LIMIT_BYTES } from './lan-output.ts';
 import type { LanPort } from './lan-port.ts';
+import type { Through } from './lending.ts';
+import { isLendingMessage } from './lending-messages.ts';
+import { LentNetwork } from './lent-network.ts';
 import type { HoldLimits } from './lockstep/api.ts';
 import { LockstepPath } from './lockstep-path.ts';
 import { isLockstepMessage } from './partner-lockstep.ts';
@@ -36,6 +39,7 @@ export interface GateParts {
 export class Gate {
   readonly #parts: GateParts;
   readonly #lan: LanOutput;
+  readonly #lent: LentNetwork;
   readonly #ring = new InputRing();
   readonly #gap = new GapInputs();
   /** Unused when there is lockstep. */
@@ -67,7 +71,16 @@ export class Gate {
     this.#parts = parts;
     this.#book = new GuestAddressBook(parts.guestMac);
     this.#lan = new LanOutput(parts.lan);
-    this.#announcer = new Announcer(this.#book, (batch) => this.#lan.send(batch, RELEASE_LIMIT_BYTES));
+    this.#announcer = new Announcer(this.#book, (batch) => this.#send(batch, RELEASE_LIMIT_BYTES));
+    this.#lent = new LentNetwork({
+      channel: parts.channel,
+      book: this.#book,
+      emit: (batch) => this.#lan.send(batch, PASS_LIMIT_BYTES),
+      heard: (batch) => this.#heard(batch),
+      moved: () => {
+        if (this.#rules.mayAnnounce) this.#announcer.start();
+      },
+    });
     this.#passive = new PassivePath({
       channel: parts.channel,
       interval: parts.interval,
@@ -77,7 +90,11 @@ export class Gate {
       emit: (name, data) => parts.emit(name, data),
     });
     this.#lockstep = parts.lockstep ? this.#makeLockstep(parts) : null;
-    parts.lan.onFrames((batch) => this.#fromLan(batch));
+    parts.lan.onFrames((batch) => {
+      this.#lent.fromLan(batch);
+      // Over the partner's NIC the guest hears all of it: a dying one may still deliver something.
+      if (!this.#lent.isRedirected) this.#heard(batch);
+    });
     parts.channel.on('message', (message) => this.#fromPartner(message));
     parts.channel.on('up', () => this.#forgetPartner());
     parts.channel.on('reset', () => this.#forgetPartner());
@@ -139,13 +156,19 @@ export class Gate {
   }
 
   #toLan(batch: Buffer, frames: number, limitBytes: number): void {
-    if (this.#lan.send(batch, limitBytes)) {
+    if (this.#send(batch, limitBytes)) {
       this.#totals.framesOut += frames;
       this.#totals.bytesOut += batch.length - frames * LENGTH_BYTES;
     } else this.#drops.lanFull += frames;
   }
 
-  #fromLan(batch: Buffer): void {
+  /** Over the NIC on which the guest is reached now. */
+  #send(batch: Buffer, limitBytes: number): boolean {
+    return this.#lent.isRedirected ? this.#lent.send(batch) : this.#lan.send(batch, limitBytes);
+  }
+
+  /** Of the LAN, by the NIC on which the guest is reached now. */
+  #heard(batch: Buffer): void {
     if (this.#mode === 'standby') {
       for (const run of filterForGuest(batch, this.#book).runs) this.#gap.record(run, this.#parts.nowMs());
       return;
@@ -172,6 +195,14 @@ export class Gate {
   // --- partner ---
 
   #fromPartner(bytes: Buffer): void {
+    if (isLendingMessage(bytes)) {
+      try {
+        this.#lent.fromPartner(bytes);
+      } catch (e) {
+        this.problem((e as Error).message);
+      }
+      return;
+    }
     if (this.#rules.partner === 'ignore' && !(this.#lockstep && this.#rules.input === 'passAndRecord')) return;
     let message: PartnerMessage;
     try {
@@ -352,9 +383,29 @@ export class Gate {
     }
     for (const batch of gap) {
       fedFrames += countFrames(batch);
-      this.#fromLan(batch);
+      this.#heard(batch);
     }
     return { fedFrames, addresses };
+  }
+
+  /** Owner: on which NIC the guest is reached. */
+  redirect(through: Through): void {
+    if (through === 'partner' && !this.#ownsLan)
+      throw new RpcError(`gate: redirect while ${this.#mode}: this side does not speak for the guest`, 'WRONG_MODE');
+    // What waits for a dead NIC would be old news when it is back.
+    if (through === 'partner' && !this.#lent.isRedirected) this.#drops.lanFull += this.#lan.clear();
+    this.#lent.redirect(through);
+  }
+
+  /** The partner's guest is reached over the NIC here. */
+  lend(lends: boolean): void {
+    if (lends && this.#ownsLan)
+      throw new RpcError(`gate: lend while ${this.#mode}: the NIC here is needed for the guest that runs here`, 'WRONG_MODE');
+    this.#lent.lend(lends);
+  }
+
+  get #ownsLan(): boolean {
+    return this.#mode !== 'closed' && this.#mode !== 'standby';
   }
 
   announce(): GuestAddresses {
@@ -386,6 +437,7 @@ export class Gate {
       drops,
       addresses: this.#book.addresses(),
       lockstep,
+      lending: this.#lent.status(),
       problem: this.#lan.lastError || nic.problem || this.#problem,
     };
   }
@@ -393,6 +445,8 @@ export class Gate {
   #enter(mode: GateMode): void {
     this.#mode = mode;
     this.#rules = rulesOf(mode);
+    if (this.#ownsLan) this.#lent.lend(false);
+    else this.#lent.redirect('own');
     this.#passive.discardInputs();
     if (mode !== 'standby') {
       this.#ring.takeAll();

@@ -93,6 +93,8 @@ export function runGateWorker(setup: GateSetup, port: Port, cutPort: Port, edges
     dropAll: async () => get().gate.dropAll(),
     takeOver: async () => get().gate.takeOver(),
     announce: async () => get().gate.announce(),
+    redirect: async ({ through }) => get().gate.redirect(through),
+    lend: async ({ lends }) => get().gate.lend(lends),
     linkVerdict: ({ link, up }) => get().channel.linkVerdict(link, up),
     status: () => get().gate.status(),
   });

@@ -7,6 +7,7 @@ import { ACTIONS, mayRequest } from '../core/requests.ts';
 import type { ProgressView, Snapshot } from '../core/snapshot.ts';
 import type { GateStatus } from '../gate/api.ts';
 import type { HeartbeatStatus } from '../heartbeat/api.ts';
+import { DROP_KINDS, DROP_WORDS } from '../heartbeat/dropped.ts';
 import type { CheckpointReport } from '../memory/api.ts';
 import type { History } from './history.ts';
 import { LockstepFigures } from './lockstep-figures.ts';
@@ -26,6 +27,7 @@ export class Figures {
   #gateRate = { in: 0, out: 0, at: 0, bytesIn: 0, bytesOut: 0 };
   #heartbeat: HeartbeatStatus | null = null;
   #progress: ProgressView | null = null;
+  #keeping: { view: ProgressView; since: number } | null = null;
   #witness = { reachable: false, sentence: 'The witness was not asked yet.' };
   #cpu = { at: performance.now(), usage: process.cpuUsage(), percent: 0 };
 
@@ -73,14 +75,23 @@ export class Figures {
     this.#witness = { reachable, sentence: reachable ? 'The witness answers.' : `The witness does not answer: ${reason}.` };
   }
 
-  #show(what: string, doneBytes: number, totalBytes: number, rateBytesPerS: number): void {
-    this.#progress = {
-      what,
-      doneBytes,
-      totalBytes,
-      rateBytesPerS,
-      etaS: rateBytesPerS > 0 ? Math.max(0, (totalBytes - doneBytes) / rateBytesPerS) : null,
+  /** Null: it has ended. */
+  setKeeping(progress: { doneBytes: number; totalBytes: number } | null): void {
+    if (!progress) {
+      this.#keeping = null;
+      return;
+    }
+    const since = this.#keeping?.since ?? performance.now();
+    const seconds = (performance.now() - since) / 1000;
+    const rate = seconds > 0 ? progress.doneBytes / seconds : 0;
+    this.#keeping = {
+      since,
+      view: progressView("Keeping this CoServer's own history aside", progress.doneBytes, progress.totalBytes, rate),
     };
+  }
+
+  #show(what: string, doneBytes: number, totalBytes: number, rateBytesPerS: number): void {
+    this.#progress = progressView(what, doneBytes, totalBytes, rateBytesPerS);
   }
 
   snapshot(state: State): Snapshot {
@@ -111,6 +122,10 @@ export class Figures {
           carrier: seen?.carrier ?? false,
           rttMs: seen?.rttMs ?? -1,
           since: Math.round(Date.now() - (performance.now() - since)),
+          dropped: DROP_KINDS.flatMap((kind) => {
+            const count = seen?.dropped[kind] ?? 0;
+            return count > 0 ? [{ what: DROP_WORDS[kind], count }] : [];
+          }),
         };
       }),
       workload: {
@@ -121,7 +136,7 @@ export class Figures {
         acceleration: this.#config.engine.acceleration,
         sentence: picture.workloadSentence,
       },
-      progress: this.#progress,
+      progress: this.#keeping?.view ?? this.#progress,
       checkpoints: {
         mode: effectiveMode(state),
         interval: this.#checkpoints.at(-1)?.interval ?? 0,
@@ -164,6 +179,11 @@ export class Figures {
     this.#cpu = { at: now, usage: process.cpuUsage(), percent };
     return percent;
   }
+}
+
+function progressView(what: string, doneBytes: number, totalBytes: number, rateBytesPerS: number): ProgressView {
+  const etaS = rateBytesPerS > 0 ? Math.max(0, (totalBytes - doneBytes) / rateBytesPerS) : null;
+  return { what, doneBytes, totalBytes, rateBytesPerS, etaS };
 }
 
 /** @param sorted Ascending. 0 when it is empty. */

@@ -1,36 +1,83 @@
 // A file of JSON lines that grows only so far: then it is set aside once, as .1, and begun anew. A full disk or a torn
 // last line loses lines, never the process: arbitration does not wait for a log.
+import { appendFileSync } from 'node:fs';
 import { appendFile, readFile, rename, stat } from 'node:fs/promises';
 
 /** Two files of this size bound the space. */
 const FILE_BYTES = 4 << 20;
+/** A disk that takes no more for so many lines loses those that follow. */
+const QUEUE_LINES = 10_000;
+
+interface Waiting {
+  text: string;
+  opening: (() => object) | undefined;
+}
 
 export class LineFile {
   readonly #path: string;
-  #writing: Promise<void> = Promise.resolve();
+  readonly #limitBytes: number;
+  #waiting: Waiting[] = [];
+  #writing: Promise<void> | null = null;
   #size = -1;
 
-  constructor(path: string) {
+  constructor(path: string, limitBytes = FILE_BYTES) {
     this.#path = path;
+    this.#limitBytes = limitBytes;
   }
 
-  append(line: object): void {
-    const text = `${JSON.stringify(line)}\n`;
-    this.#writing = this.#writing
-      .then(async () => {
-        if (this.#size < 0)
+  /** opening: the first line of a file that begins with this line because the one before was full. */
+  append(line: object, opening?: () => object): void {
+    if (this.#waiting.length >= QUEUE_LINES) return;
+    this.#waiting.push({ text: `${JSON.stringify(line)}\n`, opening });
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = null;
+    });
+  }
+
+  /** Before this process ends itself: what still waits is written at once. */
+  flushNow(): void {
+    const text = this.#waiting.map((w) => w.text).join('');
+    this.#waiting = [];
+    try {
+      if (text) appendFileSync(this.#path, text, { mode: 0o600 });
+    } catch {
+      // The same disk that loses lines; nobody is left to be told.
+    }
+  }
+
+  /** When all that was appended so far is written, or lost. */
+  async settled(): Promise<void> {
+    while (this.#writing) await this.#writing;
+  }
+
+  async #write(): Promise<void> {
+    // Not in the caller's own turn: what has to be done about the event comes first.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting;
+      this.#waiting = [];
+      try {
+        let text = batch.map((w) => w.text).join('');
+        if (this.#size < 0) {
           this.#size = await stat(this.#path).then(
             (s) => s.size,
             () => 0,
           );
-        if (this.#size > FILE_BYTES) {
+          // The last line of an earlier life may be torn: ours begins on its own.
+          if (this.#size > 0) text = `\n${text}`;
+        }
+        if (this.#size > this.#limitBytes) {
           await rename(this.#path, `${this.#path}.1`);
           this.#size = 0;
+          const opening = batch[0]?.opening;
+          if (opening) text = `${JSON.stringify(opening())}\n${text}`;
         }
         await appendFile(this.#path, text, { mode: 0o600 });
-        this.#size += text.length;
-      })
-      .catch(() => undefined);
+        this.#size += Buffer.byteLength(text);
+      } catch {
+        // Lost: the next ones may find room again.
+      }
+    }
   }
 
   /** The whole lines, oldest first. A line torn by a power failure is left out. */

@@ -3,7 +3,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { parse } from 'yaml';
+import { UPS_NAME } from '../../drivers/ups/index.ts';
 import type { CoServerConfig } from '../config.ts';
+import { parseKeyFile } from '../pairing/key-file.ts';
 import { PAIR_KEY_BYTES } from '../wire/keys.ts';
 
 export class ConfigError extends Error {
@@ -30,14 +32,31 @@ const whole =
   (v) =>
     typeof v === 'number' && Number.isInteger(v) && v >= least && v <= most ? null : `a whole number from ${least} to ${most}`;
 const port = whole(1, 65535);
+const texts: Check = (v) => (Array.isArray(v) && v.every((e) => filled(e) === null) ? null : 'a list of texts');
+const MINUTES_PER_WEEK = 7 * 24 * 60;
+const addressOrNone: Check = (v) => (v === '' ? null : address(v));
+const watchdogDevice: Check = (v) =>
+  v === '' || (typeof v === 'string' && /^(unix:)?\/./.test(v))
+    ? null
+    : 'the path of a watchdog, as /dev/watchdog or unix:/path, or nothing';
+const cipherSuite: Check = (v) => (v === 3 || v === 17 ? null : '3 or 17');
 
 const SHAPE: Shape = {
   coServer: oneOf('A', 'B'),
   pair: { id: (v) => (typeof v === 'string' && /^[0-9a-f]{32}$/.test(v) ? null : '32 hex digits'), keyFile: path },
   links: [{ nic, address, peer: address }],
   business: { nic },
-  management: { nic, address },
+  management: { nic, address, peer: addressOrNone },
   witness: { address, port },
+  rejoin: {
+    losses: whole(1, 1000),
+    windowMinutes: whole(1, MINUTES_PER_WEEK),
+    quarantineMinutes: whole(1, MINUTES_PER_WEEK),
+    compatibleVersions: texts,
+  },
+  fence: { address: addressOrNone, port, username: text, passwordFile: pathOrNone, cipherSuite },
+  watchdog: { device: watchdogDevice, timeoutS: whole(1, 600) },
+  ups: { address: addressOrNone, port, name: (v) => (typeof v === 'string' && UPS_NAME.test(v) ? null : 'the name of a UPS in upsd') },
   heartbeat: { intervalMs: whole(5, 1000), timeoutMs: whole(50, 10_000) },
   checkpoint: {
     mode: oneOf('passive', 'lockstep'),
@@ -57,12 +76,23 @@ const SHAPE: Shape = {
     cpus: whole(1, 64),
     mac,
     disk: { path, sizeMiB: whole(1, 1 << 26) },
+    keepDir: pathOrNone,
     kernel: path,
     initrd: path,
     append: text,
     readyMarker: text,
     bootTimeoutS: whole(1, 3600),
   },
+};
+
+/** What may be left out. */
+const DEFAULTS: { [section: string]: { [key: string]: string | number | string[] } } = {
+  management: { peer: '' },
+  fence: { address: '', port: 623, username: '', passwordFile: '', cipherSuite: 17 },
+  watchdog: { device: '', timeoutS: 10 },
+  ups: { address: '', port: 3493, name: 'ups' },
+  rejoin: { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] },
+  workload: { keepDir: '' },
 };
 
 export function parseConfig(source: string, file: string): CoServerConfig {
@@ -73,7 +103,9 @@ export function parseConfig(source: string, file: string): CoServerConfig {
     throw new ConfigError(`${file}: not YAML: ${(e as Error).message}`);
   }
   const errors: string[] = [];
+  value = withDefaults(value);
   check(value, SHAPE, '', errors);
+  if (errors.length === 0) checkFence(value as CoServerConfig, errors);
   if (errors.length > 0) throw new ConfigError(`${file}: ${errors.join('; ')}`);
   return value as CoServerConfig;
 }
@@ -88,30 +120,67 @@ export function loadConfig(file: string): CoServerConfig {
   return parseConfig(source, file);
 }
 
-/** The pair's key: 64 hex digits in a file that only root may read. */
-export function loadPairKey(file: string): Buffer {
-  let source: string;
+function readSecret(file: string, what: string): string {
   try {
     if ((statSync(file).mode & 0o077) !== 0) throw new ConfigError(`${file} can be read by others than its owner: chmod 600 ${file}`);
-    source = readFileSync(file, 'utf8').trim();
+    return readFileSync(file, 'utf8').trim();
   } catch (e) {
     if (e instanceof ConfigError) throw e;
-    throw new ConfigError(`cannot read the pair's key: ${(e as Error).message}`);
+    throw new ConfigError(`cannot read ${what}: ${(e as Error).message}`);
   }
-  if (!/^[0-9a-f]{64}$/.test(source))
-    throw new ConfigError(`${file} does not hold a pair's key (${PAIR_KEY_BYTES * 2} hex digits): pair the CoServers again`);
-  return Buffer.from(source, 'hex');
+}
+
+/** The password of the partner's BMC: one line in a file that only root may read. */
+export function loadFencePassword(file: string): string {
+  const password = readSecret(file, "the password of the partner's BMC");
+  // IPMI 2.0, 22.30: at most 20 bytes.
+  if (password === '' || Buffer.byteLength(password) > 20)
+    throw new ConfigError(`${file} does not hold a BMC's password: one line of 1 to 20 bytes`);
+  return password;
+}
+
+/** The pair's key, from a file that only root may read. @param pairId Hex: a key that was made for another pair is refused. */
+export function loadPairKey(file: string, pairId?: string): Buffer {
+  const found = parseKeyFile(readSecret(file, "the pair's key"));
+  if (!found)
+    throw new ConfigError(
+      `${file} does not hold a pair's key (${PAIR_KEY_BYTES * 2} hex digits): pair the CoServers again (twinstep pair)`,
+    );
+  if (pairId !== undefined && found.pairId !== null && found.pairId !== pairId)
+    throw new ConfigError(
+      `${file} holds the key of the pair ${found.pairId}, the configuration names the pair ${pairId}: set pair.id, or twinstep pair --again`,
+    );
+  return Buffer.from(found.pairKey, 'hex');
+}
+
+function isSection(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function withDefaults(value: unknown): unknown {
+  if (!isSection(value)) return value;
+  const whole = { ...value };
+  for (const [name, defaults] of Object.entries(DEFAULTS)) {
+    const section = value[name] ?? {};
+    if (isSection(section)) whole[name] = { ...defaults, ...section };
+  }
+  return whole;
+}
+
+function checkFence({ fence }: CoServerConfig, errors: string[]): void {
+  if (fence.address === '') return;
+  if (fence.username === '') errors.push("fence.username: missing, the user of the partner's BMC is needed");
+  if (fence.passwordFile === '') errors.push('fence.passwordFile: missing, a file with its password is needed');
 }
 
 function check(value: unknown, shape: Shape, at: string, errors: string[]): void {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    errors.push(`${at || 'the file'}: a section with ${Object.keys(shape).join(', ')} is needed`);
+  if (!isSection(value)) {
+    errors.push(`${at.slice(0, -1) || 'the file'}: a section with ${Object.keys(shape).join(', ')} is needed`);
     return;
   }
-  const section = value as Record<string, unknown>;
-  for (const key of Object.keys(section)) if (!(key in shape)) errors.push(`${at}${key}: unknown key`);
+  for (const key of Object.keys(value)) if (!(key in shape)) errors.push(`${at}${key}: unknown key`);
   for (const [key, rule] of Object.entries(shape)) {
-    const found = section[key];
+    const found = value[key];
     const name = `${at}${key}`;
     if (typeof rule === 'function') {
       const needed = rule(found);

@@ -4,6 +4,7 @@
 // order and come back as `commandFinished`. A failed barrier ends the process: the partner takes over, and this CoServer
 // restarts from its durable record.
 import { type Command, type CommandName, dueAt, type Event, type State, step } from '../core/machine.ts';
+import type { Journal } from './journal.ts';
 
 /** Omit over each member of a union. */
 type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
@@ -20,8 +21,8 @@ export interface PumpOptions {
   effects: Effects;
   /** Monotonic ms. */
   now: () => number;
-  /** Every event that mattered, before it is obeyed: the journal. */
-  log: (event: Event, commands: readonly Command[]) => void;
+  /** Every step, before it is obeyed; and the event at which the core threw. */
+  journal: Pick<Journal, 'log' | 'threw'>;
   onState: (state: State) => void;
   onFatal: (error: Error) => void;
 }
@@ -72,11 +73,11 @@ export class Pump {
       this.#state = result.state;
       commands = result.commands;
     } catch (e) {
+      this.#options.journal.threw(stamped, e as Error);
       this.#options.onFatal(e as Error);
       return;
     }
-    if (stamped.kind !== 'tick' || commands.length > 0 || before.phase.kind !== this.#state.phase.kind)
-      this.#options.log(stamped, commands);
+    this.#options.journal.log({ event: stamped, before, after: this.#state, commands });
     this.#options.onState(this.#state);
     this.#arm(stamped.at);
     if (commands.length > 0) this.#tail = this.#tail.then(() => this.#obeyAll(commands));

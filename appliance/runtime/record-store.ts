@@ -53,6 +53,7 @@ export function decodeSlot(slot: Buffer): { counter: bigint; record: DurableReco
       arbiter: ARBITERS.includes(r.arbiter) ? r.arbiter : 'witness',
       forced: r.forced === true,
       maintenance: r.maintenance === true,
+      keep: Number.isSafeInteger(r.keep) ? r.keep : null,
     },
   };
 }

@@ -3,32 +3,56 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { ioctl } from '../../drivers/ethernet/index.ts';
 import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
+import { readUps } from '../../drivers/ups/index.ts';
+import { openWatchdog } from '../../drivers/watchdog/index.ts';
 import type { CoServerConfig } from '../config.ts';
-import { initialState, type State, statusOf } from '../core/machine.ts';
+import { DEFAULT_TIMING, initialState, type State, type StateOptions, statusOf } from '../core/machine.ts';
+import { witnessReportOf } from '../core/witness.ts';
 import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
 import { WitnessClient } from '../witness/client.ts';
 import { startConsoles } from './consoles.ts';
 import { CheckpointTrigger } from './effects/checkpoint-trigger.ts';
 import { Engine } from './effects/engine.ts';
+import { Fence } from './effects/fence.ts';
 import { acknowledgeAtOnce, sortLinkQueue } from './effects/link-queues.ts';
 import { Obey } from './effects/obey.ts';
+import { partnerPower } from './effects/partner-power.ts';
+import { WatchdogKeeper } from './effects/watchdog.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
 import { Incidents } from './incidents.ts';
+import { Journal } from './journal.ts';
 import { LineFile } from './line-file.ts';
 import { loadPairKey } from './load-config.ts';
 import { log } from './log.ts';
 import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
+import { BusinessNic } from './sources/business-nic.ts';
+import { ClockSource } from './sources/clock.ts';
 import { ControlStream } from './sources/control.ts';
+import { FencePath } from './sources/fence-path.ts';
+import { ManagementPath } from './sources/management-path.ts';
+import { UpsWatch } from './sources/ups.ts';
+import { becomePaired } from './unpaired.ts';
 import { startWorkers } from './workers.ts';
 
 const TICK_MS = 50;
+/** Of events, twice (the file and the one before it): some days of a quiet pair, and hours of a troubled one. */
+const JOURNAL_BYTES = 16 << 20;
 const JITTER_MEASUREMENT_MS = 1_000;
+/** The heartbeat answers in a millisecond; a fence must not hang on it. */
+const CARRIER_ANSWER_MS = 2_000;
+/** A dead partner is heard for the heartbeat's time-out, which a busy machine's own lateness may have raised. */
+const FLOOR_ALLOWANCE_MS = 2_000;
+const CLOCK_SYNCHRONISED = "This CoServer's clock is synchronised again.";
+const CLOCK_LOST =
+  "This CoServer's clock is no longer synchronised: the times that the consoles show may be wrong. Nothing is decided on it.";
 
 export async function runCoServer(config: CoServerConfig, version: string, script: URL): Promise<void> {
   const fatal = (why: string, error: Error): never => {
@@ -43,7 +67,10 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   if (ordinary) log('warning', `the process keeps its ordinary priority: ${ordinary}`);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
-  const pairKey = loadPairKey(config.pair.keyFile);
+  const webRoot = fileURLToPath(new URL('./web', script));
+  await becomePaired(config, version, webRoot);
+  const pairKey = loadPairKey(config.pair.keyFile, config.pair.id);
+  const power = partnerPower(config.fence);
   const records = await RecordStore.open(join(config.stateDir, 'record'));
   log('info', `record: generation ${records.record.generation}, ${records.record.standing}`);
 
@@ -106,6 +133,19 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   );
   figures.follow(workers, changed);
 
+  const watchdog = new WatchdogKeeper({
+    device: config.watchdog.device,
+    timeoutMs: config.watchdog.timeoutS * 1000,
+    open: (options) => openWatchdog({ ...options, ioctl }),
+    questions: {
+      'the heartbeat': () => workers.heartbeat.call('status', {}),
+      'the gate': () => workers.gate.call('status', {}),
+    },
+    tell: (severity, text) => history.add({ severity, row: null, text }),
+    now: () => performance.now(),
+  });
+  await watchdog.settle();
+
   const engine = new Engine(config, sockets, {
     exited: (news) => pump.feed({ kind: 'engineExited', ...news }),
     // A replica that only ran ahead into a reboot is set right by the next checkpoint.
@@ -118,20 +158,69 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     if (monitor)
       triggerCheckpoint(monitor, config.checkpoint.idleMs).catch((e: Error) => log('warning', `checkpoint not triggered: ${e.message}`));
   });
+  const incarnation = randomBytes(8).toString('hex');
+  /** It helps when it answers and knows where the pair stands. */
+  let witnessSight = {
+    reachable: false,
+    reason: 'not connected yet',
+    confirmed: false,
+    doubt: 'it has not said yet where the pair stands',
+  };
+  const tellWitnessSight = () => {
+    const usable = witnessSight.reachable && witnessSight.confirmed;
+    const reason = usable ? '' : witnessSight.reachable ? `it grants nothing yet: ${witnessSight.doubt}` : witnessSight.reason;
+    figures.setWitness(usable, reason);
+    pump.feed({ kind: 'witnessObserved', usable, reason });
+  };
   const witness = new WitnessClient({
     ...config.witness,
     pairId: config.pair.id,
     pairKey,
     coServer: config.coServer,
+    incarnation,
     onReachable: (reachable, reason) => {
-      figures.setWitness(reachable, reason);
-      pump.feed({ kind: 'witnessObserved', usable: reachable, reason });
+      witnessSight = { ...witnessSight, reachable, reason };
+      tellWitnessSight();
+    },
+    onStanding: ({ confirmed, doubt }) => {
+      witnessSight = { ...witnessSight, confirmed, doubt };
+      tellWitnessSight();
     },
   });
   const control = new ControlStream(channel('control'), {
     status: (status) => pump.feed({ kind: 'partnerSaid', status, path: 'link' }),
     incident: (message) => void incidents.fromPartner(message),
     problem: (text) => history.add({ severity: 'warning', row: null, text }),
+  });
+
+  const fence = new Fence({
+    power,
+    carriers: async () => (await workers.heartbeat.call('status', {}, CARRIER_ANSWER_MS)).links.map((l) => l.carrier),
+    now: () => performance.now(),
+    sleep,
+  });
+  const fencePath = new FencePath({
+    power,
+    isPartnerHeard: () => pump.state.partnerHeard,
+    heardForMs: config.heartbeat.timeoutMs + FLOOR_ALLOWANCE_MS,
+    onObserved: (proven, reason) => pump.feed({ kind: 'fencePathObserved', proven, reason }),
+  });
+
+  const ups = new UpsWatch({
+    read: config.ups.address === '' ? null : () => readUps(config.ups),
+    onObserved: (onBattery, low) => pump.feed({ kind: 'upsObserved', onBattery, low }),
+    tell: (severity, text) => history.add({ severity, row: null, text }),
+    now: () => performance.now(),
+  });
+
+  const management = new ManagementPath({
+    coServer: config.coServer,
+    pairKey,
+    address: config.management.address,
+    peer: config.management.peer,
+    onStatus: (status) => pump.feed({ kind: 'partnerSaid', status, path: 'management' }),
+    onPath: (up) => pump.feed({ kind: 'otherPathObserved', up }),
+    onProblem: (text) => log('warning', text),
   });
 
   const incidents = new Incidents({
@@ -141,7 +230,6 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     send: (text) => control.tell(text),
   });
 
-  const journal = new LineFile(join(config.stateDir, 'events.jsonl'));
   const obey = new Obey({
     config,
     workers,
@@ -151,33 +239,52 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     history,
     incidents,
     trigger,
+    watchdog,
+    fence,
     sockets,
     disk: { isOpen: false },
+    keeping: (progress) => {
+      figures.setKeeping(progress);
+      changed();
+    },
     say: (status) => {
       workers.heartbeat
         .call('setPayload', { generation: status.record.generation, role: roleNumber(pump.state), revision: status.revision })
         .catch(() => undefined);
       control.say(status);
+      management.say(status);
     },
     feed: (event) => pump.feed(event),
     state: () => pump.state,
   });
+  const life: StateOptions = {
+    me: config.coServer,
+    incarnation,
+    pairId: config.pair.id,
+    version,
+    record: records.record,
+    links: config.links.length,
+    now: performance.now(),
+    adoptable,
+    canCompare: lockstep,
+    arbiters: { witness: true, fence: config.fence.address !== '' },
+    compatibleVersions: config.rejoin.compatibleVersions,
+    timing: {
+      ...DEFAULT_TIMING,
+      flapLosses: config.rejoin.losses,
+      flapWindowMs: config.rejoin.windowMinutes * 60_000,
+      quarantineMs: config.rejoin.quarantineMinutes * 60_000,
+    },
+  };
   const pump = new Pump({
-    state: initialState({
-      me: config.coServer,
-      incarnation: randomBytes(8).toString('hex'),
-      pairId: config.pair.id,
-      version,
-      record: records.record,
-      links: config.links.length,
-      now: performance.now(),
-      adoptable,
-      canCompare: lockstep,
-    }),
+    state: initialState(life),
     effects: obey,
     now: () => performance.now(),
-    log: (event, commands) => journal.append({ event, commands: commands.map((c) => c.kind) }),
-    onState: changed,
+    journal: new Journal(new LineFile(join(config.stateDir, 'events.jsonl'), JOURNAL_BYTES), version, life),
+    onState: (state) => {
+      witness.setReport(witnessReportOf(state));
+      changed();
+    },
     onFatal: (e) => fatal('the core', e),
   });
 
@@ -199,18 +306,13 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     ];
     for (const t of told) t.catch(() => undefined);
     pump.feed({ kind: 'linkObserved', link, up, silentMs });
+    management.setAlone(!pump.state.partnerHeard);
   });
   workers.heartbeat.on('partner', ({ restarted }) => {
     if (restarted) pump.feed({ kind: 'partnerRestarted' });
   });
   workers.heartbeat.on('late', ({ lateMs }) => pump.feed({ kind: 'lateTick', lateMs }));
-  workers.heartbeat.on('stranger', ({ link, count }) =>
-    history.add({
-      severity: 'warning',
-      row: null,
-      text: `${count} heartbeat frames with another pair's key came over link ${link + 1}: is a foreign CoServer connected there?`,
-    }),
-  );
+  workers.heartbeat.on('dropped', ({ sentence }) => history.add({ severity: 'warning', row: null, text: sentence }));
   workers.gate.on('status', (status) => {
     const compared = figures.lockstep.observe(status);
     if (compared && pump.state.phase.kind === 'duplex') pump.feed({ kind: 'comparisonObserved', ...compared });
@@ -220,6 +322,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     const detail = verdict.kind === 'answered' ? '' : `probe ${verdict.probe}: ${verdict.detail}`;
     pump.feed({ kind: 'probed', probe: verdict.probe, outcome: verdict.kind, interval: verdict.interval, detail });
   });
+  const businessNic = new BusinessNic({ observed: (up) => pump.feed({ kind: 'businessNicObserved', up }) });
+  workers.gate.on('carrier', ({ up }) => businessNic.carrier(up));
   workers.gate.on('outputHeld', () => trigger.outputHeld());
   workers.gate.on('checkpointWanted', () => trigger.now());
   workers.gate.on('comparisonLost', ({ reason }) =>
@@ -260,7 +364,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   );
   const consoles = await startConsoles({
     config,
-    webRoot: fileURLToPath(new URL('./web', script)),
+    webRoot,
     snapshot: () => figures.snapshot(pump.state),
     onChange: (f) => {
       changes.add(f);
@@ -280,14 +384,33 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     row: null,
     text: `CoServer ${config.coServer} started: generation ${records.record.generation}, ${records.record.standing}.`,
   });
+  witness.setReport(witnessReportOf(pump.state));
   pump.start();
+  fencePath.start();
+  ups.start();
   control.say(statusOf(pump.state));
-  const ticks = setInterval(() => pump.feed({ kind: 'tick' }), TICK_MS);
+  management.say(statusOf(pump.state));
+  management.setAlone(!pump.state.partnerHeard);
+  const clock = new ClockSource({
+    jumped: (byMs) => pump.feed({ kind: 'clockJumped', byMs }),
+    synchronised: (is) => history.add({ severity: is ? 'info' : 'warning', row: '30', text: is ? CLOCK_SYNCHRONISED : CLOCK_LOST }),
+  });
+  const stopClock = clock.start();
+  const ticks = setInterval(() => {
+    pump.feed({ kind: 'tick' });
+    watchdog.tick();
+  }, TICK_MS);
 
   const end = async (signal: string) => {
     log('info', `${signal}: stops; the guest's engine runs on and is taken up at the next start`);
     clearInterval(ticks);
+    stopClock();
     pump.stop();
+    // Planned: what is left here is an engine whose output nobody lets out.
+    await watchdog.arm(false).catch((e: Error) => log('warning', e.message));
+    fencePath.stop();
+    ups.stop();
+    management.close();
     await consoles.close();
     process.exit(0);
   };

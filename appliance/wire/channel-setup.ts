@@ -2,6 +2,8 @@
 
 /** The streams between the CoServers. Each has its own port and its own key, derived from the pair's key. */
 export const STREAM_PORTS = { memory: 7401, disk: 7402, network: 7403, control: 7404 } as const;
+/** UDP, between the management addresses: `management.ts`. */
+export const MANAGEMENT_PORT = 7405;
 /**
  * Which stream passes first where a link is full: SO_PRIORITY of its connections. Heartbeats have 7. Output and what decides about it, then disk
  * writes (the guest waits for them), then checkpoints. A resync shares the disk's connections and bounds what it has under way.

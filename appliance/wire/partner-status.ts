@@ -40,6 +40,7 @@ export function parsePartnerStatus(message: unknown): PartnerStatus {
       arbiter: oneOf(record['arbiter'], ARBITERS, 'record.arbiter'),
       forced: record['forced'] === true,
       maintenance: record['maintenance'] === true,
+      keep: record['keep'] === null || record['keep'] === undefined ? null : whole(record['keep'], 'record.keep'),
     },
     phase: oneOf(m['phase'], PHASES, 'phase'),
     revision: whole(m['revision'], 'revision'),
@@ -53,6 +54,7 @@ export function parsePartnerStatus(message: unknown): PartnerStatus {
     power: oneOf(m['power'], ['mains', 'battery', 'low'] as const, 'power'),
     businessUp: m['businessUp'] === true,
     needsNic: m['needsNic'] === true,
+    yieldRow: typeof m['yieldRow'] === 'string' ? short(m['yieldRow'], 'yieldRow') : null,
   };
 }
 

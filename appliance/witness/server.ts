@@ -1,168 +1,179 @@
-// The witness: the third voice, on any third machine. It grants at most one CoServer the next generation and never
-// forgets what it granted: a grant is on disk before it is said.
-import { mkdirSync, readFileSync } from 'node:fs';
-import { open, rename } from 'node:fs/promises';
-import { join } from 'node:path';
-import { createServer, type Server, type TLSSocket } from 'node:tls';
-import { decideClaim, type Grant, type WitnessAnswer } from '../core/witness.ts';
-import { deriveKey } from '../wire/keys.ts';
-import { parseWitnessRequest, WITNESS_LINE_BYTES, type WitnessReply } from '../wire/witness.ts';
+// The witness: the third voice, on any third machine, for many pairs. Here: who may connect, how many at once, and what is said
+// to whom. What is granted is decided in core/witness.ts and durable before it is said (groups.ts, memory-store.ts).
+import { randomBytes } from 'node:crypto';
+import { statSync, watch } from 'node:fs';
+import { type AddressInfo, createServer as createServerOfNothing, type Socket } from 'node:net';
+import { createServer, type TLSSocket } from 'node:tls';
+import { CONNECTIONS_PER_PAIR, Connection, type Shared, type WitnessCounters } from './connection.ts';
+import { isPairId, MAXIMUM_PAIRS, PairFolder, WitnessSetupError } from './enrolment.ts';
+import { Groups } from './groups.ts';
+import { MemoryStore } from './memory-store.ts';
+import { SeldomLog } from './seldom-log.ts';
 
 export interface WitnessOptions {
   host: string;
   port: number;
-  /** Directory of the grants: one file per pair. */
+  /** Directory of the enrolled pairs and of what was granted. */
   stateDir: string;
-  /** The pair's key, 32 bytes. */
-  pairKey: Uint8Array;
-  log: (line: string) => void;
+  log: (severity: 'info' | 'warning', line: string) => void;
 }
 
-/** Connections at once: two per pair, and room for reconnects and strangers. */
-const MAXIMUM_CONNECTIONS = 64;
-/** Of one pair: its two CoServers, and what their last power failures left behind. The least recently heard makes room. */
-const CONNECTIONS_PER_PAIR = 4;
-/** A CoServer that lost its power says no farewell. Its successor asks every second: whoever is silent for so long is dead. */
-const SILENT_MS = 10_000;
+export interface Witness {
+  port: number;
+  counters: Readonly<WitnessCounters>;
+  close: () => Promise<void>;
+}
+
+/**
+ * That have not shown a key yet, in all and from one address: the oldest makes room. A thousand CoServers that come back at the same
+ * moment fit; a stranger's thousand do not keep them out, because whoever has a key needs its place for milliseconds only.
+ */
+const STRANGERS = 1_024;
+const STRANGERS_PER_ADDRESS = 128;
 /** A stranger that says nothing holds a place no longer than this. */
 const HANDSHAKE_WITHIN_MS = 3_000;
-
-export async function startWitness(options: WitnessOptions): Promise<Server> {
-  mkdirSync(options.stateDir, { recursive: true, mode: 0o700 });
-  const key = deriveKey(options.pairKey, 'witness');
+export async function startWitness(options: WitnessOptions): Promise<Witness> {
+  const pairs = new PairFolder(options.stateDir);
+  const unlock = await lock(options.stateDir);
+  const store = await MemoryStore.open(options.stateDir);
+  if (store.damage) options.log('warning', `${store.damage}. Every pair has to tell where it stands, as after each start.`);
+  const counters: WitnessCounters = { unknownPair: 0, wrongKey: 0, otherProtocol: 0, malformed: 0, crowded: 0 };
+  const groups = new Groups(store, randomBytes(8).toString('hex'));
+  const seldom = new SeldomLog(
+    (text) => options.log('warning', text),
+    () => performance.now(),
+  );
+  const shared: Shared = { groups, seldom, counters, log: options.log, heard: new Map(), speakers: new Map() };
   const identities = new WeakMap<TLSSocket, string>();
-  const grants = new GrantStore(options.stateDir);
-  /** By pair, the least recently heard first. */
-  const connections = new Map<string, Set<TLSSocket>>();
+  const strangers = new Strangers(() => {
+    counters.crowded++;
+    seldom.say('crowded', 'more connections without a key than are served at once: the oldest are ended');
+  });
   const server = createServer(
     {
       handshakeTimeout: HANDSHAKE_WITHIN_MS,
       minVersion: 'TLSv1.3',
       ciphers: 'TLS_AES_128_GCM_SHA256',
       pskCallback: (socket, identity) => {
-        identities.set(socket, identity);
-        return /^[0-9a-f]{32}$/.test(identity) ? key : null;
+        const key = keyOf(pairs, identity, shared);
+        if (key) identities.set(socket, identity);
+        return key;
       },
     },
     (socket) => {
-      const group = identities.get(socket);
-      if (!group) {
-        socket.destroy();
-        return;
-      }
-      const ofPair = connections.get(group) ?? new Set();
-      connections.set(group, ofPair);
-      const heard = () => {
-        ofPair.delete(socket);
-        ofPair.add(socket);
-      };
-      const [longestSilent] = ofPair;
-      if (longestSilent && ofPair.size >= CONNECTIONS_PER_PAIR) longestSilent.destroy();
-      heard();
-      socket.on('data', heard);
-      socket.on('close', () => ofPair.delete(socket));
-      socket.setTimeout(SILENT_MS, () => socket.destroy());
-      serveConnection(socket, group, grants, options.log);
+      const pairId = identities.get(socket);
+      if (pairId) Connection.serve(socket, pairId, shared);
+      else socket.destroy();
     },
   );
-  server.maxConnections = MAXIMUM_CONNECTIONS;
-  server.on('tlsClientError', (error, socket) =>
-    options.log(`refused ${socket.remoteAddress ?? 'a stranger'}: ${error.message} (another pair's key?)`),
-  );
+  server.maxConnections = MAXIMUM_PAIRS * CONNECTIONS_PER_PAIR + 2 * STRANGERS;
+  server.on('connection', (socket: Socket) => strangers.add(socket));
+  server.on('secureConnection', (socket) => strangers.remove(socket));
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+    const from = socket.remoteAddress ?? 'an address that is gone';
+    // An unknown pair was counted when its name was looked up.
+    if (error.code !== 'ERR_SSL_BINDER_DOES_NOT_VERIFY') return;
+    counters.wrongKey++;
+    const pairId = identities.get(socket) ?? '?';
+    seldom.say(`key ${pairId}`, `pair ${pairId.slice(0, 8)}: somebody at ${from} has another key than the enrolled one`);
+  });
+  const watcher = watch(pairs.path, () => {
+    for (const [pairId, connections] of shared.heard) if (!pairs.has(pairId)) for (const c of connections) c.destroy();
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port, options.host, resolve);
   });
-  return server;
+  server.on('error', (e) => options.log('warning', `listening: ${e.message}`));
+  return {
+    port: (server.address() as AddressInfo).port,
+    counters,
+    close: async () => {
+      watcher.close();
+      for (const connections of shared.heard.values()) for (const c of connections) c.destroy();
+      strangers.destroyAll();
+      await new Promise((resolve) => server.close(resolve));
+      await store.close();
+      unlock();
+    },
+  };
 }
 
-function serveConnection(socket: TLSSocket, group: string, grants: GrantStore, log: (line: string) => void): void {
-  socket.setNoDelay(true);
-  socket.on('error', () => socket.destroy());
-  let text = '';
-  const reply = (r: WitnessReply) => socket.writable && socket.write(`${JSON.stringify(r)}\n`);
-  socket.on('data', async (chunk) => {
-    text += chunk.toString('utf8');
-    for (;;) {
-      const end = text.indexOf('\n');
-      if (end < 0) break;
-      const line = text.slice(0, end);
-      text = text.slice(end + 1);
-      try {
-        const request = parseWitnessRequest(line);
-        if (request.kind === 'ping') {
-          reply({ id: request.id, kind: 'pong' });
-          continue;
+function keyOf(pairs: PairFolder, identity: string, { seldom, counters }: Shared): Buffer | null {
+  try {
+    const key = isPairId(identity) ? pairs.key(identity) : null;
+    if (key) return key;
+    seldom.say('unknown', `pair ${isPairId(identity) ? identity : '(no pair id)'} is not enrolled here: twinstep witness enrol`);
+  } catch (e) {
+    seldom.say(`file ${identity}`, (e as Error).message);
+  }
+  counters.unknownPair++;
+  return null;
+}
+
+/** Connections that have not shown a key yet. */
+class Strangers {
+  /** By their remote address and port, the oldest first. */
+  readonly #sockets = new Map<string, Socket>();
+  readonly #perAddress = new Map<string, number>();
+  readonly #crowded: () => void;
+
+  constructor(crowded: () => void) {
+    this.#crowded = crowded;
+  }
+
+  add(socket: Socket): void {
+    const address = socket.remoteAddress;
+    if (address === undefined) {
+      socket.destroy();
+      return;
+    }
+    const key = keyOfSocket(socket);
+    const ofAddress = this.#perAddress.get(address) ?? 0;
+    const crowding = ofAddress >= STRANGERS_PER_ADDRESS ? address : this.#sockets.size >= STRANGERS ? '' : null;
+    if (crowding !== null) {
+      this.#crowded();
+      for (const oldest of this.#sockets.values())
+        if (crowding === '' || oldest.remoteAddress === crowding) {
+          this.#forget(keyOfSocket(oldest), oldest.remoteAddress);
+          oldest.destroy();
+          break;
         }
-        const answer = await grants.claim(group, { generation: request.generation, claimant: request.claimant });
-        log(
-          `${group.slice(0, 8)}: ${request.claimant} claims after generation ${request.generation}: ${answer.granted ? 'granted' : `refused, ${answer.reason}`}`,
-        );
-        reply({ id: request.id, kind: 'answer', answer });
-      } catch (e) {
-        reply({ id: 0, kind: 'error', reason: (e as Error).message });
-        socket.end();
-        return;
-      }
     }
-    if (text.length > WITNESS_LINE_BYTES) socket.destroy();
-  });
+    this.#sockets.set(key, socket);
+    this.#perAddress.set(address, (this.#perAddress.get(address) ?? 0) + 1);
+    socket.once('close', () => this.#forget(key, address));
+  }
+
+  /** It has shown a key. */
+  remove(socket: TLSSocket): void {
+    this.#forget(keyOfSocket(socket), socket.remoteAddress);
+  }
+
+  destroyAll(): void {
+    for (const socket of this.#sockets.values()) socket.destroy();
+  }
+
+  #forget(key: string, address: string | undefined): void {
+    if (!this.#sockets.delete(key) || address === undefined) return;
+    const left = (this.#perAddress.get(address) ?? 1) - 1;
+    if (left > 0) this.#perAddress.set(address, left);
+    else this.#perAddress.delete(address);
+  }
 }
 
-/** Grants on disk: written to a new file, flushed, renamed, the directory flushed. One claim at a time. */
-export class GrantStore {
-  readonly #directory: string;
-  #queue: Promise<unknown> = Promise.resolve();
+function keyOfSocket({ remoteAddress, remotePort }: { remoteAddress?: string | undefined; remotePort?: number | undefined }): string {
+  return `${remoteAddress} ${remotePort}`;
+}
 
-  constructor(directory: string) {
-    this.#directory = directory;
-  }
-
-  claim(group: string, claim: { generation: number; claimant: 'A' | 'B' }): Promise<WitnessAnswer> {
-    const next = this.#queue.then(async () => {
-      const stored = this.#read(group);
-      const answer = decideClaim(stored, claim);
-      if (answer.granted && (stored?.generation !== answer.grant.generation || stored.owner !== answer.grant.owner))
-        await this.#write(group, answer.grant);
-      return answer;
-    });
-    this.#queue = next.catch(() => undefined);
-    return next;
-  }
-
-  #path(group: string): string {
-    return join(this.#directory, `${group}.json`);
-  }
-
-  #read(group: string): Grant | null {
-    let text: string;
-    try {
-      text = readFileSync(this.#path(group), 'utf8');
-    } catch (e) {
-      if ((e as NodeJS.ErrnoException).code === 'ENOENT') return null;
-      throw e;
-    }
-    const g = JSON.parse(text) as Grant;
-    if (!Number.isSafeInteger(g.generation) || (g.owner !== 'A' && g.owner !== 'B'))
-      throw new Error(`${this.#path(group)} is damaged: enrol the pair again`);
-    return { generation: g.generation, owner: g.owner };
-  }
-
-  async #write(group: string, grant: Grant): Promise<void> {
-    const path = this.#path(group);
-    const file = await open(`${path}.new`, 'w', 0o600);
-    try {
-      await file.writeFile(`${JSON.stringify(grant)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.new`, path);
-    const directory = await open(this.#directory, 'r');
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
-  }
+/** Two witnesses over one memory would each grant without the other. The name goes away with the process, whatever ends it. */
+async function lock(stateDir: string): Promise<() => void> {
+  const { dev, ino } = statSync(stateDir);
+  const held = createServerOfNothing();
+  await new Promise<void>((resolve, reject) => {
+    held.once('error', () => reject(new WitnessSetupError(`another witness runs with the state in ${stateDir}: end it first`)));
+    held.listen(`\0twinstep-witness-${dev}-${ino}`, resolve);
+  });
+  held.unref();
+  return () => held.close();
 }

@@ -54,18 +54,34 @@ export interface CampaignCommand<Flags extends CampaignFlags, R extends Report> 
   order(count: number, flags: Flags): CampaignOrder<R>;
 }
 
+/** The part of a campaign's command line that all have. */
+export interface CommandLine<Flags extends CampaignFlags> {
+  name: string;
+  description: string;
+  defaultCount: number;
+  counted: string;
+  example: string;
+  addFlags?(command: Command): void;
+  run(count: number, flags: Flags): Promise<number>;
+}
+
 export function say(text: string): void {
   process.stdout.write(`${new Date().toISOString().slice(11, 23)} ${text}\n`);
 }
 
-async function obey<R extends Report>(order: CampaignOrder<R>, flags: CampaignFlags): Promise<number> {
+/** A lab of its own for `work`, taken down whatever happens. */
+export async function withOwnLab<T>(
+  flags: CampaignFlags,
+  mode: CampaignOrder['mode'],
+  work: (own: { lab: LabControl; wasInterrupted: () => boolean }) => Promise<T>,
+): Promise<T> {
   const settings = labSettings({ instance: flags.instance, ...(flags.port === undefined ? {} : { webPort: Number(flags.port) }) });
   requireRoot();
   const pid = runningSupervisor(settings);
   if (pid !== undefined) throw alreadyRuns(settings, pid);
   const parts = await prepareParts(
     settings,
-    { ...(flags.bundle === undefined ? {} : { bundle: flags.bundle }), ...(order.mode === undefined ? {} : { mode: order.mode }) },
+    { ...(flags.bundle === undefined ? {} : { bundle: flags.bundle }), ...(mode === undefined ? {} : { mode }) },
     say,
   );
   const held = await holdLab(settings, parts, say);
@@ -76,43 +92,53 @@ async function obey<R extends Report>(order: CampaignOrder<R>, flags: CampaignFl
     },
     () => undefined,
   );
-  const lab = labControl(settings, say);
   held.lab.on('event', say);
-  const clients = new ClientsProcess({
-    spawn: (command) => lab.spawnLan(command),
-    onIncident: (incident) => say(`client: ${JSON.stringify(incident)}`),
-  });
-  const file = order.reportFile ?? join(RESULTS_FOLDER, resultsName(order.resultsName, Date.now()), 'report.json');
-  const evidence = new EvidenceKeeper(lab, file.replace(/(\.json)?$/, '-evidence'));
   try {
-    const report = await order.run({
-      lab,
-      clients,
-      keep: async (round, soFar) => {
-        await evidence.keep(round);
-        await saveReport(soFar, file);
-      },
-    });
-    if (!interrupted) await evidence.keepEnd(report);
-    const { json, page } = await saveReport(report, file);
-    process.stdout.write(`\n${order.tables(report).join('\n\n')}\n\nreport ${json}\n  page ${page}\n`);
-    if (interrupted) return 130;
-    return report.ok ? 0 : 1;
+    return await work({ lab: labControl(settings, say), wasInterrupted: () => interrupted });
   } finally {
-    await clients.close().catch(() => undefined);
     await held.takeDown();
   }
 }
 
+async function obey<R extends Report>(order: CampaignOrder<R>, flags: CampaignFlags): Promise<number> {
+  return withOwnLab(flags, order.mode, async ({ lab, wasInterrupted }) => {
+    const clients = new ClientsProcess({
+      spawn: (command) => lab.spawnLan(command),
+      onIncident: (incident) => say(`client: ${JSON.stringify(incident)}`),
+    });
+    const file = order.reportFile ?? join(RESULTS_FOLDER, resultsName(order.resultsName, Date.now()), 'report.json');
+    const evidence = new EvidenceKeeper(lab, file.replace(/(\.json)?$/, '-evidence'));
+    try {
+      const report = await order.run({
+        lab,
+        clients,
+        keep: async (round, soFar) => {
+          await evidence.keep(round);
+          await saveReport(soFar, file);
+        },
+      });
+      if (!wasInterrupted()) await evidence.keepEnd(report);
+      const { json, page } = await saveReport(report, file);
+      process.stdout.write(`\n${order.tables(report).join('\n\n')}\n\nreport ${json}\n  page ${page}\n`);
+      if (wasInterrupted()) return 130;
+      return report.ok ? 0 : 1;
+    } finally {
+      await clients.close().catch(() => undefined);
+    }
+  });
+}
+
 /** Runs the command line of this process to its end: 0 the report says ok, 1 it does not, 130 interrupted. */
-export async function runCampaignCommand<Flags extends CampaignFlags, R extends Report>(
-  campaign: CampaignCommand<Flags, R>,
-): Promise<never> {
-  const program = new Command(campaign.name)
-    .description(campaign.description)
-    .argument('[count]', 'how many', String(campaign.defaultCount))
-    .option('--report <file>', 'where to put the report (JSON, and a page beside it)');
-  campaign.addFlags?.(program);
+export function runCampaignCommand<Flags extends CampaignFlags, R extends Report>(campaign: CampaignCommand<Flags, R>): Promise<never> {
+  return runCommandLine<Flags>({ ...campaign, run: (count, flags) => obey(campaign.order(count, flags), flags) });
+}
+
+export async function runCommandLine<Flags extends CampaignFlags>(line: CommandLine<Flags>): Promise<never> {
+  const program = new Command(line.name)
+    .description(line.description)
+    .argument('[count]', 'how many', String(line.defaultCount))
+    .option('--report <file>', 'where to put the report (JSON)');
+  line.addFlags?.(program);
   program
     .option('--port <n>', "of A's web console on this machine; B's is the next one")
     .option('--instance <name>', 'keeps labs apart: one to four small letters or digits', process.env.TWINSTEP_LAB_INSTANCE ?? '0')
@@ -122,12 +148,10 @@ export async function runCampaignCommand<Flags extends CampaignFlags, R extends 
     .allowExcessArguments(false);
   try {
     program.parse();
-    const countText = program.args[0] ?? String(campaign.defaultCount);
+    const countText = program.args[0] ?? String(line.defaultCount);
     const count = Number(countText);
-    if (!Number.isInteger(count) || count < 1)
-      throw new LabError(`"${countText}" is not a number of ${campaign.counted}`, campaign.example);
-    const flags = program.opts<Flags>();
-    process.exit(await obey(campaign.order(count, flags), flags));
+    if (!Number.isInteger(count) || count < 1) throw new LabError(`"${countText}" is not a number of ${line.counted}`, line.example);
+    process.exit(await line.run(count, program.opts<Flags>()));
   } catch (error) {
     if (error instanceof CommanderError) process.exit(error.exitCode);
     process.stderr.write(`${messageOf(error)}\n`);

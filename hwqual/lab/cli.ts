@@ -11,12 +11,14 @@ import { attachConsole } from './console-attach.ts';
 import { askLab, type LabRequest } from './control-socket.ts';
 import { describePowerOff, describeStatus, type LabStatus } from './describe.ts';
 import { holdLab, parseCoServer, parseLink } from './holder.ts';
+import { BMC_FAULTS, parseBmcFault } from './lab-bmc.ts';
 import { LabError, messageOf } from './lab-error.ts';
 import { engineProgram } from './network.ts';
 import { prepareParts, requireRoot } from './prepare.ts';
 import { isAlive } from './processes.ts';
 import { alreadyRuns, readRecord, runningSupervisor } from './record.ts';
 import { coServerPaths, type LabSettings, labPaths, labSettings } from './settings.ts';
+import { requestAction } from './snapshot-client.ts';
 import { sweep } from './sweep.ts';
 import { waitDuplex } from './wait-duplex.ts';
 
@@ -215,6 +217,35 @@ program
   .action(async (link: string, state: string) => {
     if (state !== 'up' && state !== 'down') throw new LabError(`"${state}" is no state of a link`, 'give up or down');
     await ask(state === 'up' ? 'mend-link' : 'cut-link', String(parseLink(link)));
+  });
+
+program
+  .command('bmc')
+  .description('break the BMC of a CoServer: it lies about having switched off, hangs, has another password, is unplugged; ok mends it')
+  .argument('<A|B>', 'the CoServer')
+  .argument(`<${BMC_FAULTS.join('|')}>`, 'what it shall be')
+  .action(async (name: string, fault: string) => {
+    await ask('bmc', `${parseCoServer(name)}:${parseBmcFault(fault)}`);
+  });
+
+program
+  .command('lan')
+  .description("cut or mend a CoServer's cable to the business LAN")
+  .argument('<A|B>', 'the CoServer')
+  .argument('<up|down>', 'what it shall be')
+  .action(async (name: string, state: string) => {
+    if (state !== 'up' && state !== 'down') throw new LabError(`"${state}" is no state of a cable`, 'give up or down');
+    await ask(state === 'up' ? 'mend-lan' : 'cut-lan', parseCoServer(name));
+  });
+
+program
+  .command('act')
+  .description("what an operator may ask a CoServer for at its console, as 'move-workload' or 'enter-maintenance'")
+  .argument('<A|B>', 'the CoServer')
+  .argument('<action>', "its name; 'status --json' has them all")
+  .action(async (name: string, action: string) => {
+    requireRoot();
+    await requestAction(coServerPaths(settingsOf(), parseCoServer(name)).consoleSocket, action);
   });
 
 program

@@ -6,7 +6,17 @@ import { hash } from '@node-rs/argon2';
 import { stringify } from 'yaml';
 import type { CoServerConfig } from '../../appliance/config.ts';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
-import { ADDRESSES, CO_SERVERS, coServerPaths, INSIDE, type LabSettings, LINKS, labPaths, partnerOf } from './settings.ts';
+import {
+  ADDRESSES,
+  CO_SERVERS,
+  coServerPaths,
+  INSIDE,
+  type LabSettings,
+  LINKS,
+  labPaths,
+  partnerOf,
+  watchdogSocketName,
+} from './settings.ts';
 
 export interface LabWorkload {
   acceleration: 'kvm' | 'tcg';
@@ -15,6 +25,9 @@ export interface LabWorkload {
   /** The longest time without a checkpoint. */
   idleMs: number;
   diskMiB: number;
+  rejoin: { losses: number; windowMinutes: number; quarantineMinutes: number };
+  /** Not renewed for so long, a CoServer is reset. */
+  watchdogS: number;
 }
 
 /** The guest's own address; the clients in the LAN namespace reach it there. */
@@ -22,27 +35,35 @@ const GUEST_MAC = '52:54:00:77:00:0a';
 /** Without the characters that look alike. */
 const PASSWORD_ALPHABET = 'abcdefghjkmnpqrstuvwxyz23456789';
 const PASSWORD_CHARACTERS = 16;
+export const BMC_USERNAME = 'twinstep';
 
 export interface PairSecrets {
   pairId: string;
   pairKey: string;
   password: string;
   passwordHash: string;
+  /** Of each CoServer's own BMC; the partner is told it. */
+  bmcPasswords: Record<CoServerName, string>;
 }
 
 export async function makeSecrets(): Promise<PairSecrets> {
-  // Bytes beyond the last whole alphabet are dropped: every character is equally likely.
-  const usable = [...randomBytes(8 * PASSWORD_CHARACTERS)].filter((b) => b < 256 - (256 % PASSWORD_ALPHABET.length));
-  const password = usable
-    .slice(0, PASSWORD_CHARACTERS)
-    .map((b) => PASSWORD_ALPHABET[b % PASSWORD_ALPHABET.length])
-    .join('');
+  const password = makePassword();
   return {
     pairId: randomBytes(16).toString('hex'),
     pairKey: randomBytes(32).toString('hex'),
     password,
     passwordHash: await hash(password),
+    bmcPasswords: { A: makePassword(), B: makePassword() },
   };
+}
+
+function makePassword(): string {
+  // Bytes beyond the last whole alphabet are dropped: every character is equally likely.
+  const usable = [...randomBytes(8 * PASSWORD_CHARACTERS)].filter((b) => b < 256 - (256 % PASSWORD_ALPHABET.length));
+  return usable
+    .slice(0, PASSWORD_CHARACTERS)
+    .map((b) => PASSWORD_ALPHABET[b % PASSWORD_ALPHABET.length])
+    .join('');
 }
 
 export function coServerConfig(
@@ -56,8 +77,19 @@ export function coServerConfig(
     pair: { id: secrets.pairId, keyFile: `${INSIDE.etc}/pair.key` },
     links: LINKS.map((l) => ({ nic: `link${l}`, address: ADDRESSES.link(l, name), peer: ADDRESSES.link(l, partnerOf(name)) })),
     business: { nic: 'lan0' },
-    management: { nic: 'mgmt0', address: ADDRESSES.management[name] },
+    management: { nic: 'mgmt0', address: ADDRESSES.management[name], peer: ADDRESSES.management[partnerOf(name)] },
     witness: { address: ADDRESSES.witness, port: ADDRESSES.witnessPort },
+    rejoin: { ...workload.rejoin, compatibleVersions: [] },
+    fence: {
+      address: ADDRESSES.bmc[partnerOf(name)],
+      port: ADDRESSES.bmcPort,
+      username: BMC_USERNAME,
+      passwordFile: `${INSIDE.etc}/bmc.password`,
+      // The simulator has no other that is good.
+      cipherSuite: 3,
+    },
+    watchdog: { device: `unix:${INSIDE.control}/${watchdogSocketName(name)}`, timeoutS: workload.watchdogS },
+    ups: { address: '', port: 3493, name: 'ups' },
     // Both CoServers share the cores of one machine with their guests: silence of a third of a second may still be the scheduler's.
     heartbeat: { intervalMs: 20, timeoutMs: 400 },
     checkpoint: {
@@ -84,6 +116,7 @@ export function coServerConfig(
       cpus: 1,
       mac: GUEST_MAC,
       disk: { path: `${INSIDE.disks}/disk0`, sizeMiB: workload.diskMiB },
+      keepDir: '',
       kernel: `${INSIDE.guest}/kernel`,
       initrd: `${INSIDE.guest}/initrd.gz`,
       append: workload.append,
@@ -93,16 +126,16 @@ export function coServerConfig(
   };
 }
 
-/** Writes both CoServers' configuration folders and the witness's key. Secrets get mode 0600. */
+/** Writes both CoServers' configuration folders. Secrets get mode 0600. */
 export function writeConfiguration(settings: LabSettings, secrets: PairSecrets, workload: LabWorkload): void {
   for (const name of CO_SERVERS) {
     const { etc } = coServerPaths(settings, name);
     mkdirSync(etc, { recursive: true, mode: 0o700 });
     writeFileSync(join(etc, 'config.yaml'), stringify(coServerConfig(name, secrets, workload, settings.webPorts)), { mode: 0o600 });
     writeFileSync(join(etc, 'pair.key'), `${secrets.pairKey}\n`, { mode: 0o600 });
+    writeFileSync(join(etc, 'bmc.password'), `${secrets.bmcPasswords[partnerOf(name)]}\n`, { mode: 0o600 });
   }
   const { witness } = labPaths(settings);
   mkdirSync(witness.state, { recursive: true, mode: 0o700 });
   mkdirSync(witness.log, { recursive: true });
-  writeFileSync(witness.key, `${secrets.pairKey}\n`, { mode: 0o600 });
 }

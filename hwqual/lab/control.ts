@@ -37,7 +37,11 @@ export function labControl(settings: LabSettings, log: (text: string) => void): 
     powerOn: async (server) => void (await ask('power-on', server)),
     link: async (link: LinkNumber, state) => void (await ask(state === 'up' ? 'mend-link' : 'cut-link', String(link))),
     freeze: async (server) => void (await ask('freeze', server)),
-    thaw: async (server) => void (await ask('thaw', server)),
+    // Frozen for longer than its watchdog allows, it was reset, and starts again by itself.
+    thaw: async (server) => {
+      const { lab } = (await ask('status')) as LabStatus;
+      if (lab.coServers[server].frozen !== 'no') await ask('thaw', server);
+    },
     status,
     waitDuplex: async (timeoutS) => void (await waitDuplex(status, timeoutS * 1000)),
     execLan: (command) => collect(spawnLan(command)),

@@ -36,12 +36,13 @@ export function leadingPicture(status: LabStatus): Snapshot | null {
 /** One line per CoServer: by itself if it answers, else by its partner, else what the lab knows. */
 export function describeCoServer(status: LabStatus, name: CoServerName): string {
   const known = status.lab.coServers[name];
-  if (!known.powered) return `${name}  no power`;
+  const bmc = known.bmc === 'ok' ? '' : `  [BMC: ${known.bmc}]`;
+  if (!known.powered) return `${name}  no power${bmc}`;
   const frozen = known.frozen === 'no' ? '' : known.frozen === 'all' ? '  [frozen]' : '  [process frozen]';
   const own = status.coServers[name]?.coServers.find((c) => c.name === name);
-  if (own !== undefined) return `${name}  ${own.role.padEnd(9)}  ${own.phase.padEnd(10)}  copy ${own.copy}${frozen}  ${own.sentence}`;
+  if (own !== undefined) return `${name}  ${own.role.padEnd(9)}  ${own.phase.padEnd(10)}  copy ${own.copy}${frozen}${bmc}  ${own.sentence}`;
   const told = status.coServers[partnerOf(name)]?.coServers.find((c) => c.name === name);
-  return `${name}  does not answer${frozen}${told === undefined ? '' : `  (its partner: ${told.sentence})`}`;
+  return `${name}  does not answer${frozen}${bmc}${told === undefined ? '' : `  (its partner: ${told.sentence})`}`;
 }
 
 function describeLink(status: LabStatus, picture: Snapshot | null, link: (typeof LINKS)[number]): string {

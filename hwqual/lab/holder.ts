@@ -3,6 +3,7 @@ import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import { parseBreak } from './break-secondary.ts';
 import { ControlSocket, type LabRequest } from './control-socket.ts';
 import { Lab } from './lab.ts';
+import { parseBmcFault } from './lab-bmc.ts';
 import { LabError } from './lab-error.ts';
 import type { LabParts } from './prepare.ts';
 import { CO_SERVERS, coServerPaths, type LabSettings, type LinkNumber, labPaths } from './settings.ts';
@@ -88,10 +89,18 @@ async function obey(lab: Lab, request: LabRequest, closed: Promise<void>, takeDo
       const [name = '', how = ''] = target.split(':');
       return lab.breakGuest(parseCoServer(name), parseBreak(how));
     }
+    case 'bmc': {
+      const [name = '', fault = ''] = target.split(':');
+      return lab.breakBmc(parseCoServer(name), parseBmcFault(fault));
+    }
     case 'cut-link':
       return lab.setLink(parseLink(target), 'down');
     case 'mend-link':
       return lab.setLink(parseLink(target), 'up');
+    case 'cut-lan':
+      return lab.setLan(parseCoServer(target), 'down');
+    case 'mend-lan':
+      return lab.setLan(parseCoServer(target), 'up');
     case 'freeze':
       return lab.freeze(parseCoServer(target), 'all');
     case 'freeze-process':

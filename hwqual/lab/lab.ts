@@ -1,15 +1,19 @@
 // One pair on this machine, held by this process: made whole, then told what breaks, then removed without a trace.
 // Everything that changes it goes through one queue: a power failure during a start is the next thing that happens, not both at once.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
 import { appendFileSync, closeSync, copyFileSync, cpSync, mkdirSync, openSync, rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
+import { deriveKey } from '../../appliance/wire/keys.ts';
+import { formatEnrolment } from '../../appliance/witness/enrolment.ts';
 import type { Break } from '../campaigns/lab-control.ts';
 import { type Broken, breakGuest, engineOf } from './break-secondary.ts';
 import { makeSecrets, type PairSecrets, writeConfiguration } from './configuration.ts';
 import { CoServer, type Frozen } from './coserver.ts';
+import { Guard } from './guard.ts';
+import { type BmcFault, LabBmc, type PowerOrder } from './lab-bmc.ts';
 import { LabError, messageOf } from './lab-error.ts';
 import { inNamespace, LabNetwork } from './network.ts';
 import { applyPowerLoss, type FileLoss } from './power-loss.ts';
@@ -17,9 +21,10 @@ import { awaitTrap, type TrapHit, type TrapOrder } from './power-trap.ts';
 import type { LabParts } from './prepare.ts';
 import { claimLab, recordProcesses } from './record.ts';
 import { SerialLine } from './serial-line.ts';
-import { ADDRESSES, CO_SERVERS, coServerPaths, type LabSettings, type LinkNumber, labPaths } from './settings.ts';
-import { Supervised } from './supervised.ts';
+import { ADDRESSES, CO_SERVERS, coServerPaths, type LabSettings, type LinkNumber, labPaths, watchdogSocketName } from './settings.ts';
+import { PLAIN_ENVIRONMENT, Supervised } from './supervised.ts';
 import { sweep } from './sweep.ts';
+import { LabWatchdog } from './watchdog.ts';
 import { WebForward } from './web-forward.ts';
 
 export interface PowerOffReport {
@@ -39,7 +44,7 @@ export interface LabView {
   pid: number;
   /** Wall clock, ms. */
   since: number;
-  coServers: Record<CoServerName, { powered: boolean; frozen: Frozen; web: string }>;
+  coServers: Record<CoServerName, { powered: boolean; frozen: Frozen; web: string; bmc: BmcFault }>;
   links: Record<LinkNumber, 'up' | 'down'>;
   lastPowerOff: PowerOffReport | null;
 }
@@ -54,13 +59,15 @@ export class Lab extends EventEmitter<LabEvents> {
   readonly #parts: LabParts;
   readonly #network: LabNetwork;
   readonly #running: Partial<Record<CoServerName, CoServer>> = {};
+  readonly #watchdogs: Partial<Record<CoServerName, LabWatchdog>> = {};
+  readonly #bmcs: Partial<Record<CoServerName, LabBmc>> = {};
   readonly #serial: Partial<Record<CoServerName, SerialLine>> = {};
   readonly #forwards: WebForward[] = [];
   readonly #since = Date.now();
   /** Held threads are let go at the end, so that nothing waits for them. */
   readonly #broken: Broken[] = [];
   #witness: Supervised | null = null;
-  #guard: ChildProcess | null = null;
+  #guard: Guard | null = null;
   #lastPowerOff: PowerOffReport | null = null;
   #queue: Promise<unknown> = Promise.resolve();
   #closing: Promise<void> | null = null;
@@ -82,7 +89,7 @@ export class Lab extends EventEmitter<LabEvents> {
     const lab = new Lab(settings, parts, secrets);
     lab.on('event', tell);
     try {
-      lab.#startGuard();
+      lab.#guard = new Guard(settings);
       await lab.#build(secrets);
     } catch (error) {
       await lab.down();
@@ -109,7 +116,15 @@ export class Lab extends EventEmitter<LabEvents> {
     this.#say('two links, a LAN, a management network and a witness are laid');
     await this.#network.up();
     for (const name of CO_SERVERS) this.#serial[name] = await SerialLine.open(coServerPaths(settings, name).serial, engineRoot);
-    this.#startWitness();
+    this.#startWitness(secrets);
+    for (const name of CO_SERVERS)
+      this.#bmcs[name] = await LabBmc.start({
+        settings,
+        name,
+        password: secrets.bmcPasswords[name],
+        setCable: (plugged) => this.#network.setBmcCable(name, plugged),
+        onOrder: (order) => this.#obeyBmc(name, order),
+      });
     for (const [i, name] of CO_SERVERS.entries())
       this.#forwards[i]?.start(
         engineRoot,
@@ -132,49 +147,20 @@ export class Lab extends EventEmitter<LabEvents> {
       copyFileSync(join(import.meta.dirname, 'coserver', script), join(paths.tools, script));
   }
 
-  #startWitness(): void {
+  /** As an operator does it: the enrolment made from a CoServer's key, fed to the witness; then the witness itself. */
+  #startWitness(secrets: PairSecrets): void {
     const { witness, bundle } = labPaths(this.settings);
-    const listen = `${ADDRESSES.witness}:${ADDRESSES.witnessPort}`;
-    const args = [
-      '--enable-source-maps',
-      join(bundle, 'twinstep.mjs'),
-      'witness',
-      '--listen',
-      listen,
-      '--state',
-      witness.state,
-      '--key',
-      witness.key,
-    ];
+    const program = ['--enable-source-maps', join(bundle, 'twinstep.mjs'), 'witness'];
+    const enrolment = formatEnrolment({ pairId: secrets.pairId, key: deriveKey(Buffer.from(secrets.pairKey, 'hex'), 'witness') });
+    const enrolled = spawnSync(this.#parts.nodeBinary, [...program, 'enrol', '--state', witness.state], {
+      input: enrolment,
+      encoding: 'utf8',
+      env: PLAIN_ENVIRONMENT,
+    });
+    if (enrolled.status !== 0) throw new LabError(`the witness does not take the pair: ${enrolled.stdout}${enrolled.stderr}`);
+    const args = [...program, '--listen', `${ADDRESSES.witness}:${ADDRESSES.witnessPort}`, '--state', witness.state];
     const [command, all] = inNamespace(this.settings.namespaces.witness, this.#parts.nodeBinary, args);
     this.#witness = new Supervised(command, all, join(witness.log, 'witness.log'));
-  }
-
-  /** Sweeps if this process ends without doing so itself, whatever ends it. */
-  #startGuard(): void {
-    const sweepCommand = [
-      process.execPath,
-      '--no-warnings',
-      join(import.meta.dirname, 'cli.ts'),
-      'sweep',
-      '--instance',
-      this.settings.instance,
-    ];
-    this.#guard = spawn('sh', ['-c', 'read -r word || exec "$@"', 'sh', ...sweepCommand], {
-      stdio: ['pipe', 'ignore', 'ignore'],
-      detached: true,
-      env: { ...process.env, TWINSTEP_LAB_DIR: dirname(this.settings.directory) },
-    });
-    this.#guard.on('error', () => undefined);
-    this.#guard.stdin?.on('error', () => undefined);
-  }
-
-  async #dismissGuard(): Promise<void> {
-    const guard = this.#guard;
-    if (guard === null || guard.exitCode !== null || guard.signalCode !== null) return;
-    const ended = new Promise((resolve) => guard.once('exit', resolve));
-    guard.stdin?.end('done\n');
-    await ended;
   }
 
   #say(text: string): void {
@@ -191,7 +177,11 @@ export class Lab extends EventEmitter<LabEvents> {
 
   #record(): void {
     // Not the guard: it is what sweeps.
-    const pids = [this.#witness?.pid, ...Object.values(this.#running).flatMap((c) => [c.holderPid, c.pid1])];
+    const pids = [
+      this.#witness?.pid,
+      ...Object.values(this.#running).flatMap((c) => [c.holderPid, c.pid1]),
+      ...[...Object.values(this.#watchdogs), ...Object.values(this.#bmcs)].map((helper) => helper.pid),
+    ];
     recordProcesses(
       this.settings,
       pids.filter((pid): pid is number => pid !== undefined),
@@ -216,10 +206,17 @@ export class Lab extends EventEmitter<LabEvents> {
     if (serial === undefined) throw new Error(`CoServer ${name} has no serial line`);
     const { engineRoot, nodeBinary } = this.#parts;
     const started = performance.now();
+    this.#bmcs[name]?.report('on');
     await this.#network.install(name);
     await this.#network.plugIn(name);
+    // Like a board's, the watchdog has power and a clock of its own before the first program runs.
+    const watchdog = await LabWatchdog.start(join(labPaths(this.settings).control, watchdogSocketName(name)), (text) =>
+      this.#say(`CoServer ${name}: reset by its watchdog: ${text}`),
+    );
+    this.#watchdogs[name] = watchdog;
     const coServer = await CoServer.start({ settings: this.settings, name, engineRoot, nodeBinary, serial: serial.coServerEnd });
     this.#running[name] = coServer;
+    watchdog.guard(coServer.pid1);
     this.#record();
     void coServer.ended.then(() => {
       if (this.#running[name] === coServer) void this.#exclusive(() => this.#endedByItself(name, coServer)).catch(() => undefined);
@@ -232,8 +229,15 @@ export class Lab extends EventEmitter<LabEvents> {
     delete this.#running[name];
     await this.#network.unplug(name).dark;
     await this.#network.remove(name);
+    const wasReset = await this.#stopWatchdog(name);
     this.#loseCache(name, randomInt(2 ** 31));
     this.#record();
+    if (wasReset) {
+      // A reset, not a power-off: the machine starts again by itself.
+      await this.#powerOn(name);
+      return;
+    }
+    this.#bmcs[name]?.report('off');
     this.#say(`CoServer ${name}: its pid 1 was killed by someone else; it counts as a power failure`);
   }
 
@@ -262,7 +266,9 @@ export class Lab extends EventEmitter<LabEvents> {
     const cut = performance.now();
     await Promise.all([coServer.kill(), dark]);
     const ended = performance.now();
+    this.#bmcs[name]?.report('off');
     await this.#network.remove(name);
+    await this.#stopWatchdog(name);
     const files = this.#loseCache(name, seed);
     const report = { processes, stoppedMs: stopped - start, cablesDeadMs: cut - start, endedMs: ended - start, seed, files };
     this.#lastPowerOff = report;
@@ -276,6 +282,33 @@ export class Lab extends EventEmitter<LabEvents> {
     return report;
   }
 
+  #obeyBmc(name: CoServerName, order: PowerOrder): void {
+    this.#say(`CoServer ${name}: its BMC is told: ${order}`);
+    const failed = (error: unknown) => this.#say(`CoServer ${name}: its BMC could not do it: ${messageOf(error)}`);
+    void this.#exclusive(async () => {
+      const coServer = this.#running[name];
+      if (order !== 'on' && coServer !== undefined) await this.#powerOff(coServer, randomInt(2 ** 31));
+      if ((order === 'on' && coServer === undefined) || (order === 'reset' && coServer !== undefined)) await this.#powerOn(name);
+    }).catch(failed);
+  }
+
+  breakBmc(name: CoServerName, fault: BmcFault): Promise<void> {
+    return this.#exclusive(async () => {
+      const bmc = this.#bmcs[name];
+      if (bmc === undefined) throw new LabError(`CoServer ${name} has no BMC`);
+      await bmc.break(fault);
+      this.#record();
+      this.#say(`CoServer ${name}: its BMC: ${fault}`);
+    });
+  }
+
+  /** Answers whether it had reset the CoServer. */
+  async #stopWatchdog(name: CoServerName): Promise<boolean> {
+    const watchdog = this.#watchdogs[name];
+    delete this.#watchdogs[name];
+    return (await watchdog?.close()) ?? false;
+  }
+
   #loseCache(name: CoServerName, seed: number): FileLoss[] {
     const { undo, state, disks } = coServerPaths(this.settings, name);
     return applyPowerLoss(undo, [state, disks], seed);
@@ -286,6 +319,15 @@ export class Lab extends EventEmitter<LabEvents> {
       if (this.#network.whole[link] === (state === 'up')) throw new LabError(`link ${link} is ${state} already`);
       await this.#network.setLink(link, state === 'up');
       this.#say(`link ${link}: ${state === 'up' ? 'mended' : 'cut'}`);
+    });
+  }
+
+  /** A CoServer's cable to the business LAN. */
+  setLan(name: CoServerName, state: 'up' | 'down'): Promise<void> {
+    return this.#exclusive(async () => {
+      if (this.#network.lan[name] === (state === 'up')) throw new LabError(`the LAN cable of CoServer ${name} is ${state} already`);
+      await this.#network.setLan(name, state === 'up');
+      this.#say(`CoServer ${name}: LAN cable ${state === 'up' ? 'mended' : 'cut'}`);
     });
   }
 
@@ -343,6 +385,7 @@ export class Lab extends EventEmitter<LabEvents> {
       powered: this.#running[name] !== undefined,
       frozen: this.#running[name]?.frozen ?? ('no' as const),
       web: `https://127.0.0.1:${this.settings.webPorts[name]}/`,
+      bmc: this.#bmcs[name]?.fault ?? ('ok' as const),
     });
     const link = (l: LinkNumber) => (this.#network.whole[l] ? ('up' as const) : ('down' as const));
     return {
@@ -375,13 +418,15 @@ export class Lab extends EventEmitter<LabEvents> {
       delete this.#running[coServer.name];
       await attempt(() => coServer.kill());
     }
+    for (const name of CO_SERVERS) await attempt(() => this.#stopWatchdog(name));
+    for (const bmc of Object.values(this.#bmcs)) await attempt(() => bmc.close());
     for (const forward of this.#forwards) await attempt(() => forward.close());
     for (const line of Object.values(this.#serial)) await attempt(() => line.close());
     await attempt(() => this.#witness?.close());
     this.#network.close();
     // The rest by name: also what a start that failed half-way has made.
     await attempt(() => sweep(this.settings));
-    await this.#dismissGuard();
+    await this.#guard?.dismiss();
     if (problems.length > 0) throw new LabError(`the lab could not be removed completely: ${problems.join('; ')}`, 'npm run lab -- down');
   }
 }

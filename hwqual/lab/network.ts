@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import { run } from './command.ts';
 import { LabError } from './lab-error.ts';
-import type { LabSettings } from './settings.ts';
-import { type Batch, type CableState, carrierLines, coServerBatches, muteLines, rackBatches, removalLines } from './topology.ts';
+import { bmcNamespace, CO_SERVERS, type LabSettings } from './settings.ts';
+import { type Batch, bmcEnd, type CableState, carrierLines, coServerBatches, muteLines, rackBatches, removalLines } from './topology.ts';
 
 /** `ip` takes some ms per line; a machine that needs this long is not working. */
 const BATCH_TIMEOUT_MS = 20_000;
@@ -44,7 +44,7 @@ async function applyBatch(batch: Batch): Promise<void> {
 export class LabNetwork {
   readonly #settings: LabSettings;
   readonly #engineRoot: string;
-  #cables: CableState = { powered: { A: false, B: false }, whole: { 1: true, 2: true } };
+  #cables: CableState = { powered: { A: false, B: false }, whole: { 1: true, 2: true }, lan: { A: true, B: true } };
   readonly #present = new Set<CoServerName>();
   #closed = false;
   /** Processes that are already in the rack and wait for lines: a power failure must not wait for a start. */
@@ -59,11 +59,15 @@ export class LabNetwork {
     return this.#cables.whole;
   }
 
+  get lan(): Readonly<CableState['lan']> {
+    return this.#cables.lan;
+  }
+
   async up(): Promise<void> {
     const { rack, lan, witness } = this.#settings.namespaces;
-    for (const namespace of [rack, lan, witness]) await this.#add(namespace);
-    await this.#sysctl(rack, SYSCTLS.silent);
-    await this.#sysctl(witness, SYSCTLS.silent);
+    const bmcs = CO_SERVERS.map((name) => this.#settings.namespaces[bmcNamespace(name)]);
+    for (const namespace of [rack, lan, witness, ...bmcs]) await this.#add(namespace);
+    for (const namespace of [rack, witness, ...bmcs]) await this.#sysctl(namespace, SYSCTLS.silent);
     await this.#sysctl(lan, SYSCTLS.lan);
     for (const batch of rackBatches(this.#settings)) await applyBatch(batch);
     await this.#wholeFrames(lan, 'lan0');
@@ -105,6 +109,16 @@ export class LabNetwork {
 
   async setLink(link: 1 | 2, whole: boolean): Promise<void> {
     await this.#change({ ...this.#cables, whole: { ...this.#cables.whole, [link]: whole } }).dark;
+  }
+
+  /** A BMC's own network cable. */
+  async setBmcCable(name: CoServerName, plugged: boolean): Promise<void> {
+    const lines = [`link set ${bmcEnd(name)} ${plugged ? 'up' : 'down'}`];
+    await applyBatch({ namespace: this.#settings.namespaces.rack, lines });
+  }
+
+  async setLan(name: CoServerName, whole: boolean): Promise<void> {
+    await this.#change({ ...this.#cables, lan: { ...this.#cables.lan, [name]: whole } }).dark;
   }
 
   /** Lets go of what waits for the next cut. */

@@ -32,6 +32,8 @@ export interface PrepareOptions {
   diskMiB?: number;
   /** Default: what the environment says, see labMode. */
   mode?: 'passive' | 'lockstep';
+  /** Default: what the environment says, see labWatchdogS. */
+  watchdogS?: number;
 }
 
 const REPOSITORY = join(import.meta.dirname, '../..');
@@ -86,7 +88,15 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
     bundle,
     guest,
     volatileCache,
-    workload: { acceleration, append: guest.append, mode: options.mode ?? labMode(), idleMs: labIdleMs(), diskMiB },
+    workload: {
+      acceleration,
+      append: guest.append,
+      mode: options.mode ?? labMode(),
+      idleMs: labIdleMs(),
+      diskMiB,
+      rejoin: labRejoin(),
+      watchdogS: options.watchdogS ?? labWatchdogS(),
+    },
     makeDisks: (directories) => makeDisks(engineRoot, directories, diskMiB),
   };
 }
@@ -105,6 +115,27 @@ function labIdleMs(): number {
   if (!Number.isInteger(ms) || ms < 100 || ms > 60_000)
     throw new LabError(`TWINSTEP_IDLE_MS is '${text}'`, 'give whole milliseconds, 100 to 60000');
   return ms;
+}
+
+/** TWINSTEP_REJOIN=losses,windowMinutes,quarantineMinutes. By default a campaign may lose a CoServer as often as it likes. */
+export function labRejoin(text: string = process.env.TWINSTEP_REJOIN ?? '1000,60,120'): LabWorkload['rejoin'] {
+  const numbers = /^(\d+),(\d+),(\d+)$/.exec(text)?.slice(1).map(Number);
+  const [losses, windowMinutes, quarantineMinutes] = numbers ?? [];
+  if (!losses || losses > 1000 || !windowMinutes || !quarantineMinutes)
+    throw new LabError(
+      `TWINSTEP_REJOIN is '${text}'`,
+      'give losses (1 to 1000), the minutes they are counted in, and the minutes of the quarantine: 3,60,120',
+    );
+  return { losses, windowMinutes, quarantineMinutes };
+}
+
+/** TWINSTEP_WATCHDOG_S: longer than what is frozen in a campaign, and than two busy cores keep a CoServer waiting. */
+function labWatchdogS(): number {
+  const text = process.env.TWINSTEP_WATCHDOG_S ?? '30';
+  const seconds = Number(text);
+  if (!Number.isInteger(seconds) || seconds < 2 || seconds > 600)
+    throw new LabError(`TWINSTEP_WATCHDOG_S is '${text}'`, 'give whole seconds, 2 to 600');
+  return seconds;
 }
 
 async function makeDisks(engineRoot: string, directories: string[], sizeMiB: number): Promise<void> {

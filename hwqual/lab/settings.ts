@@ -20,7 +20,7 @@ export interface LabSettings {
   cacheDirectory: string;
   /** On 127.0.0.1 of the host. */
   webPorts: Record<CoServerName, number>;
-  namespaces: { rack: string; lan: string; witness: string; A: string; B: string };
+  namespaces: { rack: string; lan: string; witness: string; A: string; B: string; bmcA: string; bmcB: string };
 }
 
 export function labSettings(options: { instance?: string; root?: string; webPort?: number } = {}): LabSettings {
@@ -38,7 +38,15 @@ export function labSettings(options: { instance?: string; root?: string; webPort
     directory: join(root, instance),
     cacheDirectory: join(root, 'cache'),
     webPorts: { A: webPort, B: webPort + 1 },
-    namespaces: { rack: name('rack'), lan: name('lan'), witness: name('witness'), A: name('a'), B: name('b') },
+    namespaces: {
+      rack: name('rack'),
+      lan: name('lan'),
+      witness: name('witness'),
+      A: name('a'),
+      B: name('b'),
+      bmcA: name('bmc-a'),
+      bmcB: name('bmc-b'),
+    },
   };
 }
 
@@ -55,6 +63,7 @@ export function coServerPaths(settings: LabSettings, name: CoServerName) {
     etc: own('etc'),
     undo: own('undo'),
     serial: own('serial'),
+    bmc: own('bmc'),
     consoleSocket: join(own('run'), 'console.sock'),
   };
 }
@@ -85,7 +94,7 @@ export function labPaths(settings: LabSettings) {
     guest: at('guest'),
     tools: at('tools'),
     forward: at('forward'),
-    witness: { state: at('witness/state'), log: at('witness/log'), key: at('witness/key') },
+    witness: { state: at('witness/state'), log: at('witness/log') },
   };
 }
 
@@ -94,9 +103,20 @@ export const ADDRESSES = {
   witness: '10.78.0.100',
   witnessPort: 7410,
   management: { A: '10.78.0.1', B: '10.78.0.2' },
+  bmc: { A: '10.78.0.11', B: '10.78.0.12' },
+  bmcPort: 623,
   link: (link: LinkNumber, name: CoServerName) => `10.76.${link}.${name === 'A' ? 1 : 2}`,
   linkNetwork: (link: LinkNumber) => `10.76.${link}.0/24`,
 } as const;
+
+export function bmcNamespace(name: CoServerName): 'bmcA' | 'bmcB' {
+  return name === 'A' ? 'bmcA' : 'bmcB';
+}
+
+/** In the lab's control folder, which every CoServer sees. */
+export function watchdogSocketName(name: CoServerName): string {
+  return `watchdog-${name.toLowerCase()}.sock`;
+}
 
 export function partnerOf(name: CoServerName): CoServerName {
   return name === 'A' ? 'B' : 'A';

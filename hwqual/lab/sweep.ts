@@ -56,9 +56,9 @@ function removeFiles(settings: LabSettings): void {
   const paths = labPaths(settings);
   for (const name of CO_SERVERS) {
     const own = coServerPaths(settings, name);
-    for (const path of [own.root, own.state, own.disks, own.run, own.etc, own.undo, own.serial])
+    for (const path of [own.root, own.state, own.disks, own.run, own.etc, own.undo, own.serial, own.bmc])
       rmSync(path, { recursive: true, force: true });
   }
-  for (const path of [paths.control, paths.bundle, paths.guest, paths.tools, paths.forward, paths.witness.state, paths.witness.key])
+  for (const path of [paths.control, paths.bundle, paths.guest, paths.tools, paths.forward, paths.witness.state])
     rmSync(path, { recursive: true, force: true });
 }

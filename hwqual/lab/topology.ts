@@ -6,12 +6,13 @@
 //          lan0  ==== a-lan0  [lan]   b-lan0  ==== lan0
 //          mgmt0 ==== a-mgmt0 [mgmt]  b-mgmt0 ==== mgmt0
 //   ts0-lan lan0 ==== c-lan0  [lan]   [mgmt]  w-mgmt0 ==== mgmt0 ts0-witness
+//                                     [mgmt]  a-bmc   ==== mgmt0 ts0-bmc-a, and b-bmc: a BMC has power while its server has none
 //
 // Why cables end in a rack instead of joining the servers directly: pulling one must take the carrier from a NIC that stays
 // administratively up (a NIC set down also loses its routes and fails its raw sockets, which no cable does), and a server
 // that loses power must not take the NIC out of its partner.
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
-import { ADDRESSES, type LabSettings, LINKS, type LinkNumber } from './settings.ts';
+import { ADDRESSES, bmcNamespace, CO_SERVERS, type LabSettings, LINKS, type LinkNumber } from './settings.ts';
 
 export interface Batch {
   namespace: string;
@@ -23,10 +24,17 @@ export interface CableState {
   powered: Record<CoServerName, boolean>;
   /** A dedicated link's cable is whole. */
   whole: Record<LinkNumber, boolean>;
+  /** A CoServer's business cable is whole. */
+  lan: Record<CoServerName, boolean>;
 }
 
 const side = (name: CoServerName) => (name === 'A' ? 'a' : 'b');
 const SWITCH = 'type bridge stp_state 0 forward_delay 0 mcast_snooping 0';
+
+/** The rack's end of a BMC's cable. */
+export function bmcEnd(name: CoServerName): string {
+  return `${side(name)}-bmc`;
+}
 
 /** A locally administered MAC that tells server and NIC: 02:54:53:00:<A or B>:<nic>. */
 export function macOf(name: CoServerName, nic: 'link1' | 'link2' | 'lan0' | 'mgmt0'): string {
@@ -46,6 +54,10 @@ export function rackBatches(settings: LabSettings): Batch[] {
         `link add w-mgmt0 type veth peer name mgmt0 address 02:54:53:00:0d:04 netns ${witness}`,
         'link set c-lan0 master lan up',
         'link set w-mgmt0 master mgmt up',
+        ...CO_SERVERS.flatMap((name) => [
+          `link add ${bmcEnd(name)} type veth peer name mgmt0 address 02:54:53:00:0${side(name)}:05 netns ${settings.namespaces[bmcNamespace(name)]}`,
+          `link set ${bmcEnd(name)} master mgmt up`,
+        ]),
       ],
     },
     {
@@ -57,6 +69,10 @@ export function rackBatches(settings: LabSettings): Batch[] {
         `addr add ${ADDRESSES.lan.ipv6} dev lan0 nodad`,
       ],
     },
+    ...CO_SERVERS.map((name) => ({
+      namespace: settings.namespaces[bmcNamespace(name)],
+      lines: ['link set lo up', 'link set mgmt0 up', `addr add ${ADDRESSES.bmc[name]}/24 dev mgmt0`],
+    })),
     { namespace: witness, lines: ['link set lo up', 'link set mgmt0 up', `addr add ${ADDRESSES.witness}/24 dev mgmt0`] },
   ];
 }
@@ -121,7 +137,8 @@ function carrierOf(state: CableState, present: readonly CoServerName[]): { end: 
     const both = state.powered.A && state.powered.B;
     return [
       ...LINKS.map((l) => ({ end: `${s}-link${l}`, carrier: both && state.whole[l] })),
-      ...['lan0', 'mgmt0'].map((nic) => ({ end: `${s}-${nic}`, carrier: state.powered[name] })),
+      { end: `${s}-lan0`, carrier: state.powered[name] && state.lan[name] },
+      { end: `${s}-mgmt0`, carrier: state.powered[name] },
     ];
   });
 }

@@ -238,8 +238,12 @@ export class Checkers {
         case 'incident':
           reasons++;
           break;
-        case 'stopAll':
         case 'fence':
+          // Tried again after a failure: the reason was recorded with the first attempt.
+          if (before.phase.claim?.unreachableSince !== null) break;
+          needs = c.kind;
+          break;
+        case 'stopAll':
         case 'endServer':
           needs = c.kind;
           break;

@@ -4,6 +4,7 @@ import type { Command } from '../../core/machine.ts';
 import type { Effects } from '../pump.ts';
 import { Guest } from './guest.ts';
 import { Joining } from './joining.ts';
+import { keepHistory } from './keeping.ts';
 import type { Parts } from './parts.ts';
 import { Survival } from './survival.ts';
 
@@ -42,6 +43,12 @@ export class Obey implements Effects {
         return p.workers.gate.call('setMode', { mode: command.mode === 'lockstep' ? 'lockstep' : 'holding' }).then(() => '');
       case 'claim':
         return this.#claim(command.generation);
+      case 'fence':
+        return p.fence.fence();
+      case 'armWatchdog':
+        return p.watchdog.arm(command.armed);
+      case 'keepHistory':
+        return this.#phaseWork((signal) => keepHistory(p, command.generation, signal));
       case 'startGuest':
         return this.#phaseWork((signal) => this.#guest.start(signal));
       case 'adoptGuest':
@@ -68,11 +75,10 @@ export class Obey implements Effects {
         return this.#exclusive(() => this.survival.continueAlone(null));
       case 'stopAll':
         return this.#exclusive((before) => this.survival.stopAll(before));
-      case 'fence':
-      case 'armWatchdog':
-      case 'keepHistory':
       case 'redirectNetwork':
+        return p.workers.gate.call('redirect', { through: command.through }).then(() => '');
       case 'lendNetwork':
+        return p.workers.gate.call('lend', { lends: command.lend }).then(() => '');
       case 'repairBlock':
       case 'quarantineBlock':
       case 'endServer':
@@ -119,8 +125,7 @@ export class Obey implements Effects {
       feed({
         kind: 'arbiterAnswered',
         generation,
-        // A witness that does not trust its memory yet: as good as none, and asked again.
-        answer: answer.kind === 'unconfirmed' ? 'unreachable' : answer.kind,
+        answer: answer.kind,
         reason: answer.kind === 'granted' ? '' : answer.reason,
       });
     } catch (e) {

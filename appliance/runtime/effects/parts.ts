@@ -9,6 +9,8 @@ import type { RecordStore } from '../record-store.ts';
 import type { Workers } from '../workers.ts';
 import type { CheckpointTrigger } from './checkpoint-trigger.ts';
 import type { Engine } from './engine.ts';
+import type { Fence } from './fence.ts';
+import type { WatchdogKeeper } from './watchdog.ts';
 
 export interface Parts {
   config: CoServerConfig;
@@ -19,10 +21,14 @@ export interface Parts {
   history: History;
   incidents: Incidents;
   trigger: CheckpointTrigger;
+  watchdog: WatchdogKeeper;
+  fence: Fence;
   /** Sockets between the engine and the memory stream. */
   sockets: { source: string; incoming: string };
   /** The mirror's disk and journal are open: the worker knows, this saves asking. */
   disk: { isOpen: boolean };
+  /** How far the copy of this CoServer's own history is; null: none is made. */
+  keeping: (progress: { doneBytes: number; totalBytes: number } | null) => void;
   say: (status: PartnerStatus) => void;
   feed: (event: NewEvent) => void;
   state: () => State;

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { loadPairKey, parseConfig } from '../../../../appliance/runtime/load-config.ts';
+import { loadFencePassword, loadPairKey, parseConfig } from '../../../../appliance/runtime/load-config.ts';
 
 const GOOD = `
 coServer: A
@@ -26,6 +26,38 @@ t.test('a good configuration', async (t) => {
   t.equal(parseConfig(GOOD, 'f').workload.memoryMiB, 256);
 });
 
+t.test('a partner that comes and goes is quarantined as the table says, unless the configuration says otherwise', async (t) => {
+  t.same(parseConfig(GOOD, 'f').rejoin, { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] });
+  const { rejoin } = parseConfig(`${GOOD}rejoin: { losses: 5, compatibleVersions: ['0.4.1'] }\n`, 'f');
+  t.same(rejoin, { losses: 5, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: ['0.4.1'] });
+  t.throws(
+    () => parseConfig(`${GOOD}rejoin: { losses: 0, compatibleVersions: 0.4 }\n`, 'f'),
+    /rejoin\.losses: '0', a whole number from 1 to 1000 is needed; rejoin\.compatibleVersions: '0\.4', a list of texts is needed/,
+  );
+});
+
+t.test('what may be left out, and what then holds', async (t) => {
+  const { management, fence, watchdog, ups } = parseConfig(GOOD, 'f');
+  t.equal(management.peer, '');
+  t.strictSame(fence, { address: '', port: 623, username: '', passwordFile: '', cipherSuite: 17 });
+  t.strictSame(watchdog, { device: '', timeoutS: 10 });
+  t.strictSame(ups, { address: '', port: 3493, name: 'ups' });
+  const full = `${GOOD}
+fence: { address: 192.0.2.9, username: twinstep, passwordFile: /etc/twinstep/bmc.password, cipherSuite: 3 }
+watchdog: { device: /dev/watchdog }
+`;
+  t.match(parseConfig(full, 'f'), { fence: { port: 623, cipherSuite: 3 }, watchdog: { device: '/dev/watchdog', timeoutS: 10 } });
+});
+
+t.test('a history that is kept goes beside the disk, unless a folder is named for it', async (t) => {
+  t.equal(parseConfig(GOOD, 'f').workload.keepDir, '');
+  t.equal(parseConfig(GOOD.replace('name: demo,', 'name: demo, keepDir: /kept,'), 'f').workload.keepDir, '/kept');
+  t.throws(
+    () => parseConfig(GOOD.replace('name: demo,', 'name: demo, keepDir: kept,'), 'f'),
+    /workload\.keepDir: 'kept', an absolute path/,
+  );
+});
+
 t.test('every error is named with its key and what is needed', async (t) => {
   const broken: [string, string, RegExp][] = [
     ['coServer: A', 'coServer: C', /coServer: 'C', one of A, B is needed/],
@@ -33,6 +65,14 @@ t.test('every error is named with its key and what is needed', async (t) => {
     ['memoryMiB: 256', 'memoryMB: 256', /workload\.memoryMB: unknown key; workload\.memoryMiB: missing/],
     ['port: 7410', 'port: 99999', /witness\.port: '99999', a whole number from 1 to 65535/],
     ['links: [', 'links: []\nx: [', /links: a list with at least one entry/],
+    ['coServer: A', 'coServer: A\nfence: { address: bmc.example }', /fence\.address: 'bmc\.example', an IP address/],
+    ['coServer: A', 'coServer: A\nfence: { address: 192.0.2.9 }', /fence\.username: missing.*fence\.passwordFile: missing/],
+    ['coServer: A', 'coServer: A\nfence: { cipherSuite: 0 }', /fence\.cipherSuite: '0', 3 or 17/],
+    ['coServer: A', 'coServer: A\nwatchdog: { device: softdog }', /watchdog\.device: 'softdog', the path of a watchdog/],
+    ['coServer: A', 'coServer: A\nwatchdog: { timeout: 5 }', /watchdog\.timeout: unknown key/],
+    ['coServer: A', 'coServer: A\nups: { name: "a b" }', /ups\.name: 'a b', the name of a UPS in upsd/],
+    ['coServer: A', 'coServer: A\nwatchdog: 5', /watchdog: a section with device, timeoutS is needed/],
+    ['address: 10.78.0.1 }', 'address: 10.78.0.1, peer: partner }', /management\.peer: 'partner', an IP address/],
     ['coServer: A', '{', /not YAML/],
   ];
   for (const [from, to, message] of broken) t.throws(() => parseConfig(GOOD.replace(from, to), '/etc/twinstep/config.yaml'), message);
@@ -50,4 +90,19 @@ t.test("the pair's key must be whole and private", async (t) => {
   writeFileSync(path, 'short');
   t.throws(() => loadPairKey(path), /pair the CoServers again/);
   t.throws(() => loadPairKey(join(directory, 'none')), /cannot read the pair's key/);
+});
+
+t.test("the password of the partner's BMC must fit and be private", async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'twinstep-bmc-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'password');
+  writeFileSync(path, 'only-for-tests\n', { mode: 0o600 });
+  t.equal(loadFencePassword(path), 'only-for-tests');
+  writeFileSync(path, `${'x'.repeat(21)}\n`);
+  t.throws(() => loadFencePassword(path), { message: /password does not hold a BMC's password: one line of 1 to 20 bytes/ });
+  writeFileSync(path, '');
+  t.throws(() => loadFencePassword(path), /1 to 20 bytes/);
+  chmodSync(path, 0o644);
+  t.throws(() => loadFencePassword(path), /chmod 600/);
+  t.throws(() => loadFencePassword(join(directory, 'none')), /cannot read the password of the partner's BMC/);
 });

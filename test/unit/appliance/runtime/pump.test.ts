@@ -43,7 +43,7 @@ t.test('a secondary that lost its partner asks the witness when its bias is over
       },
     },
     now: () => performance.now(),
-    log: (event) => events.push(event),
+    journal: { log: ({ event }) => events.push(event), threw: () => t.fail('the core threw') },
     onState: () => undefined,
     onFatal: (e) => t.fail(e.message),
   });

@@ -1,73 +1,161 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+// The witness over its wire: grants, restarts, and what a CoServer is told when something does not fit.
+import { rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect, createServer } from 'node:tls';
 import t from 'tap';
-import { decideClaim } from '../../../../appliance/core/witness.ts';
-import { WitnessClient } from '../../../../appliance/witness/client.ts';
-import { startWitness } from '../../../../appliance/witness/server.ts';
+import { deriveKey } from '../../../../appliance/wire/keys.ts';
+import { WITNESS_LINE_BYTES } from '../../../../appliance/wire/witness.ts';
+import { PairFolder } from '../../../../appliance/witness/enrolment.ts';
+import { startWitness, type Witness } from '../../../../appliance/witness/server.ts';
+import { enrol, newPair, stateFolder, type TestPair, Voice } from './bench-pair.ts';
 
-const PAIR = '00112233445566778899aabbccddeeff';
+function voices(t: { teardown: (f: () => void) => void }) {
+  return (...args: ConstructorParameters<typeof Voice>) => {
+    const voice = new Voice(...args);
+    t.teardown(() => voice.client.close());
+    return voice;
+  };
+}
 
-t.test('the decision', async (t) => {
-  t.ok(decideClaim(null, { generation: 0, claimant: 'A' }).granted, 'a new pair');
-  t.notOk(decideClaim(null, { generation: 4, claimant: 'A' }).granted, 'a witness without memory refuses a pair that has a past');
-  const grant = { generation: 5, owner: 'A' as const };
-  t.ok(decideClaim(grant, { generation: 4, claimant: 'A' }).granted, 'its own grant again: the answer was lost');
-  t.notOk(decideClaim(grant, { generation: 4, claimant: 'B' }).granted, 'the other came first');
-  t.ok(decideClaim(grant, { generation: 5, claimant: 'B' }).granted, 'the next generation');
-  t.ok(decideClaim(grant, { generation: 7, claimant: 'B' }).granted, 'generations that a yield brought without the witness');
-  t.notOk(decideClaim(grant, { generation: 3, claimant: 'A' }).granted, 'an old record');
+t.test('a new pair, a restart, a loss of memory', async (t) => {
+  const stateDir = stateFolder(t);
+  const pair = newPair();
+  enrol(stateDir, pair);
+  const open = (port: number) => startWitness({ host: '127.0.0.1', port, stateDir, log: () => undefined });
+  let witness = await open(0);
+  t.teardown(() => witness.close());
+  const { port } = witness;
+  const voice = voices(t);
+  const a = voice(port, pair, 'A', { generation: 0, state: 'fresh' });
+  await a.unconfirmed();
+  t.match(await a.client.claim(0), { kind: 'unconfirmed', reason: /no memory of this pair/ }, 'one side of a new pair is not enough');
+  const b = voice(port, pair, 'B', { generation: 0, state: 'fresh' });
+  await Promise.all([a.confirmed(), b.confirmed()]);
+  const answers = await Promise.all([a.client.claim(0), b.client.claim(0)]);
+  t.same(answers.map((x) => x.kind).sort(), ['granted', 'refused'], 'exactly one of two simultaneous claims');
+  const [owner, loser] = answers[0]?.kind === 'granted' ? [a, b] : [b, a];
+  t.equal((await owner.client.claim(0)).kind, 'granted', 'its own grant again: the answer was lost');
+
+  // The answer is not on its disk yet.
+  owner.client.setReport({ generation: 0, state: 'other' });
+  await witness.close();
+  await Promise.all([a.reachable(false), b.reachable(false)]);
+  witness = await open(port);
+  await Promise.all([a.unconfirmed(), b.unconfirmed()]);
+  loser.client.setReport({ generation: 0, state: 'stopped' });
+  t.match(
+    await owner.client.claim(0),
+    { kind: 'unconfirmed', reason: /another life|restarted/ },
+    'a restarted witness says nothing again either',
+  );
+  owner.client.setReport({ generation: 1, state: 'simplex' });
+  await owner.confirmed();
+  t.equal((await owner.client.claim(1)).kind, 'granted', 'the simplex owner has confirmed it');
+
+  owner.client.setReport({ generation: 2, state: 'duplex' });
+  loser.client.setReport({ generation: 2, state: 'duplex' });
+  await witness.close();
+  rmSync(join(stateDir, 'memory.log'));
+  await Promise.all([a.reachable(false), b.reachable(false)]);
+  witness = await open(port);
+  await Promise.all([a.stands(2, null), b.stands(2, null)]);
+  t.pass('both in duplex have confirmed an empty one');
+  t.equal((await b.client.claim(2)).kind, 'granted');
 });
 
-t.test('grants over the wire, durable before they are said', async (t) => {
-  const directory = mkdtempSync(join(tmpdir(), 'twinstep-witness-'));
-  const pairKey = randomBytes(32);
+t.test('what a CoServer is told when something does not fit', async (t) => {
+  const stateDir = stateFolder(t);
   const lines: string[] = [];
-  const open = (port: number) => startWitness({ host: '127.0.0.1', port, stateDir: directory, pairKey, log: (l) => lines.push(l) });
-  let server = await open(0);
-  const port = (server.address() as AddressInfo).port;
-  const client = (coServer: 'A' | 'B', key = pairKey) => {
-    let reachable: (r: boolean) => void = () => undefined;
-    const next = () =>
-      new Promise<boolean>((resolve) => {
-        reachable = resolve;
-      });
-    const first = next();
-    const c = new WitnessClient({ address: '127.0.0.1', port, pairId: PAIR, pairKey: key, coServer, onReachable: (r) => reachable(r) });
-    return { c, first, next };
-  };
-  const a = client('A');
-  const b = client('B');
-  t.teardown(() => {
-    a.c.close();
-    b.c.close();
-    server.close();
-    rmSync(directory, { recursive: true });
+  const witness = await startWitness({ host: '127.0.0.1', port: 0, stateDir, log: (_severity, line) => lines.push(line) });
+  t.teardown(() => witness.close());
+  const voice = voices(t);
+  const pair = newPair();
+  const unknown = voice(witness.port, pair, 'A');
+  await unknown.why(/does not know this pair: enrol it there with 'twinstep witness enrol'/);
+  t.rejects(unknown.client.claim(1), /does not know this pair/, 'a claim says why it is not heard');
+  t.ok(witness.counters.unknownPair > 0);
+  t.ok(lines.some((l) => l.includes(pair.pairId) && l.includes('not enrolled')));
+
+  enrol(stateDir, pair);
+  await unknown.reachable();
+  t.pass('an enrolled pair is served at once, without a restart');
+  const wrong = voice(witness.port, { ...pair, pairKey: newPair().pairKey }, 'B');
+  await wrong.why(/has another key for this pair/);
+  t.ok(witness.counters.wrongKey > 0);
+  new PairFolder(stateDir).remove(pair.pairId);
+  await unknown.why(/does not know this pair/);
+  await unknown.reachable(false);
+  const all = lines.join('\n') + JSON.stringify([unknown.reasons, wrong.reasons]);
+  t.notOk(all.includes(deriveKey(pair.pairKey, 'witness').toString('hex')) || all.includes(pair.pairKey.toString('hex')), 'no key is told');
+});
+
+/** A connection that says these lines and collects what comes back until its end. */
+function say(port: number, pair: TestPair, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({
+      host: '127.0.0.1',
+      port,
+      minVersion: 'TLSv1.3',
+      ciphers: 'TLS_AES_128_GCM_SHA256',
+      pskCallback: () => ({ psk: deriveKey(pair.pairKey, 'witness'), identity: pair.pairId }),
+      checkServerIdentity: () => undefined,
+    });
+    let heard = '';
+    socket.on('secureConnect', () => socket.write(text));
+    socket.on('data', (chunk) => {
+      heard += chunk.toString();
+    });
+    socket.on('error', reject);
+    socket.on('close', () => resolve(heard));
   });
-  t.equal(await a.first, true);
-  t.equal(await b.first, true);
-  const answers = await Promise.all([a.c.claim(0), b.c.claim(0)]);
-  t.equal(answers.filter((x) => x.granted).length, 1, 'exactly one of two simultaneous claims');
-  t.match(JSON.parse(readFileSync(join(directory, `${PAIR}.json`), 'utf8')), { generation: 1 });
-  t.notOk(existsSync(join(directory, `${PAIR}.json.new`)));
+}
 
-  const gone = a.next();
-  server.close();
-  for (const c of [a, b]) c.c.close();
-  await Promise.race([gone, new Promise((resolve) => server.once('close', resolve))]);
-  server = await open(port);
-  const again = client('B');
-  t.teardown(() => again.c.close());
-  t.equal(await again.first, true);
-  const owner = answers[1]?.granted ? 'B' : 'A';
-  t.equal((await again.c.claim(0)).granted, owner === 'B', 'it remembers over a restart');
+t.test('other protocols and malformed lines', async (t) => {
+  const stateDir = stateFolder(t);
+  const pair = newPair();
+  enrol(stateDir, pair);
+  const witness = await startWitness({ host: '127.0.0.1', port: 0, stateDir, log: () => undefined });
+  t.teardown(() => witness.close());
+  const newer = await say(witness.port, pair, '{"kind":"hello","protocol":9,"more":true}\n');
+  t.match(
+    newer,
+    /^\{"kind":"hello","protocol":2\}\n.*"code":"protocol".*this witness speaks protocol 2, the CoServer 9/,
+    'a newer CoServer',
+  );
+  t.match(
+    await say(witness.port, pair, '{"id":1,"kind":"ping"}\n'),
+    /"code":"protocol".*a hello is needed/,
+    'one of protocol 1, which had no hello',
+  );
+  t.equal(witness.counters.otherProtocol, 2);
+  const hello = '{"kind":"hello","protocol":2,"coServer":"A","incarnation":"0011223344556677"}\n';
+  t.match(
+    await say(witness.port, pair, `${hello}{"id":1,"kind":"claim","generation":-1,"seen":null}\n`),
+    /"code":"malformed".*generation is -1/,
+  );
+  t.match(await say(witness.port, pair, `${hello}${'x'.repeat(WITNESS_LINE_BYTES + 1)}`), /"code":"malformed".*longer than/);
+  t.equal(witness.counters.malformed, 2);
 
-  const stranger = client('B', randomBytes(32));
-  t.teardown(() => stranger.c.close());
-  t.equal(await stranger.first, false, "another pair's key gets nowhere");
-  await t.rejects(stranger.c.claim(9), /not reachable/);
-  writeFileSync(join(directory, `${PAIR}.json`), '{}');
-  await t.rejects(again.c.claim(1), /'error'|broke|damaged/);
+  const future = createServer(
+    { minVersion: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256', pskCallback: () => deriveKey(pair.pairKey, 'witness') },
+    (socket) => {
+      socket.on('error', () => undefined);
+      socket.write('{"kind":"hello","protocol":3}\n');
+    },
+  );
+  await new Promise<void>((resolve) => future.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => future.close());
+  const voice = voices(t)((future.address() as AddressInfo).port, pair, 'A');
+  await voice.why(/speaks protocol 3, this CoServer 2: update this CoServer/);
+  t.pass('a newer witness is named');
+});
+
+t.test('one memory has one witness', async (t) => {
+  const stateDir = stateFolder(t);
+  const witness = await startWitness({ host: '127.0.0.1', port: 0, stateDir, log: () => undefined });
+  await t.rejects(startWitness({ host: '127.0.0.1', port: 0, stateDir, log: () => undefined }), /another witness runs with the state in/);
+  await witness.close();
+  const next: Witness = await startWitness({ host: '127.0.0.1', port: 0, stateDir, log: () => undefined });
+  await next.close();
 });

@@ -48,6 +48,7 @@ function status(A: Snapshot | null, B: Snapshot | null, powered = { A: true, B: 
   const coServer = (name: 'A' | 'B') => ({
     powered: powered[name],
     frozen: 'no' as const,
+    bmc: 'ok' as const,
     web: `https://127.0.0.1:844${name === 'A' ? 3 : 4}/`,
   });
   return {
