@@ -123,9 +123,13 @@ export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' 
   // One order over all paths: what was said earlier and arrives later is not true any more.
   const { newest } = state;
   if (newest?.incarnation === status.incarnation && status.revision < newest.revision) return;
-  if (state.pastIncarnations.includes(status.incarnation)) return;
-  if (newest && newest.incarnation !== status.incarnation)
-    state.pastIncarnations = [...state.pastIncarnations, newest.incarnation].slice(-PAST_INCARNATIONS);
+  // The stream over the links knows which life of the partner is the present one; a datagram may be from an earlier one.
+  const isPast = state.pastIncarnations.includes(status.incarnation) || (state.partner && state.partner.incarnation !== status.incarnation);
+  if (path === 'management' && isPast) return;
+  if (path === 'link' && newest && newest.incarnation !== status.incarnation)
+    state.pastIncarnations = [...state.pastIncarnations, newest.incarnation]
+      .filter((life) => life !== status.incarnation)
+      .slice(-PAST_INCARNATIONS);
   state.newest = status;
   state.newestAt = state.now;
   if (path === 'link') {
@@ -164,7 +168,7 @@ export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' 
   // What the operator chose at the primary holds here after a takeover.
   if (state.phase.kind === 'secondary' && status.phase === 'duplex' && status.record.pinnedMode !== state.record.pinnedMode)
     persist(work, { pinnedMode: status.record.pinnedMode });
-  if (isShared(state) && hasYielded(state, status)) {
+  if (isShared(state) && hasYielded(state, status, path)) {
     const { kind, claim } = state.phase;
     if (kind === 'duplex' || kind === 'committing' || kind === 'secondary' || kind === 'ready' || kind === 'claiming') {
       commands.push({ kind: 'freeze' });
@@ -214,11 +218,12 @@ function yieldRowOf({ phase: { claim } }: State, p: PartnerStatus): string {
  * The partner's own durable word: stopped and outdated at our generation; or it gave up before it was ever recorded as
  * our secondary, with a copy that nobody may use.
  */
-function hasYielded({ record, phase }: State, p: PartnerStatus): boolean {
+function hasYielded({ record, phase }: State, p: PartnerStatus, path: 'link' | 'management'): boolean {
   if (p.record.generation !== record.generation) return false;
   if (p.record.standing === 'outdated') return true;
   const isUndecided = phase.kind === 'committing' || (phase.kind === 'claiming' && phase.claim?.goal === 'continue');
-  return p.record.standing === 'inconsistent' && p.phase === 'standby' && isUndecided;
+  // Not by a datagram: it may be equal by now, and this one late.
+  return path === 'link' && p.record.standing === 'inconsistent' && p.phase === 'standby' && isUndecided;
 }
 
 export function onWitnessAnswer(

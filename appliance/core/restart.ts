@@ -40,6 +40,16 @@ function decide(work: Work): void {
     enter(work, 'standby', 'out for maintenance');
     return;
   }
+  if (record.standing === 'simplex' && partner?.record.standing === 'outdated' && partner.record.generation > record.generation) {
+    commands.push({
+      kind: 'record',
+      severity: 'critical',
+      row: '25',
+      text: `The partner gave its history up, which had reached generation ${partner.record.generation}: the one here goes on above it.`,
+    });
+    persist(work, { generation: partner.record.generation });
+    return;
+  }
   if (partner && partner.record.generation > record.generation && partner.record.standing !== 'fresh') {
     if (record.standing !== 'outdated' && record.standing !== 'fresh' && record.standing !== 'inconsistent')
       persist(work, { standing: 'outdated', wasPrimary: false });

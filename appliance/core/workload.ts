@@ -47,14 +47,17 @@ export function tickWorkload(work: Work): void {
       state.phase = { ...phase, busy: 'startGuest' };
       work.commands.push({ kind: 'startGuest', generation: record.generation });
       return;
-    case 'running':
+    case 'running': {
       if (state.failures > 0 && state.now - phase.since >= STABLE_MS) state.failures = 0;
       if (!partner || partner.phase !== 'standby' || partner.record.standing === 'simplex' || state.now < state.retryAt) return;
       if (whyNotJoin(work) !== null) return;
-      // It gave up a history with a higher number (row 25): this one goes on above it.
-      if (partner.record.generation > record.generation) persist(work, { generation: partner.record.generation + 1 });
+      const isSame = partner.record.generation === record.generation;
+      // It gave up a history with the same or a higher number (row 25): this one goes on above it, so that no word of it fits any more.
+      if (partner.record.generation > record.generation || (isSame && partner.record.standing === 'outdated'))
+        persist(work, { generation: partner.record.generation + 1 });
       enter(work, 'resyncing', 'the partner is ready to be made equal');
       return;
+    }
     case 'resyncing':
       if (partner?.phase === 'target') start(work, 'resync');
       return;

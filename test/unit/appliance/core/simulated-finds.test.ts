@@ -144,12 +144,41 @@ t.test('a held primary goes on when its partner is back with a copy that never b
   t.match(step(held, says(200, back)).state.record, { generation: 2, standing: 'simplex' });
 });
 
-t.test("a late word of the partner's earlier life is not believed", async (t) => {
+t.test("a late word of the partner's earlier life is not believed, and costs nobody the present one", async (t) => {
+  const datagram = (at: number, status: PartnerStatus): Event => ({ at, kind: 'partnerSaid', status, path: 'management' });
   const early = partner({ ...DUPLEX, standing: 'outdated' }, { phase: 'standby', incarnation: 'b0' });
   const now = partner({ ...DUPLEX, standing: 'duplexSecondary' }, { phase: 'secondary', incarnation: 'b1' });
-  const state = { ...duplexState(), newest: { ...early, record: { ...early.record, generation: 0 } } };
-  const known = step(state, says(100, now)).state;
-  const late = step(known, { at: 200, kind: 'partnerSaid', status: early, path: 'management' }).state;
+  const known = step(duplexState(), says(100, now)).state;
+  const late = step(known, datagram(200, early)).state;
   t.equal(late.phase.kind, 'duplex');
   t.equal(late.newest, known.newest);
+  t.equal(step(late, says(300, { ...now, revision: 2 })).state.partner?.revision, 2, 'the present one is heard');
+
+  const replaced = step({ ...known, partnerHeard: false, partner: null }, datagram(400, { ...early, incarnation: 'b2' })).state;
+  t.equal(replaced.newest?.incarnation, 'b2', 'a life that no link has told of yet');
+});
+
+t.test('a copy that is being made equal does not yield by a datagram', async (t) => {
+  const held = step(duplexState(), {
+    at: 100,
+    kind: 'streamLost',
+    stream: 'memory',
+    cause: 'channel',
+    byPartner: false,
+    reason: 'gone',
+  }).state;
+  const late = partner({ ...DUPLEX, standing: 'inconsistent' }, { phase: 'standby' });
+  const { state } = step({ ...held, otherPathUp: true }, { at: 200, kind: 'partnerSaid', status: late, path: 'management' });
+  t.equal(state.record.standing, 'duplexPrimary');
+});
+
+t.test('a chosen history survives a restart beside the one that was given up', async (t) => {
+  const waits = started({ ...DUPLEX, generation: 2, standing: 'simplex', arbiter: 'namedA' });
+  const gaveUp = partner({ ...DUPLEX, generation: 4, standing: 'outdated' }, { phase: 'standby' });
+  const { state } = steps(waits, [says(100, gaveUp), { at: 200, kind: 'tick' }]);
+  t.match(state.record, { standing: 'simplex', generation: 5 });
+
+  const running: State = { ...waits, phase: { kind: 'running', since: 0, busy: null, claim: null, next: null, note: '' } };
+  const same = step(running, says(100, { ...gaveUp, record: { ...gaveUp.record, generation: 2 } })).state;
+  t.match(same, { phase: { kind: 'resyncing' }, record: { generation: 3 } });
 });
