@@ -239,6 +239,19 @@ export function onWitnessAnswer(
       goSimplex(work, c.goal, c.row === '5' && state.newestAt > state.phase.since ? '2' : c.row, c.why);
       return;
     case 'refused':
+      if (state.record.standing === 'simplex') {
+        // An owner is refused only if two were made, by force: what it wrote is a history of its own, and no arbiter gives it up.
+        const { generation } = state.record;
+        commands.push({
+          kind: 'record',
+          severity: 'critical',
+          row: '25',
+          text: `Two histories: this CoServer owns generation ${generation}, and the witness refused it (${e.reason}). Neither is overwritten; choose which one goes on.`,
+        });
+        enter(work, 'diverged', `the witness refused generation ${generation}: ${e.reason}`);
+        state.toldDiverged = true;
+        return;
+      }
       commands.push({
         kind: 'record',
         severity: 'critical',

@@ -92,7 +92,10 @@ export function mayRequest(s: State, action: string): Verdict {
 
 function mayForce({ phase, partner, record }: State, older: boolean, no: (reason: string) => Verdict): Verdict {
   const waits =
-    phase.kind === 'isolated' || phase.kind === 'standby' || (phase.kind === 'claiming' && phase.claim?.unreachableSince !== null);
+    phase.kind === 'isolated' ||
+    phase.kind === 'standby' ||
+    (phase.kind === 'diverged' && !partner) ||
+    (phase.kind === 'claiming' && phase.claim?.unreachableSince !== null);
   if (!waits) return no('Only for a CoServer that waits and cannot find out whether it may run.');
   if (partner && RUNS.includes(partner.phase)) return no('The other CoServer runs the workload.');
   if (record.standing === 'inconsistent') return no('The copy here is not whole: it was being made equal. Nothing can run on it.');

@@ -182,3 +182,13 @@ t.test('a chosen history survives a restart beside the one that was given up', a
   const same = step(running, says(100, { ...gaveUp, record: { ...gaveUp.record, generation: 2 } })).state;
   t.match(same, { phase: { kind: 'resyncing' }, record: { generation: 3 } });
 });
+
+t.test('a recorded owner that the witness refuses keeps its history', async (t) => {
+  const asks = step(started({ ...DUPLEX, standing: 'simplex' }), { at: 5_000, kind: 'tick' }).state;
+  t.equal(asks.phase.claim?.by, 'witness');
+  const refused: Event = { at: 5_100, kind: 'arbiterAnswered', generation: 1, answer: 'refused', reason: 'generation 2 was granted to B' };
+  const { state, commands } = step(asks, refused);
+  t.match(state, { phase: { kind: 'diverged' }, record: { standing: 'simplex' } });
+  t.ok(commands.some((c) => c.kind === 'record' && c.row === '25'));
+  t.same(step(state, { at: 5_200, kind: 'operatorRequested', action: 'force-start' }).state.record.forced, true);
+});
