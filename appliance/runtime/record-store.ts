@@ -92,11 +92,15 @@ export class RecordStore {
         `${path}: both copies of the record are damaged, so it is unknown who may run. Let the partner run, and start this CoServer anew as its copy: move the file away`,
       );
     }
-    const isOneBad = newest !== undefined && slots.some((s) => decodeSlot(s) === null && s.some((byte) => byte !== 0));
+    const bad = slots.findIndex((s) => decodeSlot(s) === null && s.some((byte) => byte !== 0));
+    const isOneBad = newest !== undefined && bad >= 0;
     const problem = isOneBad
       ? `One of the two copies of the record in ${path} was damaged, or its writing was cut short: the other one counts (generation ${newest.record.generation}, ${newest.record.standing}).`
       : null;
-    return new RecordStore(file, newest?.counter ?? 0n, newest?.record ?? FRESH_RECORD, problem);
+    const store = new RecordStore(file, newest?.counter ?? 0n, newest?.record ?? FRESH_RECORD, problem);
+    // Made whole before the next write, which may go to the good one first: cut short, it would leave none.
+    if (isOneBad) store.#copy(encodeSlot(newest.counter, newest.record), bad * SLOT_BYTES);
+    return store;
   }
 
   get record(): DurableRecord {
@@ -115,8 +119,12 @@ export class RecordStore {
     await this.#file.datasync();
     this.#counter = counter;
     this.#record = record;
-    // Its failure is not this record's: the next write meets the same disk, and says so.
-    this.#copying = this.#file.write(slot, 0, SLOT_BYTES, SLOT_BYTES - first).then(() => this.#file.datasync());
+    this.#copy(slot, SLOT_BYTES - first);
+  }
+
+  /** Its failure is not this record's: the next write meets the same disk, and says so. */
+  #copy(slot: Buffer, at: number): void {
+    this.#copying = this.#file.write(slot, 0, SLOT_BYTES, at).then(() => this.#file.datasync());
     this.#copying.catch(() => undefined);
   }
 

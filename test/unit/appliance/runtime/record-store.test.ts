@@ -25,6 +25,9 @@ t.test('the record survives a torn write of either slot', async (t) => {
     t.equal(again.record.generation, 3, 'the other slot holds the same');
     t.match(again.problem, /One of the two copies of the record.*generation 3, simplex/s);
     await again.close();
+    const mended = readFileSync(path);
+    for (const at of [0, 4096])
+      t.equal(decodeSlot(mended.subarray(at, at + 4096))?.record.generation, 3, 'and makes it whole before the next write');
   }
   writeFileSync(path, Buffer.alloc(8192, 7));
   await t.rejects(RecordStore.open(path), /both copies of the record are damaged/);
