@@ -36,6 +36,8 @@ export class Disk {
     if (whole.length === 0) return this.slots.includes('damaged') ? null : FRESH_RECORD;
     const newest = whole.reduce((a, b) => (b.counter > a.counter ? b : a));
     this.#counter = newest.counter;
+    // The bad one is made whole before anything is written.
+    for (const i of [0, 1]) if (this.slots[i] === 'damaged') this.slots[i] = newest;
     return newest.record;
   }
 

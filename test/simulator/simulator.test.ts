@@ -3,7 +3,7 @@ import t from 'tap';
 import { MUTANTS } from './mutants.ts';
 import { runSeed } from './scenario.ts';
 
-const SEEDS = 3_000;
+const SEEDS = 12_000;
 /** Enough to catch every mutant here; `npm run sim -- --mutants` goes to 20,000. */
 const MUTANT_SEEDS = 3_000;
 
