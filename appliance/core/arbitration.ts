@@ -6,7 +6,19 @@
 //   always: the partner's own durable yield ("outdated at g"), over any path, or the operator's force.
 // Which kind is valid is in the record (arbiters.ts). What a CoServer does after a restart is in restart.ts.
 import { countLoss } from './rejoin.ts';
-import { act, type ClaimGoal, type ClaimState, enter, named, never, type PartnerStatus, persist, type State, type Work } from './state.ts';
+import {
+  act,
+  type ClaimGoal,
+  type ClaimState,
+  enter,
+  named,
+  never,
+  type PartnerStatus,
+  type PhaseKind,
+  persist,
+  type State,
+  type Work,
+} from './state.ts';
 import { inWords } from './words.ts';
 
 /** The states in which the record says duplex and the guest's state is shared: a loss of the partner must be arbitrated. */
@@ -114,6 +126,9 @@ export function claim(work: Work, goal: ClaimGoal, by: ClaimState['by'], row: st
   enter(work, 'claiming', why, { claim: { goal, by, row, why, askAt: state.now + delayMs, asked: false, unreachableSince: null } });
 }
 
+/** Phases of a primary whose partner may go on without it. */
+const RUNS_SHARED: readonly PhaseKind[] = ['committing', 'duplex', 'steppingDown'];
+
 /** Earlier lives of the partner whose late words are known as such: more than it can have had while one was on its way. */
 const PAST_INCARNATIONS = 16;
 
@@ -161,7 +176,7 @@ export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' 
   // It lost this side, though this side lost nothing: the two no longer run as one, and only one of them knows.
   const { kind: own } = state.phase;
   const isAlone = status.phase === 'claiming' && status.record.standing === 'duplexSecondary';
-  if (path === 'link' && isAlone && status.record.generation === state.record.generation && (own === 'duplex' || own === 'committing')) {
+  if (path === 'link' && isAlone && status.record.generation === state.record.generation && RUNS_SHARED.includes(own)) {
     onPartnerGone(work, 'the partner no longer follows');
     return;
   }
@@ -391,11 +406,13 @@ export function tickArbitration(work: Work): void {
     stopOutdated(work, 'yielded to the partner');
     return;
   }
-  // After a restart no arbiter helps, and the partner is there with a copy that could not have gone on.
+  // The guest is lost here and no arbiter helps, and the partner is there with a copy that could not have gone on. One that is still being
+  // made equal may be equal by now.
+  const isSettled = state.partner?.phase === 'standby' || state.partner?.phase === 'isolated';
   if (
     c.unreachableSince !== null &&
     c.goal === 'start' &&
-    (record.standing === 'simplex' || isShared(state)) &&
+    (record.standing === 'simplex' || (isShared(state) && isSettled)) &&
     state.partner !== null &&
     state.partner.record.generation <= record.generation &&
     (state.partner.record.standing === 'outdated' ||

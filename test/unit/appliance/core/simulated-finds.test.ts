@@ -91,6 +91,8 @@ t.test('restarted, no arbiter helps, and the partner is back with a copy that ca
   t.equal(waits.phase.kind, 'claiming');
   const { state } = steps(waits, [says(6_000, partner({ ...DUPLEX, standing: 'inconsistent' }, { phase: 'standby' }))]);
   t.match(state.record, { generation: 2, standing: 'simplex' });
+  const joining = partner({ ...DUPLEX, standing: 'inconsistent' }, { phase: 'incoming' });
+  t.match(step(waits, says(6_000, joining)).state.record, { standing: 'duplexPrimary' }, 'it may be equal by now');
   t.match(steps(waits, [says(6_000, partner({ ...DUPLEX, standing: 'duplexSecondary' }, { phase: 'isolated' }))]).state.record, {
     standing: 'duplexPrimary',
   });
@@ -100,6 +102,12 @@ t.test('a primary whose secondary lost it holds, though it lost nothing itself',
   const { state, commands } = step(duplexState(), says(100, partner({ ...DUPLEX, standing: 'duplexSecondary' }, { phase: 'claiming' })));
   t.ok(commands.some((c) => c.kind === 'freeze'));
   t.equal(state.phase.kind, 'claiming');
+  const stepsDown = step(duplexState(), { at: 50, kind: 'operatorRequested', action: 'shutdown-guest' }).state;
+  t.equal(stepsDown.phase.kind, 'steppingDown');
+  t.equal(
+    step(stepsDown, says(100, partner({ ...DUPLEX, standing: 'duplexSecondary' }, { phase: 'claiming' }))).state.phase.kind,
+    'claiming',
+  );
 });
 
 t.test('level 2: an engine that ends while it is undecided does not shorten the lease, nor does a restart', async (t) => {
