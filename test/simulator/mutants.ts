@@ -156,9 +156,13 @@ export const MUTANTS: Mutant[] = [
   }),
 
   // ---- the partner's word
-  believes('what the partner said earlier is believed when it arrives later', (state, e) =>
-    e.kind === 'partnerSaid' && state.newest ? { ...state, newest: { ...state.newest, revision: -1 } } : state,
-  ),
+  {
+    name: "a late datagram of the partner's counts as its present word",
+    step: (state, e) =>
+      e.kind === 'partnerSaid' && e.path === 'management'
+        ? step({ ...state, newest: null, pastIncarnations: [] }, { ...e, path: 'link' })
+        : step(state, e),
+  },
   believes('two histories are merged', (state) => {
     if (state.record.standing !== 'simplex' || state.partner?.record.standing !== 'simplex') return state;
     if (state.me === 'B' && state.phase.kind === 'diverged')
