@@ -136,7 +136,10 @@ export function obey(world: World, s: CoServer, c: Command): number {
       });
       return 0;
     case 'keepHistory':
-      world.checkers.kept(s);
+      phaseWork(world, s, c, random.between(50, 500), () => {
+        world.checkers.kept(s);
+        return true;
+      });
       return 0;
     case 'repairBlock':
       world.checkers.repairs(s, c.offset, c.from);
