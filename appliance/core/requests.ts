@@ -102,14 +102,19 @@ function mayForce({ phase, partner, record }: State, older: boolean, no: (reason
   return { allowed: true };
 }
 
-export function onOperator(work: Work, action: string): void {
+export function onOperator(work: Work, action: string, by = ''): void {
   const { state, commands } = work;
   const verdict = mayRequest(state, action);
   if (!verdict.allowed) {
-    commands.push({ kind: 'record', severity: 'info', row: null, text: `Refused '${action}': ${verdict.reason}` });
+    commands.push({
+      kind: 'record',
+      severity: 'info',
+      row: null,
+      text: `Refused '${action}'${by && `, asked at ${by}`}: ${verdict.reason}`,
+    });
     return;
   }
-  commands.push({ kind: 'record', severity: 'info', row: null, text: `The operator asked: ${action}.` });
+  commands.push({ kind: 'record', severity: 'info', row: null, text: `The operator asked${by && ` at ${by}`}: ${labelOf(action)}.` });
   switch (action) {
     case 'shutdown-guest':
       enter(work, 'steppingDown', 'the guest is being shut down');
@@ -159,6 +164,10 @@ export function onOperator(work: Work, action: string): void {
       applyPin(work, before);
     }
   }
+}
+
+function labelOf(action: string): string {
+  return ACTIONS.find((a) => a.name === action)?.label ?? action;
 }
 
 /** Always allowed where nobody else is seen to run, and always said: from here on there may be two histories. */

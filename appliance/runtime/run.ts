@@ -124,7 +124,6 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     pairKey,
     coServer: config.coServer,
     onReachable: (reachable, reason) => {
-      figures.setWitness(reachable, reason);
       pump.feed({ kind: 'witnessObserved', usable: reachable, reason });
     },
   });
@@ -266,11 +265,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       changes.add(f);
       return () => changes.delete(f);
     },
-    request: async (action) => {
+    request: async (action, _args, by) => {
       const offered = figures.snapshot(pump.state).actions.find((a) => a.name === action);
       if (!offered) return { accepted: false, reason: `There is no action '${action}'.` };
       if (!offered.allowed) return { accepted: false, reason: offered.reason };
-      pump.feed({ kind: 'operatorRequested', action });
+      pump.feed({ kind: 'operatorRequested', action, by });
       return { accepted: true };
     },
   });
