@@ -32,10 +32,11 @@ const ONLY_WHEN_POSSIBLE: readonly string[] = ['start-guest', 'end-maintenance',
 const groupOf = ({ name, typed }: ActionView): ActionGroup => GROUP_OF[name] ?? (typed ? 'emergency' : 'guest');
 
 /** By group. Those that are possible are numbered, for consoles whose keys are digits. */
-export function actionModels({ actions }: Pick<Snapshot, 'actions'>): ActionModel[] {
+export function actionModels({ actions, lockstep }: Pick<Snapshot, 'actions' | 'lockstep'>): ActionModel[] {
   const canStart = actions.some((a) => a.name === 'start-guest' && a.allowed);
   const isSilent = (a: ActionView): boolean =>
-    !a.allowed && (ONLY_WHEN_POSSIBLE.includes(a.name) || (a.name === 'shutdown-guest' && canStart));
+    !a.allowed &&
+    (ONLY_WHEN_POSSIBLE.includes(a.name) || (a.name === 'shutdown-guest' && canStart) || (groupOf(a) === 'mode' && lockstep === null));
   let number = 0;
   return GROUPS.flatMap(({ group }) => actions.filter((a) => groupOf(a) === group && !isSilent(a))).map((a) => ({
     name: a.name,

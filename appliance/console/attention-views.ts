@@ -52,8 +52,8 @@ export function arbiterModel({ arbiter: a, coServer }: Snapshot): ArbiterModel {
   const decides = a.kind === 'named' && a.named !== null ? `CoServer ${a.named} alone goes on` : KIND[a.kind];
   const valid = a.kind === 'witness' ? a.witness.usable || a.partnerWitness === true : a.kind === 'fence' && a.fencePath.proven;
   return {
-    word: decides,
-    tone: valid ? 'good' : 'warning',
+    word: a.applies ? decides : 'none needed now',
+    tone: a.applies ? (valid ? 'good' : 'warning') : 'info',
     sentence: printable(a.changingTo === null ? a.sentence : `${a.sentence} Both are changing over to ${KIND[a.changingTo]}.`),
     facts: [
       sightFact('Witness', 'usable', 'not usable', a.witness, a.witness.usable, a.partnerWitness, other),
@@ -66,6 +66,6 @@ function sightFact(label: string, yes: string, no: string, own: SightView, isGoo
   if (!own.configured && partner !== true) return fact(label, 'not configured', 'info');
   const why = own.reason === '' ? '' : ` (${own.reason})`;
   const here = !own.configured ? 'not configured here' : isGood ? yes : `${no} for ${ageText(own.sinceMs)}${why}`;
-  const there = partner === null ? '' : partner === isGood ? `, ${other} agrees` : `, but ${partner ? yes : no} on ${other}`;
+  const there = partner === null ? '' : partner === isGood ? `, on ${other} too` : `, but ${partner ? yes : no} on ${other}`;
   return fact(label, `${here}${there}`, isGood && partner !== false ? 'good' : 'warning');
 }

@@ -7,6 +7,7 @@ import type { Arbiter, ArbiterSight, State } from './state.ts';
 export function arbiterView(s: State): ArbiterView {
   const { arbiter } = s.record;
   return {
+    applies: isShared(s) || s.phase.kind === 'claiming',
     kind: kindOf(arbiter),
     named: namedOf(arbiter),
     sentence: sentenceOf(s),

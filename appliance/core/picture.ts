@@ -35,7 +35,7 @@ export function pictureOf(s: State): Picture {
     present: true,
     role: roleOf(s.phase.kind, s.record.standing),
     phase: s.phase.kind,
-    sentence: sentenceOf(s.phase.kind, s.phase.note),
+    sentence: sentenceOf(s.phase.kind, s.phase.note, s.record.maintenance),
     generation: s.record.generation,
     copy: copyOf(s.record.standing, s.phase.kind),
     version: s.version,
@@ -63,7 +63,7 @@ function redundancyOf(s: State): Redundancy {
 }
 
 function redundancySentence(s: State, redundancy: Redundancy, other: CoServerName): string {
-  if (redundancy === 'duplex') return 'Duplex: either server may fail now, clients notice nothing.';
+  if (redundancy === 'duplex') return duplexSentence(s);
   switch (s.phase.kind) {
     case 'duplex':
     case 'secondary':
@@ -71,9 +71,7 @@ function redundancySentence(s: State, redundancy: Redundancy, other: CoServerNam
     case 'claiming':
       return claimSentence(s);
     case 'running':
-      return s.partnerHeard
-        ? `Simplex: the workload runs on ${s.me} alone; ${other} is preparing to rejoin.`
-        : `Simplex: the workload runs on ${s.me} alone; ${other} is not heard.`;
+      return `Simplex: the workload runs on ${s.me} alone; ${other} ${whyAlone(s)}.`;
     case 'resyncing':
       return `Simplex: the workload runs on ${s.me}; the disk of ${other} is being made equal.`;
     case 'protecting':
@@ -99,6 +97,21 @@ function redundancySentence(s: State, redundancy: Redundancy, other: CoServerNam
         ? 'Isolated: the two CoServers agree on who may run.'
         : `Isolated: ${other} is not heard, and this CoServer may not run alone yet.`;
   }
+}
+
+function whyAlone(s: State): string {
+  if (!s.partnerHeard) return 'is not heard';
+  if (s.partner?.record.maintenance) return 'is out for maintenance';
+  if (s.quarantinedUntil !== null && s.now < s.quarantinedUntil) return 'is kept out';
+  return 'is preparing to rejoin';
+}
+
+/** Two replicas run: what a loss costs depends on who decides then. */
+function duplexSentence({ record }: State): string {
+  const alone = namedOf(record.arbiter);
+  if (alone) return `Duplex: if ${alone === 'A' ? 'B' : 'A'} fails now, clients notice nothing; if ${alone} fails, the other one freezes.`;
+  if (record.arbiter === 'fence') return 'Duplex: either server may fail now; the other goes on when that one is switched off for certain.';
+  return 'Duplex: either server may fail now, clients notice nothing.';
 }
 
 function claimSentence({ phase: { claim }, record }: State): string {
@@ -205,7 +218,7 @@ function partnerView(name: CoServerName, p: PartnerStatus | null, s: State): CoS
     present: true,
     role: roleOf(p.phase, p.record.standing),
     phase: p.phase,
-    sentence: sentenceOf(p.phase, ''),
+    sentence: sentenceOf(p.phase, '', p.record.maintenance),
     generation: p.record.generation,
     copy: copyOf(p.record.standing, p.phase),
     version: p.version,
@@ -239,7 +252,7 @@ function copyOf(standing: State['record']['standing'], phase: PhaseKind): CopySt
   }
 }
 
-function sentenceOf(phase: PhaseKind, note: string): string {
+function sentenceOf(phase: PhaseKind, note: string, maintenance: boolean): string {
   const more = note ? ` (${note})` : '';
   switch (phase) {
     case 'isolated':
@@ -259,6 +272,7 @@ function sentenceOf(phase: PhaseKind, note: string): string {
     case 'duplex':
       return 'Runs the primary replica.';
     case 'standby':
+      if (maintenance) return 'Neither joins nor starts before the operator brings it back.';
       return `Waits to be made equal${more}.`;
     case 'target':
       return 'Its disk is being made equal.';

@@ -68,6 +68,8 @@ export interface SightView {
 
 /** Who decides if the partner is lost now, and what is known of those who could. */
 export interface ArbiterView {
+  /** Both run, or one was just lost: it decides. Not while one runs alone. */
+  applies: boolean;
   kind: ArbiterKind;
   /** named: the CoServer that may go on by itself. */
   named: CoServerName | null;

@@ -236,7 +236,11 @@ export function figureLines(m: ConsoleModel, width: number): Line[] {
 }
 
 export function actionLines(actions: readonly ActionModel[], width: number, emergency: boolean): Line[] {
-  const groups = actionGroups(actions, emergency);
+  // What is possible now comes first: it is what the screen has room for.
+  const [possible, others] = [true, false].map((wanted) =>
+    actionGroups(actions, emergency).filter((g) => g.actions.some((a) => a.allowed) === wanted),
+  );
+  const groups = [...(possible ?? []), ...(others ?? [])];
   const hidden = actions.length > groups.reduce((sum, g) => sum + g.actions.length, 0);
   if (groups.length === 0 && !hidden) return [plain('There is nothing to ask for.')];
   return [

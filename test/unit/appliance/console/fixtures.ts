@@ -27,6 +27,7 @@ const CALM = { maintenance: false, power: 'mains', forced: false } as const;
 const ALONE = 'Nothing to decide while one CoServer runs alone: chosen anew when both run.';
 
 const WITNESS_DECIDES: ArbiterView = {
+  applies: true,
   kind: 'witness',
   named: null,
   sentence: 'If the partner is lost now: the witness decides who goes on.',
@@ -154,7 +155,7 @@ export function takeoverJustHappened(): Snapshot {
     coServer: 'B',
     redundancy: 'simplex',
     lockstep: null,
-    arbiter: { ...WITNESS_DECIDES, sentence: ALONE, partnerWitness: null, partnerFencePath: null },
+    arbiter: { ...WITNESS_DECIDES, applies: false, sentence: ALONE, partnerWitness: null, partnerFencePath: null },
     redundancySentence: 'Simplex: B runs alone since 14 s; A is not heard. A failure of B stops the workload.',
     singlePoints: ['CoServer B: vm1 would be down', "B's disk: the only copy that is up to date"],
     generation: 8,
@@ -280,7 +281,7 @@ export function isolated(): Snapshot {
     lockstep: null,
     redundancySentence: 'Isolated: A may not run; B owns generation 8. A waits for a link to B.',
     singlePoints: [],
-    arbiter: { ...WITNESS_DECIDES, sentence: ALONE, partnerWitness: null, partnerFencePath: null },
+    arbiter: { ...WITNESS_DECIDES, applies: false, sentence: ALONE, partnerWitness: null, partnerFencePath: null },
     coServers: [
       {
         name: 'A',
@@ -401,7 +402,7 @@ export function diverged(): Snapshot {
     lockstep: null,
     redundancySentence: 'Stopped: two histories: generation 8 here, 9 on B. Neither is overwritten before you choose.',
     generation: 8,
-    arbiter: { ...WITNESS_DECIDES, sentence: ALONE },
+    arbiter: { ...WITNESS_DECIDES, applies: false, sentence: ALONE },
     attention: [
       {
         kind: 'diverged',
@@ -453,6 +454,7 @@ export function troubled(): Snapshot {
       ...WITNESS_DECIDES,
       kind: 'named',
       named: 'A',
+      applies: false,
       sentence: ALONE,
       changingTo: 'fence',
       witness: { configured: true, usable: false, reason: 'it has lost its memory', sinceMs: 61_000 },

@@ -193,6 +193,7 @@ export class FakeLab implements LabControl {
       singlePoints: [],
       generation: 1,
       arbiter: {
+        applies: true,
         kind: 'witness',
         named: null,
         sentence: '',

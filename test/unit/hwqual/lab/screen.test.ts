@@ -16,6 +16,7 @@ function picture(name: 'A' | 'B', role: 'primary' | 'secondary', redundancy: Sna
     singlePoints: redundancy === 'duplex' ? [] : ['CoServer A: the workload runs there alone.'],
     generation: 1,
     arbiter: {
+      applies: true,
       kind: 'witness',
       named: null,
       sentence: '',
