@@ -32,8 +32,8 @@ const SITUATIONS: Readonly<Record<string, string>> = {
   '27': 'no mains, on one CoServer or on both',
   '28': 'planned maintenance of one CoServer',
   '29': 'the software versions differ',
-  '30': 'the clock jumped, or its time source was lost',
-  '31': 'the secondary was found unfit, both CoServers well',
+  '30': 'the clock jumped',
+  '31': 'the secondary is broken inside',
 };
 
 /** Every row of the table. */

@@ -110,7 +110,7 @@ export function onOperator(work: Work, action: string, by = ''): void {
       kind: 'record',
       severity: 'info',
       row: null,
-      text: `Refused '${action}'${by && `, asked at ${by}`}: ${verdict.reason}`,
+      text: `Refused${by && `, asked at ${by}`}: ${labelOf(action)}. ${verdict.reason}`,
     });
     return;
   }
@@ -166,10 +166,6 @@ export function onOperator(work: Work, action: string, by = ''): void {
   }
 }
 
-function labelOf(action: string): string {
-  return ACTIONS.find((a) => a.name === action)?.label ?? action;
-}
-
 /** Always allowed where nobody else is seen to run, and always said: from here on there may be two histories. */
 function force(work: Work, older: boolean): void {
   const { state, commands } = work;
@@ -183,6 +179,10 @@ function force(work: Work, older: boolean): void {
   if (older) commands.push({ kind: 'keepHistory', generation: state.record.generation });
   persist(work, { maintenance: false, workloadOff: false });
   goSimplex(work, claim?.goal ?? 'start', '7', "the operator's force", true);
+}
+
+function labelOf(action: string): string {
+  return ACTIONS.find((a) => a.name === action)?.label ?? action;
 }
 
 function pinOf(action: string): OutputMode | null {
