@@ -4,7 +4,7 @@ import { rowText } from './decision-rows.ts';
 import { ageText, printable } from './format.ts';
 import { type ActionModel, type ArbiterModel, type AttentionModel, type Fact, fact, uniqueKeys } from './view-models.ts';
 
-/** In place of the redundancy's word, where the workload stands still. */
+/** In place of the redundancy's word, where the workload stands still, or runs in two histories. */
 const WORD: Readonly<Partial<Record<AttentionView['kind'], string>>> = {
   frozen: 'FROZEN',
   notStarted: 'NOT STARTED',
@@ -17,7 +17,7 @@ const WORD: Readonly<Partial<Record<AttentionView['kind'], string>>> = {
 /** Null: the redundancy says it. */
 export function standstillWord(s: Snapshot): string | null {
   const found = s.attention.find((a) => WORD[a.kind] !== undefined);
-  if (!found || s.workload.state === 'running') return null;
+  if (!found || (s.workload.state === 'running' && found.kind !== 'diverged')) return null;
   return WORD[found.kind] ?? null;
 }
 

@@ -24,14 +24,15 @@ const REDUNDANCY: Record<Snapshot['redundancy'], { word: string; tone: Tone }> =
 
 export function headlineModel(s: Snapshot): HeadlineModel {
   const { tone } = REDUNDANCY[s.redundancy];
-  const word = standstillWord(s) ?? REDUNDANCY[s.redundancy].word;
+  const standstill = standstillWord(s);
+  const word = standstill ?? REDUNDANCY[s.redundancy].word;
   const standing = standingOf(s);
   // The sentence usually opens with the word that already stands above it in large letters.
   const sentence = s.redundancySentence.replace(new RegExp(`^${word}\\s*[:,.]\\s*`, 'i'), '');
   return {
     word,
     sentence: printable(sentence.charAt(0).toUpperCase() + sentence.slice(1)),
-    tone: tone === 'good' ? standing.tone : tone,
+    tone: standstill !== null ? 'critical' : tone === 'good' ? standing.tone : tone,
     standing,
     coServer: s.coServer,
     date: dateText(s.at),
@@ -109,6 +110,7 @@ function coServerTone(s: Snapshot, view: CoServerView): Tone {
   if (!view.present) return 'critical';
   if (view.role === 'primary')
     return s.workload.state === 'running' ? 'good' : s.workload.state === 'failed' || standstillWord(s) !== null ? 'critical' : 'warning';
+  if (view.phase === 'claiming') return standstillWord(s) === null ? 'warning' : 'critical';
   if (view.role === 'secondary') return SECONDARY[standingOf(s).kind].tone;
   return 'warning';
 }
@@ -119,6 +121,8 @@ function partText(s: Snapshot, view: CoServerView): string {
     case 'primary':
       return s.workload.state === 'running' ? 'runs the workload' : `owns the workload (${s.workload.state})`;
     case 'secondary':
+      // It is equal, and withholds everything until it is allowed to go on.
+      if (view.phase === 'claiming') return 'held, may not take over yet';
       return SECONDARY[standingOf(s).kind].part;
     case 'none':
       return view.maintenance ? 'out for maintenance' : 'has no part in it now';

@@ -107,7 +107,12 @@ function diverged(s: State): AttentionView[] {
   const theirs = s.partner?.record;
   if (s.record.standing !== 'simplex' || theirs?.standing !== 'simplex') return [];
   const other = otherOf(s);
-  const runs = s.phase.kind === 'diverged' ? 'The workload does not run here.' : 'The workload runs on here meanwhile.';
+  const [here, there] = [
+    s.phase.kind !== 'diverged',
+    s.partner !== null && s.partner.phase !== 'diverged' && s.partner.phase !== 'isolated',
+  ];
+  const runs =
+    here && there ? 'Both run now: clients reach either.' : `The workload runs on ${here ? s.me : there ? other : 'neither'} meanwhile.`;
   return [
     view(
       'diverged',

@@ -71,6 +71,7 @@ function redundancySentence(s: State, redundancy: Redundancy, other: CoServerNam
     case 'claiming':
       return claimSentence(s);
     case 'running':
+      if (s.partner?.record.standing === 'simplex') return `Two histories: the workload runs on ${s.me}, and ${other} has another one.`;
       return `Simplex: the workload runs on ${s.me} alone; ${other} ${whyAlone(s)}.`;
     case 'resyncing':
       return `Simplex: the workload runs on ${s.me}; the disk of ${other} is being made equal.`;
@@ -88,7 +89,7 @@ function redundancySentence(s: State, redundancy: Redundancy, other: CoServerNam
     case 'frozen':
       return 'Frozen: the only good copy of the disk cannot be used, and nothing older is served.';
     case 'diverged':
-      return `Stopped: ${s.phase.note}. Neither is overwritten before you choose.`;
+      return `Two histories: the workload does not run on ${s.me}. Neither is overwritten before you choose.`;
     default:
       if (s.record.maintenance)
         return `${s.me} is out for maintenance${redundancy === 'simplex' ? `: the workload runs on ${other} alone.` : '.'}`;

@@ -65,6 +65,12 @@ t.test('a standstill takes the place of the redundancy; the way out stands besid
     headline: { word: 'TWO HISTORIES' },
     attention: [{ ends: '', ways: [{ action: { name: 'give-up-history' } }, {}] }],
   });
+  t.match(consoleModel({ ...diverged(), redundancy: 'simplex', workload: { ...duplex().workload, state: 'running' } }).headline, {
+    word: 'TWO HISTORIES',
+    tone: 'critical',
+  });
+  const held = { ...holding(), coServers: holding().coServers.map((c) => ({ ...c, role: 'secondary' as const })) };
+  t.match(consoleModel(held).coServers[0], { part: 'held, may not take over yet', tone: 'critical' });
   const m = consoleModel(troubled());
   t.equal(m.headline.word, 'SIMPLEX', 'the workload runs');
   t.match(m.attention[0], { ends: 'Ends by itself when the time is over (in 1 h 59 min).' });

@@ -400,7 +400,7 @@ export function diverged(): Snapshot {
     ...s,
     redundancy: 'isolated',
     lockstep: null,
-    redundancySentence: 'Stopped: two histories: generation 8 here, 9 on B. Neither is overwritten before you choose.',
+    redundancySentence: 'Two histories: the workload does not run on A. Neither is overwritten before you choose.',
     generation: 8,
     arbiter: { ...WITNESS_DECIDES, applies: false, sentence: ALONE },
     attention: [
@@ -409,7 +409,7 @@ export function diverged(): Snapshot {
         severity: 'critical',
         title: 'There are two histories of the workload: choose one',
         sentence:
-          'CoServer A wrote generation 8, CoServer B generation 9, each without the other. Neither is overwritten before you choose. The workload does not run here.',
+          'CoServer A wrote generation 8, CoServer B generation 9, each without the other. Neither is overwritten before you choose. The workload runs on neither meanwhile.',
         row: '25',
         leftMs: null,
         endsWhen: [],

@@ -125,9 +125,14 @@ t.test('two histories: both numbers, and which action chooses which', async (t) 
     said(20, partner({ generation: 5, standing: 'simplex' }, { phase: 'running' })),
   ]);
   t.equal(state.phase.kind, 'diverged');
-  t.match(attentionOf(state), [{ kind: 'diverged', row: '25', sentence: /A wrote generation 4, CoServer B generation 5/ }]);
+  t.match(attentionOf(state), [
+    { kind: 'diverged', row: '25', sentence: /A wrote generation 4, CoServer B generation 5.*runs on B meanwhile/ },
+  ]);
   t.strictSame(offered(t, state), ['give-up-history']);
-  t.match(pictureOf(state).redundancySentence, /two histories/);
+  t.match(pictureOf(state).redundancySentence, /^Two histories: the workload does not run on A\./);
+  const running = { ...state, phase: { ...state.phase, kind: 'running' as const } };
+  t.match(attentionOf(running)[0]?.sentence, /Both run now: clients reach either\.$/);
+  t.match(pictureOf(running).redundancySentence, /^Two histories: the workload runs on A, and B has another one\./);
 });
 
 t.test('an older copy waits; an unwhole one has no way but the partner', async (t) => {
