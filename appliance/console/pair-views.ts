@@ -169,7 +169,8 @@ const ACCELERATION: Record<Snapshot['workload']['acceleration'], string> = {
 
 export function workloadModel(s: Snapshot): WorkloadModel {
   const w = s.workload;
-  const primary = s.coServers.find((c) => c.role === 'primary' && c.present);
+  // Two of them: an operator's force made two histories.
+  const primaries = s.coServers.filter((c) => c.role === 'primary' && c.present).map((c) => c.name);
   const secondary = s.coServers.find((c) => c.role === 'secondary' && c.present);
   const second = secondary ? `, replica on ${secondary.name}${SECONDARY[standingOf(s).kind].brief}` : ', no replica';
   const addresses = w.addresses.map(printable);
@@ -182,8 +183,12 @@ export function workloadModel(s: Snapshot): WorkloadModel {
     facts: [
       fact(
         'Runs on',
-        primary ? `${primary.name}${second}` : s.coServers.every((c) => c.present) ? 'no CoServer' : 'not known here',
-        primary ? 'info' : 'warning',
+        primaries.length > 0
+          ? `${primaries.join(' and ')}${second}`
+          : s.coServers.every((c) => c.present)
+            ? 'no CoServer'
+            : 'not known here',
+        primaries.length === 1 ? 'info' : 'warning',
       ),
       fact('Protection', LEVEL[w.level]),
       fact('Addresses', addresses.length === 0 ? 'none learned yet' : addresses.join(', ')),

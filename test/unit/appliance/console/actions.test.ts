@@ -69,6 +69,8 @@ t.test('a standstill takes the place of the redundancy; the way out stands besid
     word: 'TWO HISTORIES',
     tone: 'critical',
   });
+  const both = { ...duplex(), coServers: duplex().coServers.map((c) => ({ ...c, role: 'primary' as const })) };
+  t.match(consoleModel(both).workload.facts[0], { value: 'A and B, no replica', tone: 'warning' });
   const held = { ...holding(), coServers: holding().coServers.map((c) => ({ ...c, role: 'secondary' as const })) };
   t.match(consoleModel(held).coServers[0], { part: 'held, may not take over yet', tone: 'critical' });
   const m = consoleModel(troubled());
