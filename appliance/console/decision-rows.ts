@@ -1,6 +1,6 @@
 // The situations of the decision table in a few words, so that "row 5" says something to a person who has not read it.
 
-const SITUATIONS: Readonly<Record<string, string>> = {
+export const ROWS: Readonly<Record<string, string>> = {
   '1': 'one of the links between the CoServers is down',
   '2': 'all links down, both CoServers alive, both reach the witness',
   '3': 'all links down, one CoServer alone reaches the witness',
@@ -36,11 +36,8 @@ const SITUATIONS: Readonly<Record<string, string>> = {
   '31': 'the secondary is broken inside',
 };
 
-/** Every row of the table. */
-export const ROWS = Object.keys(SITUATIONS);
-
 /** '5' -> 'row 5: partner silent on every path, witness reachable'; an unknown row keeps its number. */
 export function rowText(row: string): string {
-  const situation = SITUATIONS[row];
+  const situation = ROWS[row];
   return situation === undefined ? `row ${row}` : `row ${row}: ${situation}`;
 }
