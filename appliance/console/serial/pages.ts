@@ -165,7 +165,8 @@ function oneEvent(e: EventModel, width: number): Line[] {
     bold(pad(`${toneMark(e.tone)} ${e.date} ${e.clock} UTC  CoServer ${e.coServer}`, width)),
     ...hanging('     ', e.text, width),
     ...(e.row === '' ? [] : hanging('     Situation: ', e.row, width)),
-    ...(e.evidence.length === 0 ? [] : [plain('     What was known:'), ...indented(factLines(e.evidence, 12, width - 7), 7)]),
+    ...(e.evidence.length === 0 ? [] : [plain('     What was known:')]),
+    ...e.evidence.flatMap(({ label, value }) => hanging('       ', label === '' ? value : `${label}: ${value}`, width)),
   ];
 }
 

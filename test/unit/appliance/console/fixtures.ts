@@ -54,6 +54,7 @@ const EVIDENCE = [
   'links: 1 down for 0.1 s, 2 down for 0.1 s',
   'partner: nothing known',
   'witness: usable',
+  "way to the partner's BMC: proven",
 ];
 
 function event(agoMs: number, coServer: 'A' | 'B', severity: TimelineEntry['severity'], row: string | null, text: string): TimelineEntry {

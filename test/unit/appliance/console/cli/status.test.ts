@@ -47,7 +47,7 @@ t.test('text for people, JSON for scripts', async (t) => {
   const history = await run('--history', '--socket', h.socketPath);
   t.match(
     history.stdout,
-    /Situation: row 5: partner silent on every path[\s\S]*What was known:\n +cause +witness: granted\n +record +generation 7/,
+    /Situation: row 5: partner silent on every path[\s\S]*What was known:\n +cause: witness: granted\n +record: generation 7/,
   );
   const json = await run('--json', '--socket', h.socketPath);
   t.strictSame(JSON.parse(json.stdout), JSON.parse(JSON.stringify(takeoverJustHappened())));

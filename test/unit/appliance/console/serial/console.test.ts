@@ -179,7 +179,7 @@ t.test('events: what was known, one by one', async (t) => {
   c.line.type('2');
   await c.line.shows('Enter: what was known, one by one (1)');
   c.line.type('\r');
-  await c.line.shows(/Event 1 of 1[\s\S]*Situation: row 5: partner silent[\s\S]*witness +usable/);
+  await c.line.shows(/Event 1 of 1[\s\S]*Situation: row 5: partner silent[\s\S]*way to the partner's BMC: proven/);
   c.line.type('\r');
   await c.line.shows('Enter: what was known, one by one (1)');
 });
