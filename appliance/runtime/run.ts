@@ -169,7 +169,6 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   const tellWitnessSight = () => {
     const usable = witnessSight.reachable && witnessSight.confirmed;
     const reason = usable ? '' : witnessSight.reachable ? `it grants nothing yet: ${witnessSight.doubt}` : witnessSight.reason;
-    figures.setWitness(usable, reason);
     pump.feed({ kind: 'witnessObserved', usable, reason });
   };
   const witness = new WitnessClient({
@@ -370,11 +369,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       changes.add(f);
       return () => changes.delete(f);
     },
-    request: async (action) => {
+    request: async (action, _args, by) => {
       const offered = figures.snapshot(pump.state).actions.find((a) => a.name === action);
       if (!offered) return { accepted: false, reason: `There is no action '${action}'.` };
       if (!offered.allowed) return { accepted: false, reason: offered.reason };
-      pump.feed({ kind: 'operatorRequested', action });
+      pump.feed({ kind: 'operatorRequested', action, by });
       return { accepted: true };
     },
   });

@@ -35,7 +35,12 @@ export class Obey implements Effects {
         p.say(command.status);
         return Promise.resolve('');
       case 'record':
-        p.history.add({ severity: command.severity, row: command.row, text: command.text });
+        p.history.add({
+          severity: command.severity,
+          row: command.row,
+          text: command.text,
+          ...(command.evidence ? { evidence: command.evidence } : {}),
+        });
         return Promise.resolve('');
       case 'incident':
         return p.incidents.raise(command.incident, command.sentence).then(() => '');
