@@ -1,5 +1,6 @@
 // May the partner join again by itself? Not one that comes and goes (row 24), not one with other software (row 29), not one that
 // the operator took out (row 28).
+import { isSettling } from './panics.ts';
 import type { State, Work } from './state.ts';
 
 /** Planned rows: nobody failed. */
@@ -29,6 +30,7 @@ export function whyNotJoin(work: Work): string | null {
   const { partner } = state;
   if (!partner) return 'the partner is not heard';
   if (state.record.maintenance || partner.record.maintenance) return 'the partner is out for maintenance';
+  if (isSettling(state)) return 'the guest was restarted after a panic: it has to run for a minute first';
   if (partner.record.keep !== null) return 'the partner keeps its own history aside first';
   if (state.quarantinedUntil !== null) {
     if (state.now < state.quarantinedUntil)

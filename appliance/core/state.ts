@@ -170,6 +170,8 @@ export interface State {
   /** Times of unplanned losses of the partner within the window; until when it does not rejoin by itself. */
   losses: readonly number[];
   quarantinedUntil: number | null;
+  /** The guest panicked and is restarted (null: not started yet), or was; panics.ts. Null: it did not. */
+  panicRestart: { startedAt: number | null } | null;
   power: Power;
   powerSince: number;
   /** This CoServer shut the workload down for lack of mains: it starts again by itself when mains is back. */
@@ -293,6 +295,7 @@ export function initialState(a: StateOptions): State {
     otherPathUp: false,
     losses: [],
     quarantinedUntil: null,
+    panicRestart: null,
     power: 'mains',
     powerSince: a.now,
     stoppedForPower: false,
