@@ -348,6 +348,16 @@ static int path_is(const char *path, const char *wanted) {
   return !strncmp(path, wanted, n) && (path[n] == 0 || path[n] == '?');
 }
 
+/** Only a server that was told so may crash the system that it runs on: the guest's own, never a machine where it is tried out. */
+static int may_panic;
+
+static int take_panic(struct reader *r) {
+  if (!may_panic) return refuse(r->fd, "403 Forbidden", "only in the guest");
+  int trigger = open("/proc/sysrq-trigger", O_WRONLY);
+  if (trigger < 0 || write(trigger, "c", 1) != 1) return refuse(r->fd, "500 Internal Server Error", "the system cannot be crashed");
+  return 0;
+}
+
 static void serve_http(struct reader *r) {
   struct request q;
   for (;;) {
@@ -359,6 +369,7 @@ static void serve_http(struct reader *r) {
     if ((is_get || is_head) && (q.chunked || q.length > 0)) ok = refuse(r->fd, "400 Bad Request", "GET takes no body");
     else if ((is_get || is_head) && !strncmp(q.path, "/file/", 6)) ok = send_file(r->fd, &q, is_get);
     else if (is_put && path_is(q.path, "/sink")) ok = take_sink(r, &q);
+    else if (is_put && path_is(q.path, "/panic")) ok = take_panic(r);
     else if (!strncmp(q.path, "/file/", 6) || path_is(q.path, "/sink")) ok = refuse(r->fd, "405 Method Not Allowed", "GET /file/<bytes>, PUT /sink");
     else ok = refuse(r->fd, "404 Not Found", "GET /file/<bytes>, PUT /sink");
     if (!ok || !q.keep_alive) return;
@@ -642,6 +653,7 @@ int main(int count, char **arguments) {
   setvbuf(stdout, NULL, _IOLBF, 0);
   signal(SIGPIPE, SIG_IGN);
   records_path = count > 1 ? arguments[1] : "/data/records";
+  may_panic = count > 2 && !strcmp(arguments[2], "may-panic");
   records_open();
   for (size_t i = 0; i < sizeof services / sizeof *services; i++) services[i].fd = open_socket(SOCK_STREAM, services[i].port);
   int udp = open_socket(SOCK_DGRAM, 7);
