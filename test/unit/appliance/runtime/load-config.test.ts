@@ -39,7 +39,10 @@ t.test('a partner that comes and goes is quarantined as the table says, unless t
 t.test('a history that is kept goes beside the disk, unless a folder is named for it', async (t) => {
   t.equal(parseConfig(GOOD, 'f').workload.keepDir, '');
   t.equal(parseConfig(GOOD.replace('name: demo,', 'name: demo, keepDir: /kept,'), 'f').workload.keepDir, '/kept');
-  t.throws(() => parseConfig(GOOD.replace('name: demo,', 'name: demo, keepDir: kept,'), 'f'), /workload\.keepDir: 'kept', an absolute path/);
+  t.throws(
+    () => parseConfig(GOOD.replace('name: demo,', 'name: demo, keepDir: kept,'), 'f'),
+    /workload\.keepDir: 'kept', an absolute path/,
+  );
 });
 
 t.test('every error is named with its key and what is needed', async (t) => {
