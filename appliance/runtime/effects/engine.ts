@@ -40,6 +40,7 @@ const MONITOR_WITHIN_MS = 20_000;
 const END_WITHIN_MS = 10_000;
 const KILLED_WITHIN_MS = 10_000;
 const SERIAL_POLL_MS = 200;
+const SWITCHED_OFF = 'the guest switched itself off';
 
 export class Engine {
   readonly #config: CoServerConfig;
@@ -74,8 +75,14 @@ export class Engine {
   }
 
   /** A secondary's engine that takes over: from here on the end of its guest is the end of the guest. */
-  promote(): void {
+  promote(): { hadShutDown: boolean } {
     this.#isReplica = false;
+    return { hadShutDown: this.#guestShutdown };
+  }
+
+  /** Its guest had shut itself down before it was promoted: it runs on into nothing, and says so no second time. */
+  async endShutDown(): Promise<void> {
+    await this.#over(this.control, { cause: 'guestShutdown', reason: SWITCHED_OFF });
   }
 
   get control(): QmpClient {
@@ -205,6 +212,7 @@ export class Engine {
       if (this.#panic) throw new Error(`the guest panicked while it booted: ${this.#panic}`);
       const exit = this.#process?.exit;
       if (exit) throw new Error(`the engine ended while the guest booted: ${describeExit(exit)}; the guest's console said: ${tail}`);
+      if (!this.#process) throw new Error(`the engine ended while the guest booted; the guest's console said: ${tail}`);
       if (performance.now() > deadline)
         throw new Error(
           `the guest did not say '${marker}' within ${timeoutS} s: check its kernel, initrd and disk. Its console said last: ${tail}`,
@@ -250,7 +258,18 @@ export class Engine {
       }
     }
     // A replica that ran ahead is set right by the next checkpoint.
-    if (this.#isReplica || this.#panic || this.#monitors?.control !== control) return;
+    if (this.#isReplica || this.#panic) return;
+    await this.#over(
+      control,
+      isReset ? { cause: 'crash', reason: 'the guest reset itself' } : { cause: 'guestShutdown', reason: SWITCHED_OFF },
+    );
+  }
+
+  /** Told before the engine goes: whoever still speaks to it should not have to guess why it does not answer. */
+  async #over(control: QmpClient, news: EngineExitNews): Promise<void> {
+    if (this.#monitors?.control !== control || this.#expected) return;
+    this.#expected = true;
+    this.#on.exited(news);
     await quitEngine(control).catch(() => undefined);
   }
 

@@ -42,12 +42,13 @@ export class Survival {
     network.catch(() => undefined);
     await leaving;
     told.step('engine left the stream');
-    engine.promote();
+    const { hadShutDown } = engine.promote();
     await qemu.failOver(engine.control, RUNNING_WITHIN_MS);
     told.step('guest runs');
     await network;
     told.end();
     await workers.memory.call('stop', {});
+    if (hadShutDown) await engine.endShutDown();
     return reason;
   }
 
