@@ -1,7 +1,7 @@
 // May the partner join again by itself? Not one that comes and goes (row 24), not one with other software (row 29), not one that
 // the operator took out (row 28).
 import { isSettling } from './panics.ts';
-import type { State, Work } from './state.ts';
+import type { PartnerStatus, State, Work } from './state.ts';
 
 /** Planned rows: nobody failed. */
 const PLANNED: readonly string[] = ['16', '27', '28', '31'];
@@ -38,7 +38,7 @@ export function whyNotJoin(work: Work): string | null {
     state.quarantinedUntil = null;
     commands.push({ kind: 'record', severity: 'info', row: '24', text: 'The quarantine is over: the partner may rejoin.' });
   }
-  if (!fits(state, partner.version)) {
+  if (!fits(state, partner)) {
     if (state.toldVersion !== partner.version) {
       state.toldVersion = partner.version;
       commands.push({
@@ -55,8 +55,9 @@ export function whyNotJoin(work: Work): string | null {
   return null;
 }
 
-function fits(state: State, version: string): boolean {
-  return version === state.version || state.compatibleVersions.includes(version);
+/** Declared by either of them. */
+function fits(state: State, { version, compatibleVersions }: PartnerStatus): boolean {
+  return version === state.version || state.compatibleVersions.includes(version) || compatibleVersions.includes(state.version);
 }
 
 function minutes(ms: number): string {

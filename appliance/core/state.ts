@@ -77,6 +77,8 @@ export interface PartnerStatus {
   /** Grows with every change of phase: an old picture is never mistaken for a new one. */
   revision: number;
   version: string;
+  /** Other versions that its own may run duplex with: the newer release knows the older one, not the other way round. */
+  compatibleVersions: readonly string[];
   pairId: string;
   /** duplex: the secondary has proved that it could take over. */
   proved: boolean;
@@ -330,6 +332,7 @@ export function statusOf(s: State): PartnerStatus {
     phase: s.phase.kind,
     revision: s.revision,
     version: s.version,
+    compatibleVersions: s.compatibleVersions,
     pairId: s.pairId,
     proved: s.phase.kind === 'duplex' && (s.audit.state === 'proven' || s.audit.state === 'unprovable'),
     asksYield: asksYield(s),
