@@ -127,6 +127,7 @@ export function onOperator(work: Work, action: string, by = ''): void {
       persist(work, { workloadOff: false });
       state.adoptable = false;
       state.stoppedForPower = false;
+      state.panicRestart = null;
       enter(work, 'isolated', 'the operator asked for the guest to start');
       return;
     case 'move-workload':
