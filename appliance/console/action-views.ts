@@ -5,6 +5,7 @@ import { printable } from './format.ts';
 import type { ActionGroup, ActionGroupModel, ActionModel } from './view-models.ts';
 
 const GROUPS: readonly { group: ActionGroup; title: string }[] = [
+  { group: 'other', title: 'This CoServer' },
   { group: 'guest', title: 'The guest' },
   { group: 'maintenance', title: 'Maintenance' },
   { group: 'mode', title: 'How output leaves' },
@@ -29,7 +30,7 @@ const GROUP_OF: Readonly<Record<string, ActionGroup>> = {
 /** The opposite of what is so now, or an end of what has not begun: when it is not possible, its reason says nothing new. */
 const ONLY_WHEN_POSSIBLE: readonly string[] = ['start-guest', 'end-maintenance', 'let-rejoin', 'automatic-mode'];
 
-const groupOf = ({ name, typed }: ActionView): ActionGroup => GROUP_OF[name] ?? (typed ? 'emergency' : 'guest');
+const groupOf = ({ name, typed }: ActionView): ActionGroup => GROUP_OF[name] ?? (typed ? 'emergency' : 'other');
 
 /** By group. Those that are possible are numbered, for consoles whose keys are digits. */
 export function actionModels({ actions, lockstep }: Pick<Snapshot, 'actions' | 'lockstep'>): ActionModel[] {

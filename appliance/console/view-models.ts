@@ -178,7 +178,8 @@ export interface FigureGroup {
   facts: Fact[];
 }
 
-export type ActionGroup = 'guest' | 'maintenance' | 'mode' | 'emergency';
+/** other: what is asked of a CoServer that runs nothing, as while it is paired. */
+export type ActionGroup = 'other' | 'guest' | 'maintenance' | 'mode' | 'emergency';
 
 export interface ActionModel {
   name: string;

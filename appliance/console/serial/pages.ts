@@ -239,7 +239,7 @@ export function figureLines(m: ConsoleModel, width: number): Line[] {
   ];
 }
 
-export function actionLines(actions: readonly ActionModel[], width: number, emergency: boolean): Line[] {
+export function actionLines(actions: readonly ActionModel[], width: number, emergency = false): Line[] {
   // What is possible now comes first: it is what the screen has room for.
   const [possible, others] = [true, false].map((wanted) =>
     actionGroups(actions, emergency).filter((g) => g.actions.some((a) => a.allowed) === wanted),

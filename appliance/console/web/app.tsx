@@ -188,7 +188,7 @@ function Workload({ model, onAnswer }: { model: ConsoleModel; onAnswer: AskButto
     >
       <p>{w.sentence}</p>
       <Facts facts={w.facts} />
-      <Actions actions={actions} groups={['guest', 'maintenance']} onAnswer={onAnswer} />
+      <Actions actions={actions} groups={['other', 'guest', 'maintenance']} onAnswer={onAnswer} />
     </Card>
   );
 }

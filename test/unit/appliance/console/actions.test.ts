@@ -39,6 +39,13 @@ t.test('in groups, the possible ones numbered, what says nothing left out, the e
     'one replica: there is no mode to choose',
   );
   t.ok(actionModels(offered(...ACTIONS.map((a) => a.name))).length === ACTIONS.length, 'each action has a group');
+  t.notOk(
+    actionModels(offered()).some((a) => a.group === 'other'),
+    'each action of the core has its own group',
+  );
+  t.strictSame(shown({ actions: [{ name: 'unheard-of', label: 'X', allowed: true, reason: '' }], lockstep: null }), [
+    ['other', ['1 unheard-of']],
+  ]);
 });
 
 t.test('an action that can lose data needs its word, to the letter', async (t) => {
