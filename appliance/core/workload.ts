@@ -355,7 +355,7 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
 }
 
 function keptRecord(ok: boolean, reason: string, more: string): Extract<Command, { kind: 'record' }> {
-  const text = ok ? `The history here is kept: ${reason || 'aside'}.` : `The history here could not be kept aside: ${reason}.${more}`;
+  const text = ok ? `The history here: ${reason || 'kept aside'}.` : `The history here could not be kept aside: ${reason}.${more}`;
   return { kind: 'record', severity: ok ? 'info' : 'critical', row: '25', text };
 }
 

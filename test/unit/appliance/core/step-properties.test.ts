@@ -83,6 +83,7 @@ const status = fc.record<PartnerStatus>({
   businessUp: fc.boolean(),
   needsNic: fc.boolean(),
   yieldRow: fc.constantFrom(null, '12', '16', '27', '28'),
+  compatibleVersions: fc.constant([]),
 });
 
 const COMMANDS: Command['kind'][] = [
