@@ -224,7 +224,9 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
   }
   if (e.cause === 'guestShutdown' && PRIMARY_PHASES.includes(kind) && record.standing === 'simplex') {
     // Shut down for lack of mains: nobody switched the workload off, and it starts again when mains is back, also after a restart.
-    if (!state.stoppedForPower) {
+    if (state.stoppedForPower)
+      commands.push({ kind: 'record', severity: 'info', row: '27', text: 'The guest is shut down. It starts again when mains is back.' });
+    else {
       persist(work, { workloadOff: true });
       commands.push({ kind: 'record', severity: 'info', row: null, text: GUEST_IS_OFF });
     }
