@@ -1,5 +1,5 @@
-// The one bundled process: `twinstep run` is a CoServer, `twinstep witness` the third voice, `twinstep status` asks the
-// local process. Worker threads start the same file with a role.
+// The one bundled process: `twinstep run` is a CoServer, `twinstep witness` the third voice, `twinstep pair` makes the pair's key,
+// `twinstep status` asks the local process. Worker threads start the same file with a role.
 import { readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
@@ -8,6 +8,7 @@ import { runGateWorker } from './gate/worker.ts';
 import { runHeartbeatWorker } from './heartbeat/worker.ts';
 import { runMemoryWorker } from './memory/worker.ts';
 import { runMirrorWorker } from './mirror/worker.ts';
+import { runPair } from './pairing/command.ts';
 import { ConfigError, loadConfig, loadPairKey } from './runtime/load-config.ts';
 import { log } from './runtime/log.ts';
 import { runCoServer } from './runtime/run.ts';
@@ -67,6 +68,21 @@ async function main(): Promise<void> {
     .helpOption(false)
     .action(async (_o: unknown, c: Command) => {
       process.exitCode = await runStatus(c.args, { stdout: process.stdout, stderr: process.stderr });
+    });
+  program
+    .command('pair')
+    .description('make the key of the pair, together with the other CoServer')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      const stop = new AbortController();
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+      process.exitCode = await runPair(
+        c.args,
+        { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, signal: stop.signal },
+        loadConfig,
+      );
     });
   await program.parseAsync();
 }

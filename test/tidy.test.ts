@@ -58,7 +58,7 @@ function roomOf(path: string): string {
   return first === 'test' ? 'test' : `${first}/${second}`;
 }
 
-const STREAMS = ['gate', 'heartbeat', 'memory', 'mirror', 'witness'].map((name) => `appliance/${name}`);
+const STREAMS = ['gate', 'heartbeat', 'memory', 'mirror', 'pairing', 'witness'].map((name) => `appliance/${name}`);
 
 /** Rooms that a room may import from (a trailing slash: all rooms below); `type:` for types only. Its own is always allowed. */
 const MAY_IMPORT: Record<string, readonly string[]> = {

@@ -135,7 +135,15 @@ export function linkModel(link: LinkView, at: number): LinkModel {
     tone: link.up ? 'good' : 'critical',
     state,
     detail: `${state}${since}${roundTrip}`,
+    dropped: droppedText(link.dropped ?? []),
   };
+}
+
+function droppedText(dropped: NonNullable<LinkView['dropped']>): string {
+  const total = dropped.reduce((sum, d) => sum + d.count, 0);
+  if (total === 0) return '';
+  const kinds = dropped.map((d) => `${d.count} ${printable(d.what)}`).join(', ');
+  return `${total} heartbeat ${total === 1 ? 'frame' : 'frames'} dropped: ${kinds}`;
 }
 
 const LEVEL: Record<Snapshot['workload']['level'], string> = {

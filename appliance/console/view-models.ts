@@ -53,6 +53,8 @@ export interface LinkModel {
   tone: Tone;
   state: string;
   detail: string;
+  /** '7 heartbeat frames dropped: 5 forged, 2 replayed'; '': none. */
+  dropped: string;
 }
 
 export interface WorkloadModel {

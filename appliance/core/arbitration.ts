@@ -67,14 +67,16 @@ export function onPartnerGone(work: Work, why: string): void {
 export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs: number, row: string | null = null): void {
   const { state } = work;
   const { record, timing } = state;
-  // Nothing was compared: the other side may speak until its watchdog has ended it.
-  const leaseMs = state.level === 2 && goal === 'takeOver' ? timing.leaseMs : 0;
+  const isSecondary = record.standing === 'duplexSecondary';
+  // A claim that is made anew, because the engine ended meanwhile, has waited already.
+  const waited = state.phase.kind === 'claiming' ? state.now - state.phase.since : 0;
+  const leaseMs = Math.max(0, leaseOf(state) - waited);
   switch (record.arbiter) {
     case 'witness':
       claim(work, goal, 'witness', row ?? (state.partnerHeard ? '2' : '5'), why, Math.max(delayMs, leaseMs));
       return;
     case 'fence': {
-      const bias = goal === 'takeOver' ? timing.fenceBiasMs : 0;
+      const bias = isSecondary ? Math.max(0, timing.fenceBiasMs - waited) : 0;
       const forYield = state.partnerHeard ? timing.yieldWithinMs : 0;
       claim(work, goal, 'fence', row ?? (wasWitnessLost(state) ? '9' : '6'), why, Math.max(delayMs, leaseMs, bias, forYield));
       return;
@@ -97,6 +99,11 @@ export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs
   }
 }
 
+/** Level 2: nothing was compared, so a primary that is asleep may speak when it wakes, until its watchdog has ended it. */
+export function leaseOf({ level, record, timing }: State): number {
+  return level === 2 && record.standing === 'duplexSecondary' ? timing.leaseMs : 0;
+}
+
 function wasWitnessLost(s: State): boolean {
   return s.witness.configured && !s.witness.ok;
 }
@@ -107,11 +114,18 @@ export function claim(work: Work, goal: ClaimGoal, by: ClaimState['by'], row: st
   enter(work, 'claiming', why, { claim: { goal, by, row, why, askAt: state.now + delayMs, asked: false, unreachableSince: null } });
 }
 
+/** Earlier lives of the partner whose late words are known as such: more than it can have had while one was on its way. */
+const PAST_INCARNATIONS = 16;
+
 export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' | 'management'): void {
   const { state, commands } = work;
   if (status.pairId !== state.pairId || status.coServer === state.me) return;
   // One order over all paths: what was said earlier and arrives later is not true any more.
-  if (state.newest?.incarnation === status.incarnation && status.revision < state.newest.revision) return;
+  const { newest } = state;
+  if (newest?.incarnation === status.incarnation && status.revision < newest.revision) return;
+  if (state.pastIncarnations.includes(status.incarnation)) return;
+  if (newest && newest.incarnation !== status.incarnation)
+    state.pastIncarnations = [...state.pastIncarnations, newest.incarnation].slice(-PAST_INCARNATIONS);
   state.newest = status;
   state.newestAt = state.now;
   if (path === 'link') {
@@ -138,6 +152,13 @@ export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' 
       text: 'The partner is held and asks this CoServer to yield: it stops and rejoins.',
     });
     stopOutdated(work, 'the partner asked for it');
+    return;
+  }
+  // It lost this side, though this side lost nothing: the two no longer run as one, and only one of them knows.
+  const { kind: own } = state.phase;
+  const isAlone = status.phase === 'claiming' && status.record.standing === 'duplexSecondary';
+  if (path === 'link' && isAlone && status.record.generation === state.record.generation && (own === 'duplex' || own === 'committing')) {
+    onPartnerGone(work, 'the partner no longer follows');
     return;
   }
   // What the operator chose at the primary holds here after a takeover.
@@ -193,11 +214,11 @@ function yieldRowOf({ phase: { claim } }: State, p: PartnerStatus): string {
  * The partner's own durable word: stopped and outdated at our generation; or it gave up before it was ever recorded as
  * our secondary, with a copy that nobody may use.
  */
-function hasYielded(state: State, p: PartnerStatus): boolean {
-  if (p.record.generation !== state.record.generation) return false;
-  return (
-    p.record.standing === 'outdated' || (p.record.standing === 'inconsistent' && p.phase === 'standby' && state.phase.kind === 'committing')
-  );
+function hasYielded({ record, phase }: State, p: PartnerStatus): boolean {
+  if (p.record.generation !== record.generation) return false;
+  if (p.record.standing === 'outdated') return true;
+  const isUndecided = phase.kind === 'committing' || (phase.kind === 'claiming' && phase.claim?.goal === 'continue');
+  return p.record.standing === 'inconsistent' && p.phase === 'standby' && isUndecided;
 }
 
 export function onWitnessAnswer(
@@ -352,11 +373,11 @@ export function tickArbitration(work: Work): void {
     stopOutdated(work, 'yielded to the partner');
     return;
   }
-  // The recorded simplex owner came back, no arbiter helps, and the partner is there with a copy that could not have gone on.
+  // After a restart no arbiter helps, and the partner is there with a copy that could not have gone on.
   if (
     c.unreachableSince !== null &&
     c.goal === 'start' &&
-    record.standing === 'simplex' &&
+    (record.standing === 'simplex' || isShared(state)) &&
     state.partner !== null &&
     state.partner.record.generation <= record.generation &&
     (state.partner.record.standing === 'outdated' ||

@@ -134,6 +134,8 @@ export function onOperator(work: Work, action: string): void {
     case 'end-maintenance':
       persist(work, { maintenance: false });
       commands.push({ kind: 'record', severity: 'info', row: '28', text: `CoServer ${state.me} is back from maintenance and rejoins.` });
+      // Its record may say more than "outdated": decided anew, as after a restart.
+      if (state.phase.kind === 'standby') enter(work, 'isolated', 'back from maintenance');
       return;
     case 'let-rejoin':
       state.quarantinedUntil = null;

@@ -2,7 +2,7 @@
 //
 // The memory of the guest is gone on this side, so it never insists: a partner that still has the guest is yielded to. Nobody uses
 // `fence` or `named` to start alone unless its own record says that it was the simplex owner.
-import { claim, isShared, stopOutdated } from './arbitration.ts';
+import { claim, isShared, leaseOf, stopOutdated } from './arbitration.ts';
 import { enter, type PartnerStatus, persist, type Work } from './state.ts';
 
 export function tickRestart(work: Work): void {
@@ -82,7 +82,14 @@ function decide(work: Work): void {
       if (partner) bothReturned(work, partner);
       else if (waited >= state.timing.restartGraceMs) {
         if (record.arbiter === 'witness')
-          claim(work, 'start', 'witness', '23', 'the partner did not return, and its last state was duplex', 0);
+          claim(
+            work,
+            'start',
+            'witness',
+            '23',
+            'the partner did not return, and its last state was duplex',
+            Math.max(0, leaseOf(state) - waited),
+          );
         else
           enter(work, 'claiming', 'its last state was duplex: the partner may have gone on', {
             claim: {
@@ -147,7 +154,10 @@ function bothReturned(work: Work, partner: PartnerStatus): void {
   // The partner sees the same and yields.
 }
 
-/** Both yielded in the same moment, so neither went on (a grant would have moved the generation): the primary's copy leads. */
+/**
+ * Both yielded in the same moment, so neither went on, and neither will: the primary's copy leads. No arbiter is asked. Both words are
+ * durable, and the witness may have granted the next generation to a side that yielded before the answer came.
+ */
 function bothYielded(work: Work): void {
   const { state } = work;
   const { record, partner } = state;
@@ -160,5 +170,5 @@ function bothYielded(work: Work): void {
     partner.record.generation === record.generation &&
     !partner.record.wasPrimary
   )
-    claim(work, 'start', record.arbiter === 'witness' ? 'witness' : 'none', '21', 'both sides had yielded, this copy leads', 0);
+    claim(work, 'start', 'none', '21', 'both sides had yielded, this copy leads', 0);
 }

@@ -15,6 +15,8 @@ export interface LinkView {
   rttMs: number;
   /** Since when it is as it is. */
   since: number;
+  /** Heartbeat frames that came and were not believed, by kind in a few words ('forged', 'replayed'); none that are 0. */
+  dropped?: { what: string; count: number }[];
 }
 
 export interface CoServerView {

@@ -167,6 +167,8 @@ export interface State {
   /** The partner's latest word over any path, also one that is no link. Enough for a yield, never for joining. */
   newest: PartnerStatus | null;
   newestAt: number;
+  /** The partner's earlier lives, oldest first: a word of theirs that arrives now is not true any more. */
+  pastIncarnations: readonly string[];
   /** Authenticated exchanges work over a path that is no link (management). */
   otherPathUp: boolean;
   /** Times of unplanned losses of the partner within the window; until when it does not rejoin by itself. */
@@ -296,6 +298,7 @@ export function initialState(a: StateOptions): State {
     wishSeen: 0,
     newest: null,
     newestAt: a.now,
+    pastIncarnations: [],
     otherPathUp: false,
     losses: [],
     quarantinedUntil: null,

@@ -126,6 +126,7 @@ export function tickWorkload(work: Work): void {
 const READY_HELD = 'holds the whole state of the guest';
 
 function backToStandby(work: Work, reason: string): void {
+  work.commands.push({ kind: 'record', severity: 'warning', row: null, text: `Stops following the partner: ${reason}.` });
   act(work, { kind: 'stopAll', reason }, 'standby', reason);
 }
 
@@ -166,8 +167,15 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
       // Planned: the replica ends, and the stream with it. If the partner itself were lost, the links would say so.
       if (phase.kind === 'steppingDown' || phase.busy === 'leaveLockstep') return;
       if ((phase.kind === 'secondary' || phase.kind === 'ready') && e.cause !== 'channel' && !(e.byPartner && e.cause === 'engine')) {
-        if (e.byPartner) stopOutdated(work, e.reason);
-        else broken(work, 'streamBroke', e.reason);
+        if (e.byPartner) {
+          commands.push({
+            kind: 'record',
+            severity: 'critical',
+            row: null,
+            text: `The partner ended the ${e.stream} stream (${e.reason}): this CoServer yields and rejoins.`,
+          });
+          stopOutdated(work, e.reason);
+        } else broken(work, 'streamBroke', e.reason);
         return;
       }
       if (phase.kind === 'duplex' && e.cause === 'stalled') {
@@ -218,18 +226,21 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
   )
     return;
   if (kind === 'target' || kind === 'incoming') {
-    commands.push({ kind: 'record', severity: 'warning', row: null, text: `The replica that was being prepared ended: ${e.reason}.` });
-    backToStandby(work, e.reason);
+    backToStandby(work, `the replica that was being prepared ended: ${e.reason}`);
     return;
   }
   if (e.cause === 'guestShutdown' && PRIMARY_PHASES.includes(kind) && record.standing === 'simplex') {
     // Shut down for lack of mains: nobody switched the workload off, and it starts again when mains is back, also after a restart.
-    if (state.stoppedForPower)
-      commands.push({ kind: 'record', severity: 'info', row: '27', text: 'The guest is shut down. It starts again when mains is back.' });
-    else {
+    if (!state.stoppedForPower) {
       persist(work, { workloadOff: true });
       commands.push({ kind: 'record', severity: 'info', row: null, text: GUEST_IS_OFF });
-    }
+    } else
+      commands.push({
+        kind: 'record',
+        severity: 'info',
+        row: '27',
+        text: 'The guest has shut itself down; it starts again when mains is back.',
+      });
     act(work, { kind: 'stopAll', reason: 'the guest shut down' }, 'off', 'the guest shut down');
     return;
   }
@@ -335,7 +346,7 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
 }
 
 function keptRecord(ok: boolean, reason: string, more: string): Extract<Command, { kind: 'record' }> {
-  const text = ok ? `The history here: ${reason}.` : `The history here could not be kept aside: ${reason}.${more}`;
+  const text = ok ? `The history here is kept: ${reason || 'aside'}.` : `The history here could not be kept aside: ${reason}.${more}`;
   return { kind: 'record', severity: ok ? 'info' : 'critical', row: '25', text };
 }
 
@@ -391,8 +402,7 @@ function failed(work: Work, command: CommandName, reason: string): void {
     case 'openTarget':
     case 'openIncoming':
     case 'leaveLockstep':
-      commands.push({ kind: 'record', severity: 'warning', row: null, text: `Could not follow the partner: ${reason}.` });
-      backToStandby(work, reason);
+      backToStandby(work, `${inWords(command)} failed: ${reason}`);
       return;
     default:
       return;

@@ -1,5 +1,7 @@
 // What the heartbeat's worker thread is asked and what it reports. It does nothing else, so that its clock is honest.
 
+import type { DropCounts, DropReport } from './dropped.ts';
+
 export interface HeartbeatSetup {
   coServer: 'A' | 'B';
   /** 16 bytes. */
@@ -49,10 +51,8 @@ export interface LinkStatus {
   /** Round trip, median of the last 100, ms; -1 unknown. */
   rttMs: number;
   received: number;
-  /** Frames dropped: wrong MAC (another pair's key), stale sequence (replay), truncated or malformed. */
-  forged: number;
-  replayed: number;
-  malformed: number;
+  /** Frames dropped since the start, by kind. */
+  dropped: DropCounts;
 }
 
 export interface HeartbeatStatus {
@@ -68,7 +68,7 @@ export type HeartbeatEvents = {
   partner: HeartbeatPayload & { incarnation: string; restarted: boolean };
   /** This thread's tick came later than allowed: the CoServer was asleep and must suspect itself. */
   late: { lateMs: number };
-  /** Frames with a wrong MAC arrive: another pair's key, or a hostile neighbour. At most once per 5 s. */
-  stranger: { link: number; count: number };
+  /** Frames were dropped, and the record should say so. At most once a minute for each kind on each link. */
+  dropped: DropReport;
   status: HeartbeatStatus;
 };

@@ -7,8 +7,9 @@ import { setPriority } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
 import { setThreadRealtime } from '../../drivers/ethernet/index.ts';
 import { allowedLatenessMs, type HeartbeatInput, type HeartbeatLimits, heartbeatStart, heartbeatStep } from '../core/heartbeat.ts';
-import { decodeHeartbeat, encodeHeartbeat, heartbeatKey, NO_INCARNATION } from '../wire/heartbeat.ts';
+import { encodeHeartbeat, heartbeatKey, NO_INCARNATION } from '../wire/heartbeat.ts';
 import { serve } from '../wire/rpc.ts';
+import { Acceptance } from './acceptance.ts';
 import type {
   HeartbeatCommands,
   HeartbeatEvents,
@@ -19,11 +20,9 @@ import type {
   HeartbeatStatus,
 } from './api.ts';
 import { floorMs, JitterMeter } from './jitter.ts';
-import { Partner } from './partner.ts';
 import { LinkPaths } from './paths.ts';
 
 const STATUS_MS = 1_000;
-const STRANGER_QUIET_MS = 5_000;
 const RTT_SAMPLES = 100;
 /** Low among the real-time priorities: above every ordinary thread, below the kernel's own. */
 const REALTIME_PRIORITY = 10;
@@ -34,12 +33,6 @@ interface LinkRecord {
   paths: LinkPaths;
   carrier: boolean;
   received: number;
-  forged: number;
-  replayed: number;
-  malformed: number;
-  /** Forged since the last `stranger` event. */
-  strangers: number;
-  strangerAtMs: number;
   rtt: number[];
   rttNext: number;
 }
@@ -77,7 +70,7 @@ class Heartbeat implements RunningHeartbeat {
   readonly #setup: HeartbeatSetup;
   readonly #key: ReturnType<typeof heartbeatKey>;
   readonly #incarnation = newIncarnation();
-  readonly #partner: Partner;
+  readonly #door: Acceptance;
   readonly #links: LinkRecord[];
   readonly #meter: JitterMeter;
   readonly #measures = new Set<JitterMeter>();
@@ -93,18 +86,13 @@ class Heartbeat implements RunningHeartbeat {
   constructor(setup: HeartbeatSetup, port: MessagePort) {
     this.#setup = setup;
     this.#key = heartbeatKey(setup.pairId, setup.pairKey);
-    this.#partner = new Partner(setup.coServer, this.#incarnation, setup.links.length);
+    this.#door = new Acceptance(setup.coServer, this.#incarnation, setup.links.length, this.#key);
     this.#meter = new JitterMeter(performance.now());
     this.#state = heartbeatStart(setup.links.length);
     this.#links = setup.links.map((link, index) => ({
       paths: new LinkPaths(link, (path, bytes) => this.#receive(index, path, bytes)),
       carrier: false,
       received: 0,
-      forged: 0,
-      replayed: 0,
-      malformed: 0,
-      strangers: 0,
-      strangerAtMs: Number.NEGATIVE_INFINITY,
       rtt: [],
       rttNext: 0,
     }));
@@ -162,8 +150,8 @@ class Heartbeat implements RunningHeartbeat {
         link.carrier = up;
         this.#step({ kind: 'carrier', at: now, link: index, carrier: up });
       }
-      this.#reportStrangers(link, index, now);
     }
+    for (const report of this.#door.reports(now)) this.#emit('dropped', report);
     this.#step({ kind: 'tick', at: now, lateMs });
     if (now >= this.#statusDueMs) {
       this.#statusDueMs = now + STATUS_MS;
@@ -201,7 +189,7 @@ class Heartbeat implements RunningHeartbeat {
         sequence: this.#sequence,
         sentUs: Math.floor(now * 1000),
         ...this.#payload,
-        echo: this.#partner.echo(link, path, now),
+        echo: this.#door.echo(link, path, now),
       },
       this.#key,
     );
@@ -211,51 +199,15 @@ class Heartbeat implements RunningHeartbeat {
     const link = this.#links[index];
     if (!link || this.#stopped) return;
     const now = performance.now();
-    const reading = decodeHeartbeat(bytes, this.#key);
-    switch (reading.kind) {
-      case 'forged':
-        link.forged++;
-        link.strangers++;
-        this.#reportStrangers(link, index, now);
-        return;
-      case 'malformed':
-        link.malformed++;
-        return;
-      case 'frame':
-        break;
-      default:
-        reading satisfies never;
-        return;
+    const frame = this.#door.accept(bytes, index, path, now, this.#timeoutMs);
+    if (!frame) return;
+    link.received++;
+    if (frame.rttMs !== null) {
+      link.rtt[link.rttNext] = frame.rttMs;
+      link.rttNext = (link.rttNext + 1) % RTT_SAMPLES;
     }
-    const verdict = this.#partner.judge(reading.frame, index, path, now, this.#timeoutMs);
-    switch (verdict.kind) {
-      case 'malformed':
-        link.malformed++;
-        return;
-      case 'replayed':
-        link.replayed++;
-        return;
-      case 'unproven':
-        return;
-      case 'living':
-        link.received++;
-        if (verdict.rttMs !== null) {
-          link.rtt[link.rttNext] = verdict.rttMs;
-          link.rttNext = (link.rttNext + 1) % RTT_SAMPLES;
-        }
-        if (verdict.news) this.#emit('partner', verdict.news);
-        this.#step({ kind: 'frame', at: now, link: index, path, echoSentMs: verdict.echoSentMs });
-        return;
-      default:
-        verdict satisfies never;
-    }
-  }
-
-  #reportStrangers(link: LinkRecord, index: number, now: number): void {
-    if (link.strangers === 0 || now - link.strangerAtMs < STRANGER_QUIET_MS) return;
-    this.#emit('stranger', { link: index, count: link.strangers });
-    link.strangers = 0;
-    link.strangerAtMs = now;
+    if (frame.news) this.#emit('partner', frame.news);
+    this.#step({ kind: 'frame', at: now, link: index, path, echoSentMs: frame.echoSentMs });
   }
 
   #setPayload({ generation, role, revision }: HeartbeatPayload): void {
@@ -289,9 +241,7 @@ class Heartbeat implements RunningHeartbeat {
           ipAgeMs: age(state?.heardMs.ip),
           rttMs: median(link.rtt),
           received: link.received,
-          forged: link.forged,
-          replayed: link.replayed,
-          malformed: link.malformed,
+          dropped: this.#door.dropped(index),
         };
       }),
       jitter: { ...this.#meter.read(), floorMs: floorMs(this.#setup.intervalMs, this.#meter.maxMs) },

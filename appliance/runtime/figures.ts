@@ -7,6 +7,7 @@ import { ACTIONS, mayRequest } from '../core/requests.ts';
 import type { ProgressView, Snapshot } from '../core/snapshot.ts';
 import type { GateStatus } from '../gate/api.ts';
 import type { HeartbeatStatus } from '../heartbeat/api.ts';
+import { DROP_KINDS, DROP_WORDS } from '../heartbeat/dropped.ts';
 import type { CheckpointReport } from '../memory/api.ts';
 import type { History } from './history.ts';
 import { LockstepFigures } from './lockstep-figures.ts';
@@ -121,6 +122,10 @@ export class Figures {
           carrier: seen?.carrier ?? false,
           rttMs: seen?.rttMs ?? -1,
           since: Math.round(Date.now() - (performance.now() - since)),
+          dropped: DROP_KINDS.flatMap((kind) => {
+            const count = seen?.dropped[kind] ?? 0;
+            return count > 0 ? [{ what: DROP_WORDS[kind], count }] : [];
+          }),
         };
       }),
       workload: {

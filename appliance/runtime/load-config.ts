@@ -5,6 +5,7 @@ import { isIP } from 'node:net';
 import { parse } from 'yaml';
 import { UPS_NAME } from '../../drivers/ups/index.ts';
 import type { CoServerConfig } from '../config.ts';
+import { parseKeyFile } from '../pairing/key-file.ts';
 import { PAIR_KEY_BYTES } from '../wire/keys.ts';
 
 export class ConfigError extends Error {
@@ -138,12 +139,18 @@ export function loadFencePassword(file: string): string {
   return password;
 }
 
-/** The pair's key: 64 hex digits in a file that only root may read. */
-export function loadPairKey(file: string): Buffer {
-  const source = readSecret(file, "the pair's key");
-  if (!/^[0-9a-f]{64}$/.test(source))
-    throw new ConfigError(`${file} does not hold a pair's key (${PAIR_KEY_BYTES * 2} hex digits): pair the CoServers again`);
-  return Buffer.from(source, 'hex');
+/** The pair's key, from a file that only root may read. @param pairId Hex: a key that was made for another pair is refused. */
+export function loadPairKey(file: string, pairId?: string): Buffer {
+  const found = parseKeyFile(readSecret(file, "the pair's key"));
+  if (!found)
+    throw new ConfigError(
+      `${file} does not hold a pair's key (${PAIR_KEY_BYTES * 2} hex digits): pair the CoServers again (twinstep pair)`,
+    );
+  if (pairId !== undefined && found.pairId !== null && found.pairId !== pairId)
+    throw new ConfigError(
+      `${file} holds the key of the pair ${found.pairId}, the configuration names the pair ${pairId}: set pair.id, or twinstep pair --again`,
+    );
+  return Buffer.from(found.pairKey, 'hex');
 }
 
 function isSection(value: unknown): value is Record<string, unknown> {

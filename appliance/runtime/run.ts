@@ -39,6 +39,7 @@ import { ControlStream } from './sources/control.ts';
 import { FencePath } from './sources/fence-path.ts';
 import { ManagementPath } from './sources/management-path.ts';
 import { UpsWatch } from './sources/ups.ts';
+import { becomePaired } from './unpaired.ts';
 import { startWorkers } from './workers.ts';
 
 const TICK_MS = 50;
@@ -66,7 +67,9 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   if (ordinary) log('warning', `the process keeps its ordinary priority: ${ordinary}`);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
-  const pairKey = loadPairKey(config.pair.keyFile);
+  const webRoot = fileURLToPath(new URL('./web', script));
+  await becomePaired(config, version, webRoot);
+  const pairKey = loadPairKey(config.pair.keyFile, config.pair.id);
   const power = partnerPower(config.fence);
   const records = await RecordStore.open(join(config.stateDir, 'record'));
   log('info', `record: generation ${records.record.generation}, ${records.record.standing}`);
@@ -309,13 +312,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     if (restarted) pump.feed({ kind: 'partnerRestarted' });
   });
   workers.heartbeat.on('late', ({ lateMs }) => pump.feed({ kind: 'lateTick', lateMs }));
-  workers.heartbeat.on('stranger', ({ link, count }) =>
-    history.add({
-      severity: 'warning',
-      row: null,
-      text: `${count} heartbeat frames with another pair's key came over link ${link + 1}: is a foreign CoServer connected there?`,
-    }),
-  );
+  workers.heartbeat.on('dropped', ({ sentence }) => history.add({ severity: 'warning', row: null, text: sentence }));
   workers.gate.on('status', (status) => {
     const compared = figures.lockstep.observe(status);
     if (compared && pump.state.phase.kind === 'duplex') pump.feed({ kind: 'comparisonObserved', ...compared });
@@ -367,7 +364,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   );
   const consoles = await startConsoles({
     config,
-    webRoot: fileURLToPath(new URL('./web', script)),
+    webRoot,
     snapshot: () => figures.snapshot(pump.state),
     onChange: (f) => {
       changes.add(f);

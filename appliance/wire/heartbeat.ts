@@ -1,7 +1,7 @@
 // The heartbeat frame: 112 bytes, the same on both paths (Ethernet type 0x88B5, IP protocol 253). README.md holds the byte table.
 //
 // Pure. Everything up to the last 16 bytes is covered by an HMAC under a key derived from the pair's key: another pair's
-// frame, a forged or a changed one is told apart from a malformed one, and none of them is looked into further.
+// frame, a forged or a changed one, one of another version or length are told apart, and none of them is looked into further.
 // A copy of an old frame is genuine by its MAC: the receiver drops it by incarnation and sequence.
 import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { deriveKey } from './keys.ts';
@@ -11,7 +11,8 @@ const SIGNED_BYTES = 96;
 const MAC_BYTES = 16;
 /** 'TwHb' */
 const MAGIC = 0x54774862;
-const VERSION = 1;
+export const HEARTBEAT_VERSION = 1;
+const VERSION_AT = 4;
 const PAIR_ID_BYTES = 16;
 /** No process has it. */
 export const NO_INCARNATION = '0000000000000000';
@@ -43,8 +44,14 @@ export interface HeartbeatFrame {
 
 export type HeartbeatReading =
   | { kind: 'frame'; frame: HeartbeatFrame }
-  /** Another pair's id or key, or bytes that were changed. */
+  /** Of this protocol and version, but not of its length. */
+  | { kind: 'truncated' | 'oversized'; reason: string }
+  /** Another version of the protocol: whoever says so, its frames cannot be read here. */
+  | { kind: 'version'; version: number }
+  | { kind: 'otherPair' }
+  /** Made without the pair's key, or changed on its way. */
   | { kind: 'forged' }
+  /** No heartbeat at all; or made with the key, and wrong all the same. */
   | { kind: 'malformed'; reason: string };
 
 export interface HeartbeatKey {
@@ -72,7 +79,7 @@ function writeNumber64(b: Buffer, value: number, offset: number): void {
 export function encodeHeartbeat(frame: HeartbeatFrame, key: HeartbeatKey): Buffer {
   const b = Buffer.alloc(HEARTBEAT_BYTES);
   b.writeUInt32BE(MAGIC, 0);
-  b.writeUInt8(VERSION, 4);
+  b.writeUInt8(HEARTBEAT_VERSION, 4);
   b.writeUInt8(frame.sender === 'A' ? 0 : 1, 5);
   b.writeUInt8(frame.link, 6);
   b.writeUInt8(frame.path === 'ethernet' ? 0 : 1, 7);
@@ -95,11 +102,14 @@ const ROLE_MAX = 3;
 
 /** Never throws, whatever the bytes. */
 export function decodeHeartbeat(b: Buffer, key: HeartbeatKey): HeartbeatReading {
-  if (b.length !== HEARTBEAT_BYTES) return malformed(`${b.length} bytes instead of ${HEARTBEAT_BYTES}`);
+  if (b.length < VERSION_AT) return { kind: 'truncated', reason: `${b.length} bytes instead of ${HEARTBEAT_BYTES}` };
   if (b.readUInt32BE(0) !== MAGIC) return malformed('not a heartbeat');
-  const version = b.readUInt8(4);
-  if (version !== VERSION) return malformed(`version ${version}, this is ${VERSION}`);
-  if (!b.subarray(8, 24).equals(key.pairId)) return { kind: 'forged' };
+  // Before the length: another version may have another one.
+  const version = b.length > VERSION_AT ? b.readUInt8(VERSION_AT) : HEARTBEAT_VERSION;
+  if (version !== HEARTBEAT_VERSION) return { kind: 'version', version };
+  if (b.length !== HEARTBEAT_BYTES)
+    return { kind: b.length < HEARTBEAT_BYTES ? 'truncated' : 'oversized', reason: `${b.length} bytes instead of ${HEARTBEAT_BYTES}` };
+  if (!b.subarray(8, 24).equals(key.pairId)) return { kind: 'otherPair' };
   if (!timingSafeEqual(b.subarray(SIGNED_BYTES), mac(key, b.subarray(0, SIGNED_BYTES)))) return { kind: 'forged' };
   // From here it was made by someone who has the key: what is wrong now is a fault, not an attack.
   const sender = b.readUInt8(5);

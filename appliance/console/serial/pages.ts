@@ -57,7 +57,10 @@ export function overviewLines(m: ConsoleModel, width: number): Line[] {
     ...coServerPair(m.coServers, width),
     BLANK,
     ...lockstepBriefLines(m, width),
-    ...m.links.flatMap((l) => hanging(`${toneMark(l.tone)} ${pad(ascii(l.name), 8)} `, `${l.detail} (${l.nic})`, width)),
+    ...m.links.flatMap((l) => [
+      ...hanging(`${toneMark(l.tone)} ${pad(ascii(l.name), 8)} `, `${l.detail} (${l.nic})`, width),
+      ...(l.dropped === '' ? [] : hanging(' '.repeat(14), l.dropped, width)),
+    ]),
     ...hanging(`${toneMark(h.arbiter.tone)} ${pad(ascii(h.arbiter.label), 8)} `, h.arbiter.value, width),
     ...hanging(`${toneMark(w.tone)} Workload `, `${w.name} ${w.state}: ${w.sentence}`, width),
     ...indented(sideBySide(first, second, column, '   '), 5),

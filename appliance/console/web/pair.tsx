@@ -77,6 +77,7 @@ function Link({ link, number, lab, onAnswer }: { link: LinkModel; number: number
         <span class="cut">✕</span>
       </div>
       <p class="link-detail">{link.detail}</p>
+      {link.dropped !== '' && <p class="link-detail quiet">{link.dropped}</p>}
       {lab && (
         <fieldset class="lab" aria-label={`Lab: ${link.name}`}>
           <LabButton action="cut-link" target={String(number)} label={`Cut link ${number}`} onAnswer={onAnswer} />

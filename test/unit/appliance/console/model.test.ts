@@ -1,4 +1,5 @@
 import t from 'tap';
+import { statusText } from '../../../../appliance/console/cli/status.ts';
 import { ageText, clockText, dateText, durationText, printable, rateText, sizeText } from '../../../../appliance/console/format.ts';
 import { consoleModel, EVENTS_SHOWN } from '../../../../appliance/console/model.ts';
 import { duplex, FIXTURES, holding, isolated, NOW, resyncing, takeoverJustHappened } from './fixtures.ts';
@@ -124,4 +125,23 @@ t.test('odd pictures still give a model', async (t) => {
   t.match(events[0], { text: 'e999?[31m', row: 'row 99' });
   const noSteps = consoleModel({ ...duplex(), takeovers: [{ at: NOW, coServer: 'A', kind: 'continue', reason: '', row: '5', steps: [] }] });
   t.equal(noSteps.takeover?.total, '0 ms');
+});
+
+t.test('heartbeat frames that were dropped, on every console', async (t) => {
+  const s = duplex();
+  t.same(
+    consoleModel(s).links.map((l) => l.dropped),
+    ['', ''],
+  );
+  const dropped = [
+    { what: 'forged', count: 5 },
+    { what: 'replayed', count: 2 },
+  ];
+  const links = s.links.map((l, i) => (i === 1 ? { ...l, dropped } : l));
+  const text = '7 heartbeat frames dropped: 5 forged, 2 replayed';
+  t.same(
+    consoleModel({ ...s, links }).links.map((l) => l.dropped),
+    ['', text],
+  );
+  t.match(statusText({ ...s, links }, 80), text);
 });

@@ -8,7 +8,7 @@ import {
   runHeartbeatWorker,
 } from '../../../../appliance/heartbeat/index.ts';
 import { Caller } from '../../../../appliance/wire/rpc.ts';
-import { ETHER_TYPE_LOCAL, PacketSocket, packFrames } from '../../../../drivers/ethernet/index.ts';
+import { ETHER_TYPE_LOCAL, PacketSocket, packFrames, unpackFrames } from '../../../../drivers/ethernet/index.ts';
 
 export type AgentOutput =
   | { [K in keyof HeartbeatEvents]: { event: K; data: HeartbeatEvents[K] } }[keyof HeartbeatEvents]
@@ -21,7 +21,7 @@ function out(event: string, data: unknown): void {
 function main(setup: HeartbeatSetup): void {
   const worker = new Worker(new URL(import.meta.url), { workerData: setup });
   const caller = new Caller<HeartbeatCommands, HeartbeatEvents>('heartbeat', worker);
-  for (const event of ['link', 'partner', 'late', 'stranger', 'status'] as const) caller.on(event, (data) => out(event, data));
+  for (const event of ['link', 'partner', 'late', 'dropped', 'status'] as const) caller.on(event, (data) => out(event, data));
   let wire: PacketSocket | undefined;
   createInterface({ input: process.stdin }).on('line', async (line) => {
     const [command, argument = ''] = line.split(' ');
@@ -43,6 +43,21 @@ function main(setup: HeartbeatSetup): void {
         wire ??= new PacketSocket({ nic: setup.links[0]?.nic ?? '', etherType: ETHER_TYPE_LOCAL }, { onFrames: () => undefined });
         wire.sendBatch(packFrames([Buffer.from(argument, 'hex')]));
         break;
+      case 'reflect': {
+        // What the other end sent comes back to it, so many times.
+        const mirror = new PacketSocket(
+          { nic: setup.links[0]?.nic ?? '', etherType: ETHER_TYPE_LOCAL },
+          {
+            onFrames: (batch) => {
+              const [frame] = unpackFrames(batch).frames;
+              mirror.close();
+              if (frame) for (let i = 0; i < Number(argument); i++) mirrored.sendBatch(packFrames([frame]));
+            },
+          },
+        );
+        const mirrored = new PacketSocket({ nic: setup.links[0]?.nic ?? '', etherType: ETHER_TYPE_LOCAL }, { onFrames: () => undefined });
+        break;
+      }
       case 'exit':
         process.exit(5);
         break;

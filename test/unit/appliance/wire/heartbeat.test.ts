@@ -8,6 +8,7 @@ import {
   heartbeatKey,
   NO_INCARNATION,
 } from '../../../../appliance/wire/heartbeat.ts';
+import { exampleBytes } from './readme-examples.ts';
 
 const PAIR_ID = Buffer.from('000102030405060708090a0b0c0d0e0f', 'hex');
 const KEY = heartbeatKey(PAIR_ID, Buffer.alloc(32, 0x11));
@@ -25,15 +26,7 @@ const EXAMPLE: HeartbeatFrame = {
   echo: { incarnation: '99aabbccddeeff00', sequence: 4710, sentUs: 123_456_789, heldUs: 2_500 },
 };
 
-// The example of appliance/wire/README.md.
-const EXAMPLE_HEX =
-  '54774862010101010001020304050607' +
-  '08090a0b0c0d0e0f1122334455667788' +
-  '000000000000126700000000004c4b40' +
-  '00000000000000090000004d02000000' +
-  '99aabbccddeeff000000000000001266' +
-  '00000000075bcd15000009c400000000' +
-  '9ce473b6b27f2b0219d76dfd1b5c3fcd';
+const EXAMPLE_HEX = exampleBytes('appliance/wire/README.md', 'heartbeat').toString('hex');
 
 t.test('the example of the README', async (t) => {
   const bytes = encodeHeartbeat(EXAMPLE, KEY);
@@ -45,7 +38,7 @@ t.test('the example of the README', async (t) => {
 t.test('another key or another pair is forged, not malformed', async (t) => {
   const bytes = encodeHeartbeat(EXAMPLE, KEY);
   t.same(decodeHeartbeat(bytes, heartbeatKey(PAIR_ID, Buffer.alloc(32, 0x12))), { kind: 'forged' });
-  t.same(decodeHeartbeat(bytes, heartbeatKey(Buffer.alloc(16), Buffer.alloc(32, 0x11))), { kind: 'forged' });
+  t.same(decodeHeartbeat(bytes, heartbeatKey(Buffer.alloc(16), Buffer.alloc(32, 0x11))), { kind: 'otherPair' });
   t.throws(() => heartbeatKey(PAIR_ID.subarray(1), Buffer.alloc(32)), /the pair's id has 15 bytes instead of 16/);
   t.throws(() => heartbeatKey(PAIR_ID, Buffer.alloc(31)), /the pair's key has 31 bytes/);
 });
@@ -58,7 +51,8 @@ t.test('every changed bit is noticed', async (t) => {
     changed[at] = (changed[at] ?? 0) ^ (1 << (bit % 8));
     const reading = decodeHeartbeat(changed, KEY);
     if (reading.kind === 'frame') t.fail(`bit ${bit} was not noticed`);
-    else if (at >= 5 && reading.kind !== 'forged') t.fail(`bit ${bit} is ${reading.kind}`);
+    else if (reading.kind !== (at < 4 ? 'malformed' : at === 4 ? 'version' : at >= 8 && at < 24 ? 'otherPair' : 'forged'))
+      t.fail(`bit ${bit} is ${reading.kind}`);
   }
   t.pass('896 bits');
 });
@@ -66,12 +60,15 @@ t.test('every changed bit is noticed', async (t) => {
 t.test('malformed frames say why', async (t) => {
   const bytes = encodeHeartbeat(EXAMPLE, KEY);
   const reading = (b: Buffer) => decodeHeartbeat(b, KEY);
-  t.same(reading(bytes.subarray(0, 111)), { kind: 'malformed', reason: '111 bytes instead of 112' });
-  t.same(reading(Buffer.concat([bytes, Buffer.alloc(1)])), { kind: 'malformed', reason: '113 bytes instead of 112' });
+  t.same(reading(bytes.subarray(0, 111)), { kind: 'truncated', reason: '111 bytes instead of 112' });
+  t.same(reading(Buffer.concat([bytes, Buffer.alloc(1)])), { kind: 'oversized', reason: '113 bytes instead of 112' });
   t.same(reading(Buffer.alloc(112)), { kind: 'malformed', reason: 'not a heartbeat' });
   const version = Buffer.from(bytes);
   version[4] = 2;
-  t.same(reading(version), { kind: 'malformed', reason: 'version 2, this is 1' });
+  t.same(reading(version), { kind: 'version', version: 2 });
+  t.same(reading(version.subarray(0, 90)), { kind: 'version', version: 2 }, 'another version may have another length');
+  t.same(reading(bytes.subarray(0, 3)), { kind: 'truncated', reason: '3 bytes instead of 112' });
+  t.same(reading(bytes.subarray(0, 4)), { kind: 'truncated', reason: '4 bytes instead of 112' });
   t.same(reading(encodeHeartbeat({ ...EXAMPLE, role: 4 }, KEY)), { kind: 'malformed', reason: 'role 4' });
   t.same(reading(encodeHeartbeat({ ...EXAMPLE, incarnation: NO_INCARNATION }, KEY)), { kind: 'malformed', reason: 'no incarnation' });
   t.same(reading(encodeHeartbeat({ ...EXAMPLE, sequence: 2 ** 60 }, KEY)), { kind: 'malformed', reason: 'a number beyond 2^53' });

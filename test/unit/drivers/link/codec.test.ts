@@ -15,13 +15,12 @@ import {
   type Hello,
   MAX_MESSAGE_BYTES,
 } from '../../../../drivers/link/codec.ts';
+import { exampleBytes } from '../../appliance/wire/readme-examples.ts';
 
-// The examples of drivers/link/README.md.
-const DATA_HEX = '0200000000000005000000000000000700000000000000035477696e21';
-const ACK_HEX = '030000000000000000000000000000000000000100000002';
-const HELLO_HEX =
-  '010000000000003000000000000000000000000000000000' +
-  '54774368010100001122334455667788000000020000000099aabbccddeeff0000000001000000000200000001000000';
+const README = 'drivers/link/README.md';
+const DATA_HEX = exampleBytes(README, 'data').toString('hex');
+const ACK_HEX = exampleBytes(README, 'acknowledgement').toString('hex');
+const HELLO_HEX = exampleBytes(README, 'hello').toString('hex');
 
 t.test('the examples of the README', async (t) => {
   const data = Buffer.concat([encodeHeader({ type: FRAME_DATA, length: 5, sequence: 7, acknowledged: 3 }), Buffer.from('Twin!')]);

@@ -1,0 +1,277 @@
+// What each command of the core does to the models: how long it takes, when it fails, what it leaves behind when it is cut short.
+// Which may run beside which is as in appliance/runtime/effects/obey.ts.
+import type { Command } from '../../appliance/core/machine.ts';
+import type { CoServer } from './side.ts';
+import type { World } from './world.ts';
+
+/** Obeys one command; the ms for which what stands behind it must wait. */
+export function obey(world: World, s: CoServer, c: Command): number {
+  const { random, speeds } = world;
+  const p = s.partner;
+  switch (c.kind) {
+    case 'record':
+      world.tell(() => `${s.name} notes: ${c.row ? `[${c.row}] ` : ''}${c.text}`);
+      return 0;
+    case 'persist':
+      return persist(world, s, c.record);
+    case 'freeze':
+      s.openings++;
+      if (!world.flaws.freezeDoesNothing && s.gate !== 'closed') s.gate = 'frozen';
+      return random.chance(0.5) ? 0 : random.between(0.1, 2);
+    case 'say':
+      s.said = c.status;
+      world.checkers.said(s, c.status);
+      world.network.say(s, true);
+      return 0;
+    case 'incident':
+      world.tell(() => `${s.name} found: ${c.sentence}`);
+      return 0;
+    case 'claim':
+      world.witness.claim(s, c.generation);
+      return 0;
+    case 'fence':
+      fence(s);
+      return 0;
+    case 'armWatchdog':
+      s.watchdog = c.armed && !world.flaws.watchdogNotArmed;
+      return 0;
+    case 'startGuest':
+    case 'adoptGuest': {
+      const isAdopted = c.kind === 'adoptGuest';
+      const opening = s.openings;
+      phaseWork(world, s, c, isAdopted ? 40 : random.between(300, 3_000) * speeds.guest, () => {
+        if (s.disk.failed || s.openings !== opening) return false;
+        if (isAdopted && !s.guest) return false;
+        if (!isAdopted && random.chance(speeds.failure)) return false;
+        if (!isAdopted) {
+          world.checkers.started(s);
+          s.guest = { role: 'alone', deed: s.disk.content, paused: false, brokenAt: null };
+        }
+        open(world, s);
+        return true;
+      });
+      return 0;
+    }
+    case 'openTarget':
+      phaseWork(world, s, c, random.between(20, 200), () => {
+        if (s.disk.failed || random.chance(speeds.failure)) return false;
+        s.targetOpen = true;
+        s.guest = null;
+        return true;
+      });
+      return 0;
+    case 'resync':
+      resync(world, s, p, c);
+      return 0;
+    case 'openIncoming':
+      phaseWork(world, s, c, random.between(20, 200), () => {
+        s.incomingOpen = s.targetOpen && !random.chance(speeds.failure);
+        return s.incomingOpen;
+      });
+      return 0;
+    case 'protect':
+      protect(world, s, p, c);
+      return 0;
+    case 'releaseReady':
+      phaseWork(world, s, c, random.between(5, 60), () => {
+        if (!world.network.isConnected || world.network.connection !== world.guests.copiedOver) return false;
+        if (!s.guest || p.guest?.role !== 'secondary') return false;
+        s.guest.paused = false;
+        s.gate = 'holding';
+        world.guests.begin(s, p);
+        world.network.send(s, () => p.feed({ kind: 'intervalsStarted' }));
+        return true;
+      });
+      return 0;
+    case 'takeOver':
+      world.checkers.takesOver(s);
+      exclusive(world, s, c, random.between(5, 120), (isVoid) => {
+        if (isVoid || s.guest?.role !== 'secondary' || random.chance(speeds.failure)) return false;
+        s.guest.role = 'alone';
+        s.guest.paused = false;
+        s.disk.content = s.guest.deed;
+        world.checkers.served(s, s.guest.deed);
+        open(world, s);
+        return true;
+      });
+      return 0;
+    case 'continueAlone':
+    case 'abandonPartner':
+      exclusive(world, s, c, random.between(5, 120), (isVoid) => {
+        if (isVoid || !s.guest) return false;
+        s.guest.role = 'alone';
+        s.guest.paused = false;
+        if (c.kind === 'continueAlone') world.checkers.served(s, s.guest.deed);
+        open(world, s);
+        return true;
+      });
+      return 0;
+    case 'stopAll':
+      s.guest = null;
+      s.targetOpen = false;
+      s.incomingOpen = false;
+      exclusive(world, s, c, random.between(5, 120), () => {
+        s.guest = null;
+        s.gate = 'closed';
+        return !random.chance(speeds.failure);
+      });
+      return 0;
+    case 'leaveLockstep':
+      world.guests.end();
+      phaseWork(world, s, c, random.between(10, 100), () => {
+        if (!world.network.isConnected) return false;
+        s.guest = null;
+        s.gate = 'closed';
+        s.disk.content = p.disk.content;
+        s.disk.flushed = p.disk.flushed;
+        return true;
+      });
+      return 0;
+    case 'shutDownGuest':
+      phaseWork(world, s, c, random.between(300, 2_000), () => {
+        if (!s.guest || random.chance(speeds.failure)) return false;
+        s.disk.flushed = s.disk.content;
+        world.guests.engineDies(s, 'guestShutdown');
+        return true;
+      });
+      return 0;
+    case 'keepHistory':
+      world.checkers.kept(s);
+      return 0;
+    case 'repairBlock':
+      world.checkers.repairs(s, c.offset, c.from);
+      return 0;
+    case 'quarantineBlock':
+      world.checkers.quarantines(c.offset);
+      return 0;
+    case 'redirectNetwork':
+      return 0;
+    case 'lendNetwork':
+      return 0;
+    case 'setMode':
+      return 0;
+    case 'endServer':
+      s.powerOff('it ends itself');
+      s.powerOn();
+      return 0;
+    default:
+      c satisfies never;
+      return 0;
+  }
+}
+
+/** As the record's store does: one slot, flushed; then it counts; then the other slot. */
+function persist(world: World, s: CoServer, record: World['sides']['A']['state']['record']): number {
+  const { random } = world;
+  const { disk } = s;
+  if (disk.full || disk.failed) {
+    s.at(1, () => s.crash('its record cannot be written'));
+    return 1_000;
+  }
+  const ms = random.between(0.5, 20) + disk.slowMs;
+  if (record.generation < disk.durable.generation) {
+    s.at(1, () => s.crash('a generation would shrink'));
+    world.checkers.shrank(s, record);
+    return 1_000;
+  }
+  disk.beginWrite();
+  const { life } = s;
+  // The disk does what it was told, also when the process that told it stands still.
+  world.later(ms * 0.9, () => {
+    if (s.life !== life) return;
+    const before = disk.durable;
+    disk.endWrite(record);
+    world.checkers.recorded(s, before, record);
+    world.later(random.between(0.5, 10) + disk.slowMs / 2, () => {
+      if (s.life === life && !disk.full && disk.durable === record) disk.copySlot(record);
+    });
+  });
+  return ms;
+}
+
+/** Work that belongs to a phase: cut short when something exclusive begins. */
+function phaseWork(world: World, s: CoServer, c: Command, ms: number, work: () => boolean): void {
+  let isOver = false;
+  const end = (ok: boolean, reason: string): void => {
+    isOver = true;
+    s.feed({ kind: 'commandFinished', command: c.kind, ok, reason });
+  };
+  s.at(ms, () => {
+    if (!isOver) {
+      const ok = work();
+      if (s.running && !isOver) end(ok, ok ? '' : 'simulated failure');
+    }
+  });
+  s.aborts.push(() => {
+    if (isOver) return;
+    isOver = true;
+    s.at(world.random.between(0, 40), () => end(false, 'overtaken by events'));
+  });
+  if (s.aborts.length > 8) s.aborts.shift();
+}
+
+/** Survival: waits for nothing that is under way. `isVoid`: output was withheld since, and must not be let out by this. */
+function exclusive(world: World, s: CoServer, c: Command, ms: number, work: (isVoid: boolean) => boolean): void {
+  for (const abort of s.aborts) abort();
+  s.aborts = [];
+  world.guests.leave(s);
+  const opening = ++s.openings;
+  s.at(ms, () => {
+    const ok = work(s.openings !== opening);
+    if (s.running) s.feed({ kind: 'commandFinished', command: c.kind, ok, reason: ok ? '' : 'simulated failure' });
+  });
+}
+
+/** The gate lets everything out, unless something was withheld since. */
+function open(world: World, s: CoServer): void {
+  s.gate = 'solo';
+  world.checkers.opened(s);
+}
+
+function resync(world: World, s: CoServer, p: CoServer, c: Command): void {
+  const { random, speeds, network } = world;
+  const { connection } = network;
+  world.checkers.resyncs(s);
+  const target = p.life;
+  if (network.isConnected && p.targetOpen) {
+    world.checkers.overwrites(s, p);
+    p.disk.whole = false;
+  }
+  phaseWork(world, s, c, random.between(50, 2_000) * speeds.copy, () => {
+    if (!network.isConnected || network.connection !== connection || p.life !== target || !p.targetOpen || p.disk.whole) return false;
+    if (s.disk.failed || p.disk.failed || random.chance(speeds.failure)) return false;
+    p.disk.content = s.disk.content;
+    p.disk.flushed = s.disk.content;
+    p.disk.whole = true;
+    p.disk.rotten.clear();
+    return true;
+  });
+}
+
+/** Both hold the whole state of the guest at the end, which stands still from here to the first interval. */
+function protect(world: World, s: CoServer, p: CoServer, c: Command): void {
+  const { random, speeds, network } = world;
+  const { connection } = network;
+  const target = p.life;
+  phaseWork(world, s, c, random.between(100, 2_500) * speeds.copy, () => {
+    if (!network.isConnected || network.connection !== connection || p.life !== target || !p.incomingOpen || !s.guest) return false;
+    if (s.disk.failed || p.disk.failed || random.chance(speeds.failure)) return false;
+    s.guest.paused = true;
+    s.guest.role = 'primary';
+    s.gate = 'frozen';
+    p.disk.content = s.disk.content;
+    p.disk.flushed = s.disk.flushed;
+    world.guests.copiedOver = connection;
+    p.guest = { role: 'secondary', deed: s.guest.deed, paused: false, brokenAt: null };
+    network.send(s, () => p.feed({ kind: 'readyHeld' }));
+    s.feed({ kind: 'readyHeld' });
+    return s.running;
+  });
+}
+
+/** The partner's BMC is asked, and what it says is verified: also after this side has stopped to care. */
+function fence(s: CoServer): void {
+  const p = s.partner;
+  s.fencing = { boots: p.boots, powered: p.powered };
+  p.bmc.fence(s, (ok, reason) => s.feed({ kind: 'commandFinished', command: 'fence', ok, reason }));
+}

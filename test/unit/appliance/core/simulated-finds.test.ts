@@ -1,0 +1,155 @@
+// What the simulator found in the core, each as the few events that matter.
+import t from 'tap';
+import {
+  type DurableRecord,
+  type Event,
+  FRESH_RECORD,
+  initialState,
+  type PartnerStatus,
+  type State,
+  statusOf,
+  step,
+} from '../../../../appliance/core/machine.ts';
+import { duplexState, steps } from './duplex-state.ts';
+
+const DUPLEX: DurableRecord = { ...FRESH_RECORD, generation: 1, standing: 'duplexPrimary' };
+
+/** Just started on this record. */
+function started(record: DurableRecord, fence = true): State {
+  return initialState({
+    me: 'A',
+    incarnation: 'a1',
+    pairId: 'p',
+    version: '1',
+    record,
+    links: 2,
+    now: 0,
+    adoptable: false,
+    canCompare: true,
+    arbiters: { witness: false, fence },
+  });
+}
+
+function partner(record: DurableRecord, change: Partial<PartnerStatus> = {}): PartnerStatus {
+  return { ...statusOf(started(record)), coServer: 'B', incarnation: 'b1', ...change };
+}
+
+const says = (at: number, status: PartnerStatus): Event => ({ at, kind: 'partnerSaid', status, path: 'link' });
+
+t.test('the end of a fencing reaches the claim that ordered it', async (t) => {
+  const held = { ...DUPLEX, arbiter: 'fence' as const };
+  const lost = steps(duplexState({ record: held, links: [{ up: true, since: 0 }] }), [
+    { at: 100, kind: 'linkObserved', link: 0, up: false, silentMs: 300 },
+  ]);
+  t.ok(lost.commands.some((c) => c.kind === 'fence'));
+  const ended = { kind: 'commandFinished', command: 'fence', reason: '' } as const;
+  const verified = step(lost.state, { at: 5_000, ...ended, ok: true });
+  t.equal(verified.state.record.standing, 'simplex');
+  const failed = step(lost.state, { at: 5_000, ...ended, ok: false });
+  t.equal(failed.state.record.standing, 'duplexPrimary');
+  t.ok(failed.commands.some((c) => c.kind === 'record' && c.row === '7'));
+});
+
+t.test('what ends a replica that is being prepared has a recorded reason', async (t) => {
+  const following: State = {
+    ...started({ ...DUPLEX, standing: 'inconsistent' }),
+    phase: { kind: 'target', since: 0, busy: null, claim: null, next: null, note: '' },
+  };
+  const { commands } = step(following, says(10, partner({ ...DUPLEX, standing: 'simplex' }, { phase: 'running' })));
+  t.ok(commands.some((c) => c.kind === 'stopAll'));
+  t.ok(commands.some((c) => c.kind === 'record'));
+});
+
+t.test('a secondary whose stream the partner ended says why it stops', async (t) => {
+  const secondary: State = {
+    ...started({ ...DUPLEX, standing: 'duplexSecondary' }),
+    phase: { kind: 'secondary', since: 0, busy: null, claim: null, next: null, note: '' },
+  };
+  const lost: Event = { at: 10, kind: 'streamLost', stream: 'memory', cause: 'stopped', byPartner: true, reason: 'ended' };
+  const { commands } = step(secondary, lost);
+  t.ok(commands.some((c) => c.kind === 'stopAll'));
+  t.ok(commands.some((c) => c.kind === 'record' && c.text.includes('yields')));
+});
+
+t.test('back from maintenance, a recorded simplex owner does not wait to be made equal', async (t) => {
+  const out = step(started({ ...DUPLEX, standing: 'simplex', maintenance: true }), { at: 10, kind: 'tick' }).state;
+  t.equal(out.phase.kind, 'standby');
+  const { state } = step(out, { at: 20, kind: 'operatorRequested', action: 'end-maintenance' });
+  t.equal(state.phase.kind, 'isolated');
+});
+
+t.test('both yielded: the primary leads without an arbiter, which may have granted what was given up', async (t) => {
+  const yielded = { ...DUPLEX, standing: 'outdated' as const };
+  const waits = step(started({ ...yielded, wasPrimary: true }), { at: 10, kind: 'tick' }).state;
+  const { state, commands } = steps(waits, [says(20, partner(yielded, { phase: 'standby' }))]);
+  t.notOk(commands.some((c) => c.kind === 'claim'));
+  t.match(step(state, { at: 30, kind: 'tick' }).state.record, { generation: 2, standing: 'simplex' });
+});
+
+t.test('restarted, no arbiter helps, and the partner is back with a copy that cannot have gone on', async (t) => {
+  const waits = steps(started({ ...DUPLEX, arbiter: 'fence' }), [{ at: 5_000, kind: 'tick' }]).state;
+  t.equal(waits.phase.kind, 'claiming');
+  const { state } = steps(waits, [says(6_000, partner({ ...DUPLEX, standing: 'inconsistent' }, { phase: 'standby' }))]);
+  t.match(state.record, { generation: 2, standing: 'simplex' });
+  t.match(steps(waits, [says(6_000, partner({ ...DUPLEX, standing: 'duplexSecondary' }, { phase: 'isolated' }))]).state.record, {
+    standing: 'duplexPrimary',
+  });
+});
+
+t.test('a primary whose secondary lost it holds, though it lost nothing itself', async (t) => {
+  const { state, commands } = step(duplexState(), says(100, partner({ ...DUPLEX, standing: 'duplexSecondary' }, { phase: 'claiming' })));
+  t.ok(commands.some((c) => c.kind === 'freeze'));
+  t.equal(state.phase.kind, 'claiming');
+});
+
+t.test('level 2: an engine that ends while it is undecided does not shorten the lease, nor does a restart', async (t) => {
+  const secondary: State = {
+    ...started({ ...DUPLEX, standing: 'duplexSecondary' }),
+    level: 2,
+    phase: { kind: 'secondary', since: 0, busy: null, claim: null, next: null, note: '' },
+  };
+  const { leaseMs } = secondary.timing;
+  const lost: Event = { at: 100, kind: 'streamLost', stream: 'memory', cause: 'channel', byPartner: false, reason: 'gone' };
+  const ended: Event = { at: 400, kind: 'engineExited', cause: 'crash', reason: 'gone' };
+  const { state, commands } = steps(secondary, [lost, ended, { at: leaseMs, kind: 'tick' }]);
+  t.notOk(commands.some((c) => c.kind === 'claim'));
+  t.ok(step(state, { at: leaseMs + 100, kind: 'tick' }).commands.some((c) => c.kind === 'claim'));
+
+  const again: State = { ...started({ ...DUPLEX, standing: 'duplexSecondary' }), level: 2 };
+  t.notOk(
+    steps(again, [
+      { at: 5_000, kind: 'tick' },
+      { at: leaseMs - 1, kind: 'tick' },
+    ]).commands.some((c) => c.kind === 'claim'),
+  );
+  t.ok(
+    steps(again, [
+      { at: 5_000, kind: 'tick' },
+      { at: leaseMs, kind: 'tick' },
+    ]).commands.some((c) => c.kind === 'claim'),
+  );
+});
+
+t.test('a held primary goes on when its partner is back with a copy that never became equal', async (t) => {
+  const held = step(duplexState(), {
+    at: 100,
+    kind: 'streamLost',
+    stream: 'memory',
+    cause: 'channel',
+    byPartner: false,
+    reason: 'gone',
+  }).state;
+  t.equal(held.phase.kind, 'claiming');
+  const back = partner({ ...DUPLEX, standing: 'inconsistent' }, { phase: 'standby' });
+  t.match(step(held, says(200, back)).state.record, { generation: 2, standing: 'simplex' });
+});
+
+t.test("a late word of the partner's earlier life is not believed", async (t) => {
+  const early = partner({ ...DUPLEX, standing: 'outdated' }, { phase: 'standby', incarnation: 'b0' });
+  const now = partner({ ...DUPLEX, standing: 'duplexSecondary' }, { phase: 'secondary', incarnation: 'b1' });
+  const state = { ...duplexState(), newest: { ...early, record: { ...early.record, generation: 0 } } };
+  const known = step(state, says(100, now)).state;
+  const late = step(known, { at: 200, kind: 'partnerSaid', status: early, path: 'management' }).state;
+  t.equal(late.phase.kind, 'duplex');
+  t.equal(late.newest, known.newest);
+});
