@@ -49,7 +49,7 @@ export function tickWorkload(work: Work): void {
       return;
     case 'running':
       if (state.failures > 0 && state.now - phase.since >= STABLE_MS) state.failures = 0;
-      if (!partner || partner.phase !== 'standby' || partner.record.standing === 'simplex' || state.now < state.retryAt) return;
+      if (partner?.phase !== 'standby' || partner.record.standing === 'simplex' || state.now < state.retryAt) return;
       if (whyNotJoin(work) !== null) return;
       // It gave up a history with a higher number (row 25): this one goes on above it.
       if (partner.record.generation > record.generation) persist(work, { generation: partner.record.generation + 1 });

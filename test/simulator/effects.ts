@@ -136,7 +136,11 @@ export function obey(world: World, s: CoServer, c: Command): number {
       });
       return 0;
     case 'keepHistory':
-      world.checkers.kept(s);
+      phaseWork(world, s, c, random.between(10, 500), () => {
+        if (random.chance(speeds.failure)) return false;
+        world.checkers.kept(s);
+        return true;
+      });
       return 0;
     case 'repairBlock':
       world.checkers.repairs(s, c.offset, c.from);
