@@ -136,8 +136,7 @@ export function obey(world: World, s: CoServer, c: Command): number {
       });
       return 0;
     case 'keepHistory':
-      phaseWork(world, s, c, random.between(10, 500), () => {
-        if (random.chance(speeds.failure)) return false;
+      phaseWork(world, s, c, random.between(50, 500), () => {
         world.checkers.kept(s);
         return true;
       });
