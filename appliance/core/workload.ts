@@ -79,6 +79,8 @@ export function tickWorkload(work: Work): void {
         return;
       }
       if (!partner || record.maintenance || state.now < state.retryAt) return;
+      // A word from before the partner went above this side's generation: the next one follows.
+      if (partner.record.generation < record.generation) return;
       if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
         persist(work, {
           generation: partner.record.generation,
