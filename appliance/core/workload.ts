@@ -48,7 +48,7 @@ export function tickWorkload(work: Work): void {
       return;
     case 'running':
       if (state.failures > 0 && state.now - phase.since >= STABLE_MS) state.failures = 0;
-      if (!partner || partner.phase !== 'standby' || partner.record.standing === 'simplex' || state.now < state.retryAt) return;
+      if (partner?.phase !== 'standby' || partner.record.standing === 'simplex' || state.now < state.retryAt) return;
       if (whyNotJoin(work) !== null) return;
       // It gave up a history with a higher number (row 25): this one goes on above it.
       if (partner.record.generation > record.generation) persist(work, { generation: partner.record.generation + 1 });
@@ -78,6 +78,8 @@ export function tickWorkload(work: Work): void {
         return;
       }
       if (!partner || record.maintenance || state.now < state.retryAt) return;
+      // A word from before the partner went above this side's generation: the next one follows.
+      if (partner.record.generation < record.generation) return;
       if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
         persist(work, {
           generation: partner.record.generation,
