@@ -278,8 +278,7 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
   const why = e.cause === 'guestPanic' ? whyNotRestart(work, e.reason) : null;
   if (why !== null) {
     commands.push({ kind: 'record', severity: 'critical', row: '19', text: why });
-    enter(work, 'acting', why, { next: 'failed' });
-    commands.push({ kind: 'stopAll', reason: e.reason });
+    act(work, { kind: 'stopAll', reason: e.reason }, 'failed', why);
     return;
   }
   // Alone: the guest crashed with nobody to go on. Restart it, with a growing pause.

@@ -62,7 +62,7 @@ t.test('in duplex the primary yields: the replica goes on, or crashes alike and 
   t.ok(has(commands, 'stopAll'));
   const secondary: State = {
     ...alone(),
-    phase: { kind: 'acting', since: 0, busy: null, claim: null, next: 'running', note: '' },
+    phase: { kind: 'acting', since: 0, busy: 'takeOver', claim: null, next: 'running', note: '' },
   };
   const taken: Event = { at: 2_000, kind: 'commandFinished', command: 'takeOver', ok: true, reason: '' };
   const alike = steps(secondary, [panic(1_000), taken, tick(2_100), started(20_000), panic(30_000)]);
