@@ -118,6 +118,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       triggerCheckpoint(monitor, config.checkpoint.idleMs).catch((e: Error) => log('warning', `checkpoint not triggered: ${e.message}`));
   });
   const incarnation = randomBytes(8).toString('hex');
+  let witnessConfirmed: boolean | null = null;
   const witness = new WitnessClient({
     ...config.witness,
     pairId: config.pair.id,
@@ -133,6 +134,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       });
     },
     onStanding: ({ confirmed, doubt }) => {
+      if (confirmed === witnessConfirmed) return;
+      witnessConfirmed = confirmed;
       const text = confirmed ? 'The witness knows where this pair stands.' : `The witness grants nothing yet: ${doubt}.`;
       history.add({ severity: confirmed ? 'info' : 'warning', row: '10', text });
     },

@@ -72,7 +72,9 @@ export class Voice {
 
   /** The witness, confirmed, knows this generation and owner. */
   stands(generation: number, owner: CoServerName | null): Promise<void> {
-    return this.#until(() => this.#standing?.confirmed === true && this.#standing.generation === generation && this.#standing.owner === owner);
+    return this.#until(
+      () => this.#standing?.confirmed === true && this.#standing.generation === generation && this.#standing.owner === owner,
+    );
   }
 
   /** The first reason that fits. */

@@ -47,7 +47,10 @@ t.test('where to listen', async (t) => {
 t.test('the same thing is told once in a while', async (t) => {
   const lines: string[] = [];
   let now = 0;
-  const log = new SeldomLog((line) => lines.push(line), () => now);
+  const log = new SeldomLog(
+    (line) => lines.push(line),
+    () => now,
+  );
   for (let i = 0; i < 5; i++) log.say('a', 'A');
   log.say('b', 'B');
   now = 10_000;

@@ -52,7 +52,9 @@ t.test('a torn end loses nothing that was said', async (t) => {
   await store.put(pairId(1), memory(5));
   await store.close();
   const log = readFileSync(join(directory, 'memory.log'));
-  encodeMemory(pairId(1), memory(6, 'B')).subarray(0, 30).copy(log, 2 * SLOT);
+  encodeMemory(pairId(1), memory(6, 'B'))
+    .subarray(0, 30)
+    .copy(log, 2 * SLOT);
   writeFileSync(join(directory, 'memory.log'), log);
   store = await MemoryStore.open(directory);
   t.same(store.get(pairId(1)), memory(5));
@@ -68,7 +70,11 @@ t.test('a torn end loses nothing that was said', async (t) => {
 
 t.test('a damaged log is named, and never a fresh start', async (t) => {
   const damages: [string, (path: string) => void, RegExp][] = [
-    ['its head', (path) => writeFileSync(path, Buffer.concat([Buffer.alloc(64, 7), readFileSync(path).subarray(64)])), /first slot is not whole/],
+    [
+      'its head',
+      (path) => writeFileSync(path, Buffer.concat([Buffer.alloc(64, 7), readFileSync(path).subarray(64)])),
+      /first slot is not whole/,
+    ],
     ['its middle', (path) => writeFileSync(path, readFileSync(path).fill(1, SLOT, 2 * SLOT)), /torn or damaged/],
     ['its end', (path) => truncateSync(path, 3 * SLOT), /too short/],
     ['all of it', (path) => writeFileSync(path, ''), /first slot is not whole/],
