@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
+import { runRequest } from './console/cli/request.ts';
 import { runStatus } from './console/cli/status.ts';
 import { runGateWorker } from './gate/worker.ts';
 import { runHeartbeatWorker } from './heartbeat/worker.ts';
@@ -83,6 +84,15 @@ async function main(): Promise<void> {
         { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, signal: stop.signal },
         loadConfig,
       );
+    });
+  program
+    .command('request', '', { hidden: false })
+    .description("asks the local process for an operator's action")
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      process.exitCode = await runRequest(c.args, { stdout: process.stdout, stderr: process.stderr });
     });
   await program.parseAsync();
 }

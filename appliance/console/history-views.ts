@@ -2,11 +2,13 @@
 import type { Snapshot, TakeoverView, TimelineEntry } from '../core/snapshot.ts';
 import { rowText } from './decision-rows.ts';
 import { ageText, clockText, countText, dateText, millisecondsText, printable, rateText, sizeText } from './format.ts';
-import { type EventModel, type FigureGroup, fact, never, type TakeoverModel, type Tone, uniqueKeys } from './view-models.ts';
+import { type EventModel, type Fact, type FigureGroup, fact, never, type TakeoverModel, type Tone, uniqueKeys } from './view-models.ts';
 
 /** More cannot be read by a person in one sitting; the journal has all. */
 export const EVENTS_SHOWN = 200;
 const EARLIER_TAKEOVERS_SHOWN = 8;
+/** Twice what the core keeps: a console stays bounded whatever it is sent. */
+const EVIDENCE_SHOWN = 16;
 
 const SEVERITY_TONE: Record<TimelineEntry['severity'], Tone> = { info: 'info', warning: 'warning', critical: 'critical' };
 
@@ -27,7 +29,14 @@ export function eventModels(timeline: readonly TimelineEntry[]): EventModel[] {
       severity: entry.severity,
       text: printable(entry.text),
       row: entry.row === null ? '' : printable(rowText(entry.row)),
+      evidence: (entry.evidence ?? []).slice(0, EVIDENCE_SHOWN).map(evidenceFact),
     }));
+}
+
+/** 'links: 1 up for 3 s' -> links, 1 up for 3 s. A line without a label stands as it is. */
+function evidenceFact(line: string): Fact {
+  const [, label = '', value = line] = /^([^:]{1,40}): (.*)$/s.exec(line) ?? [];
+  return fact(printable(label), value);
 }
 
 function takeoverTitle(t: TakeoverView): string {

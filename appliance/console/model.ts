@@ -2,18 +2,24 @@
 // more than another: a fact that is worth showing gets a line here, a chart is only another way to draw it.
 // Pure: no clock (ages are counted from the snapshot's own time), no I/O.
 import type { Snapshot } from '../core/snapshot.ts';
+import { actionModels } from './action-views.ts';
+import { arbiterModel, attentionModels } from './attention-views.ts';
 import { printable } from './format.ts';
 import { eventModels, figureGroups, takeoverModel } from './history-views.ts';
 import { auditModel, incidentModels, modeModel } from './lockstep-views.ts';
 import { coServerModel, headlineModel, linkModel, progressModel, singlePointsModel, workloadModel } from './pair-views.ts';
-import { type ActionModel, type ConsoleModel, isModeAction } from './view-models.ts';
+import type { ConsoleModel } from './view-models.ts';
 
+export { actionGroups } from './action-views.ts';
 export { EVENTS_SHOWN } from './history-views.ts';
 export type * from './view-models.ts';
 
 export function consoleModel(s: Snapshot): ConsoleModel {
+  const actions = actionModels(s);
   return {
     headline: headlineModel(s),
+    attention: attentionModels(s, actions),
+    arbiter: arbiterModel(s),
     coServers: (['A', 'B'] as const).map((name) => coServerModel(s, name)),
     links: s.links.map((link) => linkModel(link, s.at)),
     workload: workloadModel(s),
@@ -26,18 +32,8 @@ export function consoleModel(s: Snapshot): ConsoleModel {
     takeover: takeoverModel(s.takeovers),
     figures: figureGroups(s),
     recent: s.checkpoints.recent,
-    actions: actionModels(s),
+    actions,
     consoles: (s.consoles ?? []).map((c) => ({ ...c, url: printable(c.url), here: c.coServer === s.coServer })),
     lab: s.lab,
   };
-}
-
-function actionModels({ actions }: Snapshot): ActionModel[] {
-  const models = actions.map((a) => ({
-    ...a,
-    label: printable(a.label),
-    reason: printable(a.reason),
-    forMode: isModeAction(a.name),
-  }));
-  return [...models.filter((a) => !a.forMode), ...models.filter((a) => a.forMode)];
 }

@@ -1,5 +1,6 @@
 // The state of the pair now, in words: redundancy, CoServers, links, workload, progress, single points of failure.
 import type { CoServerName, CoServerView, LinkView, Snapshot } from '../core/snapshot.ts';
+import { standstillWord } from './attention-views.ts';
 import { ageText, clockText, dateText, millisecondsText, printable, rateText, sizeText } from './format.ts';
 import { standingOf } from './lockstep-views.ts';
 import {
@@ -22,24 +23,21 @@ const REDUNDANCY: Record<Snapshot['redundancy'], { word: string; tone: Tone }> =
 };
 
 export function headlineModel(s: Snapshot): HeadlineModel {
-  const { word, tone } = REDUNDANCY[s.redundancy];
+  const { tone } = REDUNDANCY[s.redundancy];
+  const standstill = standstillWord(s);
+  const word = standstill ?? REDUNDANCY[s.redundancy].word;
   const standing = standingOf(s);
   // The sentence usually opens with the word that already stands above it in large letters.
   const sentence = s.redundancySentence.replace(new RegExp(`^${word}\\s*[:,.]\\s*`, 'i'), '');
   return {
     word,
     sentence: printable(sentence.charAt(0).toUpperCase() + sentence.slice(1)),
-    tone: tone === 'good' ? standing.tone : tone,
+    tone: standstill !== null ? 'critical' : tone === 'good' ? standing.tone : tone,
     standing,
     coServer: s.coServer,
     date: dateText(s.at),
     clock: clockText(s.at),
     facts: [fact('Generation', String(s.generation)), fact('Up for', ageText(s.uptimeMs))],
-    arbiter: fact(
-      'Witness',
-      `${s.arbiter.reachable ? 'reachable' : 'not reachable'}${s.arbiter.sentence === '' ? '' : `: ${s.arbiter.sentence}`}`,
-      s.arbiter.reachable ? 'good' : 'warning',
-    ),
   };
 }
 
@@ -49,6 +47,8 @@ const COPY: Record<CoServerView['copy'], { value: string; tone: Tone }> = {
   inconsistent: { value: 'inconsistent: never served', tone: 'critical' },
   unknown: { value: 'not known', tone: 'unknown' },
 };
+
+const POWER: Record<Exclude<CoServerView['power'], 'mains'>, string> = { battery: 'on battery', low: 'on battery, nearly empty' };
 
 export function coServerModel(s: Snapshot, name: CoServerName): CoServerModel {
   const here = s.coServer === name;
@@ -77,6 +77,9 @@ export function coServerModel(s: Snapshot, name: CoServerName): CoServerModel {
     phase: printable(view.phase),
     sentence: printable(view.sentence),
     facts: [
+      ...(view.maintenance ? [fact('Taken out', 'for maintenance', 'warning')] : []),
+      ...(view.power === 'mains' ? [] : [fact('Power', POWER[view.power], view.power === 'low' ? 'critical' : 'warning')]),
+      ...(view.forced ? [fact('Started', 'by force', 'warning')] : []),
       fact('Disk copy', copy.value, view.present ? copy.tone : copy.tone === 'good' ? 'info' : copy.tone),
       fact(
         'Generation',
@@ -105,7 +108,9 @@ function replicaOf(s: Snapshot, view: CoServerView): CoServerModel['replica'] {
 
 function coServerTone(s: Snapshot, view: CoServerView): Tone {
   if (!view.present) return 'critical';
-  if (view.role === 'primary') return s.workload.state === 'running' ? 'good' : s.workload.state === 'failed' ? 'critical' : 'warning';
+  if (view.role === 'primary')
+    return s.workload.state === 'running' ? 'good' : s.workload.state === 'failed' || standstillWord(s) !== null ? 'critical' : 'warning';
+  if (view.phase === 'claiming') return standstillWord(s) === null ? 'warning' : 'critical';
   if (view.role === 'secondary') return SECONDARY[standingOf(s).kind].tone;
   return 'warning';
 }
@@ -116,9 +121,11 @@ function partText(s: Snapshot, view: CoServerView): string {
     case 'primary':
       return s.workload.state === 'running' ? 'runs the workload' : `owns the workload (${s.workload.state})`;
     case 'secondary':
+      // It is equal, and withholds everything until it is allowed to go on.
+      if (view.phase === 'claiming') return 'held, may not take over yet';
       return SECONDARY[standingOf(s).kind].part;
     case 'none':
-      return 'has no part in it now';
+      return view.maintenance ? 'out for maintenance' : 'has no part in it now';
     default:
       return never(view.role);
   }
@@ -170,7 +177,8 @@ const ACCELERATION: Record<Snapshot['workload']['acceleration'], string> = {
 
 export function workloadModel(s: Snapshot): WorkloadModel {
   const w = s.workload;
-  const primary = s.coServers.find((c) => c.role === 'primary' && c.present);
+  // Two of them: an operator's force made two histories.
+  const primaries = s.coServers.filter((c) => c.role === 'primary' && c.present).map((c) => c.name);
   const secondary = s.coServers.find((c) => c.role === 'secondary' && c.present);
   const second = secondary ? `, replica on ${secondary.name}${SECONDARY[standingOf(s).kind].brief}` : ', no replica';
   const addresses = w.addresses.map(printable);
@@ -183,8 +191,12 @@ export function workloadModel(s: Snapshot): WorkloadModel {
     facts: [
       fact(
         'Runs on',
-        primary ? `${primary.name}${second}` : s.coServers.every((c) => c.present) ? 'no CoServer' : 'not known here',
-        primary ? 'info' : 'warning',
+        primaries.length > 0
+          ? `${primaries.join(' and ')}${second}`
+          : s.coServers.every((c) => c.present)
+            ? 'no CoServer'
+            : 'not known here',
+        primaries.length === 1 ? 'info' : 'warning',
       ),
       fact('Protection', LEVEL[w.level]),
       fact('Addresses', addresses.length === 0 ? 'none learned yet' : addresses.join(', ')),
@@ -211,6 +223,7 @@ export function singlePointsModel(s: Snapshot): SinglePointsModel {
   const lines = s.singlePoints.map(printable);
   if (lines.length > 0)
     return { tone: standingOf(s).kind === 'protected' ? 'warning' : 'critical', title: 'Single points of failure now', lines };
+  if (standstillWord(s) !== null) return { tone: 'critical', title: 'The workload stands still', lines: [] };
   if (s.redundancy === 'isolated')
     return {
       tone: 'unknown',

@@ -28,7 +28,27 @@ export interface HeadlineModel {
   date: string;
   clock: string;
   facts: Fact[];
-  arbiter: Fact;
+}
+
+/** Who decides if the partner is lost now. */
+export interface ArbiterModel {
+  word: string;
+  tone: Tone;
+  sentence: string;
+  facts: Fact[];
+}
+
+/** What is going on, what ends it, what the operator can do. */
+export interface AttentionModel {
+  key: string;
+  tone: Tone;
+  title: string;
+  sentence: string;
+  row: string;
+  /** What ends it by itself, or ''. */
+  ends: string;
+  /** action: asked for here; null: the text says all. */
+  ways: { text: string; action: ActionModel | null }[];
 }
 
 export interface CoServerModel {
@@ -127,6 +147,8 @@ export interface EventModel {
   text: string;
   /** The applied row of the decision table in words, or ''. */
   row: string;
+  /** What was known when the row was applied. */
+  evidence: Fact[];
 }
 
 export interface TakeoverStepModel {
@@ -156,13 +178,25 @@ export interface FigureGroup {
   facts: Fact[];
 }
 
+/** other: what is asked of a CoServer that runs nothing, as while it is paired. */
+export type ActionGroup = 'other' | 'guest' | 'maintenance' | 'mode' | 'emergency';
+
 export interface ActionModel {
   name: string;
   label: string;
   allowed: boolean;
   reason: string;
-  /** Stands beside the mode, not among the workload's actions. */
-  forMode: boolean;
+  group: ActionGroup;
+  /** What must be typed for it, and what it means. */
+  typed: { word: string; meaning: string } | null;
+  /** 1, 2, ... of those that are possible now; null: it is not. */
+  number: number | null;
+}
+
+export interface ActionGroupModel {
+  group: ActionGroup;
+  title: string;
+  actions: ActionModel[];
 }
 
 export interface ConsoleAddressModel {
@@ -174,6 +208,9 @@ export interface ConsoleAddressModel {
 
 export interface ConsoleModel {
   headline: HeadlineModel;
+  /** The most severe first. */
+  attention: AttentionModel[];
+  arbiter: ArbiterModel;
   coServers: CoServerModel[];
   links: LinkModel[];
   workload: WorkloadModel;
@@ -188,17 +225,13 @@ export interface ConsoleModel {
   figures: FigureGroup[];
   /** Of the latest checkpoints, oldest first. */
   recent: { at: number; pauseMs: number; bytes: number; sentBytes: number }[];
-  /** The workload's first, then the mode's. */
+  /** By group; those that say nothing now are left out. */
   actions: ActionModel[];
   consoles: ConsoleAddressModel[];
   lab: boolean;
 }
 
 export const fact = (label: string, value: string, tone: Tone = 'info'): Fact => ({ label, value: printable(value), tone });
-
-const MODE_ACTIONS: readonly string[] = ['pin-lockstep', 'pin-passive', 'automatic-mode'];
-
-export const isModeAction = (name: string): boolean => MODE_ACTIONS.includes(name);
 
 /** Equal ones get a number behind them. */
 export function uniqueKeys(keys: readonly string[]): string[] {

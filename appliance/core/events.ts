@@ -54,7 +54,8 @@ export type Event = { at: number } & (
   | { kind: 'lateTick'; lateMs: number }
   | { kind: 'clockJumped'; byMs: number }
   // Operator, and the ends of commands
-  | { kind: 'operatorRequested'; action: string }
+  /** by: at which console, in words. */
+  | { kind: 'operatorRequested'; action: string; by?: string }
   | { kind: 'commandFinished'; command: CommandName; ok: boolean; reason: string }
 );
 

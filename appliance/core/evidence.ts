@@ -80,7 +80,7 @@ export function causeOf(e: Event): string {
     case 'clockJumped':
       return `wall clock jumped by ${e.byMs} ms`;
     case 'operatorRequested':
-      return `the operator asked: ${e.action}`;
+      return `the operator asked: ${e.action}${e.by ? `, at ${e.by}` : ''}`;
     case 'commandFinished':
       return `${inWords(e.command)}: ${e.ok ? 'done' : 'failed'}${e.reason ? `, ${e.reason}` : ''}`;
     default:

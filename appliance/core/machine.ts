@@ -101,7 +101,7 @@ export function step(before: State, event: Event): Step {
       });
       break;
     case 'operatorRequested':
-      onOperator(work, event.action);
+      onOperator(work, event.action, event.by);
       break;
     case 'commandFinished':
       onFinished(work, event.command, event.ok, event.reason);

@@ -1,9 +1,9 @@
 // What the state means, in the operator's words: redundancy, the sentences of both CoServers, what may fail now.
 
+import { namedOf } from './arbiter-view.ts';
 import { isProved } from './audit.ts';
 import type { CopyState, CoServerName, CoServerView, Redundancy, Role, WorkloadView } from './snapshot.ts';
 import type { PartnerStatus, PhaseKind, State } from './state.ts';
-import { inWords } from './words.ts';
 
 export interface Picture {
   redundancy: Redundancy;
@@ -20,6 +20,7 @@ const SECONDARY: readonly PhaseKind[] = ['target', 'incoming', 'ready', 'seconda
 export function roleOf(phase: PhaseKind, standing: State['record']['standing']): Role {
   if (PRIMARY.includes(phase)) return 'primary';
   if (SECONDARY.includes(phase)) return 'secondary';
+  if (phase === 'frozen') return 'primary';
   if (phase === 'claiming' || phase === 'acting') {
     if (standing === 'duplexPrimary' || standing === 'simplex') return 'primary';
     if (standing === 'duplexSecondary') return 'secondary';
@@ -34,10 +35,13 @@ export function pictureOf(s: State): Picture {
     present: true,
     role: roleOf(s.phase.kind, s.record.standing),
     phase: s.phase.kind,
-    sentence: sentenceOf(s.phase.kind, s.phase.note),
+    sentence: sentenceOf(s.phase.kind, s.phase.note, s.record.maintenance),
     generation: s.record.generation,
     copy: copyOf(s.record.standing, s.phase.kind),
     version: s.version,
+    maintenance: s.record.maintenance,
+    power: s.power,
+    forced: isForced(s.record),
   };
   const theirs = partnerView(other, s.partner, s);
   const redundancy = redundancyOf(s);
@@ -59,7 +63,7 @@ function redundancyOf(s: State): Redundancy {
 }
 
 function redundancySentence(s: State, redundancy: Redundancy, other: CoServerName): string {
-  if (redundancy === 'duplex') return 'Duplex: either server may fail now, clients notice nothing.';
+  if (redundancy === 'duplex') return duplexSentence(s);
   switch (s.phase.kind) {
     case 'duplex':
     case 'secondary':
@@ -67,9 +71,8 @@ function redundancySentence(s: State, redundancy: Redundancy, other: CoServerNam
     case 'claiming':
       return claimSentence(s);
     case 'running':
-      return s.partnerHeard
-        ? `Simplex: the workload runs on ${s.me} alone; ${other} is preparing to rejoin.`
-        : `Simplex: the workload runs on ${s.me} alone; ${other} is not heard.`;
+      if (s.partner?.record.standing === 'simplex') return `Two histories: the workload runs on ${s.me}, and ${other} has another one.`;
+      return `Simplex: the workload runs on ${s.me} alone; ${other} ${whyAlone(s)}.`;
     case 'resyncing':
       return `Simplex: the workload runs on ${s.me}; the disk of ${other} is being made equal.`;
     case 'protecting':
@@ -83,12 +86,33 @@ function redundancySentence(s: State, redundancy: Redundancy, other: CoServerNam
       return `The workload does not run: ${s.phase.note}`;
     case 'steppingDown':
       return 'The guest is being shut down.';
+    case 'frozen':
+      return 'Frozen: the only good copy of the disk cannot be used, and nothing older is served.';
+    case 'diverged':
+      return `Two histories: the workload does not run on ${s.me}. Neither is overwritten before you choose.`;
     default:
+      if (s.record.maintenance)
+        return `${s.me} is out for maintenance${redundancy === 'simplex' ? `: the workload runs on ${other} alone.` : '.'}`;
       if (redundancy === 'simplex') return `Simplex: the workload runs on ${other}; ${s.me} is rejoining.`;
       return s.partnerHeard
         ? 'Isolated: the two CoServers agree on who may run.'
         : `Isolated: ${other} is not heard, and this CoServer may not run alone yet.`;
   }
+}
+
+function whyAlone(s: State): string {
+  if (!s.partnerHeard) return 'is not heard';
+  if (s.partner?.record.maintenance) return 'is out for maintenance';
+  if (s.quarantinedUntil !== null && s.now < s.quarantinedUntil) return 'is kept out';
+  return 'is preparing to rejoin';
+}
+
+/** Two replicas run: what a loss costs depends on who decides then. */
+function duplexSentence({ record }: State): string {
+  const alone = namedOf(record.arbiter);
+  if (alone) return `Duplex: if ${alone === 'A' ? 'B' : 'A'} fails now, clients notice nothing; if ${alone} fails, the other one freezes.`;
+  if (record.arbiter === 'fence') return 'Duplex: either server may fail now; the other goes on when that one is switched off for certain.';
+  return 'Duplex: either server may fail now, clients notice nothing.';
 }
 
 function claimSentence({ phase: { claim }, record }: State): string {
@@ -97,7 +121,9 @@ function claimSentence({ phase: { claim }, record }: State): string {
       return 'Frozen: the partner is lost and the witness does not help. Output waits for either of them, or for you.';
     if (claim.by === 'fence')
       return 'Frozen: the partner is lost and cannot be switched off for certain. Output waits for it, for its management controller, or for you.';
-    return `Frozen: only the other CoServer may go on by itself (${inWords(record.arbiter)}). Output waits for it, or for you.`;
+    return claim.goal === 'start'
+      ? 'Not started: the other CoServer may have gone on. This one waits for it, or for you.'
+      : `Frozen: CoServer ${namedOf(record.arbiter) ?? ''} is the one that may go on by itself. Output waits for it, or for you.`;
   }
   return claim?.by === 'fence'
     ? 'Held: the partner is lost and is being switched off through its management controller.'
@@ -124,14 +150,19 @@ function singlePoints(s: State, redundancy: Redundancy, other: CoServerName): st
       points.push('The witness is not reachable from here: if a server fails now, the other may wait for it.');
     if (s.record.arbiter === 'fence' && !s.fence.ok)
       points.push("The way to the partner's management controller is not proven: if it fails now, this CoServer freezes.");
-    if (s.record.arbiter === 'namedA' || s.record.arbiter === 'namedB')
-      points.push(`CoServer ${s.record.arbiter === 'namedA' ? 'A' : 'B'}: it alone may go on by itself; if it fails, the other one waits.`);
+    if (s.record.arbiter === 'fence' && s.partner?.arbiters.fence === false)
+      points.push("The partner's way to the management controller here is not proven: if this CoServer fails now, the partner freezes.");
+    const alone = namedOf(s.record.arbiter);
+    if (alone) points.push(`CoServer ${alone}: it alone may go on by itself; if it fails, the other one waits.`);
   }
   return points;
 }
 
+/** What this CoServer knows better of the workload than its partner. */
+const OWN: readonly PhaseKind[] = ['off', 'failed', 'frozen', 'diverged', 'claiming', 'acting'];
+
 function workloadOf(s: State, other: CoServerName): { workloadState: WorkloadView['state']; workloadSentence: string } {
-  const isOwn = PRIMARY.includes(s.phase.kind) || s.phase.kind === 'off' || s.phase.kind === 'failed' || !s.partner;
+  const isOwn = OWN.includes(s.phase.kind) || PRIMARY.includes(s.phase.kind) || !s.partner;
   const kind = isOwn || !s.partner ? s.phase.kind : s.partner.phase;
   const where = PRIMARY.includes(s.phase.kind) ? s.me : other;
   switch (kind) {
@@ -146,6 +177,9 @@ function workloadOf(s: State, other: CoServerName): { workloadState: WorkloadVie
     case 'starting':
       return { workloadState: 'starting', workloadSentence: `Is starting on ${where}.` };
     case 'claiming':
+      if (isOwn && s.phase.claim && s.phase.claim.unreachableSince !== null && s.phase.claim.goal !== 'start')
+        return { workloadState: 'held', workloadSentence: 'Frozen: the guest is kept as it is, and nothing it says leaves.' };
+      return { workloadState: 'held', workloadSentence: 'Held until it is certain who may run.' };
     case 'acting':
       return { workloadState: 'held', workloadSentence: 'Held until it is certain who may run.' };
     case 'steppingDown':
@@ -175,6 +209,9 @@ function partnerView(name: CoServerName, p: PartnerStatus | null, s: State): CoS
       generation: 0,
       copy: unheardCopy(s),
       version: '',
+      maintenance: false,
+      power: 'mains',
+      forced: false,
     };
   }
   return {
@@ -182,11 +219,18 @@ function partnerView(name: CoServerName, p: PartnerStatus | null, s: State): CoS
     present: true,
     role: roleOf(p.phase, p.record.standing),
     phase: p.phase,
-    sentence: sentenceOf(p.phase, ''),
+    sentence: sentenceOf(p.phase, '', p.record.maintenance),
     generation: p.record.generation,
     copy: copyOf(p.record.standing, p.phase),
     version: p.version,
+    maintenance: p.record.maintenance,
+    power: p.power,
+    forced: isForced(p.record),
   };
+}
+
+function isForced({ forced, standing }: State['record']): boolean {
+  return forced && standing === 'simplex';
 }
 
 /** What is known of the copy of a partner that is not heard. */
@@ -209,7 +253,7 @@ function copyOf(standing: State['record']['standing'], phase: PhaseKind): CopySt
   }
 }
 
-function sentenceOf(phase: PhaseKind, note: string): string {
+function sentenceOf(phase: PhaseKind, note: string, maintenance: boolean): string {
   const more = note ? ` (${note})` : '';
   switch (phase) {
     case 'isolated':
@@ -229,6 +273,7 @@ function sentenceOf(phase: PhaseKind, note: string): string {
     case 'duplex':
       return 'Runs the primary replica.';
     case 'standby':
+      if (maintenance) return 'Neither joins nor starts before the operator brings it back.';
       return `Waits to be made equal${more}.`;
     case 'target':
       return 'Its disk is being made equal.';

@@ -1,6 +1,7 @@
 // May the partner join again by itself? Not one that comes and goes (row 24), not one with other software (row 29), not one that
 // the operator took out (row 28).
-import type { State, Work } from './state.ts';
+import { isSettling } from './panics.ts';
+import type { PartnerStatus, State, Work } from './state.ts';
 
 /** Planned rows: nobody failed. */
 const PLANNED: readonly string[] = ['16', '27', '28', '31'];
@@ -29,6 +30,7 @@ export function whyNotJoin(work: Work): string | null {
   const { partner } = state;
   if (!partner) return 'the partner is not heard';
   if (state.record.maintenance || partner.record.maintenance) return 'the partner is out for maintenance';
+  if (isSettling(state)) return 'the guest was restarted after a panic: it has to run for a minute first';
   if (partner.record.keep !== null) return 'the partner keeps its own history aside first';
   if (state.quarantinedUntil !== null) {
     if (state.now < state.quarantinedUntil)
@@ -36,7 +38,7 @@ export function whyNotJoin(work: Work): string | null {
     state.quarantinedUntil = null;
     commands.push({ kind: 'record', severity: 'info', row: '24', text: 'The quarantine is over: the partner may rejoin.' });
   }
-  if (!fits(state, partner.version)) {
+  if (!fits(state, partner)) {
     if (state.toldVersion !== partner.version) {
       state.toldVersion = partner.version;
       commands.push({
@@ -53,8 +55,9 @@ export function whyNotJoin(work: Work): string | null {
   return null;
 }
 
-function fits(state: State, version: string): boolean {
-  return version === state.version || state.compatibleVersions.includes(version);
+/** Declared by either of them. */
+function fits(state: State, { version, compatibleVersions }: PartnerStatus): boolean {
+  return version === state.version || state.compatibleVersions.includes(version) || compatibleVersions.includes(state.version);
 }
 
 function minutes(ms: number): string {

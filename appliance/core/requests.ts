@@ -105,14 +105,19 @@ function mayForce({ phase, partner, record }: State, older: boolean, no: (reason
   return { allowed: true };
 }
 
-export function onOperator(work: Work, action: string): void {
+export function onOperator(work: Work, action: string, by = ''): void {
   const { state, commands } = work;
   const verdict = mayRequest(state, action);
   if (!verdict.allowed) {
-    commands.push({ kind: 'record', severity: 'info', row: null, text: `Refused: ${labelOf(action)}. ${verdict.reason}` });
+    commands.push({
+      kind: 'record',
+      severity: 'info',
+      row: null,
+      text: `Refused${by && `, asked at ${by}`}: ${labelOf(action)}. ${verdict.reason}`,
+    });
     return;
   }
-  commands.push({ kind: 'record', severity: 'info', row: null, text: `The operator asked: ${labelOf(action)}.` });
+  commands.push({ kind: 'record', severity: 'info', row: null, text: `The operator asked${by && ` at ${by}`}: ${labelOf(action)}.` });
   switch (action) {
     case 'shutdown-guest':
       enter(work, 'steppingDown', 'the guest is being shut down');
@@ -125,6 +130,7 @@ export function onOperator(work: Work, action: string): void {
       persist(work, { workloadOff: false });
       state.adoptable = false;
       state.stoppedForPower = false;
+      state.panicRestart = null;
       enter(work, 'isolated', 'the operator asked for the guest to start');
       return;
     case 'move-workload':

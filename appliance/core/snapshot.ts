@@ -30,6 +30,11 @@ export interface CoServerView {
   generation: number;
   copy: CopyState;
   version: string;
+  /** The operator took it out. */
+  maintenance: boolean;
+  power: 'mains' | 'battery' | 'low';
+  /** Its generation began by the operator's force. */
+  forced: boolean;
 }
 
 export interface ProgressView {
@@ -49,6 +54,77 @@ export interface TimelineEntry {
   /** The applied row of the decision table, where one applied: '5', '7w'. */
   row: string | null;
   text: string;
+  /** What that CoServer knew when it applied the row, 'label: value' each; not kept for the older entries of a picture. */
+  evidence?: string[];
+}
+
+export type ArbiterKind = 'witness' | 'fence' | 'named';
+
+/** An arbiter as one CoServer sees it. */
+export interface SightView {
+  configured: boolean;
+  reason: string;
+  /** For how long it has been as it is. */
+  sinceMs: number;
+}
+
+/** Who decides if the partner is lost now, and what is known of those who could. */
+export interface ArbiterView {
+  /** Both run, or one was just lost: it decides. Not while one runs alone. */
+  applies: boolean;
+  kind: ArbiterKind;
+  /** named: the CoServer that may go on by itself. */
+  named: CoServerName | null;
+  /** "If the partner is lost now: ..." */
+  sentence: string;
+  /** Both are changing over to it; null: they are not. */
+  changingTo: ArbiterKind | null;
+  witness: SightView & { usable: boolean };
+  /** The way to the partner's management controller. */
+  fencePath: SightView & { proven: boolean };
+  /** The same two as the partner sees them; null: it is not heard. */
+  partnerWitness: boolean | null;
+  partnerFencePath: boolean | null;
+}
+
+/** Something that the operator should know of or decide: what is going on, what ends it by itself, what he can do. */
+export interface AttentionView {
+  kind:
+    | 'frozen'
+    | 'notStarted'
+    | 'diskFailed'
+    | 'diverged'
+    | 'failed'
+    | 'waiting'
+    | 'quarantined'
+    | 'maintenance'
+    | 'forced'
+    | 'power'
+    | 'hardware'
+    | 'network'
+    | 'version';
+  severity: 'info' | 'warning' | 'critical';
+  title: string;
+  sentence: string;
+  /** The row of the decision table that is applied. */
+  row: string | null;
+  /** Until it ends by itself; null: that is not known. */
+  leftMs: number | null;
+  /** What ends it without the operator. */
+  endsWhen: string[];
+  /** What the operator can do. action: its name among `actions`, asked for here; null: nothing to ask for here. */
+  ways: { text: string; action: string | null }[];
+}
+
+/** What an operator may ask for. */
+export interface ActionView {
+  name: string;
+  label: string;
+  allowed: boolean;
+  /** Stands next to the grey button. */
+  reason: string;
+  /** It can lose data: the word that must be typed for it, and what it means. */
+  typed?: { word: string; meaning: string };
 }
 
 /** One step of a takeover or of a return to simplex, ms since the loss was noticed. */
@@ -135,7 +211,9 @@ export interface Snapshot {
   /** What would be down if this part failed now: the single points of failure left. */
   singlePoints: string[];
   generation: number;
-  arbiter: { kind: 'witness'; reachable: boolean; sentence: string };
+  arbiter: ArbiterView;
+  /** The most severe first. */
+  attention: AttentionView[];
   coServers: CoServerView[];
   links: LinkView[];
   workload: WorkloadView;
@@ -146,8 +224,7 @@ export interface Snapshot {
   timeline: TimelineEntry[];
   takeovers: TakeoverView[];
   process: { rssBytes: number; cpuPercent: number };
-  /** Actions an operator may ask for, each allowed or refused with the reason that stands next to the grey button. */
-  actions: { name: string; label: string; allowed: boolean; reason: string }[];
+  actions: ActionView[];
   /** Set when the pair runs in the lab on one machine: consoles show lab buttons. */
   lab: boolean;
   lockstep: LockstepView | null;

@@ -77,6 +77,8 @@ export interface PartnerStatus {
   /** Grows with every change of phase: an old picture is never mistaken for a new one. */
   revision: number;
   version: string;
+  /** Other versions that its own may run duplex with: the newer release knows the older one, not the other way round. */
+  compatibleVersions: readonly string[];
   pairId: string;
   /** duplex: the secondary has proved that it could take over. */
   proved: boolean;
@@ -174,6 +176,8 @@ export interface State {
   /** Times of unplanned losses of the partner within the window; until when it does not rejoin by itself. */
   losses: readonly number[];
   quarantinedUntil: number | null;
+  /** The guest panicked and is restarted (null: not started yet), or was; panics.ts. Null: it did not. */
+  panicRestart: { startedAt: number | null } | null;
   power: Power;
   powerSince: number;
   /** This CoServer shut the workload down for lack of mains: it starts again by itself when mains is back. */
@@ -302,6 +306,7 @@ export function initialState(a: StateOptions): State {
     otherPathUp: false,
     losses: [],
     quarantinedUntil: null,
+    panicRestart: null,
     power: 'mains',
     powerSince: a.now,
     stoppedForPower: false,
@@ -338,6 +343,7 @@ export function statusOf(s: State): PartnerStatus {
     phase: s.phase.kind,
     revision: s.revision,
     version: s.version,
+    compatibleVersions: s.compatibleVersions,
     pairId: s.pairId,
     proved: s.phase.kind === 'duplex' && (s.audit.state === 'proven' || s.audit.state === 'unprovable'),
     asksYield: asksYield(s),

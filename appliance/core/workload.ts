@@ -8,6 +8,7 @@ import { firstArbiter } from './arbiters.ts';
 import { claimAfterLoss, goSimplex, onFenced, onPartnerGone, stopOutdated } from './arbitration.ts';
 import { beginAudit, broken } from './audit.ts';
 import { beginModes } from './modes.ts';
+import { panicOver, STABLE_MS, whyNotRestart } from './panics.ts';
 import { whyNotJoin } from './rejoin.ts';
 import { act, type Command, type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
 import { inWords } from './words.ts';
@@ -23,8 +24,6 @@ export const PRIMARY_PHASES: readonly PhaseKind[] = [
   'steppingDown',
 ];
 
-/** A guest that ran for so long has recovered from what made it crash. */
-const STABLE_MS = 60_000;
 /** One more could only fail for the same reason. */
 const START_ATTEMPTS = 3;
 const GUEST_IS_OFF = 'The guest shut itself down. The workload is off until you start it.';
@@ -49,7 +48,7 @@ export function tickWorkload(work: Work): void {
       return;
     case 'running': {
       if (state.failures > 0 && state.now - phase.since >= STABLE_MS) state.failures = 0;
-      if (!partner || partner.phase !== 'standby' || partner.record.standing === 'simplex' || state.now < state.retryAt) return;
+      if (partner?.phase !== 'standby' || partner.record.standing === 'simplex' || state.now < state.retryAt) return;
       if (whyNotJoin(work) !== null) return;
       const isSame = partner.record.generation === record.generation;
       // It gave up a history with the same or a higher number (row 25): this one goes on above it, so that no word of it fits any more.
@@ -82,6 +81,8 @@ export function tickWorkload(work: Work): void {
         return;
       }
       if (!partner || record.maintenance || state.now < state.retryAt) return;
+      // A word from before the partner went above this side's generation: the next one follows.
+      if (partner.record.generation < record.generation) return;
       if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
         persist(work, {
           generation: partner.record.generation,
@@ -210,6 +211,8 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
     const isOff = e.cause === 'guestShutdown' && record.standing === 'simplex';
     if (isOff) persist(work, { workloadOff: true });
     state.phase = { ...state.phase, next: isOff ? 'off' : 'starting' };
+    // The first one here: a guest that was restarted for a panic has no partner yet that could have gone on.
+    if (e.cause === 'guestPanic') whyNotRestart(work, e.reason);
     commands.push({
       kind: 'record',
       severity: isOff ? 'info' : 'critical',
@@ -268,13 +271,19 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
     commands.push({
       kind: 'record',
       severity: 'critical',
-      row: null,
+      row: e.cause === 'guestPanic' ? '19' : null,
       text: `The engine ended (${e.reason}): this CoServer yields to the partner.`,
     });
     stopOutdated(work, e.reason);
     return;
   }
 
+  const why = e.cause === 'guestPanic' ? whyNotRestart(work, e.reason) : null;
+  if (why !== null) {
+    commands.push({ kind: 'record', severity: 'critical', row: '19', text: why });
+    act(work, { kind: 'stopAll', reason: e.reason }, 'failed', why);
+    return;
+  }
   // Alone: the guest crashed with nobody to go on. Restart it, with a growing pause.
   commands.push({ kind: 'record', severity: 'critical', row: '19', text: `The guest ended (${e.reason}) and is started again.` });
   setRetry(work);
@@ -307,6 +316,7 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
     case 'startGuest':
     case 'adoptGuest':
       state.adoptable = false;
+      panicOver(work);
       enter(work, 'running', 'the guest runs here, alone');
       return;
     case 'openTarget':
@@ -349,7 +359,7 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
 }
 
 function keptRecord(ok: boolean, reason: string, more: string): Extract<Command, { kind: 'record' }> {
-  const text = ok ? `The history here is kept: ${reason || 'aside'}.` : `The history here could not be kept aside: ${reason}.${more}`;
+  const text = ok ? `The history here: ${reason || 'kept aside'}.` : `The history here could not be kept aside: ${reason}.${more}`;
   return { kind: 'record', severity: ok ? 'info' : 'critical', row: '25', text };
 }
 
@@ -365,7 +375,8 @@ function acted(work: Work, command: CommandName, ok: boolean, reason: string): v
     }
   }
   if (next === 'starting') enter(work, 'starting', 'starts again');
-  else enter(work, next, reason || state.phase.note);
+  // Why it failed is in the note already.
+  else enter(work, next, next === 'failed' ? state.phase.note : reason || state.phase.note);
 }
 
 function failed(work: Work, command: CommandName, reason: string): void {

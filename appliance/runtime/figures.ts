@@ -1,10 +1,12 @@
 // The figures behind the picture: what the workers report, kept for the consoles, and the Snapshot made of all of it.
 import type { CoServerConfig } from '../config.ts';
+import { arbiterView } from '../core/arbiter-view.ts';
+import { attentionOf } from '../core/attention.ts';
 import type { State } from '../core/machine.ts';
 import { effectiveMode } from '../core/modes.ts';
 import { pictureOf } from '../core/picture.ts';
 import { ACTIONS, mayRequest } from '../core/requests.ts';
-import type { ProgressView, Snapshot } from '../core/snapshot.ts';
+import type { ProgressView, Snapshot, TimelineEntry } from '../core/snapshot.ts';
 import type { GateStatus } from '../gate/api.ts';
 import type { HeartbeatStatus } from '../heartbeat/api.ts';
 import { DROP_KINDS, DROP_WORDS } from '../heartbeat/dropped.ts';
@@ -16,6 +18,8 @@ import type { Workers } from './workers.ts';
 /** Checkpoints kept for the charts and the percentiles. */
 const RECENT_CHECKPOINTS = 240;
 const RATE_WINDOW_MS = 5_000;
+/** A picture goes out five times a second: what was known is sent of the latest entries only. The durable history keeps all. */
+const EVIDENCED_ENTRIES = 60;
 
 export class Figures {
   readonly #config: CoServerConfig;
@@ -28,7 +32,6 @@ export class Figures {
   #heartbeat: HeartbeatStatus | null = null;
   #progress: ProgressView | null = null;
   #keeping: { view: ProgressView; since: number } | null = null;
-  #witness = { reachable: false, sentence: 'The witness was not asked yet.' };
   #cpu = { at: performance.now(), usage: process.cpuUsage(), percent: 0 };
 
   constructor(config: CoServerConfig, history: History) {
@@ -71,10 +74,6 @@ export class Figures {
     });
   }
 
-  setWitness(reachable: boolean, reason: string): void {
-    this.#witness = { reachable, sentence: reachable ? 'The witness answers.' : `The witness does not answer: ${reason}.` };
-  }
-
   /** Null: it has ended. */
   setKeeping(progress: { doneBytes: number; totalBytes: number } | null): void {
     if (!progress) {
@@ -110,7 +109,8 @@ export class Figures {
       redundancySentence: picture.redundancySentence,
       singlePoints: picture.singlePoints,
       generation: state.record.generation,
-      arbiter: { kind: 'witness', ...this.#witness },
+      arbiter: arbiterView(state),
+      attention: attentionOf(state),
       coServers: picture.coServers,
       links: this.#config.links.map((l, i) => {
         const seen = this.#heartbeat?.links[i];
@@ -157,15 +157,15 @@ export class Figures {
         bytesInPerS: Math.round(this.#gateRate.in),
         bytesOutPerS: Math.round(this.#gateRate.out),
       },
-      timeline: [...this.#history.timeline],
+      timeline: withLatestEvidence(this.#history.timeline),
       takeovers: [...this.#history.takeovers],
       lockstep: this.lockstep.lockstep(state),
       audit: this.lockstep.audit(state),
       incidents: this.#history.incidents.map(({ id: _, ...incident }) => incident),
       process: { rssBytes: process.memoryUsage.rss(), cpuPercent: usage },
-      actions: ACTIONS.map(({ name, label }) => {
-        const verdict = mayRequest(state, name);
-        return { name, label, allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
+      actions: ACTIONS.map((action) => {
+        const verdict = mayRequest(state, action.name);
+        return { ...action, allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
       }),
       lab: this.#config.labSocket !== '',
     };
@@ -189,4 +189,16 @@ function progressView(what: string, doneBytes: number, totalBytes: number, rateB
 /** @param sorted Ascending. 0 when it is empty. */
 function percentile(sorted: number[], p: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? 0;
+}
+
+export function withLatestEvidence(timeline: readonly TimelineEntry[]): TimelineEntry[] {
+  let left = EVIDENCED_ENTRIES;
+  return timeline
+    .toReversed()
+    .map((entry) => {
+      if (!entry.evidence || left-- > 0) return entry;
+      const { evidence: _, ...without } = entry;
+      return without;
+    })
+    .toReversed();
 }

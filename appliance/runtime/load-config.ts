@@ -32,7 +32,8 @@ const whole =
   (v) =>
     typeof v === 'number' && Number.isInteger(v) && v >= least && v <= most ? null : `a whole number from ${least} to ${most}`;
 const port = whole(1, 65535);
-const texts: Check = (v) => (Array.isArray(v) && v.every((e) => filled(e) === null) ? null : 'a list of texts');
+const texts: Check = (v) =>
+  Array.isArray(v) && v.length <= 16 && v.every((e) => filled(e) === null) ? null : 'a list of at most 16 texts';
 const MINUTES_PER_WEEK = 7 * 24 * 60;
 const addressOrNone: Check = (v) => (v === '' ? null : address(v));
 const watchdogDevice: Check = (v) =>

@@ -17,6 +17,7 @@ import { IntervalCounter } from '../wire/interval.ts';
 import { WitnessClient } from '../witness/client.ts';
 import { startConsoles } from './consoles.ts';
 import { CheckpointTrigger } from './effects/checkpoint-trigger.ts';
+import { takeEndedItself } from './effects/end-server.ts';
 import { Engine } from './effects/engine.ts';
 import { Fence } from './effects/fence.ts';
 import { acknowledgeAtOnce, sortLinkQueue } from './effects/link-queues.ts';
@@ -80,6 +81,13 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   };
   const history = await History.open(join(config.stateDir, 'history.jsonl'), config.coServer, changed);
   if (records.problem) history.add({ severity: 'warning', row: null, text: records.problem });
+  const ended = await takeEndedItself(config.stateDir);
+  if (ended)
+    history.add({
+      severity: 'critical',
+      row: '17',
+      text: `This server had ended itself: ${ended.reason} Look at it before it is trusted again.`,
+    });
   const figures = new Figures(config, history);
 
   const interval = new IntervalCounter();
@@ -169,7 +177,6 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   const tellWitnessSight = () => {
     const usable = witnessSight.reachable && witnessSight.confirmed;
     const reason = usable ? '' : witnessSight.reachable ? `it grants nothing yet: ${witnessSight.doubt}` : witnessSight.reason;
-    figures.setWitness(usable, reason);
     pump.feed({ kind: 'witnessObserved', usable, reason });
   };
   const witness = new WitnessClient({
@@ -370,11 +377,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       changes.add(f);
       return () => changes.delete(f);
     },
-    request: async (action) => {
+    request: async (action, _args, by) => {
       const offered = figures.snapshot(pump.state).actions.find((a) => a.name === action);
       if (!offered) return { accepted: false, reason: `There is no action '${action}'.` };
       if (!offered.allowed) return { accepted: false, reason: offered.reason };
-      pump.feed({ kind: 'operatorRequested', action });
+      pump.feed({ kind: 'operatorRequested', action, by });
       return { accepted: true };
     },
   });

@@ -24,7 +24,15 @@ export function unpairedSnapshot(
   const sentence = [view.sentence, view.trouble].filter((s) => s !== '').join(' ');
   const mayAct = view.phase === 'code' && view.code !== null;
   const noCode = view.phase === 'confirmed' ? 'It was confirmed here.' : 'No code is shown now.';
-  const absent = { role: 'none' as const, generation: 0, copy: 'unknown' as const };
+  const absent = {
+    role: 'none' as const,
+    generation: 0,
+    copy: 'unknown' as const,
+    maintenance: false,
+    power: 'mains' as const,
+    forced: false,
+  };
+  const unasked = { configured: true, reason: 'there is no key yet', sinceMs: at - startedAt };
   return {
     coServer: config.coServer,
     at,
@@ -33,7 +41,18 @@ export function unpairedSnapshot(
     redundancySentence: `Not paired: ${sentence}`,
     singlePoints: [],
     generation: 0,
-    arbiter: { kind: 'witness', reachable: false, sentence: 'It is asked when there is a key.' },
+    arbiter: {
+      applies: false,
+      kind: 'witness',
+      named: null,
+      sentence: 'It is asked when there is a key.',
+      changingTo: null,
+      witness: { ...unasked, usable: false },
+      fencePath: { ...unasked, proven: false },
+      partnerWitness: null,
+      partnerFencePath: null,
+    },
+    attention: [],
     coServers: [
       {
         ...absent,

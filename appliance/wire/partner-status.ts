@@ -1,6 +1,8 @@
 // The control stream's main message: a PartnerStatus as JSON, checked field by field.
 import { ARBITERS, type OutputMode, type PartnerStatus, type PhaseKind, type Standing, type Wish } from '../core/machine.ts';
 
+/** A release that fits more than these would be remembered by nobody. */
+const VERSIONS = 16;
 const STANDINGS: readonly Standing[] = ['fresh', 'simplex', 'duplexPrimary', 'duplexSecondary', 'outdated', 'inconsistent'];
 const PHASES: readonly PhaseKind[] = [
   'isolated',
@@ -45,6 +47,7 @@ export function parsePartnerStatus(message: unknown): PartnerStatus {
     phase: oneOf(m['phase'], PHASES, 'phase'),
     revision: whole(m['revision'], 'revision'),
     version: short(m['version'], 'version'),
+    compatibleVersions: versions(m['compatibleVersions']),
     pairId: short(m['pairId'], 'pairId'),
     proved: m['proved'] === true,
     asksYield: m['asksYield'] === true,
@@ -56,6 +59,13 @@ export function parsePartnerStatus(message: unknown): PartnerStatus {
     needsNic: m['needsNic'] === true,
     yieldRow: typeof m['yieldRow'] === 'string' ? short(m['yieldRow'], 'yieldRow') : null,
   };
+}
+
+/** Left out by an earlier release, which knew of none. */
+function versions(v: unknown): string[] {
+  if (v === undefined) return [];
+  if (!Array.isArray(v) || v.length > VERSIONS) throw new Error(`compatibleVersions is no list of at most ${VERSIONS}`);
+  return v.map((one) => short(one, 'compatibleVersions'));
 }
 
 function wish(v: unknown): Wish | null {

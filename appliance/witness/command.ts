@@ -31,7 +31,6 @@ export function addWitnessCommands(program: Command, { version, log }: WitnessCo
     .option('--listen <address:port>', 'where to listen, for example 192.0.2.1:7410 or [2001:db8::1]:7410')
     .option('--state <directory>', `where pairs and grants are kept (default: ${DEFAULT_STATE})`)
     .option('--config <file>', 'YAML with listen: and state:, which the options override')
-    .enablePositionalOptions()
     .action(async (given: RunOptions) => {
       const o = { ...(given.config === undefined ? {} : readWitnessConfig(given.config)), ...given };
       const { host, port } = parseListen(o.listen);
@@ -44,31 +43,33 @@ export function addWitnessCommands(program: Command, { version, log }: WitnessCo
       log('info', `witness ${version} listens on ${o.listen}, ${new PairFolder(stateDir).list().length} pairs are enrolled`);
       for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void running.close().then(() => process.exit(0)));
     });
-  const state = ['--state <directory>', 'where pairs and grants are kept', DEFAULT_STATE] as const;
+  const state = ['--state <directory>', `where pairs and grants are kept (default: ${DEFAULT_STATE})`] as const;
+  // The option is the witness's own too, which may have taken it.
+  const folder = (command: Command) => new PairFolder(command.optsWithGlobals<RunOptions>().state ?? DEFAULT_STATE);
   witness
     .command('enrol')
     .description("enrol a pair: its enrolment ('twinstep witness-key' on a CoServer) comes on standard input")
     .option(...state)
-    .action((o: { state: string }) => {
+    .action((_o: unknown, command: Command) => {
       if (process.stdin.isTTY) process.stderr.write("paste what 'twinstep witness-key' printed, then Ctrl-D\n");
       const enrolment = parseEnrolment(readFileSync(0).subarray(0, MAXIMUM_ENROLMENT_BYTES).toString('latin1'));
-      const how = new PairFolder(o.state).add(enrolment) === 'added' ? 'is enrolled' : 'was enrolled already';
+      const how = folder(command).add(enrolment) === 'added' ? 'is enrolled' : 'was enrolled already';
       process.stdout.write(`pair ${enrolment.pairId} ${how}; a running witness serves it at once\n`);
     });
   witness
     .command('list')
     .description('the enrolled pairs')
     .option(...state)
-    .action((o: { state: string }) => {
-      for (const pairId of new PairFolder(o.state).list()) process.stdout.write(`${pairId}\n`);
+    .action((_o: unknown, command: Command) => {
+      for (const pairId of folder(command).list()) process.stdout.write(`${pairId}\n`);
     });
   witness
     .command('remove')
     .description('serve a pair no longer; what was granted to it is remembered, should it be enrolled again')
     .argument('<pair>', 'its id')
     .option(...state)
-    .action((pairId: string, o: { state: string }) => {
-      new PairFolder(o.state).remove(pairId);
+    .action((pairId: string, _o: unknown, command: Command) => {
+      folder(command).remove(pairId);
       process.stdout.write(`pair ${pairId} is not served any more\n`);
     });
 }

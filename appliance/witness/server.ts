@@ -35,7 +35,10 @@ const HANDSHAKE_WITHIN_MS = 3_000;
 export async function startWitness(options: WitnessOptions): Promise<Witness> {
   const pairs = new PairFolder(options.stateDir);
   const unlock = await lock(options.stateDir);
-  const store = await MemoryStore.open(options.stateDir);
+  const store = await MemoryStore.open(options.stateDir).catch((e: Error) => {
+    unlock();
+    throw e;
+  });
   if (store.damage) options.log('warning', `${store.damage}. Every pair has to tell where it stands, as after each start.`);
   const counters: WitnessCounters = { unknownPair: 0, wrongKey: 0, otherProtocol: 0, malformed: 0, crowded: 0 };
   const groups = new Groups(store, randomBytes(8).toString('hex'));
@@ -77,12 +80,16 @@ export async function startWitness(options: WitnessOptions): Promise<Witness> {
     const pairId = identities.get(socket) ?? '?';
     seldom.say(`key ${pairId}`, `pair ${pairId.slice(0, 8)}: somebody at ${from} has another key than the enrolled one`);
   });
-  const watcher = watch(pairs.path, () => {
-    for (const [pairId, connections] of shared.heard) if (!pairs.has(pairId)) for (const c of connections) c.destroy();
-  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port, options.host, resolve);
+  }).catch(async (e: Error) => {
+    await store.close();
+    unlock();
+    throw e;
+  });
+  const watcher = watch(pairs.path, () => {
+    for (const [pairId, connections] of shared.heard) if (!pairs.has(pairId)) for (const c of connections) c.destroy();
   });
   server.on('error', (e) => options.log('warning', `listening: ${e.message}`));
   return {

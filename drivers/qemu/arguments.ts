@@ -25,6 +25,8 @@ export interface EngineDescription {
   monitors: string[];
   /** The replica that a checkpoint stream will fill: `migrate-incoming` starts it. */
   incoming: boolean;
+  /** A device over which the guest's system reports its panic. Without state of its own: an engine without it can load from one with it. */
+  panicDevice?: boolean;
   /** Do not run the guest before `cont`. */
   startPaused?: boolean;
   /** Further arguments, as they are. */
@@ -111,6 +113,7 @@ export function engineArguments(d: EngineDescription): string[] {
     args.push('-blockdev', `driver=nbd,node-name=d0,${server},reconnect-delay=${DISK_RECONNECT_S}`);
     args.push('-device', 'virtio-blk-pci,id=disk0,drive=d0');
   }
+  if (d.panicDevice) args.push('-device', 'pvpanic');
   for (const path of d.monitors) args.push('-qmp', `unix:${socketPath(path, 'monitor socket')},server=on,wait=off`);
   if (d.incoming) args.push('-incoming', 'defer');
   if (d.startPaused) args.push('-S');

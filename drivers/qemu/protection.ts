@@ -123,6 +123,11 @@ export async function setShutdownAction(client: QmpClient, shutdown: 'poweroff' 
   await client.execute('set-action', { shutdown });
 }
 
+/** A guest that reports a panic is only told of (GUEST_PANICKED), and goes on with what its own system does then. */
+export async function tellPanicOnly(client: QmpClient): Promise<void> {
+  await client.execute('set-action', { panic: 'none' });
+}
+
 /** Ends the engine at once, disks flushed. */
 export async function quitEngine(client: QmpClient): Promise<void> {
   await client.execute('quit');

@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
+import { MAXIMUM_PAIRS } from '../../appliance/witness/enrolment.ts';
 import { LabError, messageOf } from '../../hwqual/lab/lab-error.ts';
 import { prepareParts, requireRoot } from '../../hwqual/lab/prepare.ts';
 import { alreadyRuns, runningSupervisor } from '../../hwqual/lab/record.ts';
@@ -14,6 +15,7 @@ import { DEFAULTS, OptionError, parseOptions } from './options.ts';
 import { plots } from './plots.ts';
 import { isBusy, markdown, type Report, terminalText } from './report.ts';
 import { VARIANTS } from './variants/variant.ts';
+import { benchWitness } from './witness-bench.ts';
 
 const RESULTS = join(import.meta.dirname, 'results');
 
@@ -26,6 +28,8 @@ interface RawOptions {
   port?: string;
   bundle?: string;
   out: string;
+  pairs: string;
+  folder: string;
 }
 
 function say(line: string): void {
@@ -33,7 +37,15 @@ function say(line: string): void {
 }
 
 async function bench(what: string, raw: RawOptions): Promise<number> {
-  if (what !== 'lockstep') throw new OptionError(`there is no benchmark "${what}"; there is: lockstep`);
+  if (what === 'witness') {
+    const [pairs, seconds] = [Number(raw.pairs), Number(raw.seconds ?? DEFAULTS.seconds)];
+    if (!Number.isInteger(pairs) || pairs < 1 || pairs > MAXIMUM_PAIRS)
+      throw new OptionError(`--pairs ${raw.pairs}: 1 to ${MAXIMUM_PAIRS}`);
+    if (!(seconds > 0 && seconds <= 3600)) throw new OptionError(`--seconds ${raw.seconds}: more than 0, at most 3600`);
+    for (const file of await benchWitness({ pairs, seconds, folder: raw.folder, out: raw.out, say })) process.stdout.write(`${file}\n`);
+    return 0;
+  }
+  if (what !== 'lockstep') throw new OptionError(`there is no benchmark "${what}"; there are: lockstep, witness`);
   const options = parseOptions(raw);
   requireRoot();
   const settings = labSettings({ instance: raw.instance, ...(raw.port === undefined ? {} : { webPort: Number(raw.port) }) });
@@ -93,8 +105,8 @@ function save(report: Report, folder: string, what: string): string[] {
 }
 
 const program = new Command('bench')
-  .description('Measures variants of one guest in turn, round after round, and compares them.')
-  .argument('<what>', 'lockstep')
+  .description('lockstep: measures variants of one guest in turn and compares them. witness: grants per second.')
+  .argument('<what>', 'lockstep or witness')
   .option('--seconds <n>', `of each measure (default: ${DEFAULTS.seconds})`)
   .option('--rounds <n>', `how often every variant is visited (default: ${DEFAULTS.rounds})`)
   .option('--variants <names>', `some of ${VARIANTS.join(',')} (default: all)`)
@@ -103,6 +115,8 @@ const program = new Command('bench')
   .option('--instance <name>', 'keeps labs apart: one to four small letters or digits', process.env.TWINSTEP_LAB_INSTANCE ?? '0')
   .option('--port <n>', "of A's web console on this machine; B's is the next one")
   .option('--bundle <folder>', 'measure this twinstep.mjs instead of building the tree')
+  .option('--pairs <n>', 'witness: how many, two connections each', '300')
+  .option('--folder <path>', 'witness: on the disk to be measured', '/var/tmp')
   .exitOverride()
   .showHelpAfterError()
   .allowExcessArguments(false);

@@ -10,7 +10,7 @@ import t from 'tap';
 import type { LabAction } from '../../appliance/console/api/index.ts';
 import type { Snapshot } from '../../appliance/core/snapshot.ts';
 import { freePort, type Harness, harness, PASSWORD } from '../unit/appliance/console/api/harness.ts';
-import { duplex, resyncing, takeoverJustHappened } from '../unit/appliance/console/fixtures.ts';
+import { duplex, holding, resyncing, takeoverJustHappened, troubled } from '../unit/appliance/console/fixtures.ts';
 import { lockstep, notProven, unfit } from '../unit/appliance/console/lockstep-fixtures.ts';
 
 // Slow machines: a busy one needs several times what an idle one does.
@@ -112,14 +112,39 @@ function longWords(s: Snapshot): Snapshot {
     ...s,
     redundancySentence: word,
     singlePoints: [word],
-    arbiter: { ...s.arbiter, sentence: word },
+    arbiter: {
+      ...s.arbiter,
+      sentence: word,
+      witness: { ...s.arbiter.witness, usable: false, reason: word },
+      fencePath: { ...s.arbiter.fencePath, configured: true, reason: word },
+    },
+    attention: [
+      {
+        kind: 'frozen',
+        severity: 'critical',
+        title: word,
+        sentence: word,
+        row: word,
+        leftMs: 1,
+        endsWhen: [word],
+        ways: [
+          { text: word, action: null },
+          { text: word, action: 'force-start' },
+        ],
+      },
+    ],
     coServers: s.coServers.map((c) => ({ ...c, phase: word, sentence: word, version: word })),
     links: s.links.map((l) => ({ ...l, name: `${l.name}${word}`, nic: word })),
     workload: { ...s.workload, name: word, sentence: word, addresses: [word] },
     progress: { what: word, doneBytes: 1, totalBytes: 2, rateBytesPerS: 1, etaS: null },
-    timeline: s.timeline.map((e) => ({ ...e, text: word, row: word })),
+    timeline: s.timeline.map((e) => ({ ...e, text: word, row: word, evidence: [`${word}: ${word}`, `links: ${word}`] })),
     takeovers: takeoverJustHappened().takeovers.map((k) => ({ ...k, reason: word, row: word, steps: [{ step: word, atMs: 5 }] })),
-    actions: s.actions.map((a) => ({ ...a, label: `${a.label}${word}`, reason: word })),
+    actions: s.actions.map((a) => ({
+      ...a,
+      label: `${a.label}${word}`,
+      reason: word,
+      ...(a.typed ? { typed: { word: 'force', meaning: word } } : {}),
+    })),
     lockstep: s.lockstep
       ? { ...s.lockstep, sentence: word, causes: s.lockstep.causes.map((c) => ({ ...c, label: word, total: 1e12 })) }
       : null,
@@ -201,12 +226,64 @@ t.test('the page', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not in
       { action: 'power-on', target: 'B' },
       { action: 'cut-link', target: '2' },
     ]);
-    t.equal(await page.getByRole('button', { name: 'Start here without the partner' }).isDisabled(), true);
+    const force = page.getByRole('button', { name: 'Start here by force' });
+    t.equal(await force.isVisible(), false, 'what cannot be forced is out of sight');
+    await page.getByText('What could be forced').click();
+    t.equal(await force.isDisabled(), true);
     await page.getByRole('button', { name: 'Move the workload' }).click();
     t.strictSame(h.asked, [], 'the first press asks for nothing');
     await page.getByRole('button', { name: 'Press again: move the workload' }).click();
     await page.getByRole('status').filter({ hasText: 'Move the workload to the other CoServer: accepted.' }).waitFor();
-    t.strictSame(h.asked, [{ action: 'role-switch', args: {} }]);
+    t.strictSame(h.asked, [{ action: 'move-workload', args: {}, by: 'the web console, 127.0.0.1' }]);
+  });
+
+  await t.test('frozen: in large letters what ends it; what can lose data needs its word', async (t) => {
+    h.set(holding());
+    await page.getByRole('heading', { name: 'FROZEN', exact: true }).waitFor();
+    const panel = page.getByRole('region', { name: 'What needs you' });
+    t.match(
+      await panel.textContent(),
+      /The workload is frozen[\s\S]*Ends by itself when CoServer B is heard again, or when the witness answers\.[\s\S]*row 7w/,
+    );
+    const before = h.asked.length;
+    await panel.getByRole('button', { name: 'Start here by force' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Start here by force' });
+    await dialog.getByText('there will be two histories').waitFor();
+    const submit = dialog.getByRole('button', { name: 'Start here by force' });
+    t.equal(await submit.isDisabled(), true);
+    await page.keyboard.type('yes');
+    await page.keyboard.press('Enter');
+    t.equal(await submit.isDisabled(), true);
+    // A new picture comes once a second: it must not take the word away.
+    await page.getByLabel('type the word').fill('forc');
+    h.set({ ...holding(), generation: 70 });
+    await page.getByText('generation 70').first().waitFor();
+    t.equal(await page.getByLabel('type the word').inputValue(), 'forc');
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'detached' });
+    t.equal(h.asked.length, before, 'nothing was asked for');
+    await panel.getByRole('button', { name: 'Start here by force' }).click();
+    await page.getByLabel('type the word').fill('force');
+    h.set({ ...holding(), actions: holding().actions.map((a) => ({ ...a, allowed: false, reason: 'CoServer B is back.' })) });
+    await dialog.getByText('Not possible any more: CoServer B is back.').waitFor();
+    t.equal(await submit.isDisabled(), true);
+    h.set(holding());
+    await dialog.getByRole('alert').waitFor({ state: 'detached' });
+    await submit.click();
+    await page.getByRole('status').filter({ hasText: 'Start here by force: accepted.' }).waitFor();
+    t.strictSame(h.asked.slice(before), [{ action: 'force-start', args: {}, by: 'the web console, 127.0.0.1' }]);
+    await dialog.waitFor({ state: 'detached' });
+  });
+
+  await t.test('an event unfolds what was known', async (t) => {
+    h.set(takeoverJustHappened());
+    await page.getByRole('heading', { name: 'SIMPLEX' }).waitFor();
+    const known = page.getByText('generation 7, duplexSecondary, arbiter witness');
+    t.equal(await known.isVisible(), false);
+    await page.getByText('What was known').click();
+    await known.waitFor();
+    h.set(duplex());
+    await page.getByRole('heading', { name: 'DUPLEX' }).waitFor();
   });
 
   await t.test('protected looks different from not proven; the mode has its own actions; evidence stays unfolded', async (t) => {
@@ -215,7 +292,7 @@ t.test('the page', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not in
     await page.getByText('98.7 %, last minute').waitFor();
     t.equal(await page.locator('.standing').textContent(), 'protected');
     const green = await look();
-    t.strictSame(await page.locator('.mode .actions button').allTextContents(), ['Keep lockstep', 'Keep passive', 'Let the policy choose']);
+    t.strictSame(await page.locator('.mode .actions button').allTextContents(), ['Keep lockstep', 'Keep passive']);
     t.match(await page.locator('.causes').textContent(), /the replicas said different bytes0\.396/);
     t.match(await page.locator('.audit').textContent(), /secondary: proven[\s\S]*1449 of 1450 probes/);
     t.match(await page.locator('.incidents').textContent(), /No replica was found broken/);
@@ -261,10 +338,12 @@ t.test('the page', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not in
       ['takeover', takeoverJustHappened(), 'SIMPLEX'],
       ['duplex', duplex(), 'DUPLEX'],
       ['unfit', unfit(), 'SIMPLEX'],
+      ['frozen', holding(), 'FROZEN'],
+      ['troubled', troubled(), 'SIMPLEX'],
       ['long words', longWords(lockstep()), 'DUPLEX'],
     ] as const) {
       h.set(snapshot);
-      await narrow.getByRole('heading', { name: word }).waitFor();
+      await narrow.getByRole('heading', { name: word, exact: true }).waitFor();
       await narrow.evaluate("for (const d of document.querySelectorAll('details')) d.open = true");
       for (const width of [320, 390, 900, 1280]) {
         await narrow.setViewportSize({ width, height: 844 });

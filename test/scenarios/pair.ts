@@ -258,7 +258,8 @@ export class Pair {
       canCompare: level === 3,
       arbiters: { witness, fence },
       level,
-      compatibleVersions: compatible,
+      // Declared by the releases that know of each other.
+      compatibleVersions: compatible.includes(version[name]) ? compatible : [],
     });
   }
 

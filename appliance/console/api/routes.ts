@@ -1,18 +1,20 @@
 // The API, the same over TLS (with a session) and over the local Unix socket (whoever may open it is the operator).
 //   GET  /api/snapshot        the picture
 //   GET  /api/live            the picture at every change, server-sent events
-//   POST /api/actions/:name   {"args": {...}} -> {"accepted": true} | 409 {"accepted": false, "reason"}
+//   POST /api/actions/:name   {"args": {...}, "typed": "force"} -> {"accepted": true} | 409 {"accepted": false, "reason"}
+//                             typed: the word that an action needs which can lose data; 422 without it
 //   POST /api/lab/:action     {"target": "A"} in the lab only
 //   POST /api/login, /api/logout (TLS only)
 // Against cross-site requests: SameSite=Strict, JSON only, a header that no foreign page can send without asking first, and Origin.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { whyNotTyped } from '../action-views.ts';
 import { LAB_TARGETS, type Lab } from './lab.ts';
 import type { LiveHub } from './live.ts';
 import { LoginLimiter } from './login-limiter.ts';
 import { PASSWORD_MAX_CHARS, type PasswordVerifier } from './password.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 import { cookieValue, SESSION_MS, type Sessions } from './sessions.ts';
-import type { ActionArgs, ActionRequest, SnapshotSource } from './types.ts';
+import type { ActionArgs, ActionRequest, RequestAnswer, SnapshotSource } from './types.ts';
 
 /** Sent by our own page and scripts with every POST. */
 export const REQUEST_HEADER = 'x-twinstep-console';
@@ -59,24 +61,33 @@ export function registerRoutes(app: FastifyInstance, options: RouteOptions): voi
 
   app.get('/api/snapshot', async () => options.snapshot());
   app.get('/api/live', (request, reply) => startLive(request, reply, options));
-  app.post<{ Params: { name: string }; Body: { args?: ActionArgs } | null }>(
+  app.post<{ Params: { name: string }; Body: { args?: ActionArgs; typed?: string } | null }>(
     '/api/actions/:name',
     {
       schema: {
         params: { type: 'object', properties: { name: NAME } },
-        body: { type: ['object', 'null'], properties: { args: ARGS }, additionalProperties: false },
+        body: {
+          type: ['object', 'null'],
+          properties: { args: ARGS, typed: { type: 'string', maxLength: 64 } },
+          additionalProperties: false,
+        },
       },
     },
     async (request, reply) => {
       const { name } = request.params;
-      const known = options.snapshot().actions.map((a) => a.name);
-      if (!known.includes(name))
-        return reply.code(404).send({ accepted: false, reason: `There is no action '${name}'; there are: ${known.join(', ') || 'none'}.` });
-      const answer = await options.request(name, request.body?.args ?? {});
-      options.log(
-        `console: action ${name} from ${from(request, signIn !== null)}: ${answer.accepted ? 'accepted' : `refused: ${answer.reason}`}`,
-      );
-      return reply.code(answer.accepted ? 200 : 409).send(answer);
+      const { actions } = options.snapshot();
+      const action = actions.find((a) => a.name === name);
+      if (!action)
+        return reply.code(404).send({
+          accepted: false,
+          reason: `There is no action '${name}'; there are: ${actions.map((a) => a.name).join(', ') || 'none'}.`,
+        });
+      const by = from(request, signIn !== null);
+      const untyped = whyNotTyped(action, request.body?.typed ?? '');
+      const answer: RequestAnswer =
+        untyped === null ? await options.request(name, request.body?.args ?? {}, by) : { accepted: false, reason: untyped };
+      options.log(`console: action ${name} from ${by}: ${answer.accepted ? 'accepted' : `refused: ${answer.reason}`}`);
+      return reply.code(answer.accepted ? 200 : untyped === null ? 409 : 422).send(answer);
     },
   );
   registerLab(app, options);
@@ -186,4 +197,4 @@ function isForeign(request: FastifyRequest): boolean {
 
 const token = (request: FastifyRequest, cookieName: string): string => cookieValue(request.headers.cookie, cookieName);
 
-const from = (request: FastifyRequest, overTls: boolean): string => (overTls ? request.ip : 'the local socket');
+const from = (request: FastifyRequest, overTls: boolean): string => (overTls ? `the web console, ${request.ip}` : 'the local socket');

@@ -6,8 +6,11 @@ export type RequestAnswer = { accepted: true } | { accepted: false; reason: stri
 
 export type ActionArgs = Record<string, string | number | boolean>;
 
-/** Asks the core. The core alone decides; a console never refuses on its own knowledge. */
-export type ActionRequest = (action: string, args: ActionArgs) => Promise<RequestAnswer>;
+/**
+ * Asks the core, which alone decides. What a console refuses by itself is an action that can lose data, asked for without its word
+ * (whyNotTyped). `by`: at which console, in words; it is recorded.
+ */
+export type ActionRequest = (action: string, args: ActionArgs, by: string) => Promise<RequestAnswer>;
 
 /** What the lab is asked, as one JSON line: power of a CoServer (A, B), a link (1, 2), a frozen process. */
 export interface LabAction {

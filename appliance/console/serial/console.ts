@@ -2,9 +2,10 @@
 // at the line could as well pull the plug); asking for an action does. A line that nobody reads costs nothing: while what was
 // written has not left, nothing more is written, and then the newest picture is.
 import type { Duplex } from 'node:stream';
+import { whyNotTyped } from '../action-views.ts';
 import { LoginLimiter } from '../api/login-limiter.ts';
 import { PasswordVerifier } from '../api/password.ts';
-import type { ActionRequest, SnapshotSource } from '../api/types.ts';
+import type { ActionRequest, RequestAnswer, SnapshotSource } from '../api/types.ts';
 import { consoleModel } from '../model.ts';
 import { type Dialog, freshDialog, onAnswered, onKey, onTime, onVerified } from './dialog.ts';
 import { frame, PAGE_ROWS } from './frame.ts';
@@ -98,9 +99,11 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
     }
     dialog = onVerified(dialog, right, message);
   };
-  const ask = async (action: string): Promise<void> => {
-    const answer = await request(action, {});
-    options.log?.(`serial console: action ${action}: ${answer.accepted ? 'accepted' : `refused: ${answer.reason}`}`);
+  const ask = async (name: string, typed: string): Promise<void> => {
+    const action = options.snapshot().actions.find((a) => a.name === name);
+    const untyped = action ? whyNotTyped(action, typed) : null;
+    const answer: RequestAnswer = untyped === null ? await request(name, {}, 'the serial console') : { accepted: false, reason: untyped };
+    options.log?.(`serial console: action ${name}: ${answer.accepted ? 'accepted' : `refused: ${answer.reason}`}`);
     dialog = onAnswered(dialog, answer.accepted ? 'Accepted: the events page says what happens.' : `Refused: ${answer.reason}`);
   };
   const run = (work: Promise<void>): void => {
@@ -119,7 +122,7 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
       dialog = step.dialog;
       if (step.duty?.kind === 'redraw') repaint();
       else if (step.duty?.kind === 'verify') run(verify(step.duty.password));
-      else if (step.duty?.kind === 'ask') run(ask(step.duty.action));
+      else if (step.duty?.kind === 'ask') run(ask(step.duty.action, step.duty.typed));
     }
     soon(KEY_INTERVAL_MS);
   };

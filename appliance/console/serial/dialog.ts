@@ -2,7 +2,7 @@
 // Keys come in, what must be done (verify, ask) comes out; time comes in as an argument.
 import type { ActionModel, ConsoleModel } from '../model.ts';
 import type { Key } from './keys.ts';
-import { PAGES, type Page } from './pages.ts';
+import { evidencedEvents, PAGES, type Page } from './pages.ts';
 
 /** An operator who walked away is signed out. */
 export const IDLE_SIGN_OUT_MS = 5 * 60_000;
@@ -11,14 +11,17 @@ const PASSWORD_MAX_BYTES = 256;
 export type Mode =
   | { kind: 'view' }
   | { kind: 'password'; typed: readonly number[] }
-  | { kind: 'actions' }
+  /** emergency: those that are not possible now are shown too. */
+  | { kind: 'actions'; emergency: boolean }
   | { kind: 'confirm'; action: ActionModel }
+  /** An action that can lose data: its word is being typed. */
+  | { kind: 'word'; action: ActionModel; word: string; typed: string }
   /** A password is being verified or an action asked for. */
   | { kind: 'waiting' };
 
 export interface Dialog {
   page: Page;
-  /** The incident whose evidence is shown; null: the list. */
+  /** The incident or the event whose evidence is shown; null: the list. */
   evidence: string | null;
   scroll: number;
   mode: Mode;
@@ -27,7 +30,7 @@ export interface Dialog {
   message: string;
 }
 
-export type Duty = { kind: 'verify'; password: string } | { kind: 'ask'; action: string } | { kind: 'redraw' };
+export type Duty = { kind: 'verify'; password: string } | { kind: 'ask'; action: string; typed: string } | { kind: 'redraw' };
 
 export interface Step {
   dialog: Dialog;
@@ -45,28 +48,35 @@ export const freshDialog = (now: number): Dialog => ({
 });
 
 /** What keys can choose from. */
-export type Choices = Pick<ConsoleModel, 'actions' | 'incidents'>;
+export type Choices = Pick<ConsoleModel, 'actions' | 'incidents' | 'events'>;
 
-export function onKey(d: Dialog, key: Key, { actions, incidents }: Choices, pageRows: number, now: number): Step {
+export function onKey(d: Dialog, key: Key, choices: Choices, pageRows: number, now: number): Step {
   const dialog: Dialog = { ...onTime(d, now), lastKeyAt: now };
   if (key.kind === 'redraw') return { dialog, duty: { kind: 'redraw' } };
   switch (dialog.mode.kind) {
     case 'view':
-      return viewKey({ ...dialog, message: '' }, key, incidents, pageRows);
+      return viewKey({ ...dialog, message: '' }, key, choices, pageRows);
     case 'password':
       return passwordKey(dialog, dialog.mode.typed, key);
     case 'actions':
-      return actionKey({ ...dialog, message: '' }, key, actions, pageRows);
+      return actionKey({ ...dialog, message: '' }, dialog.mode, key, choices.actions, pageRows);
     case 'confirm':
-      return isLetter(key, 'y')
-        ? { dialog: { ...dialog, mode: { kind: 'waiting' }, message: 'Asked...' }, duty: { kind: 'ask', action: dialog.mode.action.name } }
-        : stay({ ...dialog, mode: { kind: 'actions' }, message: 'Not asked.' });
+      return isLetter(key, 'y') ? ask(dialog, dialog.mode.action, '') : stay({ ...dialog, mode: ACTIONS, message: 'Not asked.' });
+    case 'word':
+      return wordKey(dialog, dialog.mode, key);
     case 'waiting':
       return stay(dialog);
     default:
       throw new Error(`unknown mode ${String(dialog.mode satisfies never)}`);
   }
 }
+
+const ACTIONS: Mode = { kind: 'actions', emergency: false };
+
+const ask = (dialog: Dialog, action: ActionModel, typed: string): Step => ({
+  dialog: { ...dialog, mode: { kind: 'waiting' }, message: 'Asked...' },
+  duty: { kind: 'ask', action: action.name, typed },
+});
 
 /** Signs out after idle time. The same object when nothing changes. */
 export function onTime(d: Dialog, now: number): Dialog {
@@ -76,26 +86,25 @@ export function onTime(d: Dialog, now: number): Dialog {
 }
 
 export function onVerified(d: Dialog, right: boolean, message: string): Dialog {
-  return right ? { ...d, signedIn: true, mode: { kind: 'actions' }, scroll: 0, message: '' } : { ...d, mode: { kind: 'view' }, message };
+  return right ? { ...d, signedIn: true, mode: ACTIONS, scroll: 0, message: '' } : { ...d, mode: { kind: 'view' }, message };
 }
 
 export function onAnswered(d: Dialog, message: string): Dialog {
-  return { ...d, mode: d.signedIn ? { kind: 'actions' } : { kind: 'view' }, message };
+  return { ...d, mode: d.signedIn ? ACTIONS : { kind: 'view' }, scroll: 0, message };
 }
 
-function viewKey(dialog: Dialog, key: Key, incidents: Choices['incidents'], pageRows: number): Step {
+function viewKey(dialog: Dialog, key: Key, choices: Choices, pageRows: number): Step {
   const page = key.kind === 'byte' ? PAGES[key.byte - 0x31] : undefined;
   if (page) return stay({ ...dialog, page, evidence: null, scroll: 0 });
-  if (key.kind === 'enter' && dialog.page === 'incidents') {
+  const unfolds = dialog.page === 'incidents' ? choices.incidents : dialog.page === 'events' ? evidencedEvents(choices.events) : null;
+  if (key.kind === 'enter' && unfolds) {
     // By its key, not its place: new ones may come while one is read. Behind the oldest comes the list again.
-    const next = dialog.evidence === null ? 0 : incidents.findIndex((i) => i.key === dialog.evidence) + 1;
+    const next = dialog.evidence === null ? 0 : unfolds.findIndex((i) => i.key === dialog.evidence) + 1;
     const gone = dialog.evidence !== null && next === 0;
-    return stay({ ...dialog, evidence: gone ? null : (incidents[next]?.key ?? null), scroll: 0 });
+    return stay({ ...dialog, evidence: gone ? null : (unfolds[next]?.key ?? null), scroll: 0 });
   }
   if (isLetter(key, 'a'))
-    return stay(
-      dialog.signedIn ? { ...dialog, mode: { kind: 'actions' }, scroll: 0 } : { ...dialog, mode: { kind: 'password', typed: [] } },
-    );
+    return stay(dialog.signedIn ? { ...dialog, mode: ACTIONS, scroll: 0 } : { ...dialog, mode: { kind: 'password', typed: [] } });
   if (isLetter(key, 'q') && dialog.signedIn) return stay({ ...dialog, signedIn: false, message: 'Signed out.' });
   return stay(scrolled(dialog, key, pageRows));
 }
@@ -120,14 +129,44 @@ function passwordKey(dialog: Dialog, typed: readonly number[], key: Key): Step {
   }
 }
 
-function actionKey(dialog: Dialog, key: Key, actions: readonly ActionModel[], pageRows: number): Step {
+function actionKey(
+  dialog: Dialog,
+  mode: Extract<Mode, { kind: 'actions' }>,
+  key: Key,
+  actions: readonly ActionModel[],
+  pageRows: number,
+): Step {
   if (isLetter(key, 'q')) return stay({ ...dialog, signedIn: false, mode: { kind: 'view' }, scroll: 0, message: 'Signed out.' });
   if (key.kind === 'escape' || key.kind === 'cancel' || key.kind === 'enter') return stay({ ...dialog, mode: { kind: 'view' }, scroll: 0 });
+  if (isLetter(key, 'e')) return stay({ ...dialog, mode: { ...mode, emergency: !mode.emergency } });
   const number = key.kind === 'byte' ? key.byte - 0x30 : 0;
-  const action = number >= 1 && number <= 9 ? actions[number - 1] : undefined;
+  const action = actions.find((a) => a.number === number);
   if (!action) return stay(scrolled(dialog, key, pageRows));
-  if (!action.allowed) return stay({ ...dialog, message: `Not now: ${action.reason}` });
+  if (action.typed) return stay({ ...dialog, mode: { kind: 'word', action, word: action.typed.word, typed: '' }, scroll: 0 });
   return stay({ ...dialog, mode: { kind: 'confirm', action } });
+}
+
+/** Longer than any word: a flood of keys stays bounded. */
+const WORD_MAX = 32;
+
+function wordKey(dialog: Dialog, mode: Extract<Mode, { kind: 'word' }>, key: Key): Step {
+  const { action, word, typed } = mode;
+  switch (key.kind) {
+    case 'byte':
+      return stay({ ...dialog, message: '', mode: { ...mode, typed: (typed + String.fromCharCode(key.byte)).slice(0, WORD_MAX) } });
+    case 'backspace':
+      return stay({ ...dialog, mode: { ...mode, typed: typed.slice(0, -1) } });
+    case 'enter':
+      return typed === word ? ask(dialog, action, typed) : stay({ ...dialog, mode: ACTIONS, message: `Not asked: that is not '${word}'.` });
+    case 'escape':
+    case 'cancel':
+      return stay({ ...dialog, mode: ACTIONS, message: 'Not asked.' });
+    case 'move':
+    case 'redraw':
+      return stay(dialog);
+    default:
+      throw new Error(`unknown key ${String(key satisfies never)}`);
+  }
 }
 
 function scrolled(dialog: Dialog, key: Key, pageRows: number): Dialog {

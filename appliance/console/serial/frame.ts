@@ -3,7 +3,7 @@ import { countText } from '../format.ts';
 import type { ConsoleModel } from '../model.ts';
 import type { Dialog } from './dialog.ts';
 import { ascii, BLANK, type Line, pad, plain } from './layout.ts';
-import { actionLines, PAGES, pageLines } from './pages.ts';
+import { actionLines, PAGES, pageLines, typedLines } from './pages.ts';
 import { COLUMNS, ROWS } from './screen.ts';
 
 /** Between the title and the two last rows. */
@@ -16,8 +16,14 @@ export interface Frame {
 }
 
 export function frame(m: ConsoleModel, d: Dialog): Frame {
-  const inActions = d.mode.kind === 'actions' || d.mode.kind === 'confirm' || (d.mode.kind === 'waiting' && d.signedIn);
-  const all = inActions ? actionLines(m.actions, COLUMNS) : pageLines(d.page, m, COLUMNS, d.evidence);
+  const inActions =
+    d.mode.kind === 'actions' || d.mode.kind === 'confirm' || d.mode.kind === 'word' || (d.mode.kind === 'waiting' && d.signedIn);
+  const all =
+    d.mode.kind === 'word'
+      ? typedLines(d.mode.action, COLUMNS)
+      : inActions
+        ? actionLines(m.actions, COLUMNS, d.mode.kind === 'actions' && d.mode.emergency)
+        : pageLines(d.page, m, COLUMNS, d.evidence);
   const scroll = Math.min(d.scroll, Math.max(0, all.length - PAGE_ROWS));
   const shown = all.slice(scroll, scroll + PAGE_ROWS);
   const below = all.length - scroll - shown.length;
@@ -44,6 +50,8 @@ function messageLine(d: Dialog, above: number, below: number): Line {
     return [{ text: pad(`Password: ${'*'.repeat(Math.min(40, d.mode.typed.length))}_`, COLUMNS), style: 'bold' }];
   if (d.mode.kind === 'confirm')
     return [{ text: pad(ascii(`${d.mode.action.label}? y: ask for it, any other key: do not`), COLUMNS), style: 'bold' }];
+  if (d.mode.kind === 'word')
+    return [{ text: pad(ascii(`Type the word '${d.mode.word}' and press Enter: ${d.mode.typed}_`), COLUMNS), style: 'bold' }];
   if (d.message !== '') return [{ text: pad(ascii(d.message), COLUMNS), style: 'bold' }];
   if (above === 0 && below === 0) return BLANK;
   return plain(
@@ -56,7 +64,9 @@ function keyLine(d: Dialog, inActions: boolean): Line {
   const shown = inActions ? -1 : PAGES.indexOf(d.page);
   const pages = PAGES.map((page, i) => `${i === shown ? '[' : i === shown + 1 && shown >= 0 ? ']' : ' '}${i + 1} ${page}`).join('');
   const text = inActions
-    ? ' Enter: back to the pages   q: sign out   Ctrl-L: redraw'
+    ? d.mode.kind === 'word'
+      ? ' Ctrl-C: do not ask   Backspace: erase'
+      : ' Enter: back to the pages   e: emergency actions   q: sign out   Ctrl-L: redraw'
     : `${pages}${shown === PAGES.length - 1 ? ']' : ' '}a actions${d.signedIn ? ' q logout' : ''}`;
   return [{ text: pad(text, COLUMNS - 1), style: 'reverse' }];
 }

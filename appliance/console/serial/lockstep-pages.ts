@@ -57,7 +57,7 @@ function causeLines({ causes }: ModeModel, width: number): Line[] {
 
 /** What may be asked for now, with the numbers of the page of all actions; that page has the reasons too. */
 function pinLines({ actions }: ConsoleModel, width: number): Line[] {
-  const offered = actions.flatMap((a, i) => (a.forMode && a.allowed ? [`${i + 1} ${a.label}`] : []));
+  const offered = actions.flatMap((a) => (a.group === 'mode' && a.number !== null ? [`${a.number} ${a.label}`] : []));
   return offered.length === 0 ? [] : [BLANK, ...hanging('To change it: a, then ', offered.join(' or '), width)];
 }
 

@@ -1,6 +1,6 @@
 // The pages of the serial console, as lines of text of a given width: the same view models as the web's page. The command line prints
 // the same lines.
-import type { ActionModel, ConsoleModel, CoServerModel } from '../model.ts';
+import { type ActionModel, actionGroups, type ConsoleModel, type CoServerModel, type EventModel } from '../model.ts';
 import {
   ascii,
   BLANK,
@@ -24,13 +24,13 @@ import { incidentLines, lockstepBriefLines, modeLines } from './lockstep-pages.t
 export const PAGES = ['overview', 'events', 'takeover', 'figures', 'mode', 'incidents'] as const;
 export type Page = (typeof PAGES)[number];
 
-/** `evidence`: the incident that is unfolded on the page of incidents. */
+/** `evidence`: the incident or the event that is unfolded on its page. */
 export function pageLines(page: Page, m: ConsoleModel, width: number, evidence: string | null = null): Line[] {
   switch (page) {
     case 'overview':
       return overviewLines(m, width);
     case 'events':
-      return eventLines(m, width);
+      return evidence === null ? eventPage(m, width) : eventEvidence(m, evidence, width);
     case 'takeover':
       return takeoverLines(m, width);
     case 'figures':
@@ -50,6 +50,7 @@ export function overviewLines(m: ConsoleModel, width: number): Line[] {
   const [first = [], second = []] = [w.facts.slice(0, 2), w.facts.slice(2)].map((facts) => factLines(facts, 12, column));
   return [
     ...headlineLines(h, width),
+    ...m.attention.flatMap((a) => attentionLines(a, width)),
     ...progressLines(m, width),
     ...hanging(`${toneMark(points.tone)} `, points.lines.length === 0 ? `${points.title}.` : `${points.title}:`, width),
     ...points.lines.flatMap((line) => hanging('     - ', line, width)),
@@ -61,7 +62,7 @@ export function overviewLines(m: ConsoleModel, width: number): Line[] {
       ...hanging(`${toneMark(l.tone)} ${pad(ascii(l.name), 8)} `, `${l.detail} (${l.nic})`, width),
       ...(l.dropped === '' ? [] : hanging(' '.repeat(14), l.dropped, width)),
     ]),
-    ...hanging(`${toneMark(h.arbiter.tone)} ${pad(ascii(h.arbiter.label), 8)} `, h.arbiter.value, width),
+    ...arbiterLines(m.arbiter, width),
     ...hanging(`${toneMark(w.tone)} Workload `, `${w.name} ${w.state}: ${w.sentence}`, width),
     ...indented(sideBySide(first, second, column, '   '), 5),
     ...consoleLines(m, width),
@@ -81,6 +82,28 @@ function headlineLines({ tone, word, standing, sentence }: ConsoleModel['headlin
     default:
       throw new Error(`unknown standing ${String(standing.kind satisfies never)}`);
   }
+}
+
+/** What is going on, and what can be done: with the number of the action, as the page of actions has it. */
+function attentionLines(a: ConsoleModel['attention'][number], width: number): Line[] {
+  return [
+    ...hanging(`${toneMark(a.tone)} `, a.title, width, 'bold'),
+    ...hanging('     ', a.sentence, width),
+    ...(a.ends === '' ? [] : hanging('     ', a.ends, width)),
+    ...a.ways.flatMap(({ text, action }) => hanging('     - ', action ? `${text} ${keysOf(action)}` : text, width)),
+    BLANK,
+  ];
+}
+
+function keysOf({ label, number, reason }: ActionModel): string {
+  return number === null ? `"${label}" (not now: ${reason})` : `press a, then ${number}: "${label}"`;
+}
+
+function arbiterLines({ tone, sentence, facts }: ConsoleModel['arbiter'], width: number): Line[] {
+  return [
+    ...hanging(`${toneMark(tone)} Arbiter  `, sentence, width),
+    ...hanging(' '.repeat(14), facts.map((f) => `${f.label}: ${f.value}`).join('; '), width),
+  ];
 }
 
 function progressLines({ progress: p }: ConsoleModel, width: number): Line[] {
@@ -121,6 +144,39 @@ export function eventLines(m: ConsoleModel, width: number): Line[] {
     const row = e.row === '' ? '' : ` (${e.row})`;
     return [...day, ...hanging(`${toneMark(e.tone)} ${e.clock} ${e.coServer}  `, `${e.text}${row}`, width)];
   });
+}
+
+/** Those that say what was known. */
+export const evidencedEvents = (events: readonly EventModel[]): EventModel[] => events.filter((e) => e.evidence.length > 0);
+
+function eventPage(m: ConsoleModel, width: number): Line[] {
+  const count = evidencedEvents(m.events).length;
+  return count === 0 ? eventLines(m, width) : [bold(`Newest first. Enter: what was known, one by one (${count})`), ...eventLines(m, width)];
+}
+
+function eventEvidence(m: ConsoleModel, key: string, width: number): Line[] {
+  const events = evidencedEvents(m.events);
+  const at = events.findIndex((e) => e.key === key);
+  const event = events[at];
+  if (!event) return [plain('What was known then is not kept here any more. Enter: back to the list')];
+  const next = at + 1 < events.length ? 'Enter: the next older one   2: the list' : 'Enter: the list';
+  return [bold(pad(`Event ${at + 1} of ${events.length}`, width - next.length) + next), BLANK, ...oneEvent(event, width)];
+}
+
+function oneEvent(e: EventModel, width: number): Line[] {
+  return [
+    bold(pad(`${toneMark(e.tone)} ${e.date} ${e.clock} UTC  CoServer ${e.coServer}`, width)),
+    ...hanging('     ', e.text, width),
+    ...(e.row === '' ? [] : hanging('     Situation: ', e.row, width)),
+    ...(e.evidence.length === 0 ? [] : [plain('     What was known:')]),
+    ...e.evidence.flatMap(({ label, value }) => hanging('       ', label === '' ? value : `${label}: ${value}`, width)),
+  ];
+}
+
+/** All of them with what was known, for the command line. */
+export function historyText(events: readonly EventModel[], width: number): string {
+  if (events.length === 0) return 'Nothing has happened yet.\n';
+  return events.map((e) => pageText(oneEvent(e, width))).join('\n');
 }
 
 export function takeoverLines(m: ConsoleModel, width: number): Line[] {
@@ -183,15 +239,36 @@ export function figureLines(m: ConsoleModel, width: number): Line[] {
   ];
 }
 
-export function actionLines(actions: readonly ActionModel[], width: number): Line[] {
-  if (actions.length === 0) return [plain('There is nothing to ask for.')];
+export function actionLines(actions: readonly ActionModel[], width: number, emergency = false): Line[] {
+  // What is possible now comes first: it is what the screen has room for.
+  const [possible, others] = [true, false].map((wanted) =>
+    actionGroups(actions, emergency).filter((g) => g.actions.some((a) => a.allowed) === wanted),
+  );
+  const groups = [...(possible ?? []), ...(others ?? [])];
+  const hidden = actions.length > groups.reduce((sum, g) => sum + g.actions.length, 0);
+  if (groups.length === 0 && !hidden) return [plain('There is nothing to ask for.')];
   return [
     bold('Actions: press the number'),
-    ...actions.flatMap((a, i) => [
-      ...(a.forMode === actions[i - 1]?.forMode ? [] : [BLANK, plain(a.forMode ? 'How output leaves' : 'The workload')]),
-      ...hanging(a.allowed ? ` ${i + 1}   ` : ' -   ', a.label, width, a.allowed ? 'bold' : 'plain'),
-      ...(a.reason === '' ? [] : hanging('     ', a.allowed ? a.reason : `not now: ${a.reason}`, width)),
+    ...groups.flatMap((g) => [
+      BLANK,
+      plain(g.title),
+      ...g.actions.flatMap((a) => [
+        ...hanging(a.number === null ? ' -   ' : ` ${a.number}   `, a.label, width, a.allowed ? 'bold' : 'plain'),
+        ...(a.reason === '' ? [] : hanging('     ', a.allowed ? a.reason : `not now: ${a.reason}`, width)),
+      ]),
     ]),
+    ...(hidden ? [BLANK, plain('e: what else there is for an emergency')] : []),
+  ];
+}
+
+/** Before the word of an action that can lose data is typed. */
+export function typedLines({ label, typed }: ActionModel, width: number): Line[] {
+  return [
+    ...hanging('[XX] ', label, width, 'bold'),
+    BLANK,
+    ...hanging('     ', typed?.meaning ?? '', width),
+    BLANK,
+    ...hanging('     ', 'It is recorded that it was asked for here.', width),
   ];
 }
 

@@ -3,13 +3,14 @@ import { type JSX, render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { ageText } from '../format.ts';
 import { type ConsoleModel, consoleModel } from '../model.ts';
+import { Actions, Attention, Emergency } from './actions.tsx';
 import { type ConnectionState, followServer, type Picture, post } from './connection.ts';
 import { Figures, HELD_SAMPLES_MAX, type HeldSample } from './figures.tsx';
 import { Events, Takeover } from './history.tsx';
 import { Lockstep } from './lockstep.tsx';
 import { Login } from './login.tsx';
 import { Pair } from './pair.tsx';
-import { Actions, type AskButtonProps, Card, Facts, Mark } from './parts.tsx';
+import { type AskButtonProps, Card, Facts, Mark } from './parts.tsx';
 
 const NOTICE_MS = 8_000;
 
@@ -87,12 +88,14 @@ function Console({ model, picture, connection, held }: ConsoleProps): JSX.Elemen
             )}
           </div>
         </section>
+        <Attention model={model} onAnswer={onAnswer} />
         <Progress model={model} />
         <Pair model={model} onAnswer={onAnswer} />
         <Lockstep model={model} onAnswer={onAnswer} />
         <div class="columns">
           <div>
             <Workload model={model} onAnswer={onAnswer} />
+            <Emergency model={model} onAnswer={onAnswer} />
             <Takeover takeover={model.takeover} />
           </div>
           <Events events={model.events} />
@@ -185,7 +188,7 @@ function Workload({ model, onAnswer }: { model: ConsoleModel; onAnswer: AskButto
     >
       <p>{w.sentence}</p>
       <Facts facts={w.facts} />
-      <Actions actions={actions.filter((a) => !a.forMode)} onAnswer={onAnswer} />
+      <Actions actions={actions} groups={['other', 'guest', 'maintenance']} onAnswer={onAnswer} />
     </Card>
   );
 }

@@ -2,7 +2,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { EventModel, TakeoverModel } from '../model.ts';
-import { Card, Mark } from './parts.tsx';
+import { Card, Facts, Mark } from './parts.tsx';
 
 export function Takeover({ takeover: t }: { takeover: TakeoverModel | null }): JSX.Element {
   if (!t)
@@ -64,9 +64,15 @@ export function Events({ events }: { events: readonly EventModel[] }): JSX.Eleme
             <Mark tone={e.tone} />
             <time>{e.clock}</time>
             <span class="who">{e.coServer}</span>
-            <span class="what">
+            <div class="what">
               {e.text} {e.row !== '' && <span class="quiet">({e.row})</span>}
-            </span>
+              {e.evidence.length > 0 && (
+                <details>
+                  <summary>What was known</summary>
+                  <Facts facts={e.evidence} />
+                </details>
+              )}
+            </div>
           </li>
         ))}
       </ol>

@@ -2,7 +2,8 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import type { AuditModel, ConsoleModel, IncidentModel, ModeModel } from '../model.ts';
-import { Actions, type AskButtonProps, Card, Facts, Mark } from './parts.tsx';
+import { Actions } from './actions.tsx';
+import { type AskButtonProps, Card, Facts, Mark } from './parts.tsx';
 
 interface LockstepProps {
   model: ConsoleModel;
@@ -36,7 +37,7 @@ function Mode({ mode, model, onAnswer }: LockstepProps & { mode: ModeModel }): J
     >
       <p>{mode.sentence}</p>
       <Facts facts={mode.facts} />
-      <Actions actions={model.actions.filter((a) => a.forMode)} onAnswer={onAnswer} />
+      <Actions actions={model.actions} groups={['mode']} onAnswer={onAnswer} />
       {mode.causes.length > 0 && (
         <table class="causes">
           <thead>

@@ -1,6 +1,6 @@
-// The pair as a drawing: the two CoServers, the links between them, the witness below; in the lab with buttons at what they act on.
+// The pair as a drawing: the two CoServers, the links between them, who decides below; in the lab with buttons at what they act on.
 import type { JSX } from 'preact';
-import type { ConsoleModel, CoServerModel, LinkModel } from '../model.ts';
+import type { ArbiterModel, ConsoleModel, CoServerModel, LinkModel } from '../model.ts';
 import { NO_ANSWER, post } from './connection.ts';
 import { AskButton, type AskButtonProps, Facts, Mark } from './parts.tsx';
 
@@ -20,13 +20,23 @@ export function Pair({ model, onAnswer }: PairProps): JSX.Element {
         {model.links.map((link, index) => (
           <Link key={link.name} link={link} number={index + 1} lab={model.lab} onAnswer={onAnswer} />
         ))}
-        <div class={`witness ${model.headline.arbiter.tone}`}>
-          <Mark tone={model.headline.arbiter.tone} />
-          <strong>{model.headline.arbiter.label}</strong> {model.headline.arbiter.value}
-        </div>
+        <Arbiter arbiter={model.arbiter} />
       </div>
       {b && <CoServer server={b} model={model} onAnswer={onAnswer} />}
     </section>
+  );
+}
+
+function Arbiter({ arbiter }: { arbiter: ArbiterModel }): JSX.Element {
+  return (
+    <div class={`arbiter ${arbiter.tone}`}>
+      <p>
+        <Mark tone={arbiter.tone} />
+        <strong>Arbiter: {arbiter.word}</strong>
+      </p>
+      <p>{arbiter.sentence}</p>
+      <Facts facts={arbiter.facts} />
+    </div>
   );
 }
 

@@ -1,8 +1,7 @@
 // Small pieces of the page: a mark beside every colour, facts as a list, a button that is asked twice.
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import type { ActionModel, Fact, Tone } from '../model.ts';
-import { post } from './connection.ts';
+import type { Fact, Tone } from '../model.ts';
 
 const MARKS: Readonly<Record<Tone, { sign: string; word: string }>> = {
   good: { sign: '✓', word: 'good' },
@@ -87,31 +86,5 @@ export function AskButton({ label, confirm, disabled = false, ask, onAnswer }: A
     <button type="button" class={phase === 'armed' ? 'armed' : ''} disabled={disabled || phase === 'asking'} onClick={() => void press()}>
       {phase === 'armed' ? confirm : phase === 'asking' ? `${label} …` : label}
     </button>
-  );
-}
-
-interface ActionsProps {
-  actions: readonly ActionModel[];
-  onAnswer: AskButtonProps['onAnswer'];
-}
-
-/** Each with the reason why it may or may not be asked for. */
-export function Actions({ actions, onAnswer }: ActionsProps): JSX.Element | null {
-  if (actions.length === 0) return null;
-  return (
-    <ul class="plain actions">
-      {actions.map((a) => (
-        <li key={a.name}>
-          <AskButton
-            label={a.label}
-            confirm={`Press again: ${a.label.charAt(0).toLowerCase()}${a.label.slice(1)}`}
-            disabled={!a.allowed}
-            ask={() => post(`/api/actions/${a.name}`, {})}
-            onAnswer={onAnswer}
-          />
-          {a.reason !== '' && <span class="quiet">{a.reason}</span>}
-        </li>
-      ))}
-    </ul>
   );
 }

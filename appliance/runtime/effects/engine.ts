@@ -13,6 +13,9 @@ import {
   formatVersion,
   type GuestMemory,
   QmpClient,
+  quitEngine,
+  setShutdownAction,
+  tellPanicOnly,
 } from '../../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../../config.ts';
 import { PROCESS_PRIORITY } from '../priority.ts';
@@ -37,6 +40,7 @@ const MONITOR_WITHIN_MS = 20_000;
 const END_WITHIN_MS = 10_000;
 const KILLED_WITHIN_MS = 10_000;
 const SERIAL_POLL_MS = 200;
+const SWITCHED_OFF = 'the guest switched itself off';
 
 export class Engine {
   readonly #config: CoServerConfig;
@@ -49,6 +53,10 @@ export class Engine {
   #expected = false;
   #guestShutdown = false;
   #serialFrom = 0;
+  /** It was started for the partner's stream, and has not taken over. */
+  #isReplica = false;
+  /** Why the guest is at its end, though its engine lives on. */
+  #panic: string | null = null;
   version = '';
 
   constructor(config: CoServerConfig, sockets: { gate: string; mirror: string }, on: EngineEvents) {
@@ -59,6 +67,22 @@ export class Engine {
 
   get isRunning(): boolean {
     return this.#process !== null && this.#process.exit === undefined;
+  }
+
+  /** The guest panicked, the core was told, and the engine is kept as it is until `kill`. */
+  get hasPanickedGuest(): boolean {
+    return this.#panic !== null && this.#monitors !== null;
+  }
+
+  /** A secondary's engine that takes over: from here on the end of its guest is the end of the guest. */
+  promote(): { hadShutDown: boolean } {
+    this.#isReplica = false;
+    return { hadShutDown: this.#guestShutdown };
+  }
+
+  /** Its guest had shut itself down before it was promoted: it runs on into nothing, and says so no second time. */
+  async endShutDown(): Promise<void> {
+    await this.#over(this.control, { cause: 'guestShutdown', reason: SWITCHED_OFF });
   }
 
   get control(): QmpClient {
@@ -107,6 +131,7 @@ export class Engine {
     this.#serialFrom = (await this.serialText()).length;
     this.#expected = false;
     this.#guestShutdown = false;
+    this.#isReplica = incoming;
     const started = await EngineProcess.start({
       // The engine must not inherit our priority: its CPUs would starve the heartbeat.
       command: ['nice', '-n', String(-PROCESS_PRIORITY), engine.binary],
@@ -124,6 +149,7 @@ export class Engine {
         disk: { socketPath: this.#sockets.mirror, exportName: 'disk0' },
         monitors: ['control', 'trigger', 'emergency'].map((m) => this.#monitorPath(m)),
         incoming,
+        panicDevice: true,
       }),
       pidFile: this.#pidFile,
       logPath: join(engine.logDir, 'engine.log'),
@@ -144,6 +170,7 @@ export class Engine {
     const found = await EngineProcess.adopt(this.#pidFile);
     if (!found) return false;
     this.#expected = false;
+    this.#isReplica = false;
     this.#watch(found);
     await this.#connect(found);
     this.version = formatVersion(this.control.version);
@@ -157,6 +184,7 @@ export class Engine {
 
   async kill(): Promise<void> {
     this.#expected = true;
+    this.#panic = null;
     this.#closeMonitors();
     const engine = this.#process ?? (await EngineProcess.adopt(this.#pidFile)) ?? null;
     this.#process = null;
@@ -181,8 +209,10 @@ export class Engine {
       const text = await this.guestConsole();
       if (text.includes(marker)) return;
       const tail = telling(text);
+      if (this.#panic) throw new Error(`the guest panicked while it booted: ${this.#panic}`);
       const exit = this.#process?.exit;
       if (exit) throw new Error(`the engine ended while the guest booted: ${describeExit(exit)}; the guest's console said: ${tail}`);
+      if (!this.#process) throw new Error(`the engine ended while the guest booted; the guest's console said: ${tail}`);
       if (performance.now() > deadline)
         throw new Error(
           `the guest did not say '${marker}' within ${timeoutS} s: check its kernel, initrd and disk. Its console said last: ${tail}`,
@@ -210,12 +240,52 @@ export class Engine {
     control.on('SHUTDOWN', (e) => {
       // The last one counts: a replica that ran ahead into a shutdown was revived since, and may panic now.
       if (e.data['guest'] === true) this.#guestShutdown = e.data['reason'] === 'guest-shutdown';
-      if (e.data['reason'] === 'guest-reset')
-        void this.guestConsole().then((text) => {
-          const line = panicLine(text);
-          if (line) this.#on.replicaPanicked(line);
-        });
+      if (e.data['guest'] === true) void this.#guestEnds(control, e.data['reason'] === 'guest-reset');
     });
+    control.on('GUEST_PANICKED', () => void this.#panicked(control, 'the guest reported a panic'));
+    // What the guest did last is to be seen before its engine is gone; so it does not end with it.
+    await setShutdownAction(control, 'pause');
+    await tellPanicOnly(control);
+  }
+
+  /** The guest switched itself off, or resets itself: its engine keeps it, stopped. */
+  async #guestEnds(control: QmpClient, isReset: boolean): Promise<void> {
+    if (isReset) {
+      const line = panicLine(await this.guestConsole());
+      if (line) {
+        await this.#panicked(control, line);
+        return;
+      }
+    }
+    // A replica that ran ahead is set right by the next checkpoint.
+    if (this.#isReplica || this.#panic) return;
+    await this.#over(
+      control,
+      isReset ? { cause: 'crash', reason: 'the guest reset itself' } : { cause: 'guestShutdown', reason: SWITCHED_OFF },
+    );
+  }
+
+  /** Told before the engine goes: whoever still speaks to it should not have to guess why it does not answer. */
+  async #over(control: QmpClient, news: EngineExitNews): Promise<void> {
+    if (this.#monitors?.control !== control || this.#expected) return;
+    this.#expected = true;
+    this.#on.exited(news);
+    await quitEngine(control).catch(() => undefined);
+  }
+
+  async #panicked(control: QmpClient, line: string): Promise<void> {
+    if (this.#monitors?.control !== control) return;
+    if (this.#isReplica) {
+      this.#on.replicaPanicked(panicLine(await this.guestConsole()) ?? line);
+      return;
+    }
+    if (this.#panic) return;
+    this.#panic = line;
+    // Told once: the engine's end, later, is ours.
+    this.#expected = true;
+    const said = panicLine(await this.guestConsole()) ?? line;
+    this.#panic = said;
+    this.#on.exited({ cause: 'guestPanic', reason: `the guest's console said: ${said}` });
   }
 
   #watch(engine: EngineProcess): void {

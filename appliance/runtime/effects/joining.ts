@@ -39,8 +39,6 @@ export class Joining {
     await engine.start(true);
     signal.throwIfAborted();
     await qemu.setColoCapabilities(engine.control);
-    // A replica that ran ahead into a shutdown is set right by the next checkpoint: its engine must live on.
-    await qemu.setShutdownAction(engine.control, 'pause');
     await qemu.migrateIncoming(engine.control, sockets.incoming);
     signal.throwIfAborted();
     await workers.memory.call('startTarget', await this.#audited());

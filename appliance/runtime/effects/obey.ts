@@ -2,6 +2,7 @@
 // witness (guest.ts, joining.ts, survival.ts). Here: which may run beside which, and what cuts what short.
 import type { Command } from '../../core/machine.ts';
 import type { Effects } from '../pump.ts';
+import { endServer } from './end-server.ts';
 import { Guest } from './guest.ts';
 import { Joining } from './joining.ts';
 import { keepHistory } from './keeping.ts';
@@ -35,7 +36,12 @@ export class Obey implements Effects {
         p.say(command.status);
         return Promise.resolve('');
       case 'record':
-        p.history.add({ severity: command.severity, row: command.row, text: command.text });
+        p.history.add({
+          severity: command.severity,
+          row: command.row,
+          text: command.text,
+          ...(command.evidence ? { evidence: command.evidence } : {}),
+        });
         return Promise.resolve('');
       case 'incident':
         return p.incidents.raise(command.incident, command.sentence).then(() => '');
@@ -47,6 +53,8 @@ export class Obey implements Effects {
         return p.fence.fence();
       case 'armWatchdog':
         return p.watchdog.arm(command.armed);
+      case 'endServer':
+        return endServer(p, command.reason);
       case 'keepHistory':
         return this.#phaseWork((signal) => keepHistory(p, command.generation, signal));
       case 'startGuest':
@@ -81,7 +89,6 @@ export class Obey implements Effects {
         return p.workers.gate.call('lend', { lends: command.lend }).then(() => '');
       case 'repairBlock':
       case 'quarantineBlock':
-      case 'endServer':
         return Promise.reject(new Error(`this build cannot obey ${command.kind}`));
       default:
         return Promise.reject(new Error(`unknown command ${JSON.stringify(command satisfies never)}`));

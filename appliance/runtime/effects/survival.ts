@@ -3,6 +3,7 @@
 import * as qemu from '../../../drivers/qemu/index.ts';
 import type { TakeoverView } from '../../core/snapshot.ts';
 import type { MemoryStatus } from '../../memory/api.ts';
+import { keepDump } from './guest-dump.ts';
 import { mebibytes, type Parts } from './parts.ts';
 
 const COLO_EXIT_WITHIN_MS = 2_000;
@@ -41,12 +42,13 @@ export class Survival {
     network.catch(() => undefined);
     await leaving;
     told.step('engine left the stream');
+    const { hadShutDown } = engine.promote();
     await qemu.failOver(engine.control, RUNNING_WITHIN_MS);
     told.step('guest runs');
     await network;
     told.end();
     await workers.memory.call('stop', {});
-    await qemu.setShutdownAction(engine.control, 'poweroff');
+    if (hadShutDown) await engine.endShutDown();
     return reason;
   }
 
@@ -91,6 +93,7 @@ export class Survival {
   async stopAll(before: Promise<unknown>): Promise<string> {
     const { workers, engine, trigger } = this.#p;
     trigger.disable();
+    await keepDump(this.#p);
     await engine.kill();
     await within(before, SETTLE_WITHIN_MS);
     await engine.kill();

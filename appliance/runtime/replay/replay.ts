@@ -75,20 +75,22 @@ export function replay(lines: readonly JournalLine[], options: ReplayOptions): R
 
 function begin(r: Replayed, course: Course | null, head: JournalHead): Course {
   const { options } = head;
+  // An earlier build's state lacks what was added since: it is as at a start.
+  const fresh = initialState({ ...options, record: { ...FRESH_RECORD, ...options.record } });
   if (head.state === null) {
     r.lives++;
     r.story.push(
       `--- CoServer ${options.me}, release ${head.version}, starts: generation ${options.record.generation}, ${options.record.standing}, arbiter ${options.record.arbiter}`,
     );
-    return { head, state: initialState({ ...options, record: { ...FRESH_RECORD, ...options.record } }), number: 0 };
+    return { head, state: fresh, number: 0 };
   }
-  const continues = course?.head.options.incarnation === options.incarnation && course.number === head.number;
-  if (!continues) {
-    r.lives++;
-    r.story.push(`--- CoServer ${options.me}, release ${head.version}, goes on after event ${head.number}: ${head.state.phase.kind}`);
-  } else if (course)
+  if (course?.head.options.incarnation === options.incarnation && course.number === head.number) {
     compareStates(r, course.state, stateDigest(head.state), `line ${head.line}, the whole state after event ${head.number}`);
-  return { head, state: head.state, number: head.number };
+    return { ...course, head };
+  }
+  r.lives++;
+  r.story.push(`--- CoServer ${options.me}, release ${head.version}, goes on after event ${head.number}: ${head.state.phase.kind}`);
+  return { head, state: { ...fresh, ...head.state }, number: head.number };
 }
 
 function follow(r: Replayed, course: Course, line: JournalEvent, verbose: boolean): Course {

@@ -348,6 +348,24 @@ static int path_is(const char *path, const char *wanted) {
   return !strncmp(path, wanted, n) && (path[n] == 0 || path[n] == '?');
 }
 
+/** Only a server that was told so may end the system that it runs on: the guest's own, never a machine where it is tried out. */
+static int may_end;
+
+static int take_panic(struct reader *r) {
+  if (!may_end) return refuse(r->fd, "403 Forbidden", "only in the guest");
+  int trigger = open("/proc/sysrq-trigger", O_WRONLY);
+  if (trigger < 0 || write(trigger, "c", 1) != 1) return refuse(r->fd, "500 Internal Server Error", "the system cannot be crashed");
+  return 0;
+}
+
+static void stop_serving(const char *why);
+
+static int take_poweroff(struct reader *r) {
+  if (!may_end) return refuse(r->fd, "403 Forbidden", "only in the guest");
+  stop_serving("asked to");
+  return 0;
+}
+
 static void serve_http(struct reader *r) {
   struct request q;
   for (;;) {
@@ -359,6 +377,8 @@ static void serve_http(struct reader *r) {
     if ((is_get || is_head) && (q.chunked || q.length > 0)) ok = refuse(r->fd, "400 Bad Request", "GET takes no body");
     else if ((is_get || is_head) && !strncmp(q.path, "/file/", 6)) ok = send_file(r->fd, &q, is_get);
     else if (is_put && path_is(q.path, "/sink")) ok = take_sink(r, &q);
+    else if (is_put && path_is(q.path, "/panic")) ok = take_panic(r);
+    else if (is_put && path_is(q.path, "/poweroff")) ok = take_poweroff(r);
     else if (!strncmp(q.path, "/file/", 6) || path_is(q.path, "/sink")) ok = refuse(r->fd, "405 Method Not Allowed", "GET /file/<bytes>, PUT /sink");
     else ok = refuse(r->fd, "404 Not Found", "GET /file/<bytes>, PUT /sink");
     if (!ok || !q.keep_alive) return;
@@ -636,12 +656,20 @@ static void wait_for_power_button(void) {
   }
 }
 
+/** What follows is init's: sync, unmount, power off. */
+static void stop_serving(const char *why) {
+  printf("GUEST STOPPING %s\n", why);
+  pthread_mutex_lock(&records_lock); // no append is half done
+  _exit(0);
+}
+
 int main(int count, char **arguments) {
   static struct service services[] = {{80, serve_http, -1}, {7, serve_echo, -1}, {9009, serve_records, -1}, {9010, serve_calls, -1}};
   pthread_t thread;
   setvbuf(stdout, NULL, _IOLBF, 0);
   signal(SIGPIPE, SIG_IGN);
   records_path = count > 1 ? arguments[1] : "/data/records";
+  may_end = count > 2 && !strcmp(arguments[2], "may-end");
   records_open();
   for (size_t i = 0; i < sizeof services / sizeof *services; i++) services[i].fd = open_socket(SOCK_STREAM, services[i].port);
   int udp = open_socket(SOCK_DGRAM, 7);
@@ -650,7 +678,5 @@ int main(int count, char **arguments) {
   if (pthread_create(&thread, NULL, serve_udp_echo, (void *)(intptr_t)udp)) die("thread");
   printf("GUEST READY\n");
   wait_for_power_button();
-  printf("GUEST STOPPING power button\n");
-  pthread_mutex_lock(&records_lock); // no append is half done; what follows is init's: sync, unmount, power off
-  _exit(0);
+  stop_serving("power button");
 }

@@ -1,5 +1,5 @@
 // Pictures of a pair as the process would make them, one per situation that a console must explain.
-import type { Snapshot, TimelineEntry } from '../../../../appliance/core/snapshot.ts';
+import type { ArbiterView, Snapshot, TimelineEntry } from '../../../../appliance/core/snapshot.ts';
 
 /** 2025-11-20 23:47:12.000 UTC */
 export const NOW = Date.UTC(2025, 10, 20, 23, 47, 12);
@@ -21,6 +21,42 @@ function recent(count: number): Snapshot['checkpoints']['recent'] {
   });
 }
 
+/** What stands of a CoServer of which nothing is to be said. */
+const CALM = { maintenance: false, power: 'mains', forced: false } as const;
+
+const ALONE = 'Nothing to decide while one CoServer runs alone: chosen anew when both run.';
+
+const WITNESS_DECIDES: ArbiterView = {
+  applies: true,
+  kind: 'witness',
+  named: null,
+  sentence: 'If the partner is lost now: the witness decides who goes on.',
+  changingTo: null,
+  witness: { configured: true, usable: true, reason: '', sinceMs: 3_660_000 },
+  fencePath: { configured: false, proven: false, reason: 'not configured', sinceMs: 3_720_000 },
+  partnerWitness: true,
+  partnerFencePath: false,
+};
+
+const FORCE = {
+  name: 'force-start',
+  label: 'Start here by force',
+  typed: {
+    word: 'force',
+    meaning: 'If the other CoServer runs on, unseen from here, there will be two histories, and one of them is lost.',
+  },
+};
+
+const EVIDENCE = [
+  'cause: witness: granted',
+  'record: generation 7, duplexSecondary, arbiter witness',
+  'phase: claiming for 0.1 s',
+  'links: 1 down for 0.1 s, 2 down for 0.1 s',
+  'partner: nothing known',
+  'witness: usable',
+  "way to the partner's BMC: proven",
+];
+
 function event(agoMs: number, coServer: 'A' | 'B', severity: TimelineEntry['severity'], row: string | null, text: string): TimelineEntry {
   return { at: NOW - agoMs, atMs: 500_000 - agoMs, coServer, severity, row, text };
 }
@@ -41,27 +77,30 @@ export function duplex(): Snapshot {
     redundancySentence: 'Duplex: either server may fail now.',
     singlePoints: [],
     generation: 7,
-    arbiter: { kind: 'witness', reachable: true, sentence: 'holds generation 7 of this pair' },
+    arbiter: WITNESS_DECIDES,
+    attention: [],
     coServers: [
       {
         name: 'A',
         present: true,
         role: 'primary',
-        phase: 'protecting',
-        sentence: 'Runs vm1; its output leaves when the checkpoint that covers it is committed on B.',
+        phase: 'duplex',
+        sentence: 'Runs the primary replica.',
         generation: 7,
         copy: 'upToDate',
         version: '0.1.0',
+        ...CALM,
       },
       {
         name: 'B',
         present: true,
         role: 'secondary',
-        phase: 'standby',
-        sentence: 'Holds checkpoint 18231 of vm1 and takes over when A falls silent.',
+        phase: 'secondary',
+        sentence: 'Runs the secondary replica, ready to take over.',
         generation: 7,
         copy: 'upToDate',
         version: '0.1.0',
+        ...CALM,
       },
     ],
     links: [
@@ -94,8 +133,8 @@ export function duplex(): Snapshot {
     incidents: [],
     process: { rssBytes: 148_000_000, cpuPercent: 12.4 },
     actions: [
-      { name: 'role-switch', label: 'Move the workload to the other CoServer', allowed: true, reason: 'Both CoServers are equal.' },
-      { name: 'force-start', label: 'Start here without the partner', allowed: false, reason: 'The workload runs already.' },
+      { name: 'move-workload', label: 'Move the workload to the other CoServer', allowed: true, reason: 'Both CoServers are equal.' },
+      { ...FORCE, allowed: false, reason: 'The workload runs already.' },
     ],
     lab: true,
     consoles: [
@@ -117,6 +156,7 @@ export function takeoverJustHappened(): Snapshot {
     coServer: 'B',
     redundancy: 'simplex',
     lockstep: null,
+    arbiter: { ...WITNESS_DECIDES, applies: false, sentence: ALONE, partnerWitness: null, partnerFencePath: null },
     redundancySentence: 'Simplex: B runs alone since 14 s; A is not heard. A failure of B stops the workload.',
     singlePoints: ['CoServer B: vm1 would be down', "B's disk: the only copy that is up to date"],
     generation: 8,
@@ -130,6 +170,7 @@ export function takeoverJustHappened(): Snapshot {
         generation: 7,
         copy: 'outdated',
         version: '0.1.0',
+        ...CALM,
       },
       {
         name: 'B',
@@ -140,6 +181,7 @@ export function takeoverJustHappened(): Snapshot {
         generation: 8,
         copy: 'upToDate',
         version: '0.1.0',
+        ...CALM,
       },
     ],
     links: s.links.map((l) => ({ ...l, up: false, carrier: false, rttMs: -1, since: NOW - 14_000 })),
@@ -148,7 +190,10 @@ export function takeoverJustHappened(): Snapshot {
     timeline: [
       ...OLD_EVENTS,
       event(14_260, 'B', 'critical', null, 'A is silent on link 1 and link 2 for 250 ms: holding.'),
-      event(14_208, 'B', 'critical', '5', 'Partner silent on every path: the witness granted generation 8 to B.'),
+      {
+        ...event(14_208, 'B', 'critical', '5', 'Partner silent on every path: the witness granted generation 8 to B.'),
+        evidence: EVIDENCE,
+      },
       event(14_130, 'B', 'info', '5', 'B owns the LAN: 3 recorded frames fed, addresses announced. Client gap about 380 ms.'),
       event(14_000, 'B', 'warning', null, 'Simplex: not redundant until A is back.'),
     ],
@@ -183,8 +228,8 @@ export function takeoverJustHappened(): Snapshot {
       },
     ],
     actions: [
-      { name: 'role-switch', label: 'Move the workload to the other CoServer', allowed: false, reason: 'A is not there.' },
-      { name: 'force-start', label: 'Start here without the partner', allowed: false, reason: 'The workload runs already.' },
+      { name: 'move-workload', label: 'Move the workload to the other CoServer', allowed: false, reason: 'A is not there.' },
+      { ...FORCE, allowed: false, reason: 'The workload runs already.' },
     ],
   };
 }
@@ -205,6 +250,7 @@ export function resyncing(): Snapshot {
         generation: 8,
         copy: 'inconsistent',
         version: '0.1.0',
+        ...CALM,
       },
       {
         name: 'B',
@@ -215,6 +261,7 @@ export function resyncing(): Snapshot {
         generation: 8,
         copy: 'upToDate',
         version: '0.1.0',
+        ...CALM,
       },
     ],
     links: [
@@ -235,7 +282,7 @@ export function isolated(): Snapshot {
     lockstep: null,
     redundancySentence: 'Isolated: A may not run; B owns generation 8. A waits for a link to B.',
     singlePoints: [],
-    arbiter: { kind: 'witness', reachable: true, sentence: 'granted generation 8 to B' },
+    arbiter: { ...WITNESS_DECIDES, applies: false, sentence: ALONE, partnerWitness: null, partnerFencePath: null },
     coServers: [
       {
         name: 'A',
@@ -246,6 +293,7 @@ export function isolated(): Snapshot {
         generation: 7,
         copy: 'outdated',
         version: '0.1.0',
+        ...CALM,
       },
       {
         name: 'B',
@@ -256,6 +304,7 @@ export function isolated(): Snapshot {
         generation: 8,
         copy: 'upToDate',
         version: '0.1.0',
+        ...CALM,
       },
     ],
     links: s.links.map((l) => ({ ...l, up: false, rttMs: -1, since: NOW - 47_000 })),
@@ -266,8 +315,8 @@ export function isolated(): Snapshot {
       event(46_900, 'A', 'critical', '2', 'Both links down; the witness refused generation 8: B has it. Stopped, copy marked outdated.'),
     ],
     actions: [
-      { name: 'role-switch', label: 'Move the workload to the other CoServer', allowed: false, reason: 'B is not heard.' },
-      { name: 'force-start', label: 'Start here without the partner', allowed: false, reason: 'B runs the workload with generation 8.' },
+      { name: 'move-workload', label: 'Move the workload to the other CoServer', allowed: false, reason: 'B is not heard.' },
+      { ...FORCE, allowed: false, reason: 'B runs the workload with generation 8.' },
     ],
   };
 }
@@ -279,19 +328,41 @@ export function holding(): Snapshot {
     ...s,
     redundancy: 'isolated',
     lockstep: null,
-    redundancySentence: 'Isolated: A holds all output until the witness, B or the operator answers.',
-    singlePoints: ['the witness: nobody may run until it answers'],
-    arbiter: { kind: 'witness', reachable: false, sentence: 'silent for 9 s' },
+    redundancySentence: 'Frozen: the partner is lost and the witness does not help. Output waits for either of them, or for you.',
+    attention: [
+      {
+        kind: 'frozen',
+        severity: 'critical',
+        title: 'The workload is frozen',
+        sentence:
+          'CoServer B is not heard, and the witness does not help (no answer within 600 ms). The guest is kept as it is: nothing is lost, and nothing it says leaves.',
+        row: '7w',
+        leftMs: null,
+        endsWhen: ['CoServer B is heard again', 'the witness answers'],
+        ways: [
+          { text: 'Bring back CoServer B, a link to it, or the witness: this loses nothing.', action: null },
+          { text: 'Only when you have seen that CoServer B is off and stays off:', action: 'force-start' },
+        ],
+      },
+    ],
+    arbiter: {
+      ...WITNESS_DECIDES,
+      sentence: 'The partner is lost: the witness decides who goes on.',
+      witness: { configured: true, usable: false, reason: 'no answer within 600 ms', sinceMs: 9_000 },
+      partnerWitness: null,
+      partnerFencePath: null,
+    },
     coServers: [
       {
         name: 'A',
         present: true,
         role: 'primary',
-        phase: 'holding',
-        sentence: 'Claims generation 8 at the witness again every 500 ms.',
+        phase: 'claiming',
+        sentence: 'Withholds output until it is certain who may run.',
         generation: 7,
         copy: 'upToDate',
         version: '0.1.0',
+        ...CALM,
       },
       {
         name: 'B',
@@ -302,6 +373,7 @@ export function holding(): Snapshot {
         generation: 7,
         copy: 'unknown',
         version: '0.1.0',
+        ...CALM,
       },
     ],
     links: s.links.map((l) => ({ ...l, up: false, carrier: false, rttMs: -1, since: NOW - 9000 })),
@@ -312,15 +384,134 @@ export function holding(): Snapshot {
       event(9_010, 'A', 'critical', '7w', 'Partner and witness lost at the same moment: frozen until one of them answers.'),
     ],
     actions: [
-      { name: 'role-switch', label: 'Move the workload to the other CoServer', allowed: false, reason: 'B is not there.' },
+      { name: 'move-workload', label: 'Move the workload to the other CoServer', allowed: false, reason: 'B is not there.' },
       {
-        name: 'force-start',
-        label: 'Start here without the partner',
+        ...FORCE,
         allowed: true,
-        reason: 'Only if B is certainly off: two running CoServers would make two histories.',
+        reason: '',
       },
     ],
   };
 }
 
-export const FIXTURES: Readonly<Record<string, () => Snapshot>> = { duplex, takeoverJustHappened, resyncing, isolated, holding };
+/** Both CoServers own a history: the operator must choose. */
+export function diverged(): Snapshot {
+  const s = duplex();
+  return {
+    ...s,
+    redundancy: 'isolated',
+    lockstep: null,
+    redundancySentence: 'Two histories: the workload does not run on A. Neither is overwritten before you choose.',
+    generation: 8,
+    arbiter: { ...WITNESS_DECIDES, applies: false, sentence: ALONE },
+    attention: [
+      {
+        kind: 'diverged',
+        severity: 'critical',
+        title: 'There are two histories of the workload: choose one',
+        sentence:
+          'CoServer A wrote generation 8, CoServer B generation 9, each without the other. Neither is overwritten before you choose. The workload runs on neither meanwhile.',
+        row: '25',
+        leftMs: null,
+        endsWhen: [],
+        ways: [
+          { text: 'To go on with what CoServer B wrote:', action: 'give-up-history' },
+          { text: 'To go on with what CoServer A wrote: ask for "Give this CoServer\'s history up" at CoServer B.', action: null },
+        ],
+      },
+    ],
+    coServers: s.coServers.map((c) => ({
+      ...c,
+      role: 'none',
+      phase: 'diverged',
+      sentence: "Waits for the operator's choice.",
+      generation: c.name === 'A' ? 8 : 9,
+      forced: c.name === 'B',
+    })),
+    workload: { ...s.workload, state: 'stopped', sentence: 'There are two histories: choose which one goes on.' },
+    checkpoints: { ...s.checkpoints, perSecond: 0, recent: [] },
+    actions: [
+      {
+        name: 'give-up-history',
+        label: "Give this CoServer's history up",
+        typed: { word: 'give up', meaning: 'This copy is kept aside and then made equal to the other CoServer, which goes on.' },
+        allowed: true,
+        reason: '',
+      },
+    ],
+  };
+}
+
+/** B was lost three times in an hour and is kept out; A runs on battery; nothing but A may decide. */
+export function troubled(): Snapshot {
+  const s = duplex();
+  return {
+    ...s,
+    redundancy: 'simplex',
+    lockstep: null,
+    redundancySentence: 'Simplex: the workload runs on A alone; B is preparing to rejoin.',
+    singlePoints: ['CoServer A: the workload runs there alone.'],
+    arbiter: {
+      ...WITNESS_DECIDES,
+      kind: 'named',
+      named: 'A',
+      applies: false,
+      sentence: ALONE,
+      changingTo: 'fence',
+      witness: { configured: true, usable: false, reason: 'it has lost its memory', sinceMs: 61_000 },
+      fencePath: { configured: true, proven: true, reason: '', sinceMs: 61_000 },
+      partnerWitness: false,
+      partnerFencePath: false,
+    },
+    attention: [
+      {
+        kind: 'quarantined',
+        severity: 'critical',
+        title: 'CoServer B is kept out: it was lost too often',
+        sentence:
+          'It was lost 3 times within 60 minutes. Until the cause is found, joining again costs more than it brings: the workload runs here alone, not redundant.',
+        row: '24',
+        leftMs: 7_140_000,
+        endsWhen: ['the time is over'],
+        ways: [{ text: 'When the cause is mended:', action: 'let-rejoin' }],
+      },
+      {
+        kind: 'power',
+        severity: 'warning',
+        title: 'CoServer A on battery',
+        sentence: 'The other CoServer has mains: the workload moves there before the battery is empty.',
+        row: '27',
+        leftMs: null,
+        endsWhen: ['mains is back'],
+        ways: [],
+      },
+    ],
+    coServers: s.coServers.map((c) =>
+      c.name === 'A'
+        ? { ...c, phase: 'running', sentence: 'Runs the guest, alone.', power: 'battery' }
+        : { ...c, role: 'none', phase: 'standby', sentence: 'Waits to be made equal.', copy: 'outdated', maintenance: true },
+    ),
+    actions: [
+      { name: 'shutdown-guest', label: 'Shut the guest down', allowed: true, reason: '' },
+      { name: 'start-guest', label: 'Start the guest', allowed: false, reason: 'The guest is not switched off here.' },
+      {
+        name: 'move-workload',
+        label: 'Move the workload to the other CoServer',
+        allowed: false,
+        reason: 'Possible while the pair is duplex.',
+      },
+      { name: 'let-rejoin', label: 'Let the partner rejoin now', allowed: true, reason: '' },
+      { ...FORCE, allowed: false, reason: 'Only for a CoServer that waits and cannot find out whether it may run.' },
+    ],
+  };
+}
+
+export const FIXTURES: Readonly<Record<string, () => Snapshot>> = {
+  duplex,
+  takeoverJustHappened,
+  resyncing,
+  isolated,
+  holding,
+  diverged,
+  troubled,
+};

@@ -81,20 +81,6 @@ t.test('shares are rounded to neither end', async (t) => {
   t.strictSame([0, 0.00001, 0.5, 0.99999, 1, Number.NaN].map(percentText), ['0 %', '0.1 %', '50.0 %', '99.9 %', '100 %', 'unknown']);
 });
 
-t.test('pins stand beside the mode', async (t) => {
-  const names = (s: Snapshot, forMode: boolean): string[] =>
-    consoleModel(s)
-      .actions.filter((a) => a.forMode === forMode)
-      .map((a) => a.name);
-  t.strictSame(names(lockstep(), true), ['pin-lockstep', 'pin-passive', 'automatic-mode']);
-  t.strictSame(names(lockstep(), false), ['role-switch', 'force-start']);
-  t.strictSame(
-    consoleModel(lockstep()).actions.map((a) => a.forMode),
-    [false, false, true, true, true],
-    'the workload first',
-  );
-});
-
 t.test('audit: what was asked and what was compared', async (t) => {
   const values = (s: Snapshot) => consoleModel(s).audit?.facts.map((f) => f.value);
   t.strictSame(values(lockstep()), ['1449 of 1450 probes', '0 answers', '1 s ago', '41200 of 65536', '410 pages/s']);

@@ -94,13 +94,13 @@ t.test('isolated and holding say what is missing', async (t) => {
   });
   const m = consoleModel(holding());
   t.equal(m.coServers[0]?.part, 'owns the workload (held)');
-  t.match(m.headline.arbiter, { value: 'not reachable: silent for 9 s', tone: 'warning' });
+  t.match(m.arbiter.facts[0], { value: 'not usable for 9 s (no answer within 600 ms)', tone: 'warning' });
   t.equal(m.events[0]?.row, 'row 7w: partner and witness lost at the same moment');
 });
 
 t.test('odd pictures still give a model', async (t) => {
   for (const [name, make] of Object.entries(FIXTURES)) {
-    const bare = { ...make(), coServers: [], links: [], timeline: [], takeovers: [], actions: [], addresses: [] };
+    const bare = { ...make(), coServers: [], links: [], timeline: [], takeovers: [], actions: [], attention: [], addresses: [] };
     delete (bare as { consoles?: unknown }).consoles;
     const m = consoleModel(bare);
     t.strictSame(

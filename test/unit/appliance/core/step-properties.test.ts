@@ -83,6 +83,7 @@ const status = fc.record<PartnerStatus>({
   businessUp: fc.boolean(),
   needsNic: fc.boolean(),
   yieldRow: fc.constantFrom(null, '12', '16', '27', '28'),
+  compatibleVersions: fc.constant([]),
 });
 
 const COMMANDS: Command['kind'][] = [
@@ -334,7 +335,12 @@ const RULES: Record<string, (taken: Taken) => string | null> = {
     const wasShared = before.phase.kind === 'duplex' || before.phase.kind === 'secondary';
     if (!wasShared || (after.phase.kind !== 'claiming' && after.phase.kind !== 'acting')) return null;
     const held = commands.findIndex((c) => c.kind === 'freeze');
-    const acts = commands.findIndex((c) => c.kind === 'claim' || c.kind === 'fence' || c.kind === 'persist' || STARTS.includes(c.kind));
+    const { generation, standing } = before.record;
+    const isAct = (c: Command) =>
+      c.kind === 'persist'
+        ? c.record.generation !== generation || c.record.standing !== standing
+        : c.kind === 'claim' || c.kind === 'fence' || STARTS.includes(c.kind);
+    const acts = commands.findIndex(isAct);
     return held >= 0 && (acts < 0 || held < acts) ? null : 'no freeze, or too late';
   },
   'every applied row carries its evidence': ({ commands }) =>

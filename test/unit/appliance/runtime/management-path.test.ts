@@ -28,6 +28,7 @@ function statusOf(coServer: 'A' | 'B', revision: number): PartnerStatus {
     businessUp: true,
     needsNic: false,
     yieldRow: null,
+    compatibleVersions: [],
   };
 }
 

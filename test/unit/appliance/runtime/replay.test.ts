@@ -83,6 +83,18 @@ t.test('each file of a journal that was set aside replays by itself', async (t) 
   t.equal(r.state && stateDigest(r.state), stateDigest(last));
 });
 
+t.test('whole states of an earlier build, which lack what was added since', async (t) => {
+  const { text } = await written(t);
+  const older = text.replaceAll('"pastIncarnations":[],', '');
+  t.not(older, text);
+  const whole = replay(readJournal(older), OPTIONS);
+  t.equal(whole.difference, null);
+  t.type(whole.statesDiffer, 'string', 'named');
+  const lines = older.split('\n');
+  const from = lines.findIndex((line, i) => i > 0 && line.includes('"journal"'));
+  t.equal(replay(readJournal(lines.slice(from).join('\n')), OPTIONS).difference, null, 'also from there on alone');
+});
+
 t.test('the first difference ends it, with both sides', async (t) => {
   const { text } = await written(t);
   const other = text.replace(/claim:[0-9a-f]{6}/, 'claim:000000');

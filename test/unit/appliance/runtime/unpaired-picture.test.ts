@@ -29,7 +29,7 @@ const overview = (view: PairingView, problems: string[] = []) => {
   const model = consoleModel(unpairedSnapshot(view, problems, facts, 61_000));
   return {
     text: pageText(overviewLines(model, 79)).replace(/\s+/g, ' '),
-    actions: pageText(actionLines(model.actions, 79)).replace(/\s+/g, ' '),
+    actions: pageText(actionLines(model.actions, 79, false)).replace(/\s+/g, ' '),
   };
 };
 

@@ -22,6 +22,7 @@ const status: PartnerStatus = {
   businessUp: true,
   needsNic: false,
   yieldRow: null,
+  compatibleVersions: [],
 };
 const datagram = {
   sender: 'B' as const,

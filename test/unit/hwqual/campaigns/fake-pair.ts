@@ -173,7 +173,17 @@ export class FakeLab implements LabControl {
     const duplex = now >= this.#duplexAt;
     const running = this.#primary === server && (duplex || now >= this.#aloneAt);
     const primary = running || (this.faults.split === true && !duplex);
-    const unused = { generation: 1, copy: 'upToDate' as const, version: '0', phase: '', sentence: '', present: true };
+    const unused = {
+      generation: 1,
+      copy: 'upToDate' as const,
+      version: '0',
+      phase: '',
+      sentence: '',
+      present: true,
+      maintenance: false,
+      power: 'mains' as const,
+      forced: false,
+    };
     return {
       coServer: server,
       at: now,
@@ -182,7 +192,18 @@ export class FakeLab implements LabControl {
       redundancySentence: '',
       singlePoints: [],
       generation: 1,
-      arbiter: { kind: 'witness', reachable: true, sentence: '' },
+      arbiter: {
+        applies: true,
+        kind: 'witness',
+        named: null,
+        sentence: '',
+        changingTo: null,
+        witness: { configured: true, usable: true, reason: '', sinceMs: 1 },
+        fencePath: { configured: false, proven: false, reason: '', sinceMs: 1 },
+        partnerWitness: null,
+        partnerFencePath: null,
+      },
+      attention: [],
       coServers: [{ name: server, role: primary ? 'primary' : 'secondary', ...unused }],
       links: ([1, 2] as const).map((link) => ({
         name: `link ${link}`,

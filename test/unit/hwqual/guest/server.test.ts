@@ -121,6 +121,8 @@ t.test('HTTP', async (t) => {
     ['GET /file/x HTTP/1.1\r\n\r\n', 400],
     ['GET /file/99999999999 HTTP/1.1\r\n\r\n', 400],
     ['PUT /file/1 HTTP/1.1\r\nContent-Length: 0\r\n\r\n', 405],
+    ['PUT /panic HTTP/1.1\r\nContent-Length: 0\r\n\r\n', 403],
+    ['PUT /poweroff HTTP/1.1\r\nContent-Length: 0\r\n\r\n', 403],
     ['PUT /sink HTTP/1.1\r\n\r\n', 411],
     ['PUT /sink HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n', 400],
     ['PUT /sink HTTP/1.1\r\nContent-Length: -1\r\n\r\n', 400],

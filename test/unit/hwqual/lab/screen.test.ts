@@ -4,6 +4,8 @@ import { describePowerOff, describeStatus, type LabStatus, leadingPicture } from
 import { renderScreen } from '../../../../hwqual/lab/screen.ts';
 import { waitDuplex, whyNotDuplex } from '../../../../hwqual/lab/wait-duplex.ts';
 
+const CALM = { maintenance: false, power: 'mains', forced: false } as const;
+
 function picture(name: 'A' | 'B', role: 'primary' | 'secondary', redundancy: Snapshot['redundancy'] = 'duplex'): Snapshot {
   return {
     coServer: name,
@@ -13,9 +15,20 @@ function picture(name: 'A' | 'B', role: 'primary' | 'secondary', redundancy: Sna
     redundancySentence: redundancy === 'duplex' ? 'Duplex: either server may fail now.' : 'Simplex: the workload runs on A alone.',
     singlePoints: redundancy === 'duplex' ? [] : ['CoServer A: the workload runs there alone.'],
     generation: 1,
-    arbiter: { kind: 'witness', reachable: true, sentence: '' },
+    arbiter: {
+      applies: true,
+      kind: 'witness',
+      named: null,
+      sentence: '',
+      changingTo: null,
+      witness: { configured: true, usable: true, reason: '', sinceMs: 1 },
+      fencePath: { configured: false, proven: false, reason: '', sinceMs: 1 },
+      partnerWitness: null,
+      partnerFencePath: null,
+    },
+    attention: [],
     coServers: [
-      { name, present: true, role, phase: redundancy, sentence: `${name} works.`, generation: 1, copy: 'upToDate', version: '1' },
+      { name, present: true, role, phase: redundancy, sentence: `${name} works.`, generation: 1, copy: 'upToDate', version: '1', ...CALM },
       {
         name: name === 'A' ? 'B' : 'A',
         present: true,
@@ -25,6 +38,7 @@ function picture(name: 'A' | 'B', role: 'primary' | 'secondary', redundancy: Sna
         generation: 1,
         copy: 'unknown',
         version: '1',
+        ...CALM,
       },
     ],
     links: [1, 2].map((l) => ({ name: `link ${l}`, nic: `link${l}`, up: true, carrier: true, rttMs: 0.25, since: 0 })),

@@ -26,7 +26,7 @@ export interface Harness {
   port: number;
   socketPath: string;
   log: string[];
-  asked: { action: string; args: ActionArgs }[];
+  asked: { action: string; args: ActionArgs; by: string }[];
   /** Moves the limiter's and the sessions' clock. */
   sleep(ms: number): void;
   set(snapshot: Snapshot): void;
@@ -74,8 +74,8 @@ export async function harness(options: HarnessOptions = {}): Promise<Harness> {
         if (listeners.size === 0) for (const resolve of idlers.splice(0)) resolve();
       };
     },
-    request: async (action, args) => {
-      asked.push({ action, args });
+    request: async (action, args, by) => {
+      asked.push({ action, args, by });
       return options.answer ?? { accepted: true };
     },
     config: { port, address: '127.0.0.1', passwordHash: options.passwordHash ?? passwordHash, socketPath },

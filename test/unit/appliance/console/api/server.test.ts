@@ -3,7 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { labAt, startConsoleServer } from '../../../../../appliance/console/api/index.ts';
-import { duplex } from '../fixtures.ts';
+import { duplex, holding } from '../fixtures.ts';
 import { call, freePort, harness, OURS, PASSWORD, post, signIn } from './harness.ts';
 
 // Slow machines: a busy one needs several times what an idle one does.
@@ -28,7 +28,7 @@ t.test('facts and actions need a session, the page does not', async (t) => {
     t.notMatch(answer.text, 'duplex', path);
   }
   t.equal((await call(h.port, { method: 'HEAD', path: '/api/snapshot' })).status, 401);
-  t.equal((await call(h.port, post('/api/actions/role-switch', {}))).status, 401);
+  t.equal((await call(h.port, post('/api/actions/move-workload', {}))).status, 401);
   const cookie = await signIn(h.port);
   const answer = await call(h.port, { path: '/api/snapshot', headers: { cookie } });
   t.equal(answer.status, 200);
@@ -130,7 +130,7 @@ t.test('other pages cannot act with the operator’s session', async (t) => {
   t.teardown(() => h.close());
   const cookie = await signIn(h.port);
   const own = `https://127.0.0.1:${h.port}`;
-  const action = post('/api/actions/role-switch', { args: { force: true } }, { cookie });
+  const action = post('/api/actions/move-workload', { args: { force: true } }, { cookie });
   t.equal((await call(h.port, { ...action, headers: { ...action.headers, origin: 'https://evil.example' } })).status, 403);
   t.equal((await call(h.port, { ...action, headers: { ...action.headers, origin: 'null' } })).status, 403);
   t.equal((await call(h.port, { ...action, headers: { ...action.headers, 'sec-fetch-site': 'same-site' } })).status, 403);
@@ -142,21 +142,39 @@ t.test('other pages cannot act with the operator’s session', async (t) => {
   );
   t.strictSame(h.asked, []);
   t.equal((await call(h.port, { ...action, headers: { ...action.headers, origin: own, 'sec-fetch-site': 'same-origin' } })).status, 200);
-  t.strictSame(h.asked, [{ action: 'role-switch', args: { force: true } }]);
+  t.strictSame(h.asked, [{ action: 'move-workload', args: { force: true }, by: 'the web console, 127.0.0.1' }]);
 });
 
 t.test('actions: refusals carry the reason, unknown names and odd arguments are named', async (t) => {
   const h = await harness({ answer: { accepted: false, reason: 'A is not there.' } });
   t.teardown(() => h.close());
-  const refused = await call(h.socketPath, post('/api/actions/role-switch', {}));
+  const refused = await call(h.socketPath, post('/api/actions/move-workload', {}));
   t.equal(refused.status, 409);
   t.strictSame(JSON.parse(refused.text), { accepted: false, reason: 'A is not there.' });
   const unknown = await call(h.socketPath, post('/api/actions/explode', {}));
   t.equal(unknown.status, 404);
-  t.match(reason(unknown.text), /role-switch, force-start/);
-  t.equal((await call(h.socketPath, post('/api/actions/role-switch', { args: { deep: {} } }))).status, 400);
+  t.match(reason(unknown.text), /move-workload, force-start/);
+  t.equal((await call(h.socketPath, post('/api/actions/move-workload', { args: { deep: {} } }))).status, 400);
   t.equal((await call(h.socketPath, post('/api/actions/__proto__', {}))).status, 400);
-  t.match(h.log.join('\n'), 'action role-switch from the local socket: refused: A is not there.');
+  t.match(h.log.join('\n'), 'action move-workload from the local socket: refused: A is not there.');
+});
+
+t.test('an action that can lose data: refused without its word, so that no slip and no script forces anything', async (t) => {
+  const h = await harness({ first: holding() });
+  t.teardown(() => h.close());
+  for (const body of [{}, { typed: '' }, { typed: 'yes' }, { typed: 'Force' }, { args: { typed: 'force' } }]) {
+    const answer = await call(h.socketPath, post('/api/actions/force-start', body));
+    t.equal(answer.status, 422, JSON.stringify(body));
+    t.match(reason(answer.text), /needs the word 'force' with the request[\s\S]*two histories/);
+  }
+  t.equal((await call(h.socketPath, post('/api/actions/force-start', { typed: 7 }))).status, 400);
+  t.equal((await call(h.socketPath, post('/api/actions/force-start', { typed: 'x'.repeat(65) }))).status, 400);
+  t.strictSame(h.asked, []);
+  t.match(h.log.join('\n'), /action force-start from the local socket: refused: "Start here by force" needs the word/);
+  t.equal((await call(h.socketPath, post('/api/actions/force-start', { typed: 'force' }))).status, 200);
+  const cookie = await signIn(h.port);
+  t.equal((await call(h.port, post('/api/actions/force-start', {}, { cookie }))).status, 422, 'over TLS too');
+  t.strictSame(h.asked, [{ action: 'force-start', args: {}, by: 'the local socket' }]);
 });
 
 t.test('the local socket: 0600, no password, one process, stale names replaced', async (t) => {

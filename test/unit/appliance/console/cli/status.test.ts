@@ -41,9 +41,14 @@ t.test('text for people, JSON for scripts', async (t) => {
   const text = await run('--socket', h.socketPath);
   t.equal(text.code, 0);
   t.match(text.stdout, '[!!] SIMPLEX  B runs alone');
-  t.match(text.stdout, /Latest events\n2025-11-20 UTC\n\[!!\] 23:46:58\.000 B {2}Simplex/);
+  t.match(text.stdout, /Latest events \(what was known: --history\)\n2025-11-20 UTC\n\[!!\] 23:46:58\.000 B {2}Simplex/);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: there must be none
   t.notMatch(text.stdout, /\u001b/, 'no terminal codes');
+  const history = await run('--history', '--socket', h.socketPath);
+  t.match(
+    history.stdout,
+    /Situation: row 5: partner silent on every path[\s\S]*What was known:\n +cause: witness: granted\n +record: generation 7/,
+  );
   const json = await run('--json', '--socket', h.socketPath);
   t.strictSame(JSON.parse(json.stdout), JSON.parse(JSON.stringify(takeoverJustHappened())));
 });

@@ -5,7 +5,7 @@ import { freshDialog, IDLE_SIGN_OUT_MS, onKey, onTime } from '../../../../../app
 import { startSerialConsole } from '../../../../../appliance/console/serial/index.ts';
 import { keyDecoder } from '../../../../../appliance/console/serial/keys.ts';
 import type { Snapshot } from '../../../../../appliance/core/snapshot.ts';
-import { duplex, takeoverJustHappened } from '../fixtures.ts';
+import { duplex, holding, takeoverJustHappened } from '../fixtures.ts';
 import { lockstep, unfit } from '../lockstep-fixtures.ts';
 import { FakeLine } from './terminal.ts';
 
@@ -20,6 +20,7 @@ function start(first: Snapshot = duplex()) {
   let offsetMs = 0;
   const listeners = new Set<() => void>();
   const asked: string[] = [];
+  const askedBy: string[] = [];
   const log: string[] = [];
   const serial = startSerialConsole({
     stream: line,
@@ -28,8 +29,9 @@ function start(first: Snapshot = duplex()) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    request: async (action) => {
+    request: async (action, _args, by) => {
       asked.push(action);
+      askedBy.push(by);
       return { accepted: false, reason: 'B is busy.' };
     },
     passwordHash,
@@ -40,6 +42,7 @@ function start(first: Snapshot = duplex()) {
     line,
     serial,
     asked,
+    askedBy,
     log,
     listeners,
     set: (s: Snapshot) => {
@@ -105,12 +108,12 @@ t.test('the page of the mode names the numbers of its actions', async (t) => {
   t.teardown(() => c.serial.close());
   await c.line.shows('lockstep for 12 min 04 s, 98.7 % agreed, secondary proven');
   c.line.type('5');
-  await c.line.shows('To change it: a, then 3 Keep lockstep or 4 Keep passive');
+  await c.line.shows('To change it: a, then 2 Keep lockstep or 3 Keep passive');
   c.line.type('a');
   await c.line.shows('Password: _');
   c.line.type('käse 7\r');
   await c.line.shows('How output leaves');
-  c.line.type('4');
+  c.line.type('3');
   await c.line.shows('Keep passive? y');
   c.line.type('y');
   await c.line.shows('Refused: B is busy.');
@@ -131,20 +134,54 @@ t.test('looking is free, asking needs the password', async (t) => {
   await c.line.shows('Password: _');
   c.line.type('kx\u007fäse 7\r');
   await c.line.shows('press the number');
-  c.line.type('2');
-  await c.line.shows('Not now: The workload runs already.');
+  await c.line.shows('e: what else there is for an emergency');
+  c.line.type('e');
+  await c.line.shows('not now: The workload runs already.');
   c.line.type('1');
   await c.line.shows('y: ask for it');
   t.strictSame(c.asked, []);
   c.line.type('y');
   await c.line.shows('Refused: B is busy.');
-  t.strictSame(c.asked, ['role-switch']);
+  t.strictSame(c.asked, ['move-workload']);
+  t.strictSame(c.askedBy, ['the serial console']);
   t.notMatch(c.log.join('\n'), /käse|wrong$/);
   // Who comes after an unplugged cable is somebody else.
   c.line.emit('reopened');
   await c.line.shows('DUPLEX');
   c.line.type('a');
   await c.line.shows('Password: _');
+});
+
+t.test('an action that can lose data: its word is typed out, beside what it means', async (t) => {
+  const c = start(holding());
+  t.teardown(() => c.serial.close());
+  await c.line.shows(/The workload is frozen[\s\S]*press a,\s+then 1: "Start here by force"/);
+  c.line.type('akäse 7\r');
+  await c.line.shows('Emergency: it can lose data');
+  c.line.type('1');
+  await c.line.shows(/there\s+will\s+be\s+two\s+histories[\s\S]*Type the word 'force' and press Enter: _/);
+  c.line.type('yes\r');
+  await c.line.shows("Not asked: that is not 'force'.");
+  c.line.type('1forcx\u007f');
+  await c.line.shows('press Enter: forc_');
+  c.line.type('\u0003');
+  await c.line.shows('Not asked.');
+  t.strictSame(c.asked, []);
+  c.line.type('1force\r');
+  await c.line.shows('Refused: B is busy.');
+  t.strictSame(c.asked, ['force-start']);
+});
+
+t.test('events: what was known, one by one', async (t) => {
+  const c = start(takeoverJustHappened());
+  t.teardown(() => c.serial.close());
+  await c.line.shows('SIMPLEX');
+  c.line.type('2');
+  await c.line.shows('Enter: what was known, one by one (1)');
+  c.line.type('\r');
+  await c.line.shows(/Event 1 of 1[\s\S]*Situation: row 5: partner silent[\s\S]*way to the partner's BMC: proven/);
+  c.line.type('\r');
+  await c.line.shows('Enter: what was known, one by one (1)');
 });
 
 t.test('guessing is slowed down', async (t) => {
@@ -216,14 +253,14 @@ t.test('keys', async (t) => {
 });
 
 t.test('nobody presses a key: signed out, and a half typed password is forgotten', async (t) => {
-  const actions: ActionModel[] = [{ name: 'x', label: 'X', allowed: true, reason: '', forMode: false }];
-  const signedIn = { ...freshDialog(0), signedIn: true, mode: { kind: 'actions' as const } };
+  const actions: ActionModel[] = [{ name: 'x', label: 'X', allowed: true, reason: '', group: 'guest', typed: null, number: 1 }];
+  const signedIn = { ...freshDialog(0), signedIn: true, mode: { kind: 'actions' as const, emergency: false } };
   t.equal(onTime(signedIn, IDLE_SIGN_OUT_MS - 1), signedIn);
   t.match(onTime(signedIn, IDLE_SIGN_OUT_MS), { signedIn: false, mode: { kind: 'view' } });
   const late = onKey(
     { ...signedIn, mode: { kind: 'confirm', action: actions[0] as ActionModel } },
     { kind: 'byte', byte: 0x79 },
-    { actions, incidents: [] },
+    { actions, incidents: [], events: [] },
     20,
     IDLE_SIGN_OUT_MS + 1,
   );

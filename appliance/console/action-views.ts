@@ -1,0 +1,67 @@
+// What an operator may ask for: in groups, what cannot be asked for now only where that says something, the emergency last and out of
+// sight until it is possible or looked for. And the word that an action needs: without it no console asks.
+import type { ActionView, Snapshot } from '../core/snapshot.ts';
+import { printable } from './format.ts';
+import type { ActionGroup, ActionGroupModel, ActionModel } from './view-models.ts';
+
+const GROUPS: readonly { group: ActionGroup; title: string }[] = [
+  { group: 'other', title: 'This CoServer' },
+  { group: 'guest', title: 'The guest' },
+  { group: 'maintenance', title: 'Maintenance' },
+  { group: 'mode', title: 'How output leaves' },
+  { group: 'emergency', title: 'Emergency: it can lose data' },
+];
+
+const GROUP_OF: Readonly<Record<string, ActionGroup>> = {
+  'shutdown-guest': 'guest',
+  'start-guest': 'guest',
+  'move-workload': 'guest',
+  'enter-maintenance': 'maintenance',
+  'end-maintenance': 'maintenance',
+  'let-rejoin': 'maintenance',
+  'pin-lockstep': 'mode',
+  'pin-passive': 'mode',
+  'automatic-mode': 'mode',
+  'force-start': 'emergency',
+  'force-older-copy': 'emergency',
+  'give-up-history': 'emergency',
+};
+
+/** The opposite of what is so now, or an end of what has not begun: when it is not possible, its reason says nothing new. */
+const ONLY_WHEN_POSSIBLE: readonly string[] = ['start-guest', 'end-maintenance', 'let-rejoin', 'automatic-mode'];
+
+const groupOf = ({ name, typed }: ActionView): ActionGroup => GROUP_OF[name] ?? (typed ? 'emergency' : 'other');
+
+/** By group. Those that are possible are numbered, for consoles whose keys are digits. */
+export function actionModels({ actions, lockstep }: Pick<Snapshot, 'actions' | 'lockstep'>): ActionModel[] {
+  const canStart = actions.some((a) => a.name === 'start-guest' && a.allowed);
+  const isSilent = (a: ActionView): boolean =>
+    !a.allowed &&
+    (ONLY_WHEN_POSSIBLE.includes(a.name) || (a.name === 'shutdown-guest' && canStart) || (groupOf(a) === 'mode' && lockstep === null));
+  let number = 0;
+  return GROUPS.flatMap(({ group }) => actions.filter((a) => groupOf(a) === group && !isSilent(a))).map((a) => ({
+    name: a.name,
+    label: printable(a.label),
+    allowed: a.allowed,
+    reason: printable(a.reason),
+    group: groupOf(a),
+    typed: a.typed ? { word: printable(a.typed.word), meaning: printable(a.typed.meaning) } : null,
+    number: a.allowed ? ++number : null,
+  }));
+}
+
+/** Those to show. Without `emergency`, what is an emergency's only as far as it is possible. */
+export function actionGroups(actions: readonly ActionModel[], emergency: boolean): ActionGroupModel[] {
+  return GROUPS.map(({ group, title }) => ({
+    group,
+    title,
+    actions: actions.filter((a) => a.group === group && (group !== 'emergency' || emergency || a.allowed)),
+  })).filter((g) => g.actions.length > 0);
+}
+
+/** Null: it may be asked for. Else why not: a script or a slip must not force anything. */
+export function whyNotTyped({ typed, label }: Pick<ActionView, 'typed' | 'label'>, given: string): string | null {
+  if (!typed || given === typed.word) return null;
+  const wrong = given === '' ? 'it must be typed out' : `'${printable(given).slice(0, 40)}' is not it`;
+  return `"${label}" needs the word '${typed.word}' with the request, and ${wrong}. ${typed.meaning}`;
+}
