@@ -289,13 +289,18 @@ export function onWitnessAnswer(
 export function onFenced(work: Work, ok: boolean, reason: string): void {
   const { state, commands } = work;
   const c = state.phase.claim;
-  if (state.phase.kind !== 'claiming' || c?.by !== 'fence' || !c.asked) return;
+  if (state.phase.kind !== 'claiming' || c?.by !== 'fence' || !c.asked) {
+    // Decided otherwise meanwhile, as by its yield: nobody wants it off.
+    if (ok) commands.push({ kind: 'powerOnPartner' });
+    return;
+  }
   if (!ok) {
     notGranted(work, '7', `the partner cannot be switched off for certain: ${reason}`, state.timing.fenceRetryMs);
     return;
   }
   commands.push({ kind: 'record', severity: 'critical', row: c.row, text: `The partner is verified off: ${reason}.` });
   goSimplex(work, c.goal, c.row, c.why);
+  commands.push({ kind: 'powerOnPartner' });
 }
 
 /** The arbiter does not help (now): frozen, and asked again. The partner, should it be heard on any path, is asked to yield. */

@@ -77,6 +77,8 @@ export type Command =
   | { kind: 'claim'; generation: number }
   /** Switch the partner off through its BMC, and end well only when it is verified off: read back twice, and the carrier gone. */
   | { kind: 'fence'; generation: number }
+  /** What was switched off for certain may be well: it boots, finds that it was left behind, and rejoins. */
+  | { kind: 'powerOnPartner' }
   | { kind: 'armWatchdog'; armed: boolean }
   | { kind: 'startGuest'; generation: number }
   | { kind: 'adoptGuest'; generation: number }

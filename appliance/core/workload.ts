@@ -298,6 +298,16 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
     onFenced(work, ok, reason);
     return;
   }
+  if (command === 'powerOnPartner') {
+    if (!ok)
+      commands.push({
+        kind: 'record',
+        severity: 'warning',
+        row: null,
+        text: `The partner could not be switched on again: ${reason}. Switch it on when its fault is mended.`,
+      });
+    return;
+  }
   if (phase.kind === 'acting') {
     if (command === phase.busy) acted(work, command, ok, reason);
     return;

@@ -153,7 +153,15 @@ t.test('the command line', async (t) => {
   const whole = coServerConfig(
     'A',
     secrets,
-    { acceleration: 'tcg', append: '', mode: 'passive', idleMs: 1000, diskMiB: 1 },
+    {
+      acceleration: 'tcg',
+      append: '',
+      mode: 'passive',
+      idleMs: 1000,
+      diskMiB: 1,
+      rejoin: { losses: 3, windowMinutes: 60, quarantineMinutes: 120 },
+      watchdogS: 30,
+    },
     { A: 1, B: 2 },
   );
   writeFileSync(config, JSON.stringify({ ...whole, pair: { id: pairId, keyFile } }));

@@ -352,6 +352,15 @@ export class Pair {
         case 'claim':
           this.#claim(s, command.generation);
           break;
+        case 'powerOnPartner': {
+          const p = this.#other(s.name);
+          this.#agenda.in(1_000, () => {
+            if (p.powered || p.controller !== 'answers') return;
+            this.facts.push({ at: this.now, said: `CoServer ${p.name} is switched on by its management controller.` });
+            this.powerOn(p.name);
+          });
+          break;
+        }
         case 'fence':
           this.#fence(s);
           break;

@@ -90,6 +90,7 @@ function commandLines(c: Command): string[] {
     case 'shutDownGuest':
     case 'leaveLockstep':
     case 'endServer':
+    case 'powerOnPartner':
       return [c.kind];
     default:
       return never(c);

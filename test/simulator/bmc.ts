@@ -38,6 +38,19 @@ export class Bmc {
     this.#pretendsOff = false;
   }
 
+  /** Switches its server on for `by`: late, or never. */
+  switchOn(by: CoServer, done: (ok: boolean, reason: string) => void): void {
+    const scale = this.#world.speeds.bmc;
+    by.at(this.#world.random.between(100, 3_500) * scale, () => {
+      if (!this.answers) {
+        done(false, 'its BMC does not answer');
+        return;
+      }
+      if (this.mood !== 'lies') this.#server.powerOn();
+      done(true, '');
+    });
+  }
+
   /** Switches its server off for `by`, and verifies it. */
   fence(by: CoServer, done: (ok: boolean, reason: string) => void): void {
     const world = this.#world;

@@ -33,6 +33,9 @@ export function obey(world: World, s: CoServer, c: Command): number {
     case 'fence':
       fence(s);
       return 0;
+    case 'powerOnPartner':
+      p.bmc.switchOn(s, (ok, reason) => s.feed({ kind: 'commandFinished', command: 'powerOnPartner', ok, reason }));
+      return 0;
     case 'armWatchdog':
       s.watchdog = c.armed && !world.flaws.watchdogNotArmed;
       return 0;

@@ -9,6 +9,7 @@ export interface PartnerPower {
   read(): Promise<'on' | 'off'>;
   /** Orders it off and reads it back off twice. Resolves with how it went, in words. */
   offVerified(): Promise<string>;
+  on(): Promise<void>;
 }
 
 export interface FenceSetup {
@@ -39,6 +40,13 @@ export class Fence {
       this.#running = null;
     });
     return this.#running;
+  }
+
+  async powerOn(): Promise<string> {
+    const { power } = this.#setup;
+    if (power === null) throw new Error('no BMC of the partner is configured (fence.address)');
+    await power.on();
+    return '';
   }
 
   async #fence(): Promise<string> {

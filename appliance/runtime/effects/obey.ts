@@ -51,6 +51,8 @@ export class Obey implements Effects {
         return this.#claim(command.generation);
       case 'fence':
         return p.fence.fence();
+      case 'powerOnPartner':
+        return p.fence.powerOn();
       case 'armWatchdog':
         return p.watchdog.arm(command.armed);
       case 'endServer':

@@ -1,5 +1,5 @@
 // The partner's BMC, as the configuration names it.
-import { type PowerOffEvidence, powerOffVerified, readPower } from '../../../drivers/ipmi/index.ts';
+import { openIpmi, type PowerOffEvidence, powerOffVerified, readPower } from '../../../drivers/ipmi/index.ts';
 import type { CoServerConfig } from '../../config.ts';
 import { loadFencePassword } from '../load-config.ts';
 import type { PartnerPower } from './fence.ts';
@@ -11,6 +11,14 @@ export function partnerPower({ address, port, username, passwordFile, cipherSuit
   return {
     read: async () => ((await readPower(target)).on ? 'on' : 'off'),
     offVerified: async () => describe(address, await powerOffVerified(target)),
+    on: async () => {
+      const session = await openIpmi(target);
+      try {
+        await session.chassisControl('on');
+      } finally {
+        await session.close();
+      }
+    },
   };
 }
 

@@ -7,6 +7,7 @@ function setUp(change: { carriers?: boolean[]; power?: PartnerPower['offVerified
   let darkAt = Number.POSITIVE_INFINITY;
   let orders = 0;
   const carriers = change.carriers ?? [true, true];
+  let switchedOn = 0;
   const offVerified =
     change.power ??
     (async () => {
@@ -16,14 +17,14 @@ function setUp(change: { carriers?: boolean[]; power?: PartnerPower['offVerified
       return 'off, read back twice';
     });
   const fence = new Fence({
-    power: change.power === null ? null : { read: async () => 'on', offVerified },
+    power: change.power === null ? null : { read: async () => 'on', offVerified, on: async () => void switchedOn++ },
     carriers: async () => carriers.map((up) => up && now < darkAt),
     now: () => now,
     sleep: async (ms) => {
       now += ms;
     },
   });
-  return { fence, orders: () => orders, elapsed: () => now };
+  return { fence, orders: () => orders, elapsed: () => now, switchedOn: () => switchedOn };
 }
 
 t.test('off twice and no carrier: fenced, with the evidence', async (t) => {
@@ -32,6 +33,13 @@ t.test('off twice and no carrier: fenced, with the evidence', async (t) => {
     await fence.fence(),
     /^the partner's BMC: off, read back twice \(40 ms\); carrier of links 1 and 2 gone 3[4-6]\d ms after the order$/,
   );
+});
+
+t.test('it is switched on again, where there is a BMC', async (t) => {
+  const { fence, switchedOn } = setUp();
+  await fence.powerOn();
+  t.equal(switchedOn(), 1);
+  await t.rejects(setUp({ power: null }).fence.powerOn(), /no BMC of the partner is configured/);
 });
 
 t.test('asked twice it orders once', async (t) => {
@@ -56,6 +64,7 @@ t.test('one link with carrier is enough to doubt', async (t) => {
         lit = [false, true];
         return 'off';
       },
+      on: async () => undefined,
     },
     carriers: async () => lit,
     now: (() => {
