@@ -183,7 +183,7 @@ function force(work: Work, older: boolean): void {
   });
   if (older) commands.push({ kind: 'keepHistory', generation: state.record.generation });
   persist(work, { maintenance: false, workloadOff: false });
-  goSimplex(work, claim?.goal ?? 'start', '7', "the operator's force", true);
+  goSimplex(work, claim?.goal ?? 'start', claim?.by === 'witness' ? '7w' : '7', "the operator's force", true);
 }
 
 function labelOf(action: string): string {

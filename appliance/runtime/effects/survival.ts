@@ -138,7 +138,7 @@ export class Survival {
       steps: [{ step: 'partner lost', atMs: 0 }],
     };
     const step = (s: string) => view.steps.push({ step: s, atMs: Math.round((performance.now() - zero) * 10) / 10 });
-    step('witness granted, record durable');
+    step('granted, record durable');
     return {
       step,
       end: () => history.addTakeover(view),
