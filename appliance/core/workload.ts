@@ -104,6 +104,8 @@ export function tickWorkload(work: Work): void {
       if (!partner) return;
       if (partner.phase === 'committing' && partner.record.standing === 'duplexPrimary' && phase.note === READY_HELD) {
         persist(work, { generation: partner.record.generation, standing: 'duplexSecondary', arbiter: partner.record.arbiter });
+        // A primary that restarted counts its wishes anew: an answer to an earlier one must not fit a new one.
+        state.wishSeen = 0;
         enter(work, 'ready', 'equal: waits for the first interval');
       } else if (partner.phase === 'running' || partner.phase === 'isolated') backToStandby(work, 'the partner gave up the protection');
       return;
