@@ -16,6 +16,7 @@ export interface CampaignOptions {
   /** No new seeds after so many failures. */
   stopAfter: number;
   onProgress?: (done: number) => void;
+  onFailure?: (failure: { seed: number; violation: string }) => void;
 }
 
 export interface CampaignResult {
@@ -47,6 +48,7 @@ export async function campaign(o: CampaignOptions): Promise<CampaignResult> {
     const before = total.done;
     total.done += part.done;
     total.failures.push(...part.failures);
+    for (const failure of part.failures) o.onFailure?.(failure);
     total.faults += part.faults;
     total.steps += part.steps;
     total.simulatedMs += part.simulatedMs;
