@@ -72,8 +72,9 @@ function run({ first, count }: Batch, name: string | undefined): CampaignResult 
     part.steps += outcome.steps;
     part.simulatedMs += outcome.simulatedMs;
     for (const [what, n] of outcome.counts) part.counts[what] = (part.counts[what] ?? 0) + n;
-    if (outcome.violation === null) continue;
-    part.failures.push({ seed, violation: outcome.violation });
+    const violation = outcome.violation ?? (outcome.needed ? 'the operator had to use force, and had done no harm before' : null);
+    if (violation === null) continue;
+    part.failures.push({ seed, violation });
     // A mutant is caught once; whether the core is wrong is asked of every seed.
     if (mutant) break;
   }
