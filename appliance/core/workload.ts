@@ -112,7 +112,7 @@ export function tickWorkload(work: Work): void {
     case 'secondary':
     case 'ready':
       if (partner?.phase === 'steppingDown' && phase.kind === 'secondary') {
-        persist(work, { standing: 'outdated' });
+        persist(work, { standing: 'outdated', wasPrimary: false });
         start(work, 'leaveLockstep');
       }
       return;

@@ -203,13 +203,13 @@ t.test('a recorded owner that the witness refuses keeps its history', async (t) 
 
 t.test('a secondary that yielded in a planned stop never claims, whatever it loses then', async (t) => {
   const secondary: State = {
-    ...started({ ...DUPLEX, standing: 'duplexSecondary' }),
+    ...started({ ...DUPLEX, standing: 'duplexSecondary', wasPrimary: true }),
     partnerHeard: true,
     links: [{ up: true, since: 0 }],
     phase: { kind: 'secondary', since: 0, busy: null, claim: null, next: null, note: '' },
   };
   const yielded = step(secondary, says(10, partner(DUPLEX, { phase: 'steppingDown' }))).state;
-  t.equal(yielded.record.standing, 'outdated');
+  t.match(yielded.record, { standing: 'outdated', wasPrimary: false }, 'nor is it taken for the primary that it once was');
   const { state, commands } = steps(yielded, [
     { at: 20, kind: 'linkObserved', link: 0, up: false, silentMs: 300 },
     { at: 5_000, kind: 'tick' },
