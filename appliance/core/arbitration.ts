@@ -37,6 +37,17 @@ export function onPartnerGone(work: Work, why: string): void {
       return;
     case 'ready':
     case 'secondary':
+      if (state.record.standing !== 'duplexSecondary') {
+        // It has yielded already, in a planned stop: it never claims again.
+        commands.push({
+          kind: 'record',
+          severity: 'warning',
+          row: null,
+          text: `The partner was lost while it shut the guest down: ${why}.`,
+        });
+        act(work, { kind: 'stopAll', reason: why }, 'standby', why);
+        return;
+      }
       commands.push({ kind: 'freeze' });
       claimAfterLoss(work, 'takeOver', why, state.timing.secondaryBiasMs);
       return;

@@ -104,13 +104,15 @@ export function tickWorkload(work: Work): void {
       if (!partner) return;
       if (partner.phase === 'committing' && partner.record.standing === 'duplexPrimary' && phase.note === READY_HELD) {
         persist(work, { generation: partner.record.generation, standing: 'duplexSecondary', arbiter: partner.record.arbiter });
+        // A primary that restarted counts its wishes anew: an answer to an earlier one must not fit a new one.
+        state.wishSeen = 0;
         enter(work, 'ready', 'equal: waits for the first interval');
       } else if (partner.phase === 'running' || partner.phase === 'isolated') backToStandby(work, 'the partner gave up the protection');
       return;
     case 'secondary':
     case 'ready':
       if (partner?.phase === 'steppingDown' && phase.kind === 'secondary') {
-        persist(work, { standing: 'outdated' });
+        persist(work, { standing: 'outdated', wasPrimary: false });
         start(work, 'leaveLockstep');
       }
       return;
