@@ -175,7 +175,7 @@ export class WitnessClient {
       for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
         const line = text.slice(0, end);
         text = text.slice(end + 1);
-        const wrong = this.#receive(socket, line);
+        const wrong = line.length > WITNESS_LINE_BYTES ? `${this.#where}: a line of its reply is too long` : this.#receive(socket, line);
         if (wrong) {
           this.#lastError = wrong;
           socket.destroy();

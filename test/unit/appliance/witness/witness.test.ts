@@ -153,6 +153,21 @@ t.test('other protocols and malformed lines', async (t) => {
   t.pass('a newer witness is named');
 });
 
+t.test('a witness that talks without end is not listened to', async (t) => {
+  const pair = newPair();
+  const talker = createServer(
+    { minVersion: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256', pskCallback: () => deriveKey(pair.pairKey, 'witness') },
+    (socket) => {
+      socket.on('error', () => undefined);
+      socket.write(`${JSON.stringify({ kind: 'error', id: 0, code: 'malformed', reason: 'x'.repeat(5_000) })}\n`);
+    },
+  );
+  await new Promise<void>((resolve) => talker.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => talker.close());
+  await voices(t)((talker.address() as AddressInfo).port, pair, 'A').why(/a line of its reply is too long/);
+  t.pass('said so, and not its five thousand characters');
+});
+
 t.test('one memory has one witness', async (t) => {
   const stateDir = stateFolder(t);
   const witness = await startWitness({ host: '127.0.0.1', port: 0, stateDir, log: () => undefined });
