@@ -59,7 +59,7 @@ async function main(): Promise<void> {
     .requiredOption('--config <file>', 'the configuration of this CoServer')
     .action((o: { config: string }) => {
       const { pair } = loadConfig(o.config);
-      process.stdout.write(formatEnrolment({ pairId: pair.id, key: deriveKey(loadPairKey(pair.keyFile), 'witness') }));
+      process.stdout.write(formatEnrolment({ pairId: pair.id, key: deriveKey(loadPairKey(pair.keyFile, pair.id), 'witness') }));
     });
   program
     .command('status', '', { hidden: false })
