@@ -90,14 +90,17 @@ export function mayRequest(s: State, action: string): Verdict {
   }
 }
 
-function mayForce({ phase, partner, record }: State, older: boolean, no: (reason: string) => Verdict): Verdict {
+function mayForce(s: State, older: boolean, no: (reason: string) => Verdict): Verdict {
+  const { phase, partner, record } = s;
   const waits =
     phase.kind === 'isolated' ||
     phase.kind === 'standby' ||
     (phase.kind === 'diverged' && !partner) ||
     (phase.kind === 'claiming' && phase.claim?.unreachableSince !== null);
   if (!waits) return no('Only for a CoServer that waits and cannot find out whether it may run.');
-  if (partner && RUNS.includes(partner.phase)) return no('The other CoServer runs the workload.');
+  // Seen over any path: the warning that is typed away speaks of one that is not seen.
+  const seen = partner ?? (s.otherPathUp ? s.newest : null);
+  if (seen && RUNS.includes(seen.phase)) return no('The other CoServer runs the workload.');
   if (record.standing === 'inconsistent') return no('The copy here is not whole: it was being made equal. Nothing can run on it.');
   if (record.standing === 'fresh') return no('There is nothing here to run.');
   if (older !== (record.standing === 'outdated'))
