@@ -57,3 +57,23 @@ t.test('slots of another format are not read', async (t) => {
   slot.writeUInt32BE(0xffffffff, 16);
   t.equal(decodeSlot(slot), null);
 });
+
+t.test('a record that was wiped is a damaged one, not that of a new CoServer', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'twinstep-record-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'record');
+  const store = await RecordStore.open(path);
+  t.equal(readFileSync(path).length, 8192, 'both slots are there before anything is decided');
+  await store.write(record(1));
+  await store.close();
+  const whole = readFileSync(path);
+  for (const wiped of [Buffer.alloc(8192), Buffer.alloc(0)]) {
+    writeFileSync(path, wiped);
+    await t.rejects(RecordStore.open(path), /both copies of the record are damaged/);
+  }
+  writeFileSync(path, Buffer.concat([Buffer.alloc(4096), whole.subarray(4096)]));
+  const again = await RecordStore.open(path);
+  t.equal(again.record.generation, 1);
+  t.match(again.problem, /One of the two copies/);
+  await again.close();
+});
