@@ -105,6 +105,8 @@ function tickPower(work: Work): void {
   const partnerHasMains = partner !== null && partner.power === 'mains';
   if (partnerHasMains) return;
   const isUrgent = state.power === 'low' || partner?.power === 'low';
+  // A partner that is not heard may have mains; alone, the battery is used up.
+  if (!partner && !isUrgent) return;
   if (!isUrgent && state.now - state.powerSince < state.timing.batteryGraceMs) return;
   if (phase.kind === 'secondary') {
     commands.push({

@@ -84,6 +84,7 @@ export function mayRequest(s: State, action: string): Verdict {
       return mayForce(s, action === 'force-older-copy', no);
     case 'give-up-history':
       if (s.record.standing !== 'simplex' || s.partner?.record.standing !== 'simplex') return no('There is only one history.');
+      if (kind === 'acting') return no('Possible when the change that is under way has ended.');
       return yes;
     default:
       return no(`There is no action '${action}'.`);

@@ -186,8 +186,9 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     coServer: config.coServer,
     incarnation,
     onReachable: (reachable, reason) => {
-      witnessSight = { ...witnessSight, reachable, reason };
-      tellWitnessSight();
+      witnessSight = { ...witnessSight, reachable, reason, confirmed: false };
+      // When it answers it says within a moment where the pair stands.
+      if (!reachable) tellWitnessSight();
     },
     onStanding: ({ confirmed, doubt }) => {
       witnessSight = { ...witnessSight, confirmed, doubt };
@@ -304,7 +305,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   workers.heartbeat.on('link', ({ link, up, silentMs }) => {
     const flapped = config.links[link];
     if (up && flapped) void prepareLink(flapped);
-    if (!up) obey.survival.lossAt = performance.now();
+    if (!up) obey.survival.noteLoss();
     control.linkVerdict(link, up);
     const told = [
       workers.mirror.call('linkVerdict', { link, up }),
@@ -353,7 +354,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     if (audit) figures.lockstep.pagesChecked(audit.checkedPages, audit.totalPages);
   });
   workers.memory.on('lost', ({ reason, cause, byPartner }) => {
-    if (obey.survival.lossAt === 0) obey.survival.lossAt = performance.now();
+    obey.survival.noteLoss();
     pump.feed({ kind: 'streamLost', stream: 'memory', cause, byPartner, reason });
   });
   workers.mirror.on('lost', ({ reason }) => pump.feed({ kind: 'streamLost', stream: 'disk', cause: 'channel', byPartner: false, reason }));

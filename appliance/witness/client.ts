@@ -193,6 +193,8 @@ export class WitnessClient {
       if (this.#closed) return;
       if (this.#socket === socket) {
         this.#socket = null;
+        // The next one may have restarted meanwhile: what it knows is said anew.
+        this.#standing = null;
         this.#failAll(new Error('the connection to the witness broke'));
       }
       this.#said(false, this.#lastError);

@@ -8,17 +8,27 @@ import { mebibytes, type Parts } from './parts.ts';
 
 const COLO_EXIT_WITHIN_MS = 2_000;
 const RUNNING_WITHIN_MS = 5_000;
+/** Links and streams end within the heartbeat's time-out of each other, on a slow machine some seconds later. */
+const ONE_LOSS_MS = 5_000;
 const YANK_WITHIN_MS = 1_000;
 /** What was cut short looks at its signal after each step; only a copy to the partner may take longer, and `close` ends that. */
 const SETTLE_WITHIN_MS = 3_000;
 
 export class Survival {
   readonly #p: Parts;
-  /** Set when the first sign of loss arrives: takeovers are told from there. */
-  lossAt = 0;
+  /** The first sign of the loss: takeovers are told from there. 0: none. */
+  #lossAt = 0;
+  #signAt = 0;
 
   constructor(parts: Parts) {
     this.#p = parts;
+  }
+
+  /** A link went down, or a stream broke. Signs that follow each other are of one loss; one that led to nothing is forgotten. */
+  noteLoss(): void {
+    const now = performance.now();
+    if (this.#lossAt === 0 || now - this.#signAt > ONE_LOSS_MS) this.#lossAt = now;
+    this.#signAt = now;
   }
 
   async takeOver(row: string, reason: string): Promise<string> {
@@ -126,8 +136,8 @@ export class Survival {
     during: LossDuring,
   ): { step: (s: string) => void; end: () => void } {
     const { history, config } = this.#p;
-    const zero = this.lossAt || performance.now();
-    this.lossAt = 0;
+    const zero = this.#lossAt || performance.now();
+    this.#lossAt = 0;
     const view: TakeoverView = {
       at: Date.now(),
       coServer: config.coServer,
