@@ -31,7 +31,8 @@ export class Survival {
     this.#signAt = now;
   }
 
-  async takeOver(row: string, reason: string): Promise<string> {
+  /** @param mayOpen Throws when output must stay withheld. */
+  async takeOver(row: string, reason: string, mayOpen: () => void): Promise<string> {
     const { workers, engine } = this.#p;
     const told = this.#timeline('takeover', row, reason, lossDuring(await workers.memory.call('status', {})));
     const forward = await workers.memory.call('rollForward', {});
@@ -46,6 +47,7 @@ export class Survival {
       throw new Error(`the memory stands at interval ${forward.committed}, the disk at ${merged.committed}: they do not fit`);
     told.step(`disk: ${mebibytes(merged.discardedBytes)} of the open interval discarded, ${mebibytes(merged.mergedBytes)} merged`);
     // The disk is whole, and what the guest says is true from here on: the LAN need not wait for the engine's change of roles.
+    mayOpen();
     const network = workers.gate.call('takeOver', {}).then(({ fedFrames }) => {
       told.step(`network: addresses announced, ${fedFrames} recorded frames fed`);
     });
@@ -63,16 +65,18 @@ export class Survival {
   }
 
   /** The primary goes on without its partner: `told` for a loss while duplex, null when nothing was shared yet. */
-  async continueAlone(told: { row: string; reason: string } | null): Promise<string> {
+  async continueAlone(told: { row: string; reason: string } | null, mayOpen: () => void): Promise<string> {
     const { workers, engine, trigger } = this.#p;
     trigger.disable();
     const line = told ? this.#timeline('continue', told.row, told.reason, lossDuring(await workers.memory.call('status', {}))) : null;
     // The disk first: an engine that stops its guest for a checkpoint waits for its writes, and answers nothing meanwhile.
     const { mode } = await workers.mirror.call('status', {});
+    mayOpen();
     const { released } = mode === 'source' ? await workers.mirror.call('goSolo', {}) : { released: 0 };
     line?.step(`disk: ${released} waiting writes completed`);
     await this.leaveStream(engine.control);
     line?.step('engine left the stream, guest runs');
+    mayOpen();
     const { frames } = await workers.gate.call('releaseAll', {});
     line?.step(`network: ${frames} held frames released`);
     line?.end();
