@@ -1,7 +1,8 @@
 // The two copies of the disk, as far as they decide who runs: a disk that fails (12, 26), blocks that one copy has lost (14), blocks
 // that differ (15); and the business network beside them, which may be dead where the disk is alive (13).
-import { claim, onPartnerGone, stopOutdated } from './arbitration.ts';
+import { claim, onPartnerGone } from './arbitration.ts';
 import { act, type Event, enter, never, type PhaseKind, type Work } from './state.ts';
+import { stopOutdated } from './yields.ts';
 
 export function onDiskFailed(work: Work, reason: string): void {
   const { state, commands } = work;

@@ -1,9 +1,11 @@
 // May the operator do this now? Accepted, or the sentence that stands next to the grey button.
-import { goSimplex, stopOutdated } from './arbitration.ts';
+
 import { thaw } from './copies.ts';
 import { applyPin, effectiveMode } from './modes.ts';
 import { canMove, leave, moveRole } from './moves.ts';
+import { goSimplex } from './simplex.ts';
 import { enter, type OutputMode, type PhaseKind, persist, type State, type Work } from './state.ts';
+import { stopOutdated } from './yields.ts';
 
 export type Verdict = { allowed: true } | { allowed: false; reason: string };
 

@@ -5,13 +5,15 @@
 // with a growing pause. The order at the end is the one that matters: the primary records "duplex" (it may then no
 // longer go on without a grant) before the secondary does (it may then take over), and only then READY is released.
 import { firstArbiter } from './arbiters.ts';
-import { claimAfterLoss, goSimplex, onFenced, onPartnerGone, stopOutdated } from './arbitration.ts';
+import { claimAfterLoss, onFenced, onPartnerGone } from './arbitration.ts';
 import { beginAudit, broken } from './audit.ts';
 import { beginModes } from './modes.ts';
 import { panicOver, STABLE_MS, whyNotRestart } from './panics.ts';
 import { whyNotJoin } from './rejoin.ts';
+import { goSimplex } from './simplex.ts';
 import { act, type Command, type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
 import { inWords } from './words.ts';
+import { stopOutdated } from './yields.ts';
 
 /** Phases in which this CoServer runs the guest as the primary. */
 export const PRIMARY_PHASES: readonly PhaseKind[] = [
