@@ -59,6 +59,11 @@ export function decodeSlot(slot: Buffer): { counter: bigint; record: DurableReco
   };
 }
 
+/** Nobody but the operator can mend it: starting again does not help. */
+export class RecordError extends Error {
+  override name = 'RecordError';
+}
+
 export class RecordStore {
   readonly #file: FileHandle;
   #counter: bigint;
@@ -74,7 +79,7 @@ export class RecordStore {
     this.#record = record;
   }
 
-  /** Opens or creates the file. Throws when it exists and neither slot is whole: who may run is then unknown. */
+  /** Opens or creates the file. Throws a RecordError when it exists and neither slot is whole: who may run is then unknown. */
   static async open(path: string): Promise<RecordStore> {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     if (!existsSync(path)) await create(path);
@@ -88,8 +93,8 @@ export class RecordStore {
     const newest = whole.sort((a, b) => (a.counter < b.counter ? 1 : -1))[0];
     if (!newest) {
       await file.close();
-      throw new Error(
-        `${path}: both copies of the record are damaged, so it is unknown who may run. Let the partner run, and start this CoServer anew as its copy: move the file away`,
+      throw new RecordError(
+        `${path}: both copies of the record are damaged, so it is unknown who may run. Let the partner run, and start this CoServer anew as its copy: move the file away, and start Twinstep again`,
       );
     }
     const bad = slots.findIndex((s) => decodeSlot(s) === null);

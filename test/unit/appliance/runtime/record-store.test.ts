@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { FRESH_RECORD } from '../../../../appliance/core/machine.ts';
-import { decodeSlot, encodeSlot, RecordStore } from '../../../../appliance/runtime/record-store.ts';
+import { decodeSlot, encodeSlot, RecordError, RecordStore } from '../../../../appliance/runtime/record-store.ts';
 
 const record = (generation: number) => ({ ...FRESH_RECORD, generation, standing: 'simplex' as const });
 
@@ -31,6 +31,8 @@ t.test('the record survives a torn write of either slot', async (t) => {
   }
   writeFileSync(path, Buffer.alloc(8192, 7));
   await t.rejects(RecordStore.open(path), /both copies of the record are damaged/);
+  const error = await RecordStore.open(path).catch((e: unknown) => e);
+  t.ok(error instanceof RecordError, 'which main.ts ends with: wait for the operator (78)');
 });
 
 t.test('a write cut short in its first slot leaves the older record, which nothing was done beyond', async (t) => {
