@@ -97,7 +97,15 @@ export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs
     case 'fence': {
       const bias = isSecondary ? Math.max(0, timing.fenceBiasMs - waited) : 0;
       const forYield = state.partnerHeard ? timing.yieldWithinMs : 0;
-      claim(work, goal, 'fence', row ?? (wasWitnessLost(state) ? '9' : '6'), why, Math.max(delayMs, leaseMs, bias, forYield));
+      const applied = row ?? (wasWitnessLost(state) ? '9' : '6');
+      claim(work, goal, 'fence', applied, why, Math.max(delayMs, leaseMs, bias, forYield));
+      if (bias >= 1_000)
+        work.commands.push({
+          kind: 'record',
+          severity: 'critical',
+          row: applied,
+          text: `Held for ${Math.round(bias / 1000)} s: if the partner lives it acts first. After that it is switched off through its management controller.`,
+        });
       return;
     }
     case 'namedA':
