@@ -284,12 +284,16 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       quarantineMs: config.rejoin.quarantineMinutes * 60_000,
     },
   };
+  let lastPhase: State['phase']['kind'] | null = null;
   const pump = new Pump({
     state: initialState(life),
     effects: obey,
     now: () => performance.now(),
     journal: new Journal(new LineFile(join(config.stateDir, 'events.jsonl'), JOURNAL_BYTES), version, life),
     onState: (state) => {
+      const { kind } = state.phase;
+      if ((kind === 'duplex' || kind === 'secondary') && kind !== lastPhase) obey.survival.forgetLoss();
+      lastPhase = kind;
       witness.setReport(witnessReportOf(state));
       changed();
     },

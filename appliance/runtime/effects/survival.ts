@@ -24,6 +24,11 @@ export class Survival {
     this.#p = parts;
   }
 
+  /** Both run: whatever broke before is mended. */
+  forgetLoss(): void {
+    this.#lossAt = 0;
+  }
+
   /** A link went down, or a stream broke. Signs that follow each other are of one loss; one that led to nothing is forgotten. */
   noteLoss(): void {
     const now = performance.now();
