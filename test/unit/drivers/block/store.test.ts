@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { constants as os, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import t from 'tap';
 import { FileStore, StoreError, type ZeroSpace } from '../../../../drivers/block/index.ts';
@@ -150,6 +151,27 @@ t.test('the addon refuses what is not a call', async (t) => {
   t.throws(() => call.dataRanges?.(1, -1, 4096), /dataRanges/);
   t.equal(await native().fallocate(-1, 1, 0, 4096), os.errno.EBADF);
   t.equal(await native().dataRanges(-1, 0, 4096), os.errno.EBADF);
+});
+
+t.test('a worker thread that ends with calls under way', async (t) => {
+  const path = join(dir, 'worker');
+  writeFileSync(path, Buffer.alloc(MIB, 1));
+  const module = new URL('../../../../drivers/block/native.ts', import.meta.url).href;
+  const worker = new Worker(
+    `import { openSync } from 'node:fs';
+     import { parentPort } from 'node:worker_threads';
+     import { native } from ${JSON.stringify(module)};
+     const fd = openSync(${JSON.stringify(path)}, 'r+');
+     for (let i = 0; i < 64; i++) void native().dataRanges(fd, 0, 1048576);
+     parentPort.postMessage(await native().fallocate(fd, 3, 0, 4096));
+     for (let i = 0; i < 64; i++) void native().fallocate(fd, 3, 0, 1048576);
+     process.exit(5);`,
+    { eval: true },
+  );
+  const answers: unknown[] = [];
+  worker.on('message', (m) => answers.push(m));
+  t.equal(await new Promise((resolve) => worker.on('exit', resolve)), 5);
+  t.same(answers, [0]);
 });
 
 t.test('many requests at once end all, close waits for them', async (t) => {
