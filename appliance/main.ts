@@ -12,6 +12,7 @@ import { runMirrorWorker } from './mirror/worker.ts';
 import { runPair } from './pairing/command.ts';
 import { ConfigError, loadConfig, loadPairKey } from './runtime/load-config.ts';
 import { log } from './runtime/log.ts';
+import { RecordError } from './runtime/record-store.ts';
 import { runCoServer } from './runtime/run.ts';
 import type { WorkerRole } from './runtime/workers.ts';
 import { deriveKey } from './wire/keys.ts';
@@ -59,7 +60,7 @@ async function main(): Promise<void> {
     .requiredOption('--config <file>', 'the configuration of this CoServer')
     .action((o: { config: string }) => {
       const { pair } = loadConfig(o.config);
-      process.stdout.write(formatEnrolment({ pairId: pair.id, key: deriveKey(loadPairKey(pair.keyFile), 'witness') }));
+      process.stdout.write(formatEnrolment({ pairId: pair.id, key: deriveKey(loadPairKey(pair.keyFile, pair.id), 'witness') }));
     });
   program
     .command('status', '', { hidden: false })
@@ -99,7 +100,7 @@ async function main(): Promise<void> {
 
 if (isMainThread) {
   main().catch((e: Error) => {
-    const isOperators = e instanceof ConfigError || e instanceof WitnessSetupError;
+    const isOperators = e instanceof ConfigError || e instanceof RecordError || e instanceof WitnessSetupError;
     log('fatal', isOperators ? e.message : (e.stack ?? e.message));
     process.exitCode = isOperators ? 78 : 1;
   });

@@ -50,7 +50,11 @@ const KIND: Readonly<Record<ArbiterView['kind'], string>> = {
 export function arbiterModel({ arbiter: a, coServer }: Snapshot): ArbiterModel {
   const other = coServer === 'A' ? 'B' : 'A';
   const decides = a.kind === 'named' && a.named !== null ? `CoServer ${a.named} alone goes on` : KIND[a.kind];
-  const valid = a.kind === 'witness' ? a.witness.usable || a.partnerWitness === true : a.kind === 'fence' && a.fencePath.proven;
+  // Fencing that stands in for a lost witness (row 8) is no fault of fencing, but somebody must look after the witness.
+  const valid =
+    a.kind === 'witness'
+      ? a.witness.usable || a.partnerWitness === true
+      : a.kind === 'fence' && a.fencePath.proven && (a.witness.usable || !a.witness.configured);
   return {
     word: a.applies ? decides : 'none needed now',
     tone: a.applies ? (valid ? 'good' : 'warning') : 'info',

@@ -1,8 +1,8 @@
 // Who decides if the partner is lost now, for the consoles. What is valid is decided in arbiters.ts.
 import { arbiterSentence, bestArbiter } from './arbiters.ts';
-import { isShared } from './arbitration.ts';
 import type { ArbiterKind, ArbiterView, CoServerName } from './snapshot.ts';
 import type { Arbiter, ArbiterSight, State } from './state.ts';
+import { isShared } from './yields.ts';
 
 export function arbiterView(s: State): ArbiterView {
   const { arbiter } = s.record;

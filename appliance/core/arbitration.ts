@@ -5,7 +5,7 @@
 //   witness: its compare-and-set;   fence: the partner verified off;   named: being the one that is named;
 //   always: the partner's own durable yield ("outdated at g"), over any path, or the operator's force.
 // Which kind is valid is in the record (arbiters.ts). What a CoServer does after a restart is in restart.ts.
-import { countLoss } from './rejoin.ts';
+import { goSimplex } from './simplex.ts';
 import {
   act,
   type ClaimGoal,
@@ -20,11 +20,7 @@ import {
   type Work,
 } from './state.ts';
 import { inWords } from './words.ts';
-
-/** The states in which the record says duplex and the guest's state is shared: a loss of the partner must be arbitrated. */
-export function isShared(s: State): boolean {
-  return s.record.standing === 'duplexPrimary' || s.record.standing === 'duplexSecondary';
-}
+import { hasYielded, isShared, mayYield, newerRow, stopOutdated, yieldRowOf } from './yields.ts';
 
 /** The partner is silent, restarted, or a stream to it broke: the two no longer run as one. */
 export function onPartnerGone(work: Work, why: string): void {
@@ -37,6 +33,17 @@ export function onPartnerGone(work: Work, why: string): void {
       return;
     case 'ready':
     case 'secondary':
+      if (state.record.standing !== 'duplexSecondary') {
+        // It has yielded already, in a planned stop: it never claims again.
+        commands.push({
+          kind: 'record',
+          severity: 'warning',
+          row: null,
+          text: `The partner was lost while it shut the guest down: ${why}.`,
+        });
+        act(work, { kind: 'stopAll', reason: why }, 'standby', why);
+        return;
+      }
       commands.push({ kind: 'freeze' });
       claimAfterLoss(work, 'takeOver', why, state.timing.secondaryBiasMs);
       return;
@@ -90,7 +97,15 @@ export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs
     case 'fence': {
       const bias = isSecondary ? Math.max(0, timing.fenceBiasMs - waited) : 0;
       const forYield = state.partnerHeard ? timing.yieldWithinMs : 0;
-      claim(work, goal, 'fence', row ?? (wasWitnessLost(state) ? '9' : '6'), why, Math.max(delayMs, leaseMs, bias, forYield));
+      const applied = row ?? (wasWitnessLost(state) ? '9' : '6');
+      claim(work, goal, 'fence', applied, why, Math.max(delayMs, leaseMs, bias, forYield));
+      if (bias >= 1_000)
+        work.commands.push({
+          kind: 'record',
+          severity: 'critical',
+          row: applied,
+          text: `Held for ${Math.round(bias / 1000)} s: if the partner lives it acts first. After that it is switched off through its management controller.`,
+        });
       return;
     }
     case 'namedA':
@@ -198,49 +213,6 @@ export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' 
   }
 }
 
-/** The partner went on: after a sleep of this side, a restart of it, or a loss of the links alone. */
-function newerRow({ phase, wokeAt, now, timing }: State): string {
-  if (phase.kind === 'isolated') return '21';
-  return wokeAt !== null && now - wokeAt < timing.restartGraceMs ? '18' : '2';
-}
-
-/**
- * Not while the arbiter may be granting this side: both would stop. The primary never yields to a secondary that only lost a
- * stream; a side that restarted has no guest to lose and yields to one that has.
- */
-function mayYield({ phase, record }: State, asking: PartnerStatus): boolean {
-  const { claim } = phase;
-  if (phase.kind === 'isolated') return record.standing === 'duplexSecondary' || record.standing === 'duplexPrimary';
-  if (asking.record.standing !== 'duplexPrimary') return phase.kind === 'claiming' && claim?.goal === 'start' && !isAsking(claim);
-  if (phase.kind === 'claiming')
-    return claim?.goal === 'takeOver' && !isAsking(claim) && (claim.by !== 'witness' || claim.unreachableSince !== null);
-  return phase.kind === 'secondary' || phase.kind === 'ready';
-}
-
-/** A grant may be on its way. */
-function isAsking(claim: ClaimState): boolean {
-  return claim.asked && claim.by !== 'none';
-}
-
-/** The row to apply on the partner's yield: its own reason; or that of a claim which the yield only ended sooner. */
-function yieldRowOf({ phase: { claim } }: State, p: PartnerStatus): string {
-  if (p.record.maintenance) return '28';
-  if (claim && (claim.goal === 'start' || claim.row === '31')) return claim.row;
-  return p.yieldRow ?? '4';
-}
-
-/**
- * The partner's own durable word: stopped and outdated at our generation; or it gave up before it was ever recorded as
- * our secondary, with a copy that nobody may use.
- */
-function hasYielded({ record, phase }: State, p: PartnerStatus, path: 'link' | 'management'): boolean {
-  if (p.record.generation !== record.generation) return false;
-  if (p.record.standing === 'outdated') return true;
-  const isUndecided = phase.kind === 'committing' || (phase.kind === 'claiming' && phase.claim?.goal === 'continue');
-  // Not by a datagram: it may be equal by now, and this one late.
-  return path === 'link' && p.record.standing === 'inconsistent' && p.phase === 'standby' && isUndecided;
-}
-
 export function onWitnessAnswer(
   work: Work,
   e: { generation: number; answer: 'granted' | 'refused' | 'unreachable' | 'unconfirmed'; reason: string },
@@ -323,63 +295,6 @@ function freezeUnarbitrated({ state, commands }: Work, why: string, row: string)
     row,
     text: `Frozen: ${why}. Output stays withheld until the arbiter or the partner is back, or the operator decides.`,
   });
-}
-
-export function goSimplex(work: Work, goal: ClaimGoal, row: string, why: string, forced = false): void {
-  const { state, commands } = work;
-  if (goal !== 'start') countLoss(work, row);
-  persist(work, { generation: state.record.generation + 1, standing: 'simplex', forced });
-  const generation = state.record.generation;
-  switch (goal) {
-    case 'start':
-      commands.push({
-        kind: 'record',
-        severity: forced ? 'critical' : 'info',
-        row,
-        text: `This CoServer may run generation ${generation}: ${why}.`,
-      });
-      enter(work, 'starting', why);
-      return;
-    case 'takeOver':
-      commands.push({
-        kind: 'record',
-        severity: severityOf(row),
-        row,
-        text: `Takes over as generation ${generation}: ${why}. Not redundant until the partner is back.`,
-      });
-      act(work, { kind: 'takeOver', generation, row, reason: why }, 'running', why);
-      return;
-    case 'continue':
-      commands.push({
-        kind: 'record',
-        severity: severityOf(row),
-        row,
-        text: `Runs on alone as generation ${generation}: ${why}. Not redundant until the partner is back.`,
-      });
-      act(work, { kind: 'continueAlone', generation, row, reason: why }, 'running', why);
-      return;
-    default:
-      never(goal);
-  }
-}
-
-/** What is planned alarms nobody. */
-function severityOf(row: string): 'info' | 'warning' | 'critical' {
-  return row === '28' ? 'info' : row === '16' ? 'warning' : 'critical';
-}
-
-/** Stops, durably outdated first: this generation is never claimed again by this side. */
-export function stopOutdated(work: Work, reason: string, more: { maintenance?: boolean; keep?: number; row?: string } = {}): void {
-  work.commands.push({ kind: 'freeze' });
-  const { record } = work.state;
-  work.state.yieldRow = more.row ?? null;
-  persist(work, {
-    ...(more.maintenance === undefined ? {} : { maintenance: more.maintenance }),
-    ...(more.keep === undefined ? {} : { keep: more.keep }),
-    standing: 'outdated',
-    wasPrimary: record.standing === 'outdated' ? record.wasPrimary : record.standing === 'duplexPrimary',
-  });
-  act(work, { kind: 'stopAll', reason }, 'standby', reason);
 }
 
 /** When time alone decides next and a tick would be late: every ms of a takeover is a client's. Null: the next tick is soon enough. */

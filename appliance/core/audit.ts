@@ -6,8 +6,9 @@
 //
 //   off --duplex--> awaited --answered after the first commits--> proven --missing, different, page--> broken --> protected anew
 //                      `--the guest itself answers nobody--> unprovable (memory alone is compared)
-import { claimAfterLoss, onPartnerGone, stopOutdated } from './arbitration.ts';
+import { claimAfterLoss, onPartnerGone } from './arbitration.ts';
 import { type Audit, type Event, type IncidentKind, NO_AUDIT, type State, setRetry, type Work } from './state.ts';
+import { stopOutdated } from './yields.ts';
 
 /** Interval 1 runs on the first copy of the memory; an answer in interval 2 or later stands on a loaded checkpoint. */
 const PROVEN_FROM_INTERVAL = 2;

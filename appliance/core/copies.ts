@@ -1,7 +1,8 @@
 // The two copies of the disk, as far as they decide who runs: a disk that fails (12, 26), blocks that one copy has lost (14), blocks
 // that differ (15); and the business network beside them, which may be dead where the disk is alive (13).
-import { claim, onPartnerGone, stopOutdated } from './arbitration.ts';
-import { type Event, enter, never, type PhaseKind, type Work } from './state.ts';
+import { claim, onPartnerGone } from './arbitration.ts';
+import { act, type Event, enter, never, type PhaseKind, type Work } from './state.ts';
+import { stopOutdated } from './yields.ts';
 
 export function onDiskFailed(work: Work, reason: string): void {
   const { state, commands } = work;
@@ -31,7 +32,9 @@ export function onDiskFailed(work: Work, reason: string): void {
         `The disk of the only CoServer with a good copy failed: ${reason}. The guest is frozen; the older copy of the partner is never used by itself.`,
       );
       commands.push({ kind: 'freeze' });
-      enter(work, 'frozen', `the local disk failed: ${reason}`);
+      // A guest that is just being started has nothing to keep, and its late start must not pass for one that is ordered anew.
+      if (state.phase.kind === 'starting') act(work, { kind: 'stopAll', reason }, 'frozen', `the local disk failed: ${reason}`);
+      else enter(work, 'frozen', `the local disk failed: ${reason}`);
       return;
     case 'claiming':
       failed('12', `The disk here failed while it was undecided who may run: ${reason}.`);

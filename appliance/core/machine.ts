@@ -1,5 +1,5 @@
-// The table of contents of the product: one event in, the new state and the commands out. What a CoServer knows, what can
-// happen to it and what it may order is in state.ts. Pure: no clock, no I/O, no chance.
+// The table of contents of the product: one event in, the new state and the commands out. What a CoServer knows is in state.ts, what
+// can happen to it and what it may order in events.ts. Pure: no clock, no I/O, no chance.
 //
 //   isolated --claim--> starting --> running --partner ready--> resyncing --> protecting --> committing --> duplex
 //      |                                ^                                                                      |

@@ -3,9 +3,10 @@
 //
 // Moving the role is a yield by the primary while both are well: it withholds output, records "outdated", and says so; the
 // secondary takes over from the last commit. What was withheld never left, so the clients see a pause, and nothing is lost.
-import { stopOutdated } from './arbitration.ts';
+
 import { isProved } from './audit.ts';
 import { type Event, enter, never, type Power, type State, type Work } from './state.ts';
+import { stopOutdated } from './yields.ts';
 
 /** May the primary hand over now? */
 export function canMove(s: State): boolean {
@@ -105,6 +106,8 @@ function tickPower(work: Work): void {
   const partnerHasMains = partner !== null && partner.power === 'mains';
   if (partnerHasMains) return;
   const isUrgent = state.power === 'low' || partner?.power === 'low';
+  // A partner that is not heard may have mains; alone, the battery is used up.
+  if (!partner && !isUrgent) return;
   if (!isUrgent && state.now - state.powerSince < state.timing.batteryGraceMs) return;
   if (phase.kind === 'secondary') {
     commands.push({

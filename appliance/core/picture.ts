@@ -125,6 +125,8 @@ function claimSentence({ phase: { claim }, record }: State): string {
       ? 'Not started: the other CoServer may have gone on. This one waits for it, or for you.'
       : `Frozen: CoServer ${namedOf(record.arbiter) ?? ''} is the one that may go on by itself. Output waits for it, or for you.`;
   }
+  if (claim?.by === 'fence' && !claim.asked)
+    return 'Held: the partner is lost. If it lives it acts first; after that it is switched off through its management controller.';
   return claim?.by === 'fence'
     ? 'Held: the partner is lost and is being switched off through its management controller.'
     : 'Held for a moment: the partner is lost, the witness is asked.';

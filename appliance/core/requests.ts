@@ -1,9 +1,11 @@
 // May the operator do this now? Accepted, or the sentence that stands next to the grey button.
-import { goSimplex, stopOutdated } from './arbitration.ts';
+
 import { thaw } from './copies.ts';
 import { applyPin, effectiveMode } from './modes.ts';
 import { canMove, leave, moveRole } from './moves.ts';
+import { goSimplex } from './simplex.ts';
 import { enter, type OutputMode, type PhaseKind, persist, type State, type Work } from './state.ts';
+import { stopOutdated } from './yields.ts';
 
 export type Verdict = { allowed: true } | { allowed: false; reason: string };
 
@@ -84,20 +86,24 @@ export function mayRequest(s: State, action: string): Verdict {
       return mayForce(s, action === 'force-older-copy', no);
     case 'give-up-history':
       if (s.record.standing !== 'simplex' || s.partner?.record.standing !== 'simplex') return no('There is only one history.');
+      if (kind === 'acting') return no('Possible when the change that is under way has ended.');
       return yes;
     default:
       return no(`There is no action '${action}'.`);
   }
 }
 
-function mayForce({ phase, partner, record }: State, older: boolean, no: (reason: string) => Verdict): Verdict {
+function mayForce(s: State, older: boolean, no: (reason: string) => Verdict): Verdict {
+  const { phase, partner, record } = s;
   const waits =
     phase.kind === 'isolated' ||
     phase.kind === 'standby' ||
     (phase.kind === 'diverged' && !partner) ||
     (phase.kind === 'claiming' && phase.claim?.unreachableSince !== null);
   if (!waits) return no('Only for a CoServer that waits and cannot find out whether it may run.');
-  if (partner && RUNS.includes(partner.phase)) return no('The other CoServer runs the workload.');
+  // Seen over any path: the warning that is typed away speaks of one that is not seen.
+  const seen = partner ?? (s.otherPathUp ? s.newest : null);
+  if (seen && RUNS.includes(seen.phase)) return no('The other CoServer runs the workload.');
   if (record.standing === 'inconsistent') return no('The copy here is not whole: it was being made equal. Nothing can run on it.');
   if (record.standing === 'fresh') return no('There is nothing here to run.');
   if (older !== (record.standing === 'outdated'))

@@ -2,8 +2,9 @@
 //
 // The memory of the guest is gone on this side, so it never insists: a partner that still has the guest is yielded to. Nobody uses
 // `fence` or `named` to start alone unless its own record says that it was the simplex owner.
-import { claim, isShared, leaseOf, stopOutdated } from './arbitration.ts';
+import { claim, leaseOf } from './arbitration.ts';
 import { enter, type PartnerStatus, persist, type Work } from './state.ts';
+import { isShared, stopOutdated } from './yields.ts';
 
 export function tickRestart(work: Work): void {
   const { state } = work;

@@ -5,13 +5,15 @@
 // with a growing pause. The order at the end is the one that matters: the primary records "duplex" (it may then no
 // longer go on without a grant) before the secondary does (it may then take over), and only then READY is released.
 import { firstArbiter } from './arbiters.ts';
-import { claimAfterLoss, goSimplex, onFenced, onPartnerGone, stopOutdated } from './arbitration.ts';
+import { claimAfterLoss, onFenced, onPartnerGone } from './arbitration.ts';
 import { beginAudit, broken } from './audit.ts';
 import { beginModes } from './modes.ts';
 import { panicOver, STABLE_MS, whyNotRestart } from './panics.ts';
 import { whyNotJoin } from './rejoin.ts';
+import { goSimplex } from './simplex.ts';
 import { act, type Command, type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
 import { inWords } from './words.ts';
+import { stopOutdated } from './yields.ts';
 
 /** Phases in which this CoServer runs the guest as the primary. */
 export const PRIMARY_PHASES: readonly PhaseKind[] = [
@@ -104,13 +106,15 @@ export function tickWorkload(work: Work): void {
       if (!partner) return;
       if (partner.phase === 'committing' && partner.record.standing === 'duplexPrimary' && phase.note === READY_HELD) {
         persist(work, { generation: partner.record.generation, standing: 'duplexSecondary', arbiter: partner.record.arbiter });
+        // A primary that restarted counts its wishes anew: an answer to an earlier one must not fit a new one.
+        state.wishSeen = 0;
         enter(work, 'ready', 'equal: waits for the first interval');
       } else if (partner.phase === 'running' || partner.phase === 'isolated') backToStandby(work, 'the partner gave up the protection');
       return;
     case 'secondary':
     case 'ready':
       if (partner?.phase === 'steppingDown' && phase.kind === 'secondary') {
-        persist(work, { standing: 'outdated' });
+        persist(work, { standing: 'outdated', wasPrimary: false });
         start(work, 'leaveLockstep');
       }
       return;

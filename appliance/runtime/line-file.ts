@@ -1,12 +1,14 @@
 // A file of JSON lines that grows only so far: then it is set aside once, as .1, and begun anew. A full disk or a torn
 // last line loses lines, never the process: arbitration does not wait for a log.
 import { appendFileSync } from 'node:fs';
-import { appendFile, readFile, rename, stat } from 'node:fs/promises';
+import { appendFile, open, readFile, rename, stat } from 'node:fs/promises';
 
 /** Two files of this size bound the space. */
 const FILE_BYTES = 4 << 20;
 /** A disk that takes no more for so many lines loses those that follow. */
 const QUEUE_LINES = 10_000;
+/** What led to a loss of power is worth a flush, but not one that a takeover's own record must wait for on the same disk. */
+const FLUSH_AFTER_MS = 2_000;
 
 interface Waiting {
   text: string;
@@ -19,6 +21,7 @@ export class LineFile {
   #waiting: Waiting[] = [];
   #writing: Promise<void> | null = null;
   #size = -1;
+  #flush: NodeJS.Timeout | null = null;
 
   constructor(path: string, limitBytes = FILE_BYTES) {
     this.#path = path;
@@ -74,9 +77,24 @@ export class LineFile {
         }
         await appendFile(this.#path, text, { mode: 0o600 });
         this.#size += Buffer.byteLength(text);
+        this.#flush ??= setTimeout(() => void this.#flushToDisk(), FLUSH_AFTER_MS).unref();
       } catch {
         // Lost: the next ones may find room again.
       }
+    }
+  }
+
+  async #flushToDisk(): Promise<void> {
+    this.#flush = null;
+    try {
+      const file = await open(this.#path, 'r+');
+      try {
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+    } catch {
+      // As with a write that fails: the next one may go well.
     }
   }
 

@@ -179,7 +179,7 @@ function check(value: unknown, shape: Shape, at: string, errors: string[]): void
     errors.push(`${at.slice(0, -1) || 'the file'}: a section with ${Object.keys(shape).join(', ')} is needed`);
     return;
   }
-  for (const key of Object.keys(value)) if (!(key in shape)) errors.push(`${at}${key}: unknown key`);
+  for (const key of Object.keys(value)) if (!Object.hasOwn(shape, key)) errors.push(`${at}${key}: unknown key`);
   for (const [key, rule] of Object.entries(shape)) {
     const found = value[key];
     const name = `${at}${key}`;

@@ -1,9 +1,9 @@
 // One queue, one step at a time: an event goes into the core, the commands that come out are obeyed in order.
 //
-// `persist`, `freeze` and `say` are barriers: the next command waits until they have ended. The others are started in
+// `persist`, `freeze`, `say` and `record` are barriers: the next command waits until they have ended. The others are started in
 // order and come back as `commandFinished`. A failed barrier ends the process: the partner takes over, and this CoServer
 // restarts from its durable record.
-import { type Command, type CommandName, dueAt, type Event, type State, step } from '../core/machine.ts';
+import { type Command, type CommandName, dueAt, type Event, type State, statusOf, step } from '../core/machine.ts';
 import type { Journal } from './journal.ts';
 
 /** Omit over each member of a union. */
@@ -47,10 +47,15 @@ export class Pump {
     return this.#state;
   }
 
-  /** The effects are ready: what happened meanwhile is fed, and everything from now on. */
+  /**
+   * The effects are ready: what this CoServer is by its durable record is said, then what happened meanwhile is fed, and everything from
+   * now on. In this order: what those events change (it may yield to a partner that asks) is a word only when it is recorded.
+   */
   start(): void {
     const early = this.#early ?? [];
     this.#early = null;
+    const status = statusOf(this.#state);
+    this.#tail = this.#tail.then(() => this.#obeyAll([{ kind: 'say', status }]));
     for (const event of early) this.feed(event);
   }
 

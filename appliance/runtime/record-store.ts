@@ -8,9 +8,10 @@
 // |     16 |     4 | length of the JSON text, be32            |
 // |     20 |     4 | crc32 of bytes 0..19 and the text, be32  |
 // |     24 |     n | the record, JSON                         |
-// Slots begin at 0 and 4096.
+// Slots begin at 0 and 4096. The file appears under its name only with both written: one of zeros, or empty, is a damaged one, and
+// not that of a new CoServer.
 import { constants, existsSync } from 'node:fs';
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { ARBITERS, type DurableRecord, FRESH_RECORD, type Standing } from '../core/machine.ts';
@@ -58,6 +59,11 @@ export function decodeSlot(slot: Buffer): { counter: bigint; record: DurableReco
   };
 }
 
+/** Nobody but the operator can mend it: starting again does not help. */
+export class RecordError extends Error {
+  override name = 'RecordError';
+}
+
 export class RecordStore {
   readonly #file: FileHandle;
   #counter: bigint;
@@ -73,11 +79,11 @@ export class RecordStore {
     this.#record = record;
   }
 
-  /** Opens or creates the file. Throws when it exists and neither slot is whole: who may run is then unknown. */
+  /** Opens or creates the file. Throws a RecordError when it exists and neither slot is whole: who may run is then unknown. */
   static async open(path: string): Promise<RecordStore> {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    const isNew = !existsSync(path);
-    const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+    if (!existsSync(path)) await create(path);
+    const file = await open(path, constants.O_RDWR);
     const slots: Buffer[] = [];
     for (const at of [0, SLOT_BYTES]) {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(SLOT_BYTES), 0, SLOT_BYTES, at);
@@ -85,19 +91,18 @@ export class RecordStore {
     }
     const whole = slots.map(decodeSlot).filter((s) => s !== null);
     const newest = whole.sort((a, b) => (a.counter < b.counter ? 1 : -1))[0];
-    const isEmpty = slots.every((s) => s.every((byte) => byte === 0));
-    if (!newest && !isNew && !isEmpty) {
+    if (!newest) {
       await file.close();
-      throw new Error(
-        `${path}: both copies of the record are damaged, so it is unknown who may run. Let the partner run, and start this CoServer anew as its copy: move the file away`,
+      throw new RecordError(
+        `${path}: both copies of the record are damaged, so it is unknown who may run. Let the partner run, and start this CoServer anew as its copy: move the file away, and start Twinstep again`,
       );
     }
-    const bad = slots.findIndex((s) => decodeSlot(s) === null && s.some((byte) => byte !== 0));
-    const isOneBad = newest !== undefined && bad >= 0;
+    const bad = slots.findIndex((s) => decodeSlot(s) === null);
+    const isOneBad = bad >= 0;
     const problem = isOneBad
       ? `One of the two copies of the record in ${path} was damaged, or its writing was cut short: the other one counts (generation ${newest.record.generation}, ${newest.record.standing}).`
       : null;
-    const store = new RecordStore(file, newest?.counter ?? 0n, newest?.record ?? FRESH_RECORD, problem);
+    const store = new RecordStore(file, newest.counter, newest.record, problem);
     // Made whole before the next write, which may go to the good one first: cut short, it would leave none.
     if (isOneBad) store.#copy(encodeSlot(newest.counter, newest.record), bad * SLOT_BYTES);
     return store;
@@ -132,4 +137,17 @@ export class RecordStore {
     await this.#copying.catch(() => undefined);
     await this.#file.close();
   }
+}
+
+/** A new CoServer's record, durable in both slots before it has its name. */
+async function create(path: string): Promise<void> {
+  const slot = encodeSlot(0n, FRESH_RECORD);
+  const file = await open(`${path}.new`, 'w', 0o600);
+  await file.write(Buffer.concat([slot, slot]));
+  await file.datasync();
+  await file.close();
+  await rename(`${path}.new`, path);
+  const directory = await open(dirname(path), 'r');
+  await directory.sync();
+  await directory.close();
 }

@@ -10,7 +10,7 @@ import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
 import { readUps } from '../../drivers/ups/index.ts';
 import { openWatchdog } from '../../drivers/watchdog/index.ts';
 import type { CoServerConfig } from '../config.ts';
-import { DEFAULT_TIMING, initialState, type State, type StateOptions, statusOf } from '../core/machine.ts';
+import { DEFAULT_TIMING, initialState, type State, type StateOptions } from '../core/machine.ts';
 import { witnessReportOf } from '../core/witness.ts';
 import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
@@ -100,6 +100,14 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     incoming: join(config.runDir, 'mig-in.sock'),
   };
   const lockstep = config.checkpoint.mode === 'lockstep';
+  // Before the threads start: from there to the listeners below nothing is awaited, so none of their news is missed.
+  const engine = new Engine(config, sockets, {
+    exited: (news) => pump.feed({ kind: 'engineExited', ...news }),
+    // A replica that only ran ahead into a reboot is set right by the next checkpoint.
+    replicaPanicked: (line) => pump.feed({ kind: 'replicaPanicked', reason: line }),
+    doesNotEnd: (text) => history.add({ severity: 'critical', row: null, text }),
+  });
+  const adoptable = await engine.isAdoptable();
   const workers = startWorkers(
     script,
     {
@@ -152,15 +160,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     tell: (severity, text) => history.add({ severity, row: null, text }),
     now: () => performance.now(),
   });
-  await watchdog.settle();
 
-  const engine = new Engine(config, sockets, {
-    exited: (news) => pump.feed({ kind: 'engineExited', ...news }),
-    // A replica that only ran ahead into a reboot is set right by the next checkpoint.
-    replicaPanicked: (line) => pump.feed({ kind: 'replicaPanicked', reason: line }),
-    doesNotEnd: (text) => history.add({ severity: 'critical', row: null, text }),
-  });
-  const adoptable = await engine.isAdoptable();
   const trigger = new CheckpointTrigger(config.checkpoint, () => {
     const monitor = engine.trigger;
     if (monitor)
@@ -186,8 +186,9 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     coServer: config.coServer,
     incarnation,
     onReachable: (reachable, reason) => {
-      witnessSight = { ...witnessSight, reachable, reason };
-      tellWitnessSight();
+      witnessSight = { ...witnessSight, reachable, reason, confirmed: false };
+      // When it answers it says within a moment where the pair stands.
+      if (!reachable) tellWitnessSight();
     },
     onStanding: ({ confirmed, doubt }) => {
       witnessSight = { ...witnessSight, confirmed, doubt };
@@ -304,7 +305,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   workers.heartbeat.on('link', ({ link, up, silentMs }) => {
     const flapped = config.links[link];
     if (up && flapped) void prepareLink(flapped);
-    if (!up) obey.survival.lossAt = performance.now();
+    if (!up) obey.survival.noteLoss();
     control.linkVerdict(link, up);
     const told = [
       workers.mirror.call('linkVerdict', { link, up }),
@@ -353,7 +354,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     if (audit) figures.lockstep.pagesChecked(audit.checkedPages, audit.totalPages);
   });
   workers.memory.on('lost', ({ reason, cause, byPartner }) => {
-    if (obey.survival.lossAt === 0) obey.survival.lossAt = performance.now();
+    obey.survival.noteLoss();
     pump.feed({ kind: 'streamLost', stream: 'memory', cause, byPartner, reason });
   });
   workers.mirror.on('lost', ({ reason }) => pump.feed({ kind: 'streamLost', stream: 'disk', cause: 'channel', byPartner: false, reason }));
@@ -364,6 +365,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   const [jitter] = await Promise.all([
     workers.heartbeat.call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }),
     workers.gate.call('open', {}),
+    watchdog.settle(),
   ]);
   log(
     'info',
@@ -395,8 +397,6 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   pump.start();
   fencePath.start();
   ups.start();
-  control.say(statusOf(pump.state));
-  management.say(statusOf(pump.state));
   management.setAlone(!pump.state.partnerHeard);
   const clock = new ClockSource({
     jumped: (byMs) => pump.feed({ kind: 'clockJumped', byMs }),

@@ -13,6 +13,7 @@ import { log } from './log.ts';
 import { CONFIRM, DIFFER, type UnpairedFacts, unpairedSnapshot } from './unpaired-picture.ts';
 
 /** Several of the partner's heartbeats, or of its pairing's messages; a start that waits longer costs redundancy. */
+const TROUBLE_EVERY_MS = 60_000;
 const FINISH_MS = 3_000;
 
 /** Answers when the key file is there. Throws ConfigError when another process pairs this CoServer already. */
@@ -72,10 +73,14 @@ async function finishNewKey(config: CoServerConfig): Promise<void> {
 
 function follow(host: PairingHost): void {
   let said = '';
+  let troubledAt = Number.NEGATIVE_INFINITY;
   const say = () => {
     const { code, phase, trouble } = host.view();
-    const text = [phase, code ? `code ${code}` : '', trouble].filter((part) => part !== '').join(', ');
-    if (text !== said) log('info', `pairing: ${text}`);
+    const text = [phase, code ? `code ${code}` : ''].filter((part) => part !== '').join(', ');
+    // Before there is a key anybody on the link can make trouble, as often as he likes.
+    const isTold = trouble === '' || performance.now() - troubledAt < TROUBLE_EVERY_MS;
+    if (!isTold) troubledAt = performance.now();
+    if (text !== said || !isTold) log('info', `pairing: ${text}${isTold ? '' : `, ${trouble}`}`);
     said = text;
   };
   say();

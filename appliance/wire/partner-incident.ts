@@ -40,7 +40,7 @@ export function parseIncidentMessage(message: unknown): IncidentMessage | null {
     const kind = KINDS.find((k) => k === i['kind']);
     const at = i['at'];
     if (!kind || (coServer !== 'A' && coServer !== 'B') || typeof at !== 'number' || !Number.isFinite(at))
-      throw new Error(`an incident of kind ${JSON.stringify(i['kind'])}`);
+      throw new Error(`an incident of kind ${JSON.stringify(i['kind'])?.slice(0, 40)}`);
     return {
       kind: 'incident',
       incident: { id: text(i['id'], 64), at, coServer, kind, sentence: text(i['sentence'], 1_000), evidence: lines(i['evidence']) },

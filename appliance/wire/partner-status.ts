@@ -85,7 +85,7 @@ function object(v: unknown, name: string): Record<string, unknown> {
 
 function oneOf<T extends string>(v: unknown, choices: readonly T[], name: string): T {
   const found = choices.find((c) => c === v);
-  if (found === undefined) throw new Error(`${name} is ${JSON.stringify(v)}`);
+  if (found === undefined) throw new Error(`${name} is ${JSON.stringify(v)?.slice(0, 40)}`);
   return found;
 }
 

@@ -159,7 +159,9 @@ export class WitnessClient {
       minVersion: 'TLSv1.3',
       ciphers: 'TLS_AES_128_GCM_SHA256',
       pskCallback: () => ({ psk: this.#key, identity: pairId }),
-      checkServerIdentity: () => undefined,
+      // Asked only about a certificate, and no certificate stands in for the key: whoever has one that the world trusts is a stranger too.
+      rejectUnauthorized: true,
+      checkServerIdentity: () => new Error('it shows a certificate instead of the key of this pair: another program listens there'),
     });
     socket.setNoDelay(true);
     const giveUp = setTimeout(() => socket.destroy(new Error(`no answer within ${2 * ANSWER_WITHIN_MS} ms`)), 2 * ANSWER_WITHIN_MS);
@@ -173,7 +175,7 @@ export class WitnessClient {
       for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n')) {
         const line = text.slice(0, end);
         text = text.slice(end + 1);
-        const wrong = this.#receive(socket, line);
+        const wrong = line.length > WITNESS_LINE_BYTES ? `${this.#where}: a line of its reply is too long` : this.#receive(socket, line);
         if (wrong) {
           this.#lastError = wrong;
           socket.destroy();
@@ -191,6 +193,8 @@ export class WitnessClient {
       if (this.#closed) return;
       if (this.#socket === socket) {
         this.#socket = null;
+        // The next one may have restarted meanwhile: what it knows is said anew.
+        this.#standing = null;
         this.#failAll(new Error('the connection to the witness broke'));
       }
       this.#said(false, this.#lastError);

@@ -41,6 +41,8 @@ export const CONNECTIONS_PER_PAIR = 4;
 const SILENT_MS = 10_000;
 /** Requests that wait for their answers: a CoServer has one or two. */
 const MAXIMUM_WAITING = 16;
+/** Replies that a CoServer has not taken: hundreds. One that asks and does not listen must not take the memory of the others' witness. */
+export const UNREAD_BYTES = 64 * 1024;
 
 export class Connection {
   readonly #socket: TLSSocket;
@@ -158,7 +160,9 @@ export class Connection {
   }
 
   #reply(reply: WitnessReply): void {
-    if (this.#socket.writable) this.#socket.write(`${JSON.stringify(reply)}\n`);
+    if (!this.#socket.writable) return;
+    this.#socket.write(`${JSON.stringify(reply)}\n`);
+    if (this.#socket.writableLength > UNREAD_BYTES) this.#socket.destroy();
   }
 
   #end(code: WitnessErrorCode, reason: string): false {

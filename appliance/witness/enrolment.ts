@@ -6,7 +6,20 @@
 //   key  (64 hex digits)
 //   sum  (first 8 hex digits of the SHA-256 of the lines above)
 import { createHash } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fchownSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 /** A refusal for whoever set the witness up: says what is wrong and what helps. */
@@ -100,10 +113,17 @@ export class PairFolder {
     if (this.list().length >= MAXIMUM_PAIRS)
       throw new WitnessSetupError(`${MAXIMUM_PAIRS} pairs are enrolled, more are not served: remove some, or use another witness`);
     const file = this.#file(pairId);
-    writeFileSync(`${file}.new`, formatEnrolment(enrolment), { mode: 0o600 });
-    // Enrolled by root, read by the service's own user.
-    const { uid, gid } = statSync(this.path);
-    if (process.getuid?.() === 0) chownSync(`${file}.new`, uid, gid);
+    // Enrolled by root, in a folder of the service's own user: what that one may have put in the way (a link to a file of root's) is not followed.
+    rmSync(`${file}.new`, { force: true });
+    const fd = openSync(`${file}.new`, 'wx', 0o600);
+    try {
+      writeSync(fd, formatEnrolment(enrolment));
+      const { uid, gid } = statSync(this.path);
+      if (process.getuid?.() === 0) fchownSync(fd, uid, gid);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
     renameSync(`${file}.new`, file);
     return 'added';
   }

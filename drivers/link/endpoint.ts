@@ -97,8 +97,9 @@ class Dialer implements Endpoint {
       port,
       localAddress,
       pskCallback: () => ({ psk: key, identity: IDENTITY }),
-      // There are no certificates: the key alone says who it is.
-      checkServerIdentity: () => undefined,
+      // Asked only about a certificate. The key alone says who it is: a certificate that the world trusts is a stranger's too.
+      rejectUnauthorized: true,
+      checkServerIdentity: () => Object.assign(new Error('a certificate came'), { code: 'ERR_TLS_CERTIFICATE_INSTEAD_OF_A_KEY' }),
     } as tls.ConnectionOptions);
     this.#socket = socket;
     let over = false;

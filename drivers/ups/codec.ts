@@ -25,8 +25,12 @@ export function getRequest(ups: string, variable: string): string {
   return `GET VAR ${ups} ${variable}\n`;
 }
 
+/** What is shown on terminals and kept in logs: no control characters, and not without end. */
+const LINE = /^[\x20-\x7e]{1,512}$/;
+
 /** Never throws. A quotation mark or a backslash in a value comes with a backslash before it (RFC 9271, 4.2.4). */
 export function parseReply(line: string, ups: string): UpsdReply {
+  if (!LINE.test(line)) return { kind: 'malformed' };
   const error = /^ERR ([A-Z-]+)/.exec(line);
   if (error) return { kind: 'error', code: error[1] ?? '' };
   const variable = /^VAR (\S+) (\S+) "((?:[^"\\]|\\.)*)"$/.exec(line);
@@ -45,5 +49,5 @@ export function judgeStatus(status: string): { onBattery: boolean; low: boolean 
 }
 
 export function numberOf(value: string): number | null {
-  return /^\d+(\.\d+)?$/.test(value) ? Number(value) : null;
+  return /^\d{1,9}(\.\d{1,9})?$/.test(value) ? Number(value) : null;
 }

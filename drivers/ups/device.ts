@@ -42,7 +42,7 @@ export async function readUps(target: UpsTarget): Promise<UpsReading> {
 }
 
 function refusal(reply: UpsdReply, line: string): string {
-  if (reply.kind !== 'error') return `upsd answered "${line.slice(0, 80)}"`;
+  if (reply.kind !== 'error') return `upsd answered "${line.slice(0, 80).replace(/[^\x20-\x7e]/g, '?')}"`;
   switch (reply.code) {
     case 'UNKNOWN-UPS':
       return 'upsd does not know it: compare ups.name with ups.conf';
@@ -64,14 +64,19 @@ function ask({ address, port, name, timeoutMs = TIMEOUT_MS }: UpsTarget, at: str
     let text = '';
     socket.setEncoding('utf8');
     socket.on('connect', () => socket.write(VARIABLES.map((variable) => getRequest(name, variable)).join('')));
-    socket.on('data', (chunk: string) => {
+    const take = (chunk: string): void => {
       text += chunk;
+      if (text.length > ANSWER_MAX_CHARS) {
+        socket.destroy(new Error('upsd does not stop talking'));
+        return;
+      }
       const lines = text.split('\n');
-      if (lines.length > VARIABLES.length) {
-        resolve(lines.slice(0, VARIABLES.length));
-        socket.end('LOGOUT\n');
-      } else if (text.length > ANSWER_MAX_CHARS) socket.destroy(new Error('upsd does not stop talking'));
-    });
+      if (lines.length <= VARIABLES.length) return;
+      resolve(lines.slice(0, VARIABLES.length));
+      // What still comes is not kept; one that does not hang up is hung up on when the time is over.
+      socket.off('data', take).resume().end('LOGOUT\n');
+    };
+    socket.on('data', take);
     socket.on('error', (e) => reject(new Error(`${at}: ${e.message}`, { cause: e })));
     socket.on('close', () => {
       clearTimeout(timer);

@@ -24,7 +24,8 @@ const PORT = 18443;
 /** Talks to its partner over link 1 in one long connection, writes to its disk, and tells how connections ended. */
 const PRODUCT = `
 import fs from 'node:fs'; import http from 'node:http'; import net from 'node:net';
-if (process.argv[2] === 'witness') net.createServer().listen(7410, '10.78.0.100');
+if (process.argv[3] === 'enrol') process.stdin.resume();
+else if (process.argv[2] === 'witness') net.createServer().listen(7410, '10.78.0.100');
 else {
   const me = /coServer: (\\w)/.exec(fs.readFileSync('/etc/twinstep/config.yaml', 'utf8'))[1];
   const [mine, theirs] = me === 'A' ? ['10.76.1.1', '10.76.1.2'] : ['10.76.1.2', '10.76.1.1'];

@@ -16,6 +16,7 @@ export interface CampaignOptions {
   /** No new seeds after so many failures. */
   stopAfter: number;
   onProgress?: (done: number) => void;
+  onFailure?: (failure: { seed: number; violation: string }) => void;
 }
 
 export interface CampaignResult {
@@ -47,6 +48,7 @@ export async function campaign(o: CampaignOptions): Promise<CampaignResult> {
     const before = total.done;
     total.done += part.done;
     total.failures.push(...part.failures);
+    for (const failure of part.failures) o.onFailure?.(failure);
     total.faults += part.faults;
     total.steps += part.steps;
     total.simulatedMs += part.simulatedMs;
@@ -70,8 +72,9 @@ function run({ first, count }: Batch, name: string | undefined): CampaignResult 
     part.steps += outcome.steps;
     part.simulatedMs += outcome.simulatedMs;
     for (const [what, n] of outcome.counts) part.counts[what] = (part.counts[what] ?? 0) + n;
-    if (outcome.violation === null) continue;
-    part.failures.push({ seed, violation: outcome.violation });
+    const violation = outcome.violation ?? (outcome.needed ? 'the operator had to use force, and had done no harm before' : null);
+    if (violation === null) continue;
+    part.failures.push({ seed, violation });
     // A mutant is caught once; whether the core is wrong is asked of every seed.
     if (mutant) break;
   }

@@ -61,9 +61,9 @@ async function seeds(): Promise<void> {
     count: o.seeds,
     jobs: o.jobs,
     stopAfter: FAILURES_SHOWN,
+    onFailure: ({ seed, violation }) => console.log(`seed ${seed}: ${violation}\n  npm run sim -- --seed ${seed}`),
     onProgress: (done) => console.log(`${done} of ${o.seeds} seeds, ${seconds().toFixed(0)} s`),
   });
-  for (const { seed, violation } of total.failures) console.log(`seed ${seed}: ${violation}\n  npm run sim -- --seed ${seed}`);
   const lines = Object.entries(total.counts).sort(([a], [b]) => a.localeCompare(b));
   for (const [what, n] of lines) console.log(`${String(n).padStart(12)}  ${what}`);
   const s = seconds();

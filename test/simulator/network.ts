@@ -49,7 +49,7 @@ export class Network {
   exchanges(link: number): boolean {
     const l = this.links[link];
     const { A, B } = this.#world.sides;
-    return l !== undefined && l.cable && l.fromA && l.fromB && A.isAwake && B.isAwake;
+    return l?.cable === true && l.fromA && l.fromB && A.isAwake && B.isAwake;
   }
 
   /** Something can pass in both directions now. */

@@ -1,5 +1,6 @@
 // After the faults everything is mended, and a sensible operator looks at the pair now and then: he ends what he began (maintenance,
 // a guest that is off), lets a partner rejoin, and chooses where the rules leave the choice to him. How often is counted.
+import { mayRequest } from '../../appliance/core/requests.ts';
 import type { CoServer } from './side.ts';
 import type { World } from './world.ts';
 
@@ -88,11 +89,13 @@ function choose(world: World): void {
   }
   if (world.isDuplex || A.gate === 'solo' || B.gate === 'solo') return;
   const best = rank(A) >= rank(B) ? A : B;
+  const action = best.state.record.standing === 'outdated' ? 'force-older-copy' : 'force-start';
+  if (!mayRequest(best.state, action).allowed) return;
   if (!world.checkers.forced) {
     world.count('operator: force that no earlier force explains');
     world.needed = true;
   }
-  request(world, best, best.state.record.standing === 'outdated' ? 'force-older-copy' : 'force-start');
+  request(world, best, action);
 }
 
 /** The newest generation, and in it the one that could have gone furthest. */

@@ -5,7 +5,7 @@ import { runSeed } from './scenario.ts';
 
 const SEEDS = 12_000;
 /** Enough to catch every mutant here; `npm run sim -- --mutants` goes to 20,000. */
-const MUTANT_SEEDS = 3_000;
+const MUTANT_SEEDS = 6_000;
 
 t.test(`${SEEDS} seeds hold every invariant, and duplex returns by itself`, async (t) => {
   const failed: string[] = [];

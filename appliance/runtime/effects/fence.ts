@@ -7,8 +7,8 @@
 /** The partner's power, by its BMC. Rejections are sentences for the operator. */
 export interface PartnerPower {
   read(): Promise<'on' | 'off'>;
-  /** Orders it off and reads it back off twice. Resolves with how it went, in words. */
-  offVerified(): Promise<string>;
+  /** Orders it off and reads it back off twice. Resolves with how it went, in words, and whether it had been on. */
+  offVerified(): Promise<{ word: string; wasOn: boolean }>;
   on(): Promise<void>;
 }
 
@@ -29,6 +29,7 @@ const LOOK_EVERY_MS = 20;
 export class Fence {
   readonly #setup: FenceSetup;
   #running: Promise<string> | null = null;
+  #wasOn = true;
 
   constructor(setup: FenceSetup) {
     this.#setup = setup;
@@ -45,6 +46,8 @@ export class Fence {
   async powerOn(): Promise<string> {
     const { power } = this.#setup;
     if (power === null) throw new Error('no BMC of the partner is configured (fence.address)');
+    // Somebody may have switched it off by hand, and have his hands in it.
+    if (!this.#wasOn) throw new Error('it had been off before, and is left so');
     await power.on();
     return '';
   }
@@ -54,7 +57,8 @@ export class Fence {
     if (power === null) throw new Error('no BMC of the partner is configured (fence.address): it cannot be switched off from here');
     const before = await this.#carriers();
     const began = now();
-    const word = await power.offVerified();
+    const { word, wasOn } = await power.offVerified();
+    this.#wasOn = wasOn;
     const orderedMs = now() - began;
     const lit = await this.#awaitDark();
     if (lit.length > 0)

@@ -14,6 +14,8 @@ export class Obey implements Effects {
   /** Ends what a phase that is over still does. */
   #phase = new AbortController();
   #running: Promise<unknown> = Promise.resolve();
+  /** Counts what withholds output: letting it out was decided before, and must not happen after it. */
+  #withheld = 0;
   readonly survival: Survival;
   readonly #guest: Guest;
   readonly #joining: Joining;
@@ -78,12 +80,13 @@ export class Obey implements Effects {
       case 'shutDownGuest':
         return this.#phaseWork(() => this.#guest.shutDown());
       case 'takeOver':
-        return this.#exclusive(() => this.survival.takeOver(command.row, command.reason));
+        return this.#exclusive(() => this.survival.takeOver(command.row, command.reason, this.#mayOpen()));
       case 'continueAlone':
-        return this.#exclusive(() => this.survival.continueAlone({ row: command.row, reason: command.reason }));
+        return this.#exclusive(() => this.survival.continueAlone({ row: command.row, reason: command.reason }, this.#mayOpen()));
       case 'abandonPartner':
-        return this.#exclusive(() => this.survival.continueAlone(null));
+        return this.#exclusive(() => this.survival.continueAlone(null, this.#mayOpen()));
       case 'stopAll':
+        this.#withheld++;
         return this.#exclusive((before) => this.survival.stopAll(before));
       case 'redirectNetwork':
         return p.workers.gate.call('redirect', { through: command.through }).then(() => '');
@@ -120,7 +123,16 @@ export class Obey implements Effects {
     return run;
   }
 
+  /** Throws if output was withheld again since. */
+  #mayOpen(): () => void {
+    const then = this.#withheld;
+    return () => {
+      if (this.#withheld !== then) throw new Error('output was withheld again meanwhile');
+    };
+  }
+
   async #freeze(): Promise<string> {
+    this.#withheld++;
     this.#p.trigger.disable();
     const { mode } = await this.#p.workers.gate.call('status', {});
     if (mode === 'holding' || mode === 'lockstep' || mode === 'solo') await this.#p.workers.gate.call('setMode', { mode: 'frozen' });

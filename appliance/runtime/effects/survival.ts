@@ -8,20 +8,31 @@ import { mebibytes, type Parts } from './parts.ts';
 
 const COLO_EXIT_WITHIN_MS = 2_000;
 const RUNNING_WITHIN_MS = 5_000;
+/** Links and streams end within the heartbeat's time-out of each other, on a slow machine some seconds later. */
+const ONE_LOSS_MS = 5_000;
 const YANK_WITHIN_MS = 1_000;
 /** What was cut short looks at its signal after each step; only a copy to the partner may take longer, and `close` ends that. */
 const SETTLE_WITHIN_MS = 3_000;
 
 export class Survival {
   readonly #p: Parts;
-  /** Set when the first sign of loss arrives: takeovers are told from there. */
-  lossAt = 0;
+  /** The first sign of the loss: takeovers are told from there. 0: none. */
+  #lossAt = 0;
+  #signAt = 0;
 
   constructor(parts: Parts) {
     this.#p = parts;
   }
 
-  async takeOver(row: string, reason: string): Promise<string> {
+  /** A link went down, or a stream broke. Signs that follow each other are of one loss; one that led to nothing is forgotten. */
+  noteLoss(): void {
+    const now = performance.now();
+    if (this.#lossAt === 0 || now - this.#signAt > ONE_LOSS_MS) this.#lossAt = now;
+    this.#signAt = now;
+  }
+
+  /** @param mayOpen Throws when output must stay withheld. */
+  async takeOver(row: string, reason: string, mayOpen: () => void): Promise<string> {
     const { workers, engine } = this.#p;
     const told = this.#timeline('takeover', row, reason, lossDuring(await workers.memory.call('status', {})));
     const forward = await workers.memory.call('rollForward', {});
@@ -36,6 +47,7 @@ export class Survival {
       throw new Error(`the memory stands at interval ${forward.committed}, the disk at ${merged.committed}: they do not fit`);
     told.step(`disk: ${mebibytes(merged.discardedBytes)} of the open interval discarded, ${mebibytes(merged.mergedBytes)} merged`);
     // The disk is whole, and what the guest says is true from here on: the LAN need not wait for the engine's change of roles.
+    mayOpen();
     const network = workers.gate.call('takeOver', {}).then(({ fedFrames }) => {
       told.step(`network: addresses announced, ${fedFrames} recorded frames fed`);
     });
@@ -53,16 +65,18 @@ export class Survival {
   }
 
   /** The primary goes on without its partner: `told` for a loss while duplex, null when nothing was shared yet. */
-  async continueAlone(told: { row: string; reason: string } | null): Promise<string> {
+  async continueAlone(told: { row: string; reason: string } | null, mayOpen: () => void): Promise<string> {
     const { workers, engine, trigger } = this.#p;
     trigger.disable();
     const line = told ? this.#timeline('continue', told.row, told.reason, lossDuring(await workers.memory.call('status', {}))) : null;
     // The disk first: an engine that stops its guest for a checkpoint waits for its writes, and answers nothing meanwhile.
     const { mode } = await workers.mirror.call('status', {});
+    mayOpen();
     const { released } = mode === 'source' ? await workers.mirror.call('goSolo', {}) : { released: 0 };
     line?.step(`disk: ${released} waiting writes completed`);
     await this.leaveStream(engine.control);
     line?.step('engine left the stream, guest runs');
+    mayOpen();
     const { frames } = await workers.gate.call('releaseAll', {});
     line?.step(`network: ${frames} held frames released`);
     line?.end();
@@ -126,8 +140,8 @@ export class Survival {
     during: LossDuring,
   ): { step: (s: string) => void; end: () => void } {
     const { history, config } = this.#p;
-    const zero = this.lossAt || performance.now();
-    this.lossAt = 0;
+    const zero = this.#lossAt || performance.now();
+    this.#lossAt = 0;
     const view: TakeoverView = {
       at: Date.now(),
       coServer: config.coServer,

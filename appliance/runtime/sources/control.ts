@@ -11,12 +11,15 @@ import { parsePartnerStatus } from '../../wire/partner-status.ts';
 const REMIND_EVERY_MS = 500;
 /** Messages about incidents that wait for a link. */
 const WAITING_LIMIT = 20;
+/** A stranger knocks, and a partner of another release reminds, for days: each is told once, then once in so long, so that it does not push all else out of the record. */
+const QUIET_MS = 10 * 60_000;
 
 export class ControlStream {
   readonly #channel: Channel;
   readonly #timer: NodeJS.Timeout;
   #latest: PartnerStatus | null = null;
   #waiting: string[] = [];
+  readonly #toldAt = new Map<'stranger' | 'misunderstood', number>();
 
   constructor(
     setup: ChannelSetup,
@@ -36,12 +39,16 @@ export class ControlStream {
         if (incident) on.incident(incident);
         else on.status(parsePartnerStatus(said));
       } catch (e) {
-        on.problem(`The partner said something that cannot be understood: ${(e as Error).message}`);
+        this.#tellSeldom('misunderstood', () =>
+          on.problem(`The partner said something that cannot be understood: ${(e as Error).message}`),
+        );
       }
     });
     this.#channel.on('up', () => this.#send());
     this.#channel.on('reset', () => this.#send());
-    this.#channel.on('stranger', (address, message) => on.problem(`A stranger at ${address} was refused: ${message}`));
+    this.#channel.on('stranger', (address, message) =>
+      this.#tellSeldom('stranger', () => on.problem(`A stranger at ${address} was refused: ${message}`)),
+    );
     this.#timer = setInterval(() => this.#send(), REMIND_EVERY_MS);
   }
 
@@ -63,6 +70,13 @@ export class ControlStream {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await this.#channel.close();
+  }
+
+  #tellSeldom(kind: 'stranger' | 'misunderstood', tell: () => void): void {
+    const now = performance.now();
+    if (now - (this.#toldAt.get(kind) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
+    this.#toldAt.set(kind, now);
+    tell();
   }
 
   #send(): void {

@@ -19,8 +19,8 @@ export const SILENT_MS = 3_000;
 const REOPEN_MS = 2_000;
 /** Datagrams that ask for an answer are answered no more often: a replayed one shall not make us talk. */
 const ANSWER_EVERY_MS = 100;
-/** A stranger may send thousands a second: told once, then once a minute. */
-const STRANGERS_QUIET_MS = 60_000;
+/** Anybody may send thousands a second, of whatever kinds in turn: each kind is told once, then once a minute. */
+const QUIET_MS = 60_000;
 /** Lives of the partner that are over; more within one life of this process are not worth remembering. */
 const PAST_LIVES = 64;
 
@@ -74,7 +74,7 @@ export class ManagementPath {
   #silentTimer: NodeJS.Timeout | null = null;
   #openTimer: NodeJS.Timeout | null = null;
   #problem = '';
-  #strangersToldAt = Number.NEGATIVE_INFINITY;
+  readonly #toldAt = new Map<'forged' | 'otherVersion' | 'ownName', number>();
   #closed = false;
 
   constructor(setup: ManagementPathSetup) {
@@ -168,11 +168,14 @@ export class ManagementPath {
         return;
       case 'forged':
         this.counters.forged++;
-        this.#tellStrangers();
+        this.#tellSeldom(
+          'forged',
+          `by the management path came what is not made with this pair's key, or was changed: ${this.counters.forged} datagrams so far`,
+        );
         return;
       case 'otherVersion':
         this.counters.otherVersion++;
-        this.#tellProblem(`the partner speaks version ${reading.version} of the management path, this CoServer does not`);
+        this.#tellSeldom('otherVersion', `the partner speaks version ${reading.version} of the management path, this CoServer does not`);
         return;
       case 'datagram':
         this.#judge(reading.datagram);
@@ -186,7 +189,7 @@ export class ManagementPath {
     const { incarnation, sequence, echo } = d;
     if (d.sender === this.#setup.coServer) {
       this.counters.malformed++;
-      this.#tellProblem('our own datagram came back by the management path, or the partner is configured as the same CoServer');
+      this.#tellSeldom('ownName', 'our own datagram came back by the management path, or the partner is configured as the same CoServer');
       return;
     }
     const isKnown = this.#living?.incarnation === incarnation;
@@ -234,12 +237,12 @@ export class ManagementPath {
     this.#setup.onPath(up);
   }
 
-  #tellStrangers(): void {
+  /** What others can bring about at will. */
+  #tellSeldom(kind: 'forged' | 'otherVersion' | 'ownName', text: string): void {
     const now = performance.now();
-    if (now - this.#strangersToldAt < STRANGERS_QUIET_MS) return;
-    this.#strangersToldAt = now;
-    const { forged } = this.counters;
-    this.#setup.onProblem(`by the management path came what is not made with this pair's key, or was changed: ${forged} datagrams so far`);
+    if (now - (this.#toldAt.get(kind) ?? Number.NEGATIVE_INFINITY) < QUIET_MS) return;
+    this.#toldAt.set(kind, now);
+    this.#setup.onProblem(text);
   }
 
   #tellProblem(text: string): void {

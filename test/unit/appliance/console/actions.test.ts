@@ -105,6 +105,14 @@ t.test('the arbiter in words: both sides, since when, why not', async (t) => {
     ],
   });
   t.match(consoleModel(takeoverJustHappened()).arbiter, { word: 'none needed now', tone: 'info' });
+
+  const proven = { configured: true, proven: true, reason: '', sinceMs: 1000 };
+  const fencing = { ...duplex().arbiter, kind: 'fence' as const, fencePath: proven, partnerFencePath: true };
+  const lost = { configured: true, usable: false, reason: 'no answer', sinceMs: 9000 };
+  const none = { configured: false, usable: false, reason: 'not configured', sinceMs: 9000 };
+  const toneWith = (witness: typeof lost) => consoleModel({ ...duplex(), arbiter: { ...fencing, witness } }).arbiter.tone;
+  t.equal(toneWith(lost), 'warning', 'a lost witness stays a warning also while fencing stands in for it');
+  t.equal(toneWith(none), 'good', 'a pair without a witness lacks nothing');
 });
 
 t.test('what was known stands with the event, bounded and harmless', async (t) => {

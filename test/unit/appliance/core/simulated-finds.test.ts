@@ -200,3 +200,42 @@ t.test('a recorded owner that the witness refuses keeps its history', async (t) 
   t.ok(commands.some((c) => c.kind === 'record' && c.row === '25'));
   t.same(step(state, { at: 5_200, kind: 'operatorRequested', action: 'force-start' }).state.record.forced, true);
 });
+
+t.test('a secondary that yielded in a planned stop never claims, whatever it loses then', async (t) => {
+  const secondary: State = {
+    ...started({ ...DUPLEX, standing: 'duplexSecondary', wasPrimary: true }),
+    partnerHeard: true,
+    links: [{ up: true, since: 0 }],
+    phase: { kind: 'secondary', since: 0, busy: null, claim: null, next: null, note: '' },
+  };
+  const yielded = step(secondary, says(10, partner(DUPLEX, { phase: 'steppingDown' }))).state;
+  t.match(yielded.record, { standing: 'outdated', wasPrimary: false }, 'nor is it taken for the primary that it once was');
+  const { state, commands } = steps(yielded, [
+    { at: 20, kind: 'linkObserved', link: 0, up: false, silentMs: 300 },
+    { at: 5_000, kind: 'tick' },
+  ]);
+  t.match(state.phase, { kind: 'acting', next: 'standby' });
+  t.notOk(commands.some((c) => c.kind === 'claim' || c.kind === 'takeOver'));
+});
+
+t.test('a disk that fails under a guest that is starting ends the start', async (t) => {
+  const starting = steps({ ...started({ ...DUPLEX, standing: 'simplex' }), phase: { ...started(DUPLEX).phase, kind: 'starting' } }, [
+    { at: 10, kind: 'tick' },
+  ]).state;
+  t.equal(starting.phase.busy, 'startGuest');
+  const failed = step(starting, { at: 20, kind: 'diskFailed', reason: 'I/O error' });
+  t.ok(failed.commands.some((c) => c.kind === 'stopAll'));
+  const ended = step(failed.state, { at: 30, kind: 'commandFinished', command: 'stopAll', ok: true, reason: '' }).state;
+  t.equal(ended.phase.kind, 'frozen');
+});
+
+t.test('a secondary that joins anew has answered no wish', async (t) => {
+  const incoming: State = {
+    ...started({ ...DUPLEX, standing: 'inconsistent' }),
+    wishSeen: 2,
+    phase: { kind: 'incoming', since: 0, busy: null, claim: null, next: null, note: '' },
+  };
+  const held = step(incoming, { at: 10, kind: 'readyHeld' }).state;
+  const { state } = step(held, says(20, partner(DUPLEX, { phase: 'committing' })));
+  t.match(state, { phase: { kind: 'ready' }, wishSeen: 0 });
+});

@@ -73,6 +73,7 @@ t.test('every error is named with its key and what is needed', async (t) => {
     ['coServer: A', 'coServer: A\nups: { name: "a b" }', /ups\.name: 'a b', the name of a UPS in upsd/],
     ['coServer: A', 'coServer: A\nwatchdog: 5', /watchdog: a section with device, timeoutS is needed/],
     ['address: 10.78.0.1 }', 'address: 10.78.0.1, peer: partner }', /management\.peer: 'partner', an IP address/],
+    ['coServer: A', 'coServer: A\ntoString: 5\n__proto__: { coServer: B }', /toString: unknown key; __proto__: unknown key/],
     ['coServer: A', '{', /not YAML/],
   ];
   for (const [from, to, message] of broken) t.throws(() => parseConfig(GOOD.replace(from, to), '/etc/twinstep/config.yaml'), message);

@@ -226,6 +226,25 @@ t.test('strangers and noise are counted by kind', async (t) => {
   t.same(a.heard, []);
 });
 
+t.test('nobody without the key can fill the log, whatever versions he names in turn', async (t) => {
+  const a = start(t, 'A');
+  a.path.say(statusOf('A', 1));
+  const socket = createSocket('udp4');
+  t.teardown(() => socket.close());
+  const datagram = { sender: 'A' as const, incarnation: '0102030405060708', sequence: 1, echo: null, status: statusOf('A', 1) };
+  const recorded = encodeManagement(datagram, managementKey(pairKey));
+  await until('open', () => a.path.counters.sent > 0);
+  for (let i = 0; i < 20; i++) {
+    const newer = Buffer.from(recorded);
+    newer.writeUInt8(2 + i, 4);
+    socket.send(newer, PORT, '127.0.9.1');
+    socket.send(recorded, PORT, '127.0.9.1');
+  }
+  await until('all counted', () => a.path.counters.otherVersion + a.path.counters.malformed === 40);
+  t.match(a.problems, [/speaks version 2 /, /configured as the same CoServer/]);
+  t.equal(a.problems.length, 2, 'each kind once');
+});
+
 t.test('an address that is not there is told once and tried again; without a peer there is no path', async (t) => {
   const a = start(t, 'A', { address: '192.0.2.77' });
   a.path.say(statusOf('A', 1));

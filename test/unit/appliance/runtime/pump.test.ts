@@ -8,6 +8,7 @@ import {
   FRESH_RECORD,
   initialState,
   type State,
+  statusOf,
 } from '../../../../appliance/core/machine.ts';
 import { Pump } from '../../../../appliance/runtime/pump.ts';
 
@@ -56,5 +57,44 @@ t.test('a secondary that lost its partner asks the witness when its bias is over
   t.ok((await claimed) >= (due ?? 0));
   t.ok(obeyed.indexOf('freeze') < obeyed.indexOf('claim'), 'output is withheld first');
   t.equal(dueAt(pump.state), null, 'asked once');
+  pump.stop();
+});
+
+t.test('what came during the boot is told the partner only when it is recorded; what it is by its record is told before', async (t) => {
+  const obeyed: string[] = [];
+  let over: () => void = () => undefined;
+  const stopped = new Promise<void>((resolve) => {
+    over = resolve;
+  });
+  const a = secondary();
+  const asking = {
+    ...statusOf(a),
+    coServer: 'A' as const,
+    incarnation: 'a',
+    record: { ...a.record, standing: 'duplexPrimary' as const },
+    phase: 'claiming' as const,
+    asksYield: true,
+  };
+  const pump = new Pump({
+    state: { ...a, phase: { ...a.phase, kind: 'isolated' } },
+    effects: {
+      obey: async (command) => {
+        if (command.kind === 'persist') obeyed.push(`persist ${command.record.standing}`);
+        else if (command.kind === 'say') obeyed.push(`say ${command.status.record.standing}`);
+        else if (command.kind === 'stopAll') over();
+        return '';
+      },
+    },
+    now: () => performance.now(),
+    journal: { log: () => undefined, threw: () => t.fail('the core threw') },
+    onState: () => undefined,
+    onFatal: (e) => t.fail(e.message),
+  });
+  pump.feed({ kind: 'linkObserved', link: 0, up: true, silentMs: 0 });
+  pump.feed({ kind: 'partnerSaid', status: asking, path: 'link' });
+  pump.start();
+  t.equal(pump.state.record.standing, 'outdated', 'it yields in its first moment');
+  await stopped;
+  t.same(obeyed, ['say duplexSecondary', 'persist outdated', 'say outdated']);
   pump.stop();
 });

@@ -18,7 +18,7 @@ const OPTIONS = { version: '1', verbose: false, until: null };
 /** A's part of a story in which it is primary, loses power, and is made equal again. */
 function stepsOfA(): Exclude<Fact, { said: string }>[] {
   const sentences =
-    'arbiters: witness and fence\nstart new\n30 s pass\n8 min pass\nlink 1 is cut\n5 s pass\nthe witness is unreachable from both\n10 s pass\nB loses power\n30 s pass\nB gets power\n20 s pass';
+    'arbiters: witness and fence\nstart new\n30 s pass\n8 min pass\nlink 1 is cut\n5 s pass\nthe witness is unreachable from both\n10 s pass\nB loses power\n50 s pass';
   const { facts } = play(parseStory(`Row 5. Any.\n\n${sentences}\n----\n`));
   return facts.flatMap((f) => ('said' in f || f.side !== 'A' ? [] : [f]));
 }

@@ -27,6 +27,7 @@ t.test('what is wrong is named', async (t) => {
     [{ ...status, compatibleVersions: [7] }, /compatibleVersions is no short text/],
     [{ ...status, record: { ...status.record, keep: -1 } }, /record\.keep is no whole number/],
     [{ ...status, phase: 'dancing' }, /phase is "dancing"/],
+    [{ ...status, phase: 'dancing'.repeat(1000) }, /^phase is "[a-z]{39}$/],
   ];
   for (const [message, error] of broken) t.throws(() => overTheWire(message), error);
 });

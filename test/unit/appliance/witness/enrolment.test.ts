@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { parseListen } from '../../../../appliance/witness/command.ts';
@@ -35,6 +35,16 @@ t.test('the folder of the pairs', async (t) => {
   t.throws(() => folder.remove(ONE.pairId), /not enrolled: twinstep witness list/);
   for (let i = 0; i < MAXIMUM_PAIRS; i++) writeFileSync(join(folder.path, `${i.toString(16).padStart(32, '0')}.key`), '');
   t.throws(() => folder.add(ONE), /1000 pairs are enrolled/);
+});
+
+t.test('what lies in the way of an enrolment is not followed', async (t) => {
+  const folder = new PairFolder(stateFolder(t));
+  const theirs = join(stateFolder(t), 'shadow');
+  writeFileSync(theirs, 'as it was');
+  symlinkSync(theirs, join(folder.path, `${ONE.pairId}.key.new`));
+  t.equal(folder.add(ONE), 'added');
+  t.equal(readFileSync(theirs, 'utf8'), 'as it was');
+  t.same(folder.key(ONE.pairId), ONE.key);
 });
 
 t.test('where to listen', async (t) => {

@@ -2,10 +2,12 @@
 import { rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { connect, createServer } from 'node:tls';
+import { connect, createServer, getCACertificates, setDefaultCACertificates } from 'node:tls';
 import t from 'tap';
+import { consoleCertificate } from '../../../../appliance/console/api/certificate.ts';
 import { deriveKey } from '../../../../appliance/wire/keys.ts';
-import { WITNESS_LINE_BYTES } from '../../../../appliance/wire/witness.ts';
+import { WITNESS_LINE_BYTES, WITNESS_PROTOCOL } from '../../../../appliance/wire/witness.ts';
+import { WitnessClient } from '../../../../appliance/witness/client.ts';
 import { PairFolder } from '../../../../appliance/witness/enrolment.ts';
 import { startWitness, type Witness } from '../../../../appliance/witness/server.ts';
 import { enrol, newPair, stateFolder, type TestPair, Voice } from './bench-pair.ts';
@@ -151,6 +153,21 @@ t.test('other protocols and malformed lines', async (t) => {
   t.pass('a newer witness is named');
 });
 
+t.test('a witness that talks without end is not listened to', async (t) => {
+  const pair = newPair();
+  const talker = createServer(
+    { minVersion: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256', pskCallback: () => deriveKey(pair.pairKey, 'witness') },
+    (socket) => {
+      socket.on('error', () => undefined);
+      socket.write(`${JSON.stringify({ kind: 'error', id: 0, code: 'malformed', reason: 'x'.repeat(5_000) })}\n`);
+    },
+  );
+  await new Promise<void>((resolve) => talker.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => talker.close());
+  await voices(t)((talker.address() as AddressInfo).port, pair, 'A').why(/a line of its reply is too long/);
+  t.pass('said so, and not its five thousand characters');
+});
+
 t.test('one memory has one witness', async (t) => {
   const stateDir = stateFolder(t);
   const witness = await startWitness({ host: '127.0.0.1', port: 0, stateDir, log: () => undefined });
@@ -158,4 +175,29 @@ t.test('one memory has one witness', async (t) => {
   await witness.close();
   const next: Witness = await startWitness({ host: '127.0.0.1', port: 0, stateDir, log: () => undefined });
   await next.close();
+});
+
+t.test('a certificate that this machine trusts does not stand in for the key', async (t) => {
+  const { key, cert } = await consoleCertificate({ stateDir: stateFolder(t), coServer: 'A', names: ['stranger'] });
+  const trusted = getCACertificates('default');
+  setDefaultCACertificates([...trusted, cert]);
+  t.teardown(() => setDefaultCACertificates(trusted));
+  const heard: string[] = [];
+  const stranger = createServer({ key, cert, minVersion: 'TLSv1.3' }, (socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.on('data', (bytes) => heard.push(bytes.toString()));
+    socket.write(`{"kind":"hello","protocol":${WITNESS_PROTOCOL}}\n`);
+  });
+  await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => stranger.close());
+  const said = await new Promise<[boolean, string]>((resolve) => {
+    const voice = new WitnessClient({
+      ...{ address: '127.0.0.1', port: (stranger.address() as AddressInfo).port, coServer: 'A', incarnation: '1'.repeat(16) },
+      ...newPair(),
+      onReachable: (...news) => resolve(news),
+    });
+    t.teardown(() => voice.close());
+  });
+  t.match(said, [false, /certificate instead of the key of this pair/]);
+  t.same(heard, [], 'and nothing is said to it');
 });

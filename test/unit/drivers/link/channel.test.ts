@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
-import type { TLSSocket } from 'node:tls';
+import { createServer, getCACertificates, setDefaultCACertificates, type TLSSocket } from 'node:tls';
 import t from 'tap';
+import { consoleCertificate } from '../../../../appliance/console/api/certificate.ts';
 import {
   encodeHeader,
   encodeHello,
@@ -280,6 +281,21 @@ t.test('another key: a stranger on both sides, nobody up, nothing thrown', { tim
   a.on('stranger', () => more++);
   await new Promise((resolve) => setTimeout(resolve, 1_300));
   t.equal(more, 0, 'at most once per 5 s');
+});
+
+t.test('a certificate that this machine trusts does not stand in for the key', { timeout: 150_000 }, async (t) => {
+  const port = nextPort++;
+  const { key, cert } = await consoleCertificate({ stateDir: t.testdir(), coServer: 'A', names: ['stranger'] });
+  const trusted = getCACertificates('default');
+  setDefaultCACertificates([...trusted, cert]);
+  t.teardown(() => setDefaultCACertificates(trusted));
+  const server = createServer({ key, cert, minVersion: 'TLSv1.3' }, (socket) => socket.on('error', () => socket.destroy()));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.2', resolve));
+  t.teardown(() => server.close());
+  const a = side('A', port, { links: 1 });
+  t.teardown(() => a.close());
+  t.match(await once(a, 'stranger'), ['127.0.0.2', /does not have this pair's key \(certificate instead of a key\)/]);
+  t.equal(a.isUp, false);
 });
 
 t.test('a key of the wrong size and an unknown link are refused at once', { timeout: 150_000 }, async (t) => {

@@ -9,6 +9,8 @@ t.test('replies', async (t) => {
   t.same(parseReply('ERR DATA-STALE', 'rack'), { kind: 'error', code: 'DATA-STALE' });
   for (const line of ['', 'VAR', 'VAR rack ups.status OL', 'VAR other ups.status "OL"', 'VAR rack ups.status "OL', 'OK'])
     t.same(parseReply(line, 'rack'), { kind: 'malformed' }, line);
+  for (const value of ['OL \u001b[2J', 'OL\r', 'OL '.repeat(200)])
+    t.same(parseReply(`VAR rack ups.status "${value}"`, 'rack'), { kind: 'malformed' }, 'nothing that moves a cursor, nothing endless');
 });
 
 t.test('what a status says', async (t) => {
@@ -18,7 +20,7 @@ t.test('what a status says', async (t) => {
   t.same(judgeStatus('OL LB'), { onBattery: false, low: false }, 'charging after an outage');
   t.same(judgeStatus('FSD OL'), { onBattery: true, low: true });
   for (const status of ['', 'OFF', 'WAIT', 'OLD']) t.equal(judgeStatus(status), null, status);
-  t.same(['97', '97.5', '', '-1', 'x'].map(numberOf), [97, 97.5, null, null, null]);
+  t.same(['97', '97.5', '', '-1', 'x', '9'.repeat(400)].map(numberOf), [97, 97.5, null, null, null, null]);
 });
 
 t.test('a name cannot smuggle in another request', async (t) => {
@@ -43,7 +45,9 @@ t.test('a reading, and what is wrong in words', async (t) => {
     ['ERR ACCESS-DENIED\n', /does not let this address ask/],
     ['ERR STRANGE\n', /upsd refused: STRANGE/],
     ['hello\n', /upsd answered "hello"/],
+    ['\u001b[2Jhello\n', /upsd answered "\?\[2Jhello"/],
     ['x'.repeat(5_000), /does not stop talking/],
+    ['VAR rack ups.status "OL"\n'.repeat(500), /does not stop talking/],
   ] as const) {
     upsd.instead = said;
     await t.rejects(readUps(target), message);

@@ -2,7 +2,7 @@ import t from 'tap';
 import { CARRIER_WITHIN_MS, Fence, type PartnerPower } from '../../../../../appliance/runtime/effects/fence.ts';
 
 /** A partner with two links; `offVerified` switches it, unless the test says otherwise. */
-function setUp(change: { carriers?: boolean[]; power?: PartnerPower['offVerified'] | null; darkAfterMs?: number } = {}) {
+function setUp(change: { carriers?: boolean[]; power?: PartnerPower['offVerified'] | null; darkAfterMs?: number; wasOn?: boolean } = {}) {
   let now = 0;
   let darkAt = Number.POSITIVE_INFINITY;
   let orders = 0;
@@ -14,7 +14,7 @@ function setUp(change: { carriers?: boolean[]; power?: PartnerPower['offVerified
       orders++;
       now += 40;
       darkAt = now + (change.darkAfterMs ?? 300);
-      return 'off, read back twice';
+      return { word: 'off, read back twice', wasOn: change.wasOn ?? true };
     });
   const fence = new Fence({
     power: change.power === null ? null : { read: async () => 'on', offVerified, on: async () => void switchedOn++ },
@@ -39,6 +39,10 @@ t.test('it is switched on again, where there is a BMC', async (t) => {
   const { fence, switchedOn } = setUp();
   await fence.powerOn();
   t.equal(switchedOn(), 1);
+  const already = setUp({ wasOn: false });
+  await already.fence.fence();
+  await t.rejects(already.fence.powerOn(), /had been off before, and is left so/);
+  t.equal(already.switchedOn(), 0);
   await t.rejects(setUp({ power: null }).fence.powerOn(), /no BMC of the partner is configured/);
 });
 
@@ -62,7 +66,7 @@ t.test('one link with carrier is enough to doubt', async (t) => {
       read: async () => 'on',
       offVerified: async () => {
         lit = [false, true];
-        return 'off';
+        return { word: 'off', wasOn: true };
       },
       on: async () => undefined,
     },
