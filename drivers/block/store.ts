@@ -2,11 +2,13 @@
 //
 // Never a synchronous call: a disk that hangs would freeze the thread. A flush that failed is never tried again: the
 // kernel has dropped the pages it could not write, and a second fdatasync would claim that all is well.
-// Node has no fallocate: zeroes are written, except where the range reads as zero already (holes stay holes).
+// Space is given back, allocated and asked about through the addon (`medium.ts`); zeroes are written only where the medium has no
+// better way, and then not where the range reads as zero already.
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { promisify } from 'node:util';
-import { type BlockStore, StoreError, type StoreOperation } from './types.ts';
+import { deviceNumbers, Medium } from './medium.ts';
+import { type SpaceStore, StoreError, type StoreExtent, type StoreOperation, type ZeroOptions } from './types.ts';
 
 const open = promisify(fs.open);
 const close = promisify(fs.close);
@@ -18,6 +20,8 @@ const fsync = promisify(fs.fsync);
 const PARALLEL_REQUESTS = 16;
 /** Zeroes are looked for and written in steps of this size. */
 const ZERO_STEP_BYTES = 1024 * 1024;
+/** Below this, zeroes are cheaper written than turned into extents of their own. */
+const SMALL_ZERO_BYTES = 64 * 1024;
 /** The kernel takes at most IOV_MAX = 1024 parts in one call. */
 const PARTS_PER_CALL = 1024;
 const ZEROES = Buffer.alloc(ZERO_STEP_BYTES);
@@ -28,10 +32,11 @@ export interface FileStoreOptions {
   sizeBytes: number;
 }
 
-export class FileStore implements BlockStore {
+export class FileStore implements SpaceStore {
   readonly sizeBytes: number;
   readonly #fd: number;
   readonly #path: string;
+  readonly #medium: Medium;
   #running = 0;
   readonly #waiting: (() => void)[] = [];
   #flushing: Promise<void> | undefined;
@@ -44,6 +49,7 @@ export class FileStore implements BlockStore {
   private constructor(fd: number, filePath: string, sizeBytes: number) {
     this.#fd = fd;
     this.#path = filePath;
+    this.#medium = new Medium(fd);
     this.sizeBytes = sizeBytes;
   }
 
@@ -125,13 +131,58 @@ export class FileStore implements BlockStore {
     }
   }
 
-  async zero(offset: number, length: number): Promise<void> {
+  async zero(offset: number, length: number, options: ZeroOptions = {}): Promise<void> {
+    const { space = 'keep', fast = false } = options;
     this.#check('write', offset, length);
+    if (length === 0) return;
+    if (!fast && space === 'keep' && length < SMALL_ZERO_BYTES) await this.#writeZeroes(offset, length, true);
+    else if (!(await this.#zeroByMedium(offset, length, options))) {
+      if (fast) throw new StoreError('unsupported', 'write', offset, `${this.#path}: has no fast way to zero`, 'ENOTSUP');
+      await this.#writeZeroes(offset, length, space !== 'allocate');
+    }
+  }
+
+  async extents(offset: number, length: number): Promise<StoreExtent[]> {
+    this.#check('read', offset, length);
+    return await this.#onMedium('read', offset, () => this.#medium.extents(offset, length));
+  }
+
+  async canRelease(): Promise<boolean> {
+    this.#check('read', 0, 0);
+    return await this.#onMedium('read', 0, () => this.#medium.canRelease());
+  }
+
+  /** False: the medium has no way, and nothing was done. A part of a device's block at either end is written. */
+  async #zeroByMedium(offset: number, length: number, options: ZeroOptions): Promise<boolean> {
+    const unit = await this.#medium.blockBytes();
+    const start = Math.ceil(offset / unit) * unit;
+    const end = Math.floor((offset + length) / unit) * unit;
+    if (start >= end) return false;
+    if (!(await this.#onMedium('write', start, () => this.#medium.zero(start, end - start, options)))) return false;
+    await this.#writeZeroes(offset, start - offset, true);
+    await this.#writeZeroes(end, offset + length - end, true);
+    return true;
+  }
+
+  async #writeZeroes(offset: number, length: number, skipZero: boolean): Promise<void> {
     for (let at = offset; at < offset + length; at += ZERO_STEP_BYTES) {
       const step = Math.min(ZERO_STEP_BYTES, offset + length - at);
       const zeroes = ZEROES.subarray(0, step);
-      if (zeroes.equals(await this.read(at, step))) continue;
+      if (skipZero && zeroes.equals(await this.read(at, step))) continue;
       await this.write(at, zeroes);
+    }
+  }
+
+  /** One of the requests at a time, like a read or a write. */
+  async #onMedium<T>(operation: StoreOperation, offset: number, work: () => Promise<T>): Promise<T> {
+    const wait = this.#enter();
+    if (wait) await wait;
+    try {
+      return await work();
+    } catch (e) {
+      throw this.#classify(operation, offset, e as NodeJS.ErrnoException);
+    } finally {
+      this.#leave();
     }
   }
 
@@ -264,8 +315,7 @@ async function sizeOf(fd: number): Promise<number> {
   const s = await fstat(fd);
   if (s.isFile()) return s.size;
   if (!s.isBlockDevice()) throw new Error('is neither a file nor a block device');
-  const major = (s.rdev >> 8) & 0xfff;
-  const minor = (s.rdev & 0xff) | ((s.rdev >> 12) & 0xfff00);
+  const { major, minor } = deviceNumbers(s.rdev);
   return Number(await promisify(fs.readFile)(`/sys/dev/block/${major}:${minor}/size`, 'utf8')) * 512;
 }
 

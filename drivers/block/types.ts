@@ -17,6 +17,40 @@ export interface BlockStore {
   close(): Promise<void>;
 }
 
+/**
+ * What zeroing does to the space below.
+ *
+ *  keep      what was allocated stays so, holes stay holes
+ *  release   given back where the medium can: a later write may find no space
+ *  allocate  all of it: a later write finds its space
+ */
+export type ZeroSpace = 'keep' | 'release' | 'allocate';
+
+export interface ZeroOptions {
+  /** Default: keep. */
+  space?: ZeroSpace;
+  /** Reject as `unsupported`, with nothing done, when the zeroes would have to be written. */
+  fast?: boolean;
+}
+
+export interface StoreExtent {
+  lengthBytes: number;
+  /** No space is allocated, as far as the medium tells. */
+  hole: boolean;
+  /** Reads as zeroes. False: not known. */
+  zero: boolean;
+}
+
+/** A disk that can give space back and say where it has none. */
+export interface SpaceStore extends BlockStore {
+  /** The range reads as zero bytes afterwards, whatever the options. */
+  zero(offset: number, length: number, options?: ZeroOptions): Promise<void>;
+  /** From `offset` on, gapless, at least one; may end before `length` (a map of very many pieces): ask again from there. */
+  extents(offset: number, length: number): Promise<StoreExtent[]>;
+  /** Whether `release` gives space back here. A pair offers TRIM to its guest only if both copies can. */
+  canRelease(): Promise<boolean>;
+}
+
 export type StoreOperation = 'open' | 'read' | 'write' | 'flush';
 
 /**
@@ -24,14 +58,15 @@ export type StoreOperation = 'open' | 'read' | 'write' | 'flush';
  *  io        the medium failed: this copy cannot be trusted with new data any more
  *  range     a programming error of the caller: outside of the disk
  *  setup     the path or its size is not usable; the message says why and what to do
+ *  unsupported  the medium has no fast way to zero, and one was asked for: nothing was done, nothing is wrong
  */
-export type StoreErrorKind = 'noSpace' | 'io' | 'range' | 'setup';
+export type StoreErrorKind = 'noSpace' | 'io' | 'range' | 'setup' | 'unsupported';
 
 export class StoreError extends Error {
   readonly kind: StoreErrorKind;
   readonly operation: StoreOperation;
   readonly offset: number;
-  /** The system's name of the error (`EIO`, `ENOSPC`), as NBD wants it. */
+  /** The system's name of the error (`EIO`, `ENOSPC`, `ENOTSUP`), as NBD wants it. */
   readonly code: string;
 
   constructor(kind: StoreErrorKind, operation: StoreOperation, offset: number, message: string, code = 'EIO') {

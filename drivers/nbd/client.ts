@@ -1,96 +1,114 @@
-// A small NBD client on a Unix socket: what tests and tools need of the protocol, many requests at a time.
+// A small NBD client on a Unix socket: what tests and tools need of the protocol, many requests at a time. It is strict: a server
+// that leaves a byte of a read out, sends one twice or answers what was not asked loses the connection.
 import * as net from 'node:net';
+import { type Chunk, decodeChunk, encodeGo, encodeMetaContextQuery, encodeOption, encodeRequest } from './client-codec.ts';
 import {
+  BASE_ALLOCATION,
+  BLOCK_SIZE,
+  CHUNK_FLAG_DONE,
   COMMAND,
   COMMAND_FLAG,
   FIXED_NEWSTYLE,
   INFO,
   MAGIC_OPTION,
   MAGIC_OPTION_REPLY,
-  MAGIC_REQUEST,
   MAGIC_SERVER,
   MAGIC_SIMPLE_REPLY,
+  MAGIC_STRUCTURED_REPLY,
   NBD_ERROR,
   type NbdErrorName,
   NO_ZEROES,
   OPTION,
   OPTION_REPLY,
 } from './protocol.ts';
-import { NbdError } from './types.ts';
+import { NbdError, type NbdExtent, type ZeroesOrder } from './types.ts';
+
+/** A chunk is never longer: the largest read and its offset, or 64 KiB of extents. */
+const CHUNK_MAX_BYTES = BLOCK_SIZE.maximum + 8;
 
 interface Open {
+  command: number;
+  offset: number;
   length: number;
-  resolve: (data: Buffer) => void;
+  resolve: (done: Done) => void;
   reject: (e: Error) => void;
+}
+
+interface Done {
+  /** Of a read. */
+  data: Buffer;
+  /** Of a block status. */
+  extents: NbdExtent[];
+  /** Of a structured read: how many. */
+  dataChunks: number;
+  holeChunks: number;
+}
+
+export interface NbdClientOptions {
+  /** Structured replies, and block status if the server has it. */
+  structured?: boolean;
 }
 
 export class NbdClient {
   readonly sizeBytes: number;
   readonly flags: number;
+  /** Block status was agreed on. */
+  readonly allocation: boolean;
   readonly #socket: net.Socket;
   readonly #open = new Map<bigint, Open>();
   #next = 1n;
   #lost: Error | undefined;
 
-  private constructor(socket: net.Socket, reader: Reader, sizeBytes: number, flags: number) {
+  private constructor(socket: net.Socket, reader: Reader, agreed: Agreed) {
     this.#socket = socket;
-    this.sizeBytes = sizeBytes;
-    this.flags = flags;
+    this.sizeBytes = agreed.sizeBytes;
+    this.flags = agreed.flags;
+    this.allocation = agreed.allocation;
     this.#answers(reader).catch((e: Error) => {
       this.#lost = e;
+      socket.destroy();
       for (const o of this.#open.values()) o.reject(e);
       this.#open.clear();
     });
   }
 
-  static async connect(socketPath: string, name: string): Promise<NbdClient> {
+  static async connect(socketPath: string, name: string, options: NbdClientOptions = {}): Promise<NbdClient> {
     const socket = net.connect(socketPath);
     const reader = new Reader(socket);
-    const greeting = await reader.bytes(18);
-    if (greeting.readBigUInt64BE(0) !== MAGIC_SERVER || greeting.readBigUInt64BE(8) !== MAGIC_OPTION)
-      throw new Error(`${socketPath}: not an NBD server`);
-    const text = Buffer.from(name);
-    const go = Buffer.alloc(26 + text.length);
-    go.writeUInt32BE(FIXED_NEWSTYLE | NO_ZEROES, 0);
-    go.writeBigUInt64BE(MAGIC_OPTION, 4);
-    go.writeUInt32BE(OPTION.go, 12);
-    go.writeUInt32BE(6 + text.length, 16);
-    go.writeUInt32BE(text.length, 20);
-    text.copy(go, 24);
-    socket.write(go);
-    let sizeBytes = 0;
-    let flags = 0;
-    for (;;) {
-      const header = await reader.bytes(20);
-      if (header.readBigUInt64BE(0) !== MAGIC_OPTION_REPLY) throw new Error(`${socketPath}: not an option reply`);
-      const kind = header.readUInt32BE(12);
-      const data = await reader.bytes(header.readUInt32BE(16));
-      if (kind === OPTION_REPLY.ack) return new NbdClient(socket, reader, sizeBytes, flags);
-      if (kind !== OPTION_REPLY.info) {
-        socket.destroy();
-        throw new Error(`${socketPath}: export '${name}' refused (${kind.toString(16)}): ${data.toString('utf8')}`);
-      }
-      if (data.readUInt16BE(0) === INFO.export) {
-        sizeBytes = Number(data.readBigUInt64BE(2));
-        flags = data.readUInt16BE(10);
-      }
+    try {
+      return new NbdClient(socket, reader, await agree(socket, reader, name, options));
+    } catch (e) {
+      socket.destroy();
+      throw new Error(`${socketPath}: ${(e as Error).message}`);
     }
   }
 
-  read(offset: number, length: number): Promise<Buffer> {
-    return this.#request(COMMAND.read, 0, offset, length);
+  async read(offset: number, length: number): Promise<Buffer> {
+    return (await this.#request(COMMAND.read, 0, offset, length)).data;
+  }
+
+  /** And of how many chunks the answer was. */
+  async readInChunks(offset: number, length: number, dontFragment = false): Promise<Pick<Done, 'data' | 'dataChunks' | 'holeChunks'>> {
+    return await this.#request(COMMAND.read, dontFragment ? COMMAND_FLAG.dontFragment : 0, offset, length);
   }
 
   async write(offset: number, data: Uint8Array, fua = false): Promise<void> {
     await this.#request(COMMAND.write, fua ? COMMAND_FLAG.fua : 0, offset, data.length, data);
   }
 
-  async writeZeroes(offset: number, length: number, fua = false): Promise<void> {
-    await this.#request(COMMAND.writeZeroes, fua ? COMMAND_FLAG.fua : 0, offset, length);
+  async writeZeroes(offset: number, length: number, fua = false, order: Partial<ZeroesOrder> = {}): Promise<void> {
+    const f = COMMAND_FLAG;
+    const flags = (fua ? f.fua : 0) | (order.noHole ? f.noHole : 0) | (order.fast ? f.fastZero : 0);
+    await this.#request(COMMAND.writeZeroes, flags, offset, length);
   }
 
-  async trim(offset: number, length: number): Promise<void> {
-    await this.#request(COMMAND.trim, 0, offset, length);
+  async trim(offset: number, length: number, fua = false): Promise<void> {
+    await this.#request(COMMAND.trim, fua ? COMMAND_FLAG.fua : 0, offset, length);
+  }
+
+  /** From `offset` on; may end before `length`. */
+  async blockStatus(offset: number, length: number, onlyOne = false): Promise<NbdExtent[]> {
+    return (await this.#request(COMMAND.blockStatus, onlyOne ? COMMAND_FLAG.requestOne : 0, offset, length)).extents;
   }
 
   async flush(): Promise<void> {
@@ -110,14 +128,14 @@ export class NbdClient {
     this.#socket.destroy();
   }
 
-  #request(command: number, flags: number, offset: number, length: number, data?: Uint8Array): Promise<Buffer> {
+  #request(command: number, flags: number, offset: number, length: number, data?: Uint8Array): Promise<Done> {
     return new Promise((resolve, reject) => {
       if (this.#lost) {
         reject(this.#lost);
         return;
       }
       const cookie = this.#next++;
-      this.#open.set(cookie, { length: command === COMMAND.read ? length : 0, resolve, reject });
+      this.#open.set(cookie, { command, offset, length, resolve, reject });
       this.#socket.cork();
       this.#socket.write(encodeRequest(command, flags, cookie, offset, length));
       if (data) this.#socket.write(data);
@@ -126,30 +144,134 @@ export class NbdClient {
   }
 
   async #answers(reader: Reader): Promise<never> {
+    const chunked = new Map<bigint, ChunkedReply>();
     for (;;) {
-      const header = await reader.bytes(16);
-      if (header.readUInt32BE(0) !== MAGIC_SIMPLE_REPLY) throw new Error('NBD: a reply without its magic number');
-      const cookie = header.readBigUInt64BE(8);
+      const magic = (await reader.bytes(4)).readUInt32BE(0);
+      const header = await reader.bytes(magic === MAGIC_STRUCTURED_REPLY ? 16 : 12);
+      const cookie = header.readBigUInt64BE(4);
       const open = this.#open.get(cookie);
+      if (magic !== MAGIC_SIMPLE_REPLY && magic !== MAGIC_STRUCTURED_REPLY) throw new Error('NBD: a reply without its magic number');
       if (!open) throw new Error('NBD: a reply to nothing');
-      const error = header.readUInt32BE(4);
-      const data = error === 0 ? await reader.bytes(open.length) : Buffer.alloc(0);
+      let reply: ChunkedReply;
+      if (magic === MAGIC_SIMPLE_REPLY) {
+        reply = new ChunkedReply(open);
+        const error = header.readUInt32BE(0);
+        if (error !== 0) reply.take({ kind: 'error', error, message: `NBD error ${errorName(error)}`, offset: undefined });
+        else if (open.command === COMMAND.read && open.length > 0)
+          reply.take({ kind: 'data', offset: open.offset, data: await reader.bytes(open.length) });
+      } else {
+        reply = chunked.get(cookie) ?? new ChunkedReply(open);
+        chunked.set(cookie, reply);
+        const length = header.readUInt32BE(12);
+        if (length > CHUNK_MAX_BYTES) throw new Error(`NBD: a chunk of ${length} bytes`);
+        const chunk = decodeChunk(header.readUInt16BE(2), await reader.bytes(length));
+        if (!chunk) throw new Error(`NBD: a malformed chunk of kind ${header.readUInt16BE(2)}`);
+        reply.take(chunk);
+        if ((header.readUInt16BE(0) & CHUNK_FLAG_DONE) === 0) continue;
+        chunked.delete(cookie);
+      }
+      reply.end();
       this.#open.delete(cookie);
-      if (error === 0) open.resolve(data);
-      else open.reject(new NbdError(errorName(error), `NBD error ${errorName(error)}`));
     }
   }
 }
 
-export function encodeRequest(command: number, flags: number, cookie: bigint, offset: number, length: number): Buffer {
-  const b = Buffer.alloc(28);
-  b.writeUInt32BE(MAGIC_REQUEST, 0);
-  b.writeUInt16BE(flags, 4);
-  b.writeUInt16BE(command, 6);
-  b.writeBigUInt64BE(cookie, 8);
-  b.writeBigUInt64BE(BigInt(offset), 16);
-  b.writeUInt32BE(length, 24);
-  return b;
+/** One reply, chunk by chunk. Throws what no honest server sends. */
+class ChunkedReply {
+  readonly #open: Open;
+  readonly #done: Done;
+  #covered = 0;
+  readonly #seen: { start: number; end: number }[] = [];
+  #error: NbdError | undefined;
+
+  constructor(open: Open) {
+    this.#open = open;
+    const data = open.command === COMMAND.read ? Buffer.alloc(Math.min(open.length, BLOCK_SIZE.maximum)) : Buffer.alloc(0);
+    this.#done = { data, extents: [], dataChunks: 0, holeChunks: 0 };
+  }
+
+  take(chunk: Chunk): void {
+    switch (chunk.kind) {
+      case 'none':
+        break;
+      case 'error':
+        this.#error = new NbdError(errorName(chunk.error), chunk.message, chunk.offset);
+        break;
+      case 'data':
+        chunk.data.copy(this.#done.data, this.#cover(chunk.offset, chunk.data.length));
+        this.#done.dataChunks++;
+        break;
+      case 'hole':
+        this.#cover(chunk.offset, chunk.length);
+        this.#done.holeChunks++;
+        break;
+      case 'blockStatus':
+        if (this.#open.command !== COMMAND.blockStatus) throw new Error('NBD: a block status that was not asked for');
+        this.#done.extents.push(...chunk.extents);
+        break;
+      default:
+        chunk satisfies never;
+    }
+  }
+
+  end(): void {
+    const { command, length, resolve, reject } = this.#open;
+    if (this.#error) reject(this.#error);
+    else if (command === COMMAND.read && this.#covered !== length) throw new Error(`NBD: ${this.#covered} bytes of a read of ${length}`);
+    else if (command === COMMAND.blockStatus && this.#done.extents.length === 0) throw new Error('NBD: a block status of nothing');
+    else resolve(this.#done);
+  }
+
+  /** Answers where in the read it begins. */
+  #cover(offset: number, length: number): number {
+    const start = offset - this.#open.offset;
+    const end = start + length;
+    const outside = this.#open.command !== COMMAND.read || length === 0 || start < 0 || end > this.#done.data.length;
+    if (outside || this.#seen.some((s) => start < s.end && end > s.start))
+      throw new Error(`NBD: a piece of ${length} bytes at ${offset} that is none of the read's`);
+    this.#seen.push({ start, end });
+    this.#covered += length;
+    return start;
+  }
+}
+
+interface Agreed {
+  sizeBytes: number;
+  flags: number;
+  allocation: boolean;
+}
+
+async function agree(socket: net.Socket, reader: Reader, name: string, options: NbdClientOptions): Promise<Agreed> {
+  const greeting = await reader.bytes(18);
+  if (greeting.readBigUInt64BE(0) !== MAGIC_SERVER || greeting.readBigUInt64BE(8) !== MAGIC_OPTION) throw new Error('not an NBD server');
+  const clientFlags = Buffer.alloc(4);
+  clientFlags.writeUInt32BE(FIXED_NEWSTYLE | NO_ZEROES, 0);
+  socket.write(clientFlags);
+  const agreed: Agreed = { sizeBytes: 0, flags: 0, allocation: false };
+  /** One option and its answers, up to the last one. */
+  const option = async (kind: number, data: Buffer): Promise<void> => {
+    socket.write(encodeOption(kind, data));
+    for (;;) {
+      const header = await reader.bytes(20);
+      if (header.readBigUInt64BE(0) !== MAGIC_OPTION_REPLY || header.readUInt32BE(8) !== kind) throw new Error('not an option reply');
+      const reply = header.readUInt32BE(12);
+      const body = await reader.bytes(Math.min(header.readUInt32BE(16), CHUNK_MAX_BYTES));
+      if (reply === OPTION_REPLY.ack) return;
+      if (reply === OPTION_REPLY.metaContext) agreed.allocation = true;
+      else if (reply !== OPTION_REPLY.info)
+        throw new Error(`export '${name}': option ${kind} refused (${reply.toString(16)}): ${body.toString('utf8')}`);
+      else if (body.length >= 12 && body.readUInt16BE(0) === INFO.export) {
+        agreed.sizeBytes = Number(body.readBigUInt64BE(2));
+        agreed.flags = body.readUInt16BE(10);
+      }
+    }
+  };
+  if (options.structured) {
+    await option(OPTION.structuredReply, Buffer.alloc(0));
+    await option(OPTION.setMetaContext, encodeMetaContextQuery(name, [BASE_ALLOCATION]));
+  }
+  await option(OPTION.go, encodeGo(name));
+  return agreed;
 }
 
 function errorName(error: number): NbdErrorName {

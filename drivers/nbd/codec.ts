@@ -1,21 +1,9 @@
-// The server's half of the NBD protocol as bytes: what a client sends is parsed, answers are built. Pure.
+// What a client sends, as bytes: parsed. Pure. The answers are built in `replies.ts`.
 //
 // handshake: client flags -> options ... -> (EXPORT_NAME or GO) -> transmission: requests. Nothing a client sends can
 // make the parser keep more than one option (limited) or one write payload (limited): a longer payload is counted and
 // thrown away, so that the request after it is still understood and the client gets an answer.
-import {
-  BLOCK_SIZE,
-  CHUNK,
-  CHUNK_FLAG_DONE,
-  COMMAND,
-  INFO,
-  MAGIC_OPTION,
-  MAGIC_OPTION_REPLY,
-  MAGIC_REQUEST,
-  MAGIC_SERVER,
-  MAGIC_SIMPLE_REPLY,
-  MAGIC_STRUCTURED_REPLY,
-} from './protocol.ts';
+import { BLOCK_SIZE, COMMAND, MAGIC_OPTION, MAGIC_REQUEST, NAME_MAX_BYTES } from './protocol.ts';
 
 /** An option carries a name of at most 4096 bytes and a few numbers. */
 export const OPTION_MAX_BYTES = 16 * 1024;
@@ -148,7 +136,7 @@ function garbage(message: string): { used: number; item: ClientItem } {
 export function parseGo(data: Buffer): { name: string; wanted: number[] } | undefined {
   if (data.length < 6) return undefined;
   const nameLength = data.readUInt32BE(0);
-  if (nameLength > data.length - 6) return undefined;
+  if (nameLength > NAME_MAX_BYTES || nameLength > data.length - 6) return undefined;
   const count = data.readUInt16BE(4 + nameLength);
   if (data.length !== 6 + nameLength + 2 * count) return undefined;
   const wanted: number[] = [];
@@ -156,93 +144,28 @@ export function parseGo(data: Buffer): { name: string; wanted: number[] } | unde
   return { name: data.toString('utf8', 4, 4 + nameLength), wanted };
 }
 
-export function encodeGreeting(handshakeFlags: number): Buffer {
-  const b = Buffer.alloc(18);
-  b.writeBigUInt64BE(MAGIC_SERVER, 0);
-  b.writeBigUInt64BE(MAGIC_OPTION, 8);
-  b.writeUInt16BE(handshakeFlags, 16);
-  return b;
-}
-
-export function encodeOptionReply(option: number, reply: number, data: Buffer = Buffer.alloc(0)): Buffer {
-  const b = Buffer.alloc(20);
-  b.writeBigUInt64BE(MAGIC_OPTION_REPLY, 0);
-  b.writeUInt32BE(option, 8);
-  b.writeUInt32BE(reply, 12);
-  b.writeUInt32BE(data.length, 16);
-  return Buffer.concat([b, data]);
-}
-
-/** Answer of EXPORT_NAME: size, flags and, unless the client waived them, 124 zero bytes. */
-export function encodeExportName(sizeBytes: number, flags: number, noZeroes: boolean): Buffer {
-  const b = Buffer.alloc(noZeroes ? 10 : 134);
-  b.writeBigUInt64BE(BigInt(sizeBytes), 0);
-  b.writeUInt16BE(flags, 8);
-  return b;
-}
-
-export function encodeInfoExport(sizeBytes: number, flags: number): Buffer {
-  const b = Buffer.alloc(12);
-  b.writeUInt16BE(INFO.export, 0);
-  b.writeBigUInt64BE(BigInt(sizeBytes), 2);
-  b.writeUInt16BE(flags, 10);
-  return b;
-}
-
-export function encodeInfoText(kind: number, text: string): Buffer {
-  const b = Buffer.concat([Buffer.alloc(2), Buffer.from(text)]);
-  b.writeUInt16BE(kind, 0);
-  return b;
-}
-
-export function encodeInfoBlockSize(): Buffer {
-  const b = Buffer.alloc(14);
-  b.writeUInt16BE(INFO.blockSize, 0);
-  b.writeUInt32BE(BLOCK_SIZE.minimum, 2);
-  b.writeUInt32BE(BLOCK_SIZE.preferred, 6);
-  b.writeUInt32BE(BLOCK_SIZE.maximum, 10);
-  return b;
-}
-
-/** LIST: be32 length of the name, the name. */
-export function encodeServer(name: string): Buffer {
-  const text = Buffer.from(name);
-  const b = Buffer.alloc(4);
-  b.writeUInt32BE(text.length, 0);
-  return Buffer.concat([b, text]);
-}
-
-/** A read's payload follows it when `error` is 0. */
-export function encodeSimpleReply(cookie: bigint, error: number): Buffer {
-  const b = Buffer.allocUnsafe(16);
-  b.writeUInt32BE(MAGIC_SIMPLE_REPLY, 0);
-  b.writeUInt32BE(error, 4);
-  b.writeBigUInt64BE(cookie, 8);
-  return b;
-}
-
-/** A read's only chunk; its `length` bytes of payload follow. */
-export function encodeDataChunk(cookie: bigint, offset: number, length: number): Buffer {
-  const b = chunkHeader(cookie, CHUNK.offsetData, 8 + length, 28);
-  b.writeBigUInt64BE(BigInt(offset), 20);
-  return b;
-}
-
-/** A failed read: be32 error, be16 length of the text, the text. */
-export function encodeErrorChunk(cookie: bigint, error: number, message: string): Buffer {
-  const text = Buffer.from(message).subarray(0, 1024);
-  const b = chunkHeader(cookie, CHUNK.error, 6 + text.length, 26);
-  b.writeUInt32BE(error, 20);
-  b.writeUInt16BE(text.length, 24);
-  return Buffer.concat([b, text]);
-}
-
-function chunkHeader(cookie: bigint, kind: number, length: number, bytes: number): Buffer {
-  const b = Buffer.allocUnsafe(bytes);
-  b.writeUInt32BE(MAGIC_STRUCTURED_REPLY, 0);
-  b.writeUInt16BE(CHUNK_FLAG_DONE, 4);
-  b.writeUInt16BE(kind, 6);
-  b.writeBigUInt64BE(cookie, 8);
-  b.writeUInt32BE(length, 16);
-  return b;
+/** SET_META_CONTEXT and LIST_META_CONTEXT: be32 length, the export's name, be32 count, count x (be32 length, query). */
+export function parseMetaContext(data: Buffer): { name: string; queries: string[] } | undefined {
+  let at = 0;
+  const number = (): number | undefined => {
+    if (data.length - at < 4) return undefined;
+    at += 4;
+    return data.readUInt32BE(at - 4);
+  };
+  const text = (): string | undefined => {
+    const length = number();
+    if (length === undefined || length > NAME_MAX_BYTES || length > data.length - at) return undefined;
+    at += length;
+    return data.toString('utf8', at - length, at);
+  };
+  const name = text();
+  const count = number();
+  if (name === undefined || count === undefined) return undefined;
+  const queries: string[] = [];
+  for (let i = 0; i < count; i++) {
+    const query = text();
+    if (query === undefined) return undefined;
+    queries.push(query);
+  }
+  return at === data.length ? { name, queries } : undefined;
 }

@@ -1,4 +1,4 @@
 // The Network Block Device protocol: a server for one export, and a small client.
-export { NbdClient } from './client.ts';
+export { NbdClient, type NbdClientOptions } from './client.ts';
 export { NbdServer, type NbdServerEvents } from './server.ts';
-export { NbdError, type NbdExport } from './types.ts';
+export { NbdError, type NbdExport, type NbdExtent, type ZeroesOrder } from './types.ts';

@@ -142,7 +142,9 @@ install_npm_packages() {
 
 # After a change in their sources; does and says nothing otherwise.
 compile_addons() {
-  sh "$root/drivers/ethernet/native/build.sh" >&2 || fail "cannot compile the native addons" "the lines above say why"
+  for build in "$root"/drivers/*/native/build.sh; do
+    sh "$build" >&2 || fail "cannot compile the native addons" "the lines above say why"
+  done
 }
 
 # npm tells its children where it works through the environment, which would lead this npm to the outer project.

@@ -1,22 +1,25 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { encodeRequest } from '../../../../drivers/nbd/client.ts';
+import { decodeChunk, encodeGo, encodeMetaContextQuery, encodeOption, encodeRequest } from '../../../../drivers/nbd/client-codec.ts';
+import { type ClientItem, ClientParser, OPTION_MAX_BYTES, parseGo, parseMetaContext } from '../../../../drivers/nbd/codec.ts';
+import { BLOCK_SIZE, CHUNK, COMMAND, OPTION } from '../../../../drivers/nbd/protocol.ts';
 import {
-  type ClientItem,
-  ClientParser,
+  EXTENTS_MAX,
+  encodeBlockStatusChunk,
+  encodeDataChunk,
   encodeErrorChunk,
   encodeGreeting,
-  OPTION_MAX_BYTES,
-  parseGo,
-} from '../../../../drivers/nbd/codec.ts';
-import { BLOCK_SIZE, COMMAND, MAGIC_OPTION, OPTION } from '../../../../drivers/nbd/protocol.ts';
+  encodeHoleChunk,
+  extentsToSend,
+  HOLE_STEP_BYTES,
+  piecesOfRead,
+} from '../../../../drivers/nbd/replies.ts';
 
+/** `length`: what the header says of the data. */
 const option = (kind: number, data: Buffer, length = data.length): Buffer => {
-  const b = Buffer.alloc(16);
-  b.writeBigUInt64BE(MAGIC_OPTION, 0);
-  b.writeUInt32BE(kind, 8);
+  const b = encodeOption(kind, data);
   b.writeUInt32BE(length, 12);
-  return Buffer.concat([b, data]);
+  return b;
 };
 
 /** All items of a session whose bytes arrive in the given portions. */
@@ -147,4 +150,106 @@ t.test('an error chunk', async (t) => {
     encodeErrorChunk(1n, 22, 'no').toString('hex'),
     `668e33ef00018001000000000000000100000008000000160002${Buffer.from('no').toString('hex')}`,
   );
+});
+
+t.test('chunks, byte for byte', async (t) => {
+  const head = (done: number, kind: string, length: string) => `668e33ef000${done}${kind}0000000000000001${length}`;
+  t.equal(encodeDataChunk(1n, 4096, 8).toString('hex'), `${head(1, '0001', '00000010')}0000000000001000`);
+  t.equal(encodeHoleChunk(1n, 4096, 512, false).toString('hex'), `${head(0, '0002', '0000000c')}000000000000100000000200`);
+  t.equal(
+    encodeBlockStatusChunk(1n, [
+      { lengthBytes: 4096, hole: true, zero: true },
+      { lengthBytes: 512, hole: false, zero: false },
+    ]).toString('hex'),
+    `${head(1, '0005', '00000014')}0000000100001000000000030000020000000000`,
+  );
+  t.equal(encodeErrorChunk(1n, 5, 'no', 4096).toString('hex'), `${head(1, '8002', '00000010')}0000000500026e6f0000000000001000`);
+});
+
+t.test('what the server encodes the client decodes', async (t) => {
+  const extent = fc.record({ lengthBytes: fc.integer({ min: 1, max: 2 ** 31 }), hole: fc.boolean(), zero: fc.boolean() });
+  const body = (b: Buffer) => ({ kind: b.readUInt16BE(6), body: b.subarray(20) });
+  fc.assert(
+    fc.property(fc.array(extent, { minLength: 1, maxLength: 50 }), (extents) => {
+      const { kind, body: bytes } = body(encodeBlockStatusChunk(1n, extents));
+      t.same(decodeChunk(kind, bytes), { kind: 'blockStatus', extents });
+    }),
+    { numRuns: 100 },
+  );
+  fc.assert(
+    fc.property(fc.string(), fc.option(fc.nat(2 ** 31 - 1), { nil: undefined }), (message, offset) => {
+      const { kind, body: bytes } = body(encodeErrorChunk(1n, 5, message, offset));
+      t.same(decodeChunk(kind, bytes), { kind: 'error', error: 5, message, offset });
+    }),
+    { numRuns: 100 },
+  );
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), fc.array(fc.nat(0xffff)), fc.array(fc.string()), (name, wanted, queries) => {
+      t.same(parseGo(encodeGo(name, wanted)), { name, wanted });
+      t.same(parseMetaContext(encodeMetaContextQuery(name, queries)), { name, queries });
+    }),
+    { numRuns: 100 },
+  );
+});
+
+t.test('hostile chunks and options: no exception, nothing beyond the data', async (t) => {
+  const bytes = fc.uint8Array({ maxLength: 200 }).map((b) => Buffer.from(b));
+  const kind = fc.oneof(fc.nat(0xffff), fc.constantFrom(...Object.values(CHUNK)));
+  fc.assert(
+    fc.property(kind, bytes, (k, b) => void decodeChunk(k, b)),
+    { numRuns: 3000 },
+  );
+  fc.assert(
+    fc.property(bytes, (b) => {
+      const asked = parseMetaContext(b);
+      if (asked && encodeMetaContextQuery(asked.name, asked.queries).length < 8) throw new Error('less than its own counts');
+    }),
+    { numRuns: 3000 },
+  );
+  t.equal(parseMetaContext(Buffer.from('00000000ffffffff', 'hex')), undefined, 'a count without queries');
+  t.equal(parseMetaContext(Buffer.from('ffffffff00000000', 'hex')), undefined);
+  t.equal(parseMetaContext(Buffer.from('000000000000000000', 'hex')), undefined, 'a byte too many');
+  t.equal(parseMetaContext(encodeMetaContextQuery('x'.repeat(4097), [])), undefined);
+  t.equal(parseGo(encodeGo('x'.repeat(4097))), undefined);
+});
+
+t.test('a read is cut at its runs of zeroes', async (t) => {
+  const step = HOLE_STEP_BYTES;
+  const data = Buffer.alloc(5 * step + 100);
+  t.same(piecesOfRead(data), [{ start: 0, end: data.length, hole: true }]);
+  t.same(piecesOfRead(data.subarray(0, 512)), [{ start: 0, end: 512, hole: true }], 'a small read of nothing but zeroes');
+  data[2 * step] = 1;
+  t.same(piecesOfRead(data), [
+    { start: 0, end: 2 * step, hole: true },
+    { start: 2 * step, end: 3 * step, hole: false },
+    { start: 3 * step, end: data.length, hole: true },
+  ]);
+  data[5 * step - 1] = 1;
+  t.same(piecesOfRead(data).at(-1), { start: 4 * step, end: data.length, hole: false }, 'a short end is no hole of its own');
+  const piece = fc.tuple(fc.integer({ min: 1, max: 3 * step }), fc.boolean());
+  fc.assert(
+    fc.property(fc.array(piece, { minLength: 1, maxLength: 6 }), (runs) => {
+      const bytes = Buffer.concat(runs.map(([length, zero]) => Buffer.alloc(length, zero ? 0 : 9)));
+      let at = 0;
+      for (const p of piecesOfRead(bytes)) {
+        if (p.start !== at || p.end <= at) throw new Error('a gap');
+        if (p.hole && bytes.subarray(p.start, p.end).some((b) => b !== 0)) throw new Error('data in a hole');
+        at = p.end;
+      }
+      if (at !== bytes.length) throw new Error('not all');
+    }),
+    { numRuns: 60 },
+  );
+});
+
+t.test('extents as one answer carries them', async (t) => {
+  const data = (lengthBytes: number) => ({ lengthBytes, hole: false, zero: false });
+  const hole = (lengthBytes: number) => ({ lengthBytes, hole: true, zero: true });
+  t.same(extentsToSend([data(5), data(6), hole(7)], 15, false), [data(11), hole(4)], 'joined, not beyond the request');
+  t.same(extentsToSend([data(5), data(6), hole(7)], 15, true), [data(11)]);
+  t.same(extentsToSend([hole(2 ** 32 - 512)], 2 ** 32 - 512, false), [hole(2 ** 31), hole(2 ** 31 - 512)]);
+  t.same(extentsToSend([hole(2 ** 32 - 512)], 2 ** 32 - 512, true), [hole(2 ** 31)]);
+  const many = Array.from({ length: 20_000 }, (_, i) => (i % 2 ? hole(512) : data(512)));
+  t.equal(extentsToSend(many, 20_000 * 512, false).length, EXTENTS_MAX);
+  t.same(extentsToSend([], 512, false), []);
 });

@@ -2,10 +2,19 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import * as net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import t from 'tap';
-import { encodeRequest } from '../../../../drivers/nbd/client.ts';
-import { NbdClient, NbdError, type NbdExport, NbdServer } from '../../../../drivers/nbd/index.ts';
-import { BLOCK_SIZE, COMMAND, TRANSMISSION } from '../../../../drivers/nbd/protocol.ts';
+import { encodeGo, encodeMetaContextQuery, encodeOption, encodeRequest } from '../../../../drivers/nbd/client-codec.ts';
+import { NbdClient, NbdError, type NbdExport, type NbdExtent, NbdServer, type ZeroesOrder } from '../../../../drivers/nbd/index.ts';
+import {
+  BASE_ALLOCATION,
+  BLOCK_SIZE,
+  COMMAND,
+  COMMAND_FLAG,
+  OPTION,
+  OPTION_REPLY,
+  TRANSMISSION,
+} from '../../../../drivers/nbd/protocol.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'nbd-'));
 t.teardown(() => rmSync(dir, { recursive: true }));
@@ -36,6 +45,58 @@ class MemoryExport implements NbdExport {
   async flush(): Promise<void> {
     this.flushes++;
   }
+}
+
+/** With everything that an export may have. Its first half is written, its second half a hole. */
+class WholeExport extends MemoryExport {
+  readonly fastZero = true;
+  readonly trimmed: [number, number, boolean][] = [];
+  readonly zeroed: ZeroesOrder[] = [];
+  refuseFast = false;
+  override async writeZeroes(offset: number, length: number, _fua?: boolean, order?: ZeroesOrder): Promise<void> {
+    if (order?.fast && this.refuseFast) throw Object.assign(new Error('slow'), { code: 'EOPNOTSUPP' });
+    if (order) this.zeroed.push(order);
+    await super.writeZeroes(offset, length);
+  }
+  async trim(offset: number, length: number, fua: boolean): Promise<void> {
+    this.trimmed.push([offset, length, fua]);
+  }
+  async extents(offset: number, length: number): Promise<NbdExtent[]> {
+    const half = this.sizeBytes / 2;
+    const data = Math.max(0, Math.min(length, half - offset));
+    const list = [
+      { lengthBytes: data, hole: false, zero: false },
+      { lengthBytes: length - data, hole: true, zero: true },
+    ];
+    return list.filter((e) => e.lengthBytes > 0);
+  }
+}
+
+/** A client that sends bytes; answers everything that came back until `done` says so, or until the server closes. */
+function speak(path: string, bytes: Buffer, done: (received: Buffer) => boolean = () => false): Promise<Buffer> {
+  return new Promise((resolve) => {
+    const socket = net.connect(path);
+    let received: Buffer = Buffer.alloc(0);
+    socket.on('error', () => {});
+    socket.on('data', (c) => {
+      received = Buffer.concat([received, c]);
+      if (done(received)) socket.destroy();
+    });
+    socket.on('close', () => resolve(received));
+    socket.write(bytes);
+  });
+}
+
+const HELLO = Buffer.from([0, 0, 0, 3]);
+const GREETING_BYTES = 18;
+
+/** The replies to options: of each its number and its kind. */
+function optionReplies(received: Buffer): [number, number][] {
+  const replies: [number, number][] = [];
+  for (let at = GREETING_BYTES; at + 20 <= received.length; at += 20 + received.readUInt32BE(at + 16)) {
+    replies.push([received.readUInt32BE(at + 8), received.readUInt32BE(at + 12)]);
+  }
+  return replies;
 }
 
 let n = 0;
@@ -160,4 +221,284 @@ t.test('DISC: answers that are due leave first', async (t) => {
 
 t.test('a request header is 28 bytes', async (t) => {
   t.equal(encodeRequest(COMMAND.write, 1, 2n, 3, 4).toString('hex'), '25609513000100010000000000000002000000000000000300000004');
+});
+
+t.test('structured: holes are counted, not sent; DF: one chunk; block status; fast zeroes; trim', async (t) => {
+  const { path, exported } = await start(t, new WholeExport());
+  const whole = exported as WholeExport;
+  const c = await NbdClient.connect(path, 'disk0', { structured: true });
+  t.ok(c.allocation);
+  for (const flag of ['sendDontFragment', 'sendFastZero', 'sendTrim', 'sendWriteZeroes', 'sendFlush', 'sendFua', 'canMultiConn'] as const) {
+    t.ok(c.flags & TRANSMISSION[flag], flag);
+  }
+  const mib = 1024 * 1024;
+  await c.write(2 * mib, Buffer.alloc(mib, 5));
+  const seen = await c.readInChunks(mib, 4 * mib);
+  t.same([seen.dataChunks, seen.holeChunks], [1, 2]);
+  t.ok(seen.data.equals(exported.bytes.subarray(mib, 5 * mib)));
+  const one = await c.readInChunks(mib, 4 * mib, true);
+  t.same([one.dataChunks, one.holeChunks], [1, 0]);
+  t.ok(one.data.equals(seen.data));
+  t.same(await c.readInChunks(mib, 512, true), { data: Buffer.alloc(512), extents: [], dataChunks: 0, holeChunks: 1 });
+
+  const half = exported.sizeBytes / 2;
+  t.same(await c.blockStatus(half - 512, 1024), [
+    { lengthBytes: 512, hole: false, zero: false },
+    { lengthBytes: 512, hole: true, zero: true },
+  ]);
+  t.equal((await c.blockStatus(half - 512, 1024, true)).length, 1);
+  await t.rejects(c.blockStatus(half, half + 1), { code: 'EINVAL', message: /outside of the disk/ });
+
+  await c.writeZeroes(0, 4096, true, { noHole: true, fast: true });
+  await c.writeZeroes(0, 4096);
+  t.same(whole.zeroed, [
+    { noHole: true, fast: true },
+    { noHole: false, fast: false },
+  ]);
+  whole.refuseFast = true;
+  await t.rejects(c.writeZeroes(0, 4096, false, { fast: true }), { code: 'ENOTSUP' });
+  await c.trim(4096, 8192, true);
+  await c.trim(0, exported.sizeBytes);
+  t.same(whole.trimmed, [
+    [4096, 8192, true],
+    [0, exported.sizeBytes, false],
+  ]);
+  whole.failWith = new NbdError('EIO', 'the medium', 4608);
+  await t.rejects(c.read(4096, 4096), { code: 'EIO', message: 'the medium', offset: 4608 });
+  await t.rejects(c.read(8192, 4096), { code: 'EIO', message: 'the medium', offset: undefined }, 'a place outside of the read is not told');
+  await c.close();
+});
+
+t.test('a command that was not negotiated, a flag that does not belong: EINVAL', async (t) => {
+  const { path } = await start(t, new WholeExport());
+  const plain = await NbdClient.connect(path, 'disk0');
+  t.notOk(plain.flags & TRANSMISSION.sendDontFragment);
+  await t.rejects(plain.blockStatus(0, 4096), { code: 'EINVAL' });
+  await t.rejects(plain.readInChunks(0, 4096, true), { code: 'EINVAL' });
+  t.equal((await plain.read(0, 4096)).length, 4096);
+  await plain.close();
+  const { path: less } = await start(t);
+  const c = await NbdClient.connect(less, 'disk0', { structured: true });
+  t.notOk(c.allocation, 'an export without a map has no block status');
+  await t.rejects(c.blockStatus(0, 4096), { code: 'EINVAL' });
+  await t.rejects(c.writeZeroes(0, 4096, false, { fast: true }), { code: 'EINVAL' });
+  await c.writeZeroes(0, 4096, false, { noHole: true });
+  await c.close();
+});
+
+t.test('read-only: EPERM for all that changes', async (t) => {
+  const exported = Object.assign(new WholeExport(), { readOnly: true });
+  const { path } = await start(t, exported);
+  const c = await NbdClient.connect(path, 'disk0', { structured: true });
+  t.ok(c.flags & TRANSMISSION.readOnly);
+  t.notOk(c.flags & (TRANSMISSION.sendTrim | TRANSMISSION.sendWriteZeroes));
+  for (const change of [c.write(0, Buffer.alloc(512, 1)), c.writeZeroes(0, 512), c.trim(0, 512)])
+    await t.rejects(change, { code: 'EPERM' });
+  t.same(await c.read(0, 512), Buffer.alloc(512));
+  t.same(exported.trimmed, []);
+  await c.flush();
+  await c.close();
+});
+
+t.test('a flush on one connection covers what ended on another', async (t) => {
+  const { path, exported } = await start(t);
+  const [a, b] = await Promise.all([NbdClient.connect(path, ''), NbdClient.connect(path, '')]);
+  await a.write(0, Buffer.from('written by one'));
+  t.equal((await b.read(0, 14)).toString(), 'written by one');
+  await b.flush();
+  t.equal(exported.flushes, 1, 'both connections have the same export behind them');
+  a.destroy();
+  t.equal((await b.read(0, 14)).toString(), 'written by one', 'the other goes on');
+  await b.close();
+});
+
+t.test('options: each is answered, in any order, malformed and unknown ones too', async (t) => {
+  const { path, troubles } = await start(t, new WholeExport());
+  const set = (queries: string[], name = 'disk0') => encodeOption(OPTION.setMetaContext, encodeMetaContextQuery(name, queries));
+  const list = (queries: string[]) => encodeOption(OPTION.listMetaContext, encodeMetaContextQuery('disk0', queries));
+  const received = await speak(
+    path,
+    Buffer.concat([
+      HELLO,
+      encodeOption(5), // STARTTLS
+      encodeOption(11), // extended headers
+      encodeOption(0xffffffff, Buffer.alloc(100)),
+      set([BASE_ALLOCATION]),
+      encodeOption(OPTION.structuredReply, Buffer.alloc(1)),
+      encodeOption(OPTION.structuredReply),
+      list([]),
+      list(['base:']),
+      list(['qemu:dirty-bitmap:x']),
+      set(['base:', 'x']),
+      set([BASE_ALLOCATION], 'other'),
+      encodeOption(OPTION.setMetaContext, Buffer.from('ffff', 'hex')),
+      set([BASE_ALLOCATION]),
+      encodeOption(OPTION.list),
+      encodeOption(OPTION.list, Buffer.alloc(4)),
+      encodeOption(OPTION.info, encodeGo('disk0', [0, 1, 2, 3, 99])),
+      encodeOption(OPTION.info, encodeGo('other')),
+      encodeOption(OPTION.go, Buffer.alloc(3)),
+      encodeOption(OPTION.abort),
+    ]),
+  );
+  const { ack, invalid, unsupported, unknownExport, metaContext, server, info } = OPTION_REPLY;
+  t.same(optionReplies(received), [
+    [5, unsupported],
+    [11, unsupported],
+    [0xffffffff, unsupported],
+    [OPTION.setMetaContext, invalid],
+    [OPTION.structuredReply, invalid],
+    [OPTION.structuredReply, ack],
+    [OPTION.listMetaContext, metaContext],
+    [OPTION.listMetaContext, ack],
+    [OPTION.listMetaContext, metaContext],
+    [OPTION.listMetaContext, ack],
+    [OPTION.listMetaContext, ack],
+    [OPTION.setMetaContext, ack],
+    [OPTION.setMetaContext, unknownExport],
+    [OPTION.setMetaContext, invalid],
+    [OPTION.setMetaContext, metaContext],
+    [OPTION.setMetaContext, ack],
+    [OPTION.list, server],
+    [OPTION.list, ack],
+    [OPTION.list, invalid],
+    [OPTION.info, info],
+    [OPTION.info, info],
+    [OPTION.info, info],
+    [OPTION.info, info],
+    [OPTION.info, ack],
+    [OPTION.info, unknownExport],
+    [OPTION.go, invalid],
+    [OPTION.abort, ack],
+  ]);
+  t.same(troubles, []);
+});
+
+t.test('a choice of contexts that failed leaves none', async (t) => {
+  const { path } = await start(t, new WholeExport());
+  const set = (data: Buffer) => encodeOption(OPTION.setMetaContext, data);
+  const received = await speak(
+    path,
+    Buffer.concat([
+      HELLO,
+      encodeOption(OPTION.structuredReply),
+      set(encodeMetaContextQuery('', [BASE_ALLOCATION])),
+      set(Buffer.alloc(1)),
+      encodeOption(OPTION.go, encodeGo('', [])),
+      encodeRequest(COMMAND.blockStatus, 0, 7n, 0, 512),
+      encodeRequest(COMMAND.disconnect, 0, 8n, 0, 0),
+    ]),
+  );
+  const answer = received.subarray(received.lastIndexOf(Buffer.from('668e33ef', 'hex')));
+  t.equal(answer.readUInt16BE(6), 0x8001);
+  t.equal(answer.readUInt32BE(20), 22);
+});
+
+t.test('a flood of options ends the connection', async (t) => {
+  const { path, troubles } = await start(t);
+  const received = await speak(path, Buffer.concat([HELLO, ...Array.from({ length: 2000 }, () => encodeOption(OPTION.list))]));
+  t.ok(optionReplies(received).length <= 128);
+  t.match(troubles, [/more than 64 options/]);
+});
+
+t.test('thousands of reads in one portion: no more are begun than may be open', async (t) => {
+  const exported = new (class extends MemoryExport {
+    running = 0;
+    most = 0;
+    override async read(offset: number, length: number): Promise<Buffer> {
+      this.most = Math.max(this.most, ++this.running);
+      await new Promise((resolve) => setImmediate(resolve));
+      this.running--;
+      return await super.read(offset, length);
+    }
+  })();
+  const { path } = await start(t, exported);
+  const reads = Array.from({ length: 2000 }, (_, i) => encodeRequest(COMMAND.read, 0, BigInt(i), 0, i < 1000 ? 512 : 1024 * 1024));
+  const hello = Buffer.concat([HELLO, encodeOption(OPTION.go, encodeGo('', []))]);
+  let bytes = 0;
+  await new Promise<void>((resolve) => {
+    const socket = net.connect(path);
+    socket.on('data', (c) => {
+      bytes += c.length;
+    });
+    socket.on('close', () => resolve());
+    socket.write(Buffer.concat([hello, ...reads, encodeRequest(COMMAND.disconnect, 0, 0n, 0, 0)]));
+  });
+  t.ok(exported.most <= 256, `${exported.most} at a time`);
+  t.ok(bytes > 1000 * (512 + 16) + 1000 * (1024 * 1024 + 16), 'and all were answered before the end');
+});
+
+t.test('a client that goes away within a request, or with requests open: the server goes on', async (t) => {
+  const { path, exported, troubles, server } = await start(t);
+  const good = await NbdClient.connect(path, 'disk0');
+  const go = Buffer.concat([HELLO, encodeOption(OPTION.go, encodeGo('', []))]);
+  const write = encodeRequest(COMMAND.write, 0, 1n, 0, 65536);
+  for (const rest of [write.subarray(0, 11), write, Buffer.concat([write, Buffer.alloc(1000, 9)])]) {
+    await speak(path, Buffer.concat([go, rest]), (received) => received.length > GREETING_BYTES);
+  }
+  exported.hold = true;
+  await speak(path, Buffer.concat([go, write, Buffer.alloc(65536, 9)]), () => exported.held.length > 0);
+  exported.hold = false;
+  while (server.connections > 1) await new Promise((resolve) => setImmediate(resolve));
+  t.same(await good.read(0, 65536), Buffer.alloc(65536), 'half a write is none');
+  for (const release of exported.held) release();
+  await good.flush();
+  t.same(troubles, []);
+  await good.close();
+});
+
+t.test('impossible lengths and offsets: an answer each, the connection goes on', async (t) => {
+  const { path } = await start(t, new WholeExport());
+  const c = await NbdClient.connect(path, 'disk0', { structured: true });
+  const most = 2 ** 32 - 1;
+  for (const offset of [0, 2 ** 52, 64 * 1024 * 1024]) {
+    await t.rejects(c.read(offset, most), NbdError);
+    await t.rejects(c.trim(offset, most), { code: 'EINVAL' });
+    await t.rejects(c.writeZeroes(offset, most), { code: 'ENOSPC' });
+    await t.rejects(c.blockStatus(offset, most), { code: 'EINVAL' });
+  }
+  t.equal((await c.read(0, 1)).length, 1);
+  await c.close();
+  // The largest numbers that fit, and every command and flag.
+  const requests = Array.from({ length: 4096 }, (_, i) => {
+    const r = encodeRequest(i % 16 === COMMAND.write ? 99 : i % 16, (i >> 4) & 0xff, BigInt(i), 0, i & 1 ? most : 0);
+    r.writeBigUInt64BE(i & 2 ? 2n ** 64n - 1n : 2n ** 63n, 16);
+    return r;
+  }).filter((r) => r.readUInt16BE(6) !== COMMAND.disconnect);
+  const go = Buffer.concat([HELLO, encodeOption(OPTION.go, encodeGo('', []))]);
+  const received = await speak(path, Buffer.concat([go, ...requests, encodeRequest(COMMAND.disconnect, 0, 0n, 0, 0)]));
+  const first = received.indexOf(Buffer.from('67446698', 'hex'));
+  t.equal((received.length - first) / 16, requests.length, 'every one was answered');
+});
+
+t.test('bytes of chance after the handshake: an answer or the end, never an exception', async (t) => {
+  const { path } = await start(t, new WholeExport());
+  const good = await NbdClient.connect(path, 'disk0', { structured: true });
+  const part = fc.oneof(
+    fc.uint8Array({ maxLength: 64 }).map((b) => Buffer.from(b)),
+    fc
+      .tuple(fc.nat(0x1f), fc.nat(9), fc.nat(2 ** 27), fc.nat(2 ** 20))
+      .map(([flags, command, offset, length]) => encodeRequest(command, flags & ~COMMAND_FLAG.fua, 1n, offset, length)),
+  );
+  await fc.assert(
+    fc.asyncProperty(fc.boolean(), fc.array(part, { maxLength: 6 }), async (structured, parts) => {
+      const bytes = [
+        HELLO,
+        ...(structured ? [encodeOption(OPTION.structuredReply)] : []),
+        encodeOption(OPTION.go, encodeGo('', [])),
+        ...parts,
+      ];
+      await new Promise<void>((resolve) => {
+        const socket = net.connect(path);
+        socket.on('error', () => {});
+        socket.on('close', () => resolve());
+        socket.resume();
+        socket.end(Buffer.concat(bytes));
+      });
+      if ((await good.read(0, 16)).length !== 16) throw new Error('the other client');
+    }),
+    { numRuns: 150 },
+  );
+  t.pass('the other client was served all the while');
+  await good.close();
 });
