@@ -3,8 +3,8 @@ import { ARBITERS, type OutputMode, type PartnerStatus, type PhaseKind, type Sta
 
 /** A release that fits more than these would be remembered by nobody. */
 const VERSIONS = 16;
-const STANDINGS: readonly Standing[] = ['fresh', 'simplex', 'duplexPrimary', 'duplexSecondary', 'outdated', 'inconsistent'];
-const PHASES: readonly PhaseKind[] = [
+export const STANDINGS: readonly Standing[] = ['fresh', 'simplex', 'duplexPrimary', 'duplexSecondary', 'outdated', 'inconsistent'];
+export const PHASES: readonly PhaseKind[] = [
   'isolated',
   'claiming',
   'starting',

@@ -17,34 +17,13 @@ import {
   step,
 } from '../../../../appliance/core/machine.ts';
 import { ACTIONS } from '../../../../appliance/core/requests.ts';
+import { PHASES, STANDINGS } from '../../../../appliance/wire/partner-status.ts';
 
 const RUNS = 3_000;
 const EVENTS_PER_RUN = 60;
 
-const STANDINGS: Standing[] = ['fresh', 'simplex', 'duplexPrimary', 'duplexSecondary', 'outdated', 'inconsistent'];
 /** What a CoServer may not run on, by itself or by anybody's grant. */
 const UNFIT: Standing[] = ['fresh', 'outdated', 'inconsistent'];
-const PHASES: PhaseKind[] = [
-  'isolated',
-  'claiming',
-  'starting',
-  'running',
-  'resyncing',
-  'protecting',
-  'committing',
-  'duplex',
-  'standby',
-  'target',
-  'incoming',
-  'ready',
-  'secondary',
-  'acting',
-  'steppingDown',
-  'off',
-  'failed',
-  'frozen',
-  'diverged',
-];
 const STARTS: Command['kind'][] = ['startGuest', 'adoptGuest', 'takeOver', 'continueAlone'];
 
 type NewEvent = Event extends infer E ? (E extends Event ? Omit<E, 'at'> : never) : never;
