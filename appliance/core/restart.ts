@@ -14,7 +14,7 @@ export function tickRestart(work: Work): void {
 }
 
 /** Two simplex owners cannot come from one history: an operator's force made two. Nothing is merged, nothing is overwritten. */
-export function findDivergence(work: Work): boolean {
+function findDivergence(work: Work): boolean {
   const { state, commands } = work;
   const { partner, record } = state;
   if (record.standing !== 'simplex' || partner?.record.standing !== 'simplex') return false;

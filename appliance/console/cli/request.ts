@@ -1,9 +1,10 @@
 // `twinstep request [NAME] [--typed WORD]`: asks the local process for an operator's action; without a name, says which there are.
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import { actionGroups, consoleModel } from '../model.ts';
 import { hanging } from '../serial/layout.ts';
 import { pageText } from '../serial/pages.ts';
 import { askSocket, type CommandIo, DEFAULT_SOCKET, oneSnapshot } from './local-socket.ts';
+import { parseArguments } from './parse-arguments.ts';
 
 /** The core is asked and answers at once; a process that has so much to do that it takes longer should be looked at. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -17,15 +18,9 @@ export async function runRequest(argv: readonly string[], io: CommandIo): Promis
     .argument('[name]', 'the action')
     .option('--typed <word>', 'the word that an action needs which can lose data')
     .option('--socket <path>', "the process's socket", DEFAULT_SOCKET)
-    .allowExcessArguments(false)
-    .exitOverride()
-    .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) });
-  try {
-    command.parse([...argv], { from: 'user' });
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    throw error;
-  }
+    .allowExcessArguments(false);
+  const code = parseArguments(command, argv, io);
+  if (code !== null) return code;
   const { socket, typed } = command.opts<{ socket: string; typed?: string }>();
   const [name] = command.args;
   try {

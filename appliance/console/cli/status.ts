@@ -1,11 +1,12 @@
 // `twinstep status [--json | --history | --incidents] [--watch] [--socket PATH]`: the picture of the pair from the local process's Unix socket, for people and scripts.
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
 import type { Snapshot } from '../../core/snapshot.ts';
 import { eventDecoder } from '../api/event-stream.ts';
 import { consoleModel } from '../model.ts';
 import { incidentList, incidentText, modeLines } from '../serial/lockstep-pages.ts';
 import { eventLines, historyText, overviewLines, pageText } from '../serial/pages.ts';
 import { askSocket, badStatus, type CommandIo, DEFAULT_SOCKET, oneSnapshot, parseSnapshot } from './local-socket.ts';
+import { parseArguments } from './parse-arguments.ts';
 
 /** The live stream brings a picture at least once a second. */
 const SILENCE_MS = 5_000;
@@ -35,15 +36,9 @@ export async function runStatus(argv: readonly string[], io: StatusIo): Promise<
     .option('--incidents', 'the replicas that were found broken, each with what was seen')
     .option('--watch', 'show every change until Ctrl-C')
     .option('--socket <path>', "the process's socket", DEFAULT_SOCKET)
-    .allowExcessArguments(false)
-    .exitOverride()
-    .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) });
-  try {
-    command.parse([...argv], { from: 'user' });
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    throw error;
-  }
+    .allowExcessArguments(false);
+  const code = parseArguments(command, argv, io);
+  if (code !== null) return code;
   const options = command.opts<StatusOptions>();
   try {
     if (options.watch) await watch(options, io);

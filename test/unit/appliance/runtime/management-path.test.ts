@@ -1,9 +1,10 @@
 // Two real management paths on two addresses of the loopback, and between them whatever the test makes of their datagrams.
 import { createSocket, type Socket } from 'node:dgram';
 import t, { type Test } from 'tap';
-import { FRESH_RECORD, type PartnerStatus } from '../../../../appliance/core/machine.ts';
+import type { PartnerStatus } from '../../../../appliance/core/machine.ts';
 import { ManagementPath, type ManagementPathSetup } from '../../../../appliance/runtime/sources/management-path.ts';
 import { encodeManagement, managementKey } from '../../../../appliance/wire/management.ts';
+import { OUTDATED_STATUS } from '../outdated-status.ts';
 
 t.setTimeout(60_000);
 
@@ -11,25 +12,7 @@ const PORT = 9162;
 const pairKey = Buffer.alloc(32, 7);
 
 function statusOf(coServer: 'A' | 'B', revision: number): PartnerStatus {
-  return {
-    coServer,
-    incarnation: 'i',
-    record: { ...FRESH_RECORD, generation: 3, standing: 'outdated' },
-    phase: 'standby',
-    revision,
-    version: '0',
-    pairId: 'p',
-    proved: false,
-    asksYield: false,
-    arbiters: { witness: true, fence: false },
-    wish: null,
-    wishSeen: 0,
-    power: 'mains',
-    businessUp: true,
-    needsNic: false,
-    yieldRow: null,
-    compatibleVersions: [],
-  };
+  return { ...OUTDATED_STATUS, coServer, revision };
 }
 
 interface Side {

@@ -1,29 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { FRESH_RECORD, type PartnerStatus } from '../../../../appliance/core/machine.ts';
+import type { PartnerStatus } from '../../../../appliance/core/machine.ts';
 import { decodeManagement, encodeManagement, MANAGEMENT_MAX_BYTES, managementKey } from '../../../../appliance/wire/management.ts';
+import { OUTDATED_STATUS } from '../outdated-status.ts';
 
 const key = managementKey(Buffer.alloc(32, 0x11));
-const status: PartnerStatus = {
-  coServer: 'B',
-  incarnation: '1122334455667788',
-  record: { ...FRESH_RECORD, generation: 9, standing: 'outdated' },
-  phase: 'standby',
-  revision: 77,
-  version: '0.3.0',
-  pairId: '000102030405060708090a0b0c0d0e0f',
-  proved: false,
-  asksYield: false,
-  arbiters: { witness: true, fence: false },
-  wish: null,
-  wishSeen: 0,
-  power: 'mains',
-  businessUp: true,
-  needsNic: false,
-  yieldRow: null,
-  compatibleVersions: [],
-};
+const status = OUTDATED_STATUS;
 const datagram = {
   sender: 'B' as const,
   incarnation: '1122334455667788',
