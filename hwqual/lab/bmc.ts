@@ -9,10 +9,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BMC_COMMANDS } from './bmc-commands.ts';
 import { LabError } from './lab-error.ts';
 import { inNamespace } from './network.ts';
-import { processTree } from './processes.ts';
+import { identify, isAlive, processTree } from './processes.ts';
 import { PLAIN_ENVIRONMENT } from './supervised.ts';
 
 const PROGRAM = '/usr/bin/ipmi_sim';
@@ -29,6 +30,8 @@ const PASSWORD_MAX_BYTES = 20;
 const DEFAULT_GUID = '7477696e737465700000000000000001';
 /** Ended by SIGTERM to it and its processes; not heard by a stopped one. */
 const STOP_TIMEOUT_MS = 2000;
+/** A process is gone a moment after its signal. */
+const GONE_POLL_MS = 5;
 
 export type BmcPower =
   /** Shell commands. `get` prints `on` or `off`; `set` gets one more argument: `on`, `off`, `reset` or `shutdown`. Others, or an exit code
@@ -256,14 +259,17 @@ class Simulator implements Bmc {
 
   async stop(): Promise<void> {
     // The program that it runs as its machine would go on without it.
-    const all = this.#over ? [] : processTree(this.pid);
-    for (const pid of all) signal(pid, 'SIGTERM');
-    const timer = setTimeout(() => {
-      for (const pid of all) signal(pid, 'SIGKILL');
-    }, STOP_TIMEOUT_MS);
+    const all = this.#over ? [] : processTree(this.pid).map(identify);
+    const toAll = (name: NodeJS.Signals) => {
+      for (const machine of all.filter(isAlive)) signal(machine.pid, name);
+    };
+    toAll('SIGTERM');
+    const timer = setTimeout(() => toAll('SIGKILL'), STOP_TIMEOUT_MS);
     // A stopped process acts on SIGTERM once it goes on.
-    for (const pid of all) signal(pid, 'SIGCONT');
+    toAll('SIGCONT');
     await this.ended;
+    // Its machine is no child of ours: nothing tells when that has ended, and a signal is acted on when a core is free.
+    while (all.some(isAlive)) await sleep(GONE_POLL_MS);
     clearTimeout(timer);
   }
 }
