@@ -34,8 +34,8 @@ export type MirrorCommands = {
   serveSolo(a: Record<string, never>): Promise<void>;
   /** solo -> source: from now every write also goes to the partner (which must be `target`). */
   startSource(a: Record<string, never>): Promise<void>;
-  /** source: makes the partner's copy equal (hash compare, changed blocks sent). Answers when both are equal and flushed on both. */
-  resync(a: { rateBytesPerS?: number }): Promise<{ comparedBytes: number; copiedBytes: number }>;
+  /** source: makes the partner's copy equal (hash compare of what may differ, changed blocks sent). why: what was compared and the reason. Answers when both are equal and flushed on both. */
+  resync(a: { rateBytesPerS?: number }): Promise<{ comparedBytes: number; copiedBytes: number; why: string }>;
   /** closed -> target. */
   startTarget(a: Record<string, never>): Promise<void>;
   /** target -> replica (after the source's resync ended): the export is served with an empty overlay. */

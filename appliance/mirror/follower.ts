@@ -19,7 +19,14 @@ export interface FollowerParts {
   disk: BlockStore;
   send(...parts: Uint8Array[]): void;
   onError(e: StoreError): void;
+  /** A source attaches: durable when it ends. Answers what this copy knows of itself. */
+  attached(): Promise<Uint8Array>;
+  /** Made equal to the source, whose record this is: durable when it ends. */
+  madeEqual(source: Buffer): Promise<void>;
 }
+
+/** To `settle`, of a copy that has no journal. */
+const EVERY_INTERVAL = 0xffffffff;
 
 export class Follower {
   readonly #parts: FollowerParts;
@@ -104,8 +111,9 @@ export class Follower {
     this.detach();
     // Writes of an earlier attachment must not end after those of the new one.
     await Promise.allSettled([...this.#running]);
+    const copy = await this.#parts.attached();
     this.#attachment = m.attachment;
-    this.#answer(m, 'ok');
+    this.#answer(m, 'ok', copy);
   }
 
   async #perform(m: MirrorMessage): Promise<Uint8Array | undefined> {
@@ -131,8 +139,16 @@ export class Follower {
       case 'synced':
         if (replica) throw new Error('the partner is a replica already');
         await this.#disk.flush();
+        if (m.attachment !== this.#attachment) return undefined;
+        await this.#parts.madeEqual(m.data as Buffer);
         if (m.attachment === this.#attachment) this.#equal = true;
         return undefined;
+      case 'settle': {
+        const answer = Buffer.alloc(4);
+        if (!replica) await this.#disk.flush();
+        answer.writeUInt32BE(replica ? await replica.settled() : EVERY_INTERVAL);
+        return answer;
+      }
       default:
         throw new Error(`the partner sent '${m.kind}' to a copy that follows`);
     }

@@ -9,6 +9,7 @@
 import type { BlockStore, StoreError } from '../../drivers/block/index.ts';
 import type { NbdExport } from '../../drivers/nbd/index.ts';
 import { MESSAGE_MAX_DATA_BYTES } from './messages.ts';
+import type { Metadata } from './metadata.ts';
 import type { Partner, PartnerRequest } from './partner.ts';
 import { RangeLock } from './range-lock.ts';
 import type { Replica } from './replica.ts';
@@ -18,9 +19,12 @@ const ZERO_MAX_BYTES = 1024 * 1024 * 1024;
 
 export interface GuestDiskParts {
   disk: BlockStore;
+  metadata: Metadata;
   /** The present interval. */
   interval(): number;
   onError(e: StoreError): void;
+  /** A write has ended. */
+  written(): void;
 }
 
 export class GuestDisk implements NbdExport {
@@ -91,10 +95,22 @@ export class GuestDisk implements NbdExport {
 
   async #change(interval: number, offset: number, length: number, data: Buffer | undefined, fua: boolean): Promise<void> {
     await this.lock.with(offset, offset + length, async () => {
-      const { partner } = this;
-      const there = partner && Promise.all(requests(interval, offset, length, data, fua).map((r) => partner.hold(r)));
-      await this.#both(partner, this.#changeHere(offset, length, data, fua), there);
+      const { metadata } = this.#parts;
+      const cold = metadata.begin(offset, length, interval);
+      try {
+        if (cold) await this.#both(this.partner, cold, undefined);
+        await this.#changeBoth(interval, offset, length, data, fua);
+      } finally {
+        metadata.end(offset, length);
+        this.#parts.written();
+      }
     });
+  }
+
+  async #changeBoth(interval: number, offset: number, length: number, data: Buffer | undefined, fua: boolean): Promise<void> {
+    const { partner } = this;
+    const there = partner && Promise.all(requests(interval, offset, length, data, fua).map((r) => partner.hold(r)));
+    await this.#both(partner, this.#changeHere(offset, length, data, fua), there);
   }
 
   async #changeHere(offset: number, length: number, data: Buffer | undefined, fua: boolean): Promise<void> {
@@ -102,7 +118,7 @@ export class GuestDisk implements NbdExport {
     if (fua) await this.#disk.flush();
   }
 
-  async #both(partner: Partner | undefined, here: Promise<void>, there: Promise<unknown> | undefined): Promise<void> {
+  async #both(partner: Partner | undefined, here: Promise<unknown>, there: Promise<unknown> | undefined): Promise<void> {
     const [error] = await Promise.all([
       here.then(
         () => undefined,

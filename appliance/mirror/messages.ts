@@ -4,7 +4,7 @@
 // the end of the channel's session, the source's `goSolo` or the next `attach`: what belongs to another is ignored.
 
 export const MESSAGE_HEADER_BYTES = 32;
-export const MESSAGE_VERSION = 1;
+export const MESSAGE_VERSION = 2;
 /** Data of one message: longer writes are cut, so that no write waits long behind another on the links. */
 export const MESSAGE_MAX_DATA_BYTES = 1024 * 1024;
 /** A resync compares blocks of this size... */
@@ -13,16 +13,27 @@ export const COMPARE_BLOCK_BYTES = 64 * 1024;
 export const DIGEST_BYTES = 32;
 
 /**
- *  attach   `offset`: bytes of the disk, `length`: MESSAGE_VERSION
+ *  attach   `offset`: bytes of the disk, `length`: MESSAGE_VERSION. Answered with what that copy knows of itself
  *  write    data
  *  zero     `length` bytes of the disk
  *  flush    everything that was answered is durable
  *  compare  `length` bytes of the disk; data: the digest of each block. Answered with one byte per block: 1 if it differs
- *  synced   resync: every block was compared. Answered when all is durable
+ *  synced   resync: all that may differ was compared; data: the source's record. Answered when all is durable
+ *  settle   answered with the interval up to which every write that was answered is in stable storage on the disk (4 bytes)
  *  answer   `status`; data: compare's answer, or the reason (UTF-8)
  */
-export type MessageKind = 'attach' | 'write' | 'zero' | 'flush' | 'compare' | 'synced' | 'answer';
-const KINDS: readonly (MessageKind | undefined)[] = [undefined, 'attach', 'write', 'zero', 'flush', 'compare', 'synced', 'answer'];
+export type MessageKind = 'attach' | 'write' | 'zero' | 'flush' | 'compare' | 'synced' | 'answer' | 'settle';
+const KINDS: readonly (MessageKind | undefined)[] = [
+  undefined,
+  'attach',
+  'write',
+  'zero',
+  'flush',
+  'compare',
+  'synced',
+  'answer',
+  'settle',
+];
 
 /** refused: not now, in this mode. failed: the copy cannot follow any more. */
 export type AnswerStatus = 'ok' | 'refused' | 'failed';

@@ -27,8 +27,8 @@ export interface Slot {
   record: CopyRecord;
 }
 
-export function extentBytesOf(sizeBytes: number): number {
-  let bytes = SMALLEST_EXTENT_BYTES;
+export function extentBytesOf(sizeBytes: number, smallestBytes = SMALLEST_EXTENT_BYTES): number {
+  let bytes = smallestBytes;
   while (Math.ceil(sizeBytes / bytes) > MAP_PAGES * EXTENTS_PER_PAGE) bytes *= 2;
   return bytes;
 }

@@ -10,7 +10,7 @@
 // |   8192 + n  | the map's pages, 4096 bytes each |
 import { randomBytes } from 'node:crypto';
 import type { BlockStore } from '../../drivers/block/index.ts';
-import { type ActivityLog, activityLog, beginWrite, endWrite } from '../core/activity-log.ts';
+import { type ActivityLog, activityLog, beginWrite, endWrite, HOT_EXTENTS, type HotLimits } from '../core/activity-log.ts';
 import type { CopyRecord, CopyState } from '../core/mirror.ts';
 import {
   decodeMapPage,
@@ -35,6 +35,14 @@ export interface DiskIdentity {
   /** 32 bytes that tell this disk from another that has its name. */
   disk: Uint8Array;
   sizeBytes: number;
+  scale?: MetadataScale;
+}
+
+/** Smaller ones in tests. */
+export interface MetadataScale {
+  extentBytes: number;
+  hot: HotLimits;
+  settlePauseMs: number;
 }
 
 /**
@@ -82,8 +90,8 @@ export class Metadata {
     this.#life = slot.life;
     this.#counter = slot.counter;
     this.#record = slot.record;
-    this.extentBytes = extentBytesOf(identity.sizeBytes);
-    this.log = activityLog(suspects);
+    this.extentBytes = extentBytesOf(identity.sizeBytes, identity.scale?.extentBytes);
+    this.log = activityLog(suspects, identity.scale?.hot ?? HOT_EXTENTS);
     this.#durable = new Set(this.log.suspects);
   }
 
@@ -102,7 +110,7 @@ export class Metadata {
       throw new MetadataError('otherDisk', 'the record is of another disk: this one was replaced');
     if (sizeBytes !== identity.sizeBytes)
       throw new MetadataError('otherSize', `the disk had ${sizeBytes} bytes when it was recorded, now it has ${identity.sizeBytes}`);
-    const extents = Math.ceil(sizeBytes / extentBytesOf(sizeBytes));
+    const extents = Math.ceil(sizeBytes / extentBytesOf(sizeBytes, identity.scale?.extentBytes));
     const suspects: number[] = [];
     for (let page = 0; page * EXTENTS_PER_PAGE < extents; page++) {
       const bytes = await store.read(MAP_AT + page * METADATA_PAGE_BYTES, METADATA_PAGE_BYTES);
@@ -128,6 +136,7 @@ export class Metadata {
     await store.flush();
     const metadata = new Metadata(store, identity, { counter: 0n, life, sizeBytes, disk, record }, []);
     await metadata.setRecord(record);
+    await metadata.#recordTurn;
     return metadata;
   }
 
@@ -143,21 +152,34 @@ export class Metadata {
     return Math.ceil(this.#identity.sizeBytes / this.extentBytes);
   }
 
-  /** Durable in both slots when it ends: counts from the first. */
-  setRecord(record: CopyRecord): Promise<void> {
-    const run = this.#recordTurn.then(async () => {
-      this.#counter++;
-      const { disk, sizeBytes } = this.#identity;
-      const slot = encodeMetadataSlot({ counter: this.#counter, life: this.#life, sizeBytes, disk, record });
-      const first = Number(this.#counter % 2n) * METADATA_PAGE_BYTES;
-      await this.#store.write(first, slot);
-      await this.#store.flush();
-      this.#record = record;
-      await this.#store.write(METADATA_PAGE_BYTES - first, slot);
-      await this.#store.flush();
+  /** Durable when it ends; then it goes to the other slot too. `next` gets what the record is by then. */
+  change(next: (record: CopyRecord) => CopyRecord): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.#recordTurn = this.#recordTurn.then(async () => {
+      try {
+        await this.#setRecord(next(this.#record), resolve);
+      } catch (e) {
+        reject(e as Error);
+      }
     });
-    this.#recordTurn = run.catch(() => undefined);
-    return run;
+    return promise;
+  }
+
+  setRecord(record: CopyRecord): Promise<void> {
+    return this.change(() => record);
+  }
+
+  async #setRecord(record: CopyRecord, durable: () => void): Promise<void> {
+    this.#counter++;
+    const { disk, sizeBytes } = this.#identity;
+    const slot = encodeMetadataSlot({ counter: this.#counter, life: this.#life, sizeBytes, disk, record });
+    const first = Number(this.#counter % 2n) * METADATA_PAGE_BYTES;
+    await this.#store.write(first, slot);
+    await this.#store.flush();
+    this.#record = record;
+    durable();
+    await this.#store.write(METADATA_PAGE_BYTES - first, slot);
+    await this.#store.flush();
   }
 
   /** Before a write to the range: undefined when it may go now (hot), else it may go when the promise ends. */

@@ -8,11 +8,16 @@ import { rm } from 'node:fs/promises';
 import { type BlockStore, type FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
 import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
+import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/activity-log.ts';
+import { becomingEqual, broughtTogether, type CopyState, goneAlone, madeEqual, planResync } from '../core/mirror.ts';
 import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
+import { identifyDisk } from './disk-identity.ts';
 import { Follower } from './follower.ts';
 import { GuestDisk } from './guest-disk.ts';
 import { Journal } from './journal.ts';
 import { decodeMessage, encodeMessageHeader, type MirrorMessage } from './messages.ts';
+import { METADATA_BYTES, Metadata, MetadataError, type MetadataScale, newGeneration } from './metadata.ts';
+import { decodeCopy, encodeCopy } from './metadata-codec.ts';
 import { Partner } from './partner.ts';
 import { Replica, writeRuns } from './replica.ts';
 import { resync } from './resync.ts';
@@ -23,12 +28,15 @@ const SEGMENT_BYTES = 1024 * 1024 * 1024;
 const SCRATCH_BYTES = 4 * 1024 * 1024 * 1024;
 /** The partner answers `attach` when its earlier work has ended; a link may have to come up first. */
 const ATTACH_TIMEOUT_MS = 10_000;
+/** Between two attempts to let extents cool down: while nothing is committed, none can. */
+const SETTLE_PAUSE_MS = 1_000;
 
 export interface MirrorSurroundings {
   channel: Channel;
   /** The present checkpoint interval. */
   interval(): number;
   openStore(options: FileStoreOptions): Promise<BlockStore>;
+  scale?: MetadataScale;
   emit<K extends keyof MirrorEvents>(name: K, data: MirrorEvents[K]): void;
 }
 
@@ -36,6 +44,9 @@ export interface MirrorSurroundings {
 interface Opened {
   disk: BlockStore;
   journal: Journal;
+  metadata: Metadata;
+  /** Why nothing was known of the disk when it was opened; null: it was. */
+  unknown: string | null;
   guest: GuestDisk;
   follower: Follower;
   server: NbdServer | undefined;
@@ -50,6 +61,10 @@ export class Mirror {
   #opened: Opened | undefined;
   #committed = 0;
   #attaching: Partner | undefined;
+  /** What the attached partner's copy said of itself. */
+  #theirs: CopyState | null = null;
+  #settling = false;
+  #settledMs = -Infinity;
   /** One command that changes the mode at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -128,6 +143,7 @@ export class Mirror {
         await store(`${setup.journalPath}.0`, SEGMENT_BYTES),
         await store(`${setup.journalPath}.1`, SEGMENT_BYTES),
       ] as const;
+      const { metadata, unknown } = await this.#openMetadata(await store(`${setup.journalPath}.regions`, METADATA_BYTES), disk.sizeBytes);
       const { journal, recovered } = await Journal.open(segments, disk.sizeBytes);
       if (!recovered.patches.isEmpty) {
         await writeRuns(disk, recovered.patches.runs());
@@ -136,9 +152,24 @@ export class Mirror {
       await journal.reset();
       this.#committed = recovered.committed;
       const onError = (e: Error): void => this.#report(e);
-      const guest = new GuestDisk({ disk, interval: this.#around.interval, onError });
-      const follower = new Follower({ disk, send: (...parts) => void this.#channel.send(...parts), onError });
-      this.#opened = { disk, journal, guest, follower, server: undefined, replica: undefined };
+      const guest = new GuestDisk({ disk, metadata, interval: this.#around.interval, onError, written: () => void this.#settle() });
+      const follower = new Follower({
+        disk,
+        send: (...parts) => void this.#channel.send(...parts),
+        onError,
+        attached: async () => {
+          await metadata.change(becomingEqual);
+          return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
+        },
+        madeEqual: async (bytes) => {
+          const source = decodeCopy(bytes, 0);
+          if (!source) throw new Error('the partner sent no record of its copy: do both CoServers run the same version?');
+          await metadata.change((r) => madeEqual(r, source.record));
+          if (this.#opened?.metadata === metadata) this.#opened.unknown = null;
+          await metadata.cleared(settleAll(metadata.log, moment(metadata.log)));
+        },
+      });
+      this.#opened = { disk, journal, metadata, unknown, guest, follower, server: undefined, replica: undefined };
       return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded };
     } catch (e) {
       await Promise.allSettled(stores.map((s) => s.close()));
@@ -148,6 +179,8 @@ export class Mirror {
 
   async #serveSolo(): Promise<void> {
     const o = await this.#closedNow('serveSolo');
+    apart(o.metadata.log);
+    await o.metadata.change((r) => goneAlone(r, newGeneration()));
     await this.#export(o);
     this.#mode = 'solo';
   }
@@ -173,7 +206,10 @@ export class Mirror {
         const attached = partner.attach(o.disk.sizeBytes);
         attached.catch(() => {});
         if ((await Promise.race([ended, attached, tooLate])) === 'ended') continue;
+        const theirs = decodeCopy(Buffer.from(await attached), o.metadata.extents);
         this.#need('startSource', 'solo').guest.partner = partner;
+        joining(o.metadata.log);
+        this.#theirs = theirs;
         this.#mode = 'source';
         return;
       }
@@ -183,11 +219,38 @@ export class Mirror {
     }
   }
 
-  async #resync(rateBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number }> {
+  async #resync(rateBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
     const o = this.#need('resync', 'source');
     const { partner, lock } = o.guest;
     if (!partner) throw new Error('resync: there is no partner');
-    return await resync({ disk: o.disk, partner, lock, rateBytesPerS, onProgress: (p) => this.#around.emit('resyncProgress', p) });
+    const { metadata } = o;
+    const plan = planResync(o.unknown === null ? metadata.state : null, this.#theirs);
+    this.#theirs = null;
+    const isPart = plan.kind === 'source' || plan.kind === 'regions';
+    const why = isPart
+      ? `what either copy wrote since they were equal, ${plan.extents.size} of ${metadata.extents} extents`
+      : `the whole disk, because ${o.unknown ?? ('reason' in plan ? plan.reason : 'the partner has the newer record')}`;
+    const { record } = metadata;
+    let since = 0;
+    const done = await resync({
+      disk: o.disk,
+      partner,
+      lock,
+      rateBytesPerS,
+      suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
+      record: encodeCopy(record, new Set(), 0),
+      onCompared: () => {
+        since = moment(metadata.log);
+      },
+      onProgress: (p) => this.#around.emit('resyncProgress', p),
+    });
+    // If it went on alone meanwhile, that is what the record says.
+    await metadata.change((r) => (r.current === record.current ? broughtTogether(r) : r));
+    if (o.guest.partner === partner && metadata.record.current === record.current) {
+      o.unknown = null;
+      await metadata.cleared(settleAll(metadata.log, since));
+    }
+    return { ...done, why };
   }
 
   async #startTarget(): Promise<void> {
@@ -205,6 +268,11 @@ export class Mirror {
         await rm(this.#scratchPath, { force: true });
         return await this.#around.openStore({ path: this.#scratchPath, sizeBytes: SCRATCH_BYTES });
       },
+      merging: async (runs) => {
+        for (const { start, end } of runs) await o.metadata.suspectRange(start, end - start);
+        await o.metadata.change((r) => goneAlone(r, newGeneration()));
+        apart(o.metadata.log);
+      },
       onError: (e) => this.#report(e),
     });
     this.#committed = 0;
@@ -221,7 +289,7 @@ export class Mirror {
     this.#mode = 'replica';
   }
 
-  #goSolo(): { released: number } {
+  async #goSolo(): Promise<{ released: number }> {
     if (this.#mode === 'solo') {
       // Not shared yet: a `startSource` that is under way fails.
       this.#attaching?.release();
@@ -229,6 +297,9 @@ export class Mirror {
     }
     const o = this.#need('goSolo', 'source');
     const { partner } = o.guest;
+    await this.#reporting(o.metadata.change((r) => goneAlone(r, newGeneration())));
+    if (this.#opened !== o || o.guest.partner !== partner) return { released: 0 };
+    apart(o.metadata.log);
     o.guest.partner = undefined;
     this.#mode = 'solo';
     return { released: partner?.release() ?? 0 };
@@ -282,7 +353,47 @@ export class Mirror {
     } catch (e) {
       this.#report(e as Error);
     }
-    await Promise.allSettled([o.journal.close(), o.disk.close(), rm(this.#scratchPath, { force: true })]);
+    await Promise.allSettled([o.journal.close(), o.metadata.close(), o.disk.close(), rm(this.#scratchPath, { force: true })]);
+  }
+
+  /** Of a disk of which nothing is known a new record is made: the partner's copy and this one are then compared as a whole. */
+  async #openMetadata(store: BlockStore, sizeBytes: number): Promise<{ metadata: Metadata; unknown: string | null }> {
+    const { scale } = this.#around;
+    const found = await identifyDisk(this.#setup.diskPath, sizeBytes, this.#setup.channel.pairKey);
+    const identity = scale ? { ...found, scale } : found;
+    try {
+      return { metadata: await Metadata.open(store, identity), unknown: null };
+    } catch (e) {
+      if (!(e instanceof MetadataError)) throw e;
+      return { metadata: await Metadata.create(store, identity), unknown: e.message };
+    }
+  }
+
+  /** Extents that both copies hold in stable storage become cold, when too many are hot. */
+  async #settle(): Promise<void> {
+    const o = this.#opened;
+    const partner = o?.guest.partner;
+    if (
+      !o ||
+      !partner ||
+      this.#settling ||
+      !isCrowded(o.metadata.log) ||
+      performance.now() - this.#settledMs < (this.#around.scale?.settlePauseMs ?? SETTLE_PAUSE_MS)
+    )
+      return;
+    this.#settling = true;
+    try {
+      const { log } = o.metadata;
+      const since = moment(log);
+      await o.disk.flush();
+      const interval = Buffer.from(await partner.ask({ kind: 'settle' })).readUInt32BE(0);
+      if (o.guest.partner === partner) await o.metadata.cleared(settle(log, since, interval));
+    } catch (e) {
+      if (e instanceof StoreError) this.#report(e);
+    } finally {
+      this.#settling = false;
+      this.#settledMs = performance.now();
+    }
   }
 
   async #export(o: Opened): Promise<void> {

@@ -46,8 +46,9 @@ export class Partner {
     this.#release = resolve;
   }
 
-  async attach(sizeBytes: number): Promise<void> {
-    await this.ask({ kind: 'attach', offset: sizeBytes, length: MESSAGE_VERSION });
+  /** Answers what the partner's copy knows of itself. */
+  async attach(sizeBytes: number): Promise<Uint8Array> {
+    return await this.ask({ kind: 'attach', offset: sizeBytes, length: MESSAGE_VERSION });
   }
 
   /** A request of the guest: held until the partner has it, or `release`. */

@@ -25,6 +25,8 @@ export interface ReplicaParts {
   journal: Journal;
   /** Makes the scratch file for an overlay that is too large for memory. */
   openScratch(): Promise<BlockStore>;
+  /** It takes over: this is merged next. Durable when it ends. */
+  merging?(runs: readonly Run[]): Promise<void>;
   /** The disk or the journal failed in the background: nothing can be committed here any more. */
   onError(e: Error): void;
   /** Smaller ones in tests. */
@@ -47,6 +49,8 @@ export class Replica {
   #waiting = new PatchMap();
   #writing: PatchMap | undefined;
   #writeBack: Promise<void> | undefined;
+  /** Everything up to this interval is on the disk. */
+  #writtenBack = 0;
   /** The left segment's newest interval: with it written back, the segment is free. */
   #leftInterval: number | undefined;
   #highestInterval = 0;
@@ -201,6 +205,14 @@ export class Replica {
     this.#overlay.insert(offset, offset + data.length, { kind: 'file', file, at });
   }
 
+  /** The interval up to which every write that ended is in stable storage on the disk, whatever becomes of the journal. */
+  async settled(): Promise<number> {
+    this.#mustRun();
+    const interval = this.#writtenBack;
+    await this.#disk.flush();
+    return interval;
+  }
+
   // Ends.
 
   /** Refuses when a checkpoint is decided that the secondary has not loaded. To be asked before `takeOver`. */
@@ -225,6 +237,7 @@ export class Replica {
     this.#open.clear();
     const mergedBytes = this.#overlay.bytes;
     const runs = this.#overlay.runs();
+    await this.#parts.merging?.(runs);
     for (const run of runs) {
       if (run.pieces.length === 0) this.#journal.append('overlayZero', this.#committed, run.start, run.end - run.start);
       else this.#journal.append('overlayWrite', this.#committed, run.start, run.end - run.start, await gather(run));
@@ -310,6 +323,7 @@ export class Replica {
       const interval = this.#committed;
       await writeRuns(this.#disk, this.#writing.runs());
       this.#writing = undefined;
+      this.#writtenBack = interval;
       if (this.#leftInterval !== undefined && this.#leftInterval <= interval) {
         await this.#disk.flush();
         await this.#journal.freeOther();

@@ -1,4 +1,4 @@
-// The source makes the partner's copy equal: extent by extent it compares hashes and sends the blocks that differ.
+// The source makes the partner's copy equal: of every extent that may differ it compares hashes and sends the blocks that do.
 //
 // An extent is locked against the guest's writes while it is read, compared and sent, so the guest waits for one extent
 // at most. What the guest writes elsewhere meanwhile goes to both copies as always.
@@ -25,15 +25,22 @@ export interface ResyncParts {
   disk: BlockStore;
   partner: Partner;
   lock: RangeLock;
+  /** What may differ; null: anything. */
+  suspects: { extents: ReadonlySet<number>; extentBytes: number } | null;
+  /** The record that the partner's copy takes. */
+  record: Uint8Array;
   /** Limit of what is copied; undefined: as fast as it goes. */
   rateBytesPerS: number | undefined;
+  /** Everything was compared; both are flushed next. */
+  onCompared(): void;
   onProgress(p: ResyncProgress): void;
 }
 
 /** Ends when both copies are equal and durable. Rejected when the partner is lost or either disk fails. */
 export async function resync(parts: ResyncParts): Promise<{ comparedBytes: number; copiedBytes: number }> {
   const { disk, partner, lock, rateBytesPerS } = parts;
-  const totalBytes = disk.sizeBytes;
+  const pieces = cut(disk.sizeBytes, parts.suspects);
+  const totalBytes = pieces.reduce((sum, { length }) => sum + length, 0);
   const startedMs = performance.now();
   let next = 0;
   let comparedBytes = 0;
@@ -67,10 +74,8 @@ export async function resync(parts: ResyncParts): Promise<{ comparedBytes: numbe
   };
 
   const worker = async (): Promise<void> => {
-    while (next < totalBytes && !failed) {
-      const start = next;
-      const length = Math.min(EXTENT_BYTES, totalBytes - start);
-      next += length;
+    for (let piece = pieces[next++]; piece && !failed; piece = pieces[next++]) {
+      const { start, length } = piece;
       try {
         await lock.with(start, start + length, () => extent(start, length));
       } catch (e) {
@@ -85,8 +90,22 @@ export async function resync(parts: ResyncParts): Promise<{ comparedBytes: numbe
   };
   await Promise.all(Array.from({ length: PARALLEL_EXTENTS }, worker));
   if (failed) throw failed;
-  // Ours is flushed too: a copy that lost its cache would not be the partner's equal.
-  await Promise.all([disk.flush(), partner.ask({ kind: 'synced' })]);
+  // Ours first: what it lost of its cache after the partner has forgotten that they differed would stay different.
+  parts.onCompared();
+  await disk.flush();
+  await partner.ask({ kind: 'synced', data: parts.record });
   tell(true);
   return { comparedBytes, copiedBytes };
+}
+
+function cut(sizeBytes: number, suspects: ResyncParts['suspects']): { start: number; length: number }[] {
+  const ranges = suspects
+    ? [...suspects.extents]
+        .sort((a, b) => a - b)
+        .map((e) => ({ start: e * suspects.extentBytes, end: Math.min(sizeBytes, (e + 1) * suspects.extentBytes) }))
+    : [{ start: 0, end: sizeBytes }];
+  const pieces: { start: number; length: number }[] = [];
+  for (const { start, end } of ranges)
+    for (let at = start; at < end; at += EXTENT_BYTES) pieces.push({ start: at, length: Math.min(EXTENT_BYTES, end - at) });
+  return pieces;
 }

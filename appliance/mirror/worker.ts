@@ -7,6 +7,7 @@ import { IntervalCounter } from '../wire/interval.ts';
 import { deriveKey } from '../wire/keys.ts';
 import { type Port, serve } from '../wire/rpc.ts';
 import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorSetup } from './api.ts';
+import type { MetadataScale } from './metadata.ts';
 import { Mirror } from './mirror.ts';
 
 const STATUS_EVERY_MS = 1_000;
@@ -15,6 +16,7 @@ const STATUS_EVERY_MS = 1_000;
 export interface MirrorEdges {
   openChannel(setup: ChannelSetup): Channel;
   openStore(options: FileStoreOptions): Promise<BlockStore>;
+  scale?: MetadataScale;
 }
 
 const MACHINE: MirrorEdges = {
@@ -36,6 +38,7 @@ export function runMirrorWorker(setup: MirrorSetup, port: Port, commitPort: Port
     channel: edges.openChannel(setup.channel),
     interval: () => interval.current,
     openStore: edges.openStore,
+    ...(edges.scale ? { scale: edges.scale } : {}),
     emit: (name, data) => emit(name, data),
   });
   const emit = serve<MirrorCommands, MirrorEvents>(port, mirror.commands);

@@ -29,7 +29,7 @@ export class Joining {
     const { mirror } = this.#p.workers;
     await mirror.call('startSource', {});
     const done = await mirror.call('resync', {}, Infinity);
-    return `${mebibytes(done.comparedBytes)} compared, ${mebibytes(done.copiedBytes)} copied`;
+    return `${mebibytes(done.comparedBytes)} compared, ${mebibytes(done.copiedBytes)} copied: ${done.why}`;
   }
 
   async openIncoming(signal: AbortSignal): Promise<string> {

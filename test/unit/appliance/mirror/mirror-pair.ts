@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MessageChannel } from 'node:worker_threads';
 import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorSetup } from '../../../../appliance/mirror/api.ts';
+import type { MetadataScale } from '../../../../appliance/mirror/metadata.ts';
 import { runMirrorWorker } from '../../../../appliance/mirror/worker.ts';
 import { IntervalCounter } from '../../../../appliance/wire/interval.ts';
 import { Caller } from '../../../../appliance/wire/rpc.ts';
@@ -28,6 +29,7 @@ export interface Side {
 export interface PairOptions {
   sizeBytes: number;
   openStore?: (options: FileStoreOptions) => Promise<BlockStore>;
+  scale?: MetadataScale;
 }
 
 export class MirrorPair {
@@ -35,6 +37,7 @@ export class MirrorPair {
   readonly fake: FakePair = fakePair();
   readonly a: Side;
   readonly b: Side;
+  readonly #pairKey = randomBytes(32);
   readonly #clients: NbdClient[] = [];
 
   constructor(options: PairOptions) {
@@ -79,7 +82,7 @@ export class MirrorPair {
     const commit = new MessageChannel();
     const interval = new IntervalCounter();
     const setup: MirrorSetup = {
-      channel: { stream: 'disk', side: name, links: [], pairKey: randomBytes(32) },
+      channel: { stream: 'disk', side: name, links: [], pairKey: this.#pairKey },
       interval: interval.buffer,
       diskPath: join(this.directory, `disk-${name}`),
       sizeBytes: options.sizeBytes,
@@ -89,6 +92,7 @@ export class MirrorPair {
     runMirrorWorker(setup, main.port1, commit.port1, {
       openChannel: () => channel,
       openStore: options.openStore ?? ((o) => FileStore.open(o)),
+      ...(options.scale ? { scale: options.scale } : {}),
     });
     const side: Side = {
       mirror: new Caller(`mirror ${name}`, main.port2),

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import t from 'tap';
 import { FileStore, StoreError } from '../../../../drivers/block/index.ts';
 import { MirrorPair, until } from './mirror-pair.ts';
@@ -126,6 +126,8 @@ t.test('session lost: held also when links are back, until goSolo; then a new so
   const after = guest.write(8192, Buffer.alloc(512, 9));
   for (const w of [held, second, after]) t.ok(await isPending(w));
   t.equal(pair.b.disk()[0], 0, 'the partner has nothing of it');
+  // A first write to an extent waits for its record before it waits for the partner.
+  while ((await pair.a.mirror.call('status', {})).pendingWrites < 2) await new Promise((resolve) => setImmediate(resolve));
   const { released } = await pair.a.mirror.call('goSolo', {});
   t.ok(released >= 2, `${released} released`);
   await Promise.all([held, second, after]);
@@ -306,4 +308,37 @@ t.test('a journal left by a crash is replayed at open', async (t) => {
   t.same(await again.a.mirror.call('open', {}), { committed: 1, replayed: 0, discarded: 0 });
   await again.a.mirror.call('close', {});
   t.same(await again.a.mirror.call('open', {}), { committed: 0, replayed: 0, discarded: 0 });
+});
+
+t.test('a resync compares what may differ; of a disk that is not known, everything', async (t) => {
+  const sizeBytes = 64 * MIB;
+  const pair = new MirrorPair({ sizeBytes });
+  t.teardown(() => pair.end());
+  await pair.equalise();
+  const guest = await pair.a.connect();
+  /** B goes, A writes alone, B comes back. */
+  const outage = async (meanwhile: () => void): Promise<{ comparedBytes: number; why: string }> => {
+    pair.fake.cut();
+    await pair.a.mirror.call('goSolo', {});
+    await guest.write(20 * MIB, randomBytes(MIB));
+    await pair.b.mirror.call('close', {});
+    meanwhile();
+    pair.fake.mend();
+    await pair.b.mirror.call('startTarget', {});
+    await pair.a.mirror.call('startSource', {});
+    const done = await pair.a.mirror.call('resync', {});
+    t.ok(pair.a.disk().equals(pair.b.disk()));
+    return done;
+  };
+  const regions = `${pair.b.setup.journalPath}.regions`;
+  t.match(await outage(() => {}), { comparedBytes: 4 * MIB, copiedBytes: MIB, why: /1 of 16 extents/ });
+  t.match(await outage(() => {}), { comparedBytes: 4 * MIB, why: /1 of 16 extents/ }, 'again');
+  t.match(await outage(() => rmSync(regions)), { comparedBytes: sizeBytes, why: /whole disk.*no generation in common/ }, 'no record');
+  t.match(
+    await outage(() => rmSync(pair.b.setup.diskPath)),
+    { comparedBytes: sizeBytes, why: /whole disk/ },
+    'a new disk in place of the old one',
+  );
+  t.match(await outage(() => writeFileSync(regions, randomBytes(77_824))), { comparedBytes: sizeBytes, why: /whole disk/ }, 'damaged');
+  t.match(await outage(() => {}), { comparedBytes: 4 * MIB }, 'and known again');
 });
