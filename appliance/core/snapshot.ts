@@ -200,6 +200,51 @@ export interface WorkloadView {
   sentence: string;
 }
 
+/** The copies of the disk, as the CoServer that made this picture sees them. Totals count since its process started. */
+export interface DiskView {
+  /** The copy here: bytes of the disk, and how writes become durable. */
+  sizeBytes: number;
+  /** Blocks of either copy that could not be read or did not fit their checksum, and were served and repaired from the other one. */
+  repairedBlocks: number;
+  /** Blocks that no copy of can be trusted: reads and writes of them wait for the operator. Byte offsets, at most 100. */
+  quarantined: number[];
+  /** The comparison of both copies that is under way, or the last one. Null: none was begun. */
+  scrub: ScrubView | null;
+  /** Milliseconds that the oldest request of the disk here has been waited for; 0: none is late. */
+  lateMs: number;
+}
+
+export interface ScrubView {
+  state: 'running' | 'paused' | 'done' | 'cutShort';
+  /** Wall clock. */
+  startedAt: number;
+  endedAt: number | null;
+  checkedBytes: number;
+  totalBytes: number;
+  /** Blocks that differed, and what became of them. */
+  differed: number;
+  repaired: number;
+  /** Why it waits, or what cut it short. */
+  reason: string;
+}
+
+/** A state of the guest's disk that is kept, and can be read, exported and gone back to. */
+export interface RestorePointView {
+  name: string;
+  /** Wall clock. */
+  takenAt: number;
+  /** scheduled: retention may remove it; operator: kept until removed; rollback: made before going back to another one. */
+  kind: 'scheduled' | 'operator' | 'rollback';
+  /** Which CoServers hold it. */
+  on: CoServerName[];
+  /** What it keeps of the disk here, and since it was taken. */
+  keptBytes: number;
+  /** Why it cannot be used any more; empty: it can. */
+  trouble: string;
+  /** It is being read or exported now. */
+  inUse: boolean;
+}
+
 export interface Snapshot {
   /** The CoServer that made it, its wall clock, its uptime. */
   coServer: CoServerName;
@@ -231,6 +276,9 @@ export interface Snapshot {
   audit: AuditView | null;
   /** The latest, oldest first. At most 20. */
   incidents: IncidentView[];
+  disk?: DiskView;
+  /** Newest first. */
+  restorePoints?: RestorePointView[];
   /** Where each CoServer's web console answers, with its certificate's SHA-256 fingerprint where that is known. */
   consoles?: { coServer: CoServerName; url: string; fingerprint: string | null }[];
 }

@@ -12,6 +12,7 @@ import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/ac
 import { becomingEqual, broughtTogether, type CopyState, goneAlone, madeEqual, planResync } from '../core/mirror.ts';
 import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
 import { identifyDisk } from './disk-identity.ts';
+import { openDiskStack } from './disk-stack.ts';
 import { Follower } from './follower.ts';
 import { GuestDisk } from './guest-disk.ts';
 import { Journal } from './journal.ts';
@@ -138,7 +139,8 @@ export class Mirror {
       return s;
     };
     try {
-      const disk = await store(setup.diskPath, setup.sizeBytes);
+      const { disk } = await openDiskStack({ openStore, path: setup.diskPath, sizeBytes: setup.sizeBytes });
+      stores.push(disk);
       const segments = [
         await store(`${setup.journalPath}.0`, SEGMENT_BYTES),
         await store(`${setup.journalPath}.1`, SEGMENT_BYTES),

@@ -11,8 +11,8 @@ export interface BlockStore {
   read(offset: number, length: number): Promise<Buffer>;
   /** The parts, one after the other, from `offset` on. The parts must not change until it ends. */
   write(offset: number, ...parts: Uint8Array[]): Promise<void>;
-  /** The range reads as zero bytes afterwards. */
-  zero(offset: number, length: number): Promise<void>;
+  /** The range reads as zero bytes afterwards, whatever the options; a store that knows nothing of space ignores them. */
+  zero(offset: number, length: number, options?: ZeroOptions): Promise<void>;
   flush(): Promise<void>;
   close(): Promise<void>;
 }
@@ -43,8 +43,6 @@ export interface StoreExtent {
 
 /** A disk that can give space back and say where it has none. */
 export interface SpaceStore extends BlockStore {
-  /** The range reads as zero bytes afterwards, whatever the options. */
-  zero(offset: number, length: number, options?: ZeroOptions): Promise<void>;
   /** From `offset` on, gapless, at least one; may end before `length` (a map of very many pieces): ask again from there. */
   extents(offset: number, length: number): Promise<StoreExtent[]>;
   /** Whether `release` gives space back here. A pair offers TRIM to its guest only if both copies can. */
