@@ -51,9 +51,18 @@ export type MirrorCommands = {
   collapse(a: Record<string, never>): Promise<{ appliedBytes: number }>;
   /** any -> closed: export closed, pending requests dropped unanswered, disk flushed. */
   close(a: Record<string, never>): Promise<void>;
+  /**
+   * source: makes the 4 KiB block that `offset` is in equal on both copies. from: the copy that has the right bytes; the other one is
+   * rewritten, flushed, read again and verified. replica, target: only `partner` (the source's bytes), as a source repairs itself.
+   * Rejects when the right bytes cannot be had, do not fit their checksum, or the rewritten block still cannot be read.
+   */
+  repairBlock(a: { offset: number; from: BlockSide }): Promise<void>;
   linkVerdict(a: { link: number; up: boolean }): void;
   status(a: Record<string, never>): MirrorStatus;
 };
+
+/** Whose copy: this CoServer's, or the partner's. */
+export type BlockSide = 'own' | 'partner';
 
 export interface MirrorStatus {
   mode: MirrorMode;
@@ -74,6 +83,10 @@ export type MirrorEvents = {
   resyncProgress: { comparedBytes: number; copiedBytes: number; totalBytes: number; rateBytesPerS: number };
   /** An I/O error of the local disk: never retried. */
   diskError: { operation: 'read' | 'write' | 'flush'; offset: number; message: string };
+  /** A block cannot be read, or does not fit its checksum, and was not repaired at once. Whole blocks of 4 KiB. */
+  blockUnreadable: { offset: number; lengthBytes: number; side: BlockSide };
+  /** A block that could not be read, or did not fit, was rewritten with the other copy's bytes and verified. */
+  repaired: { offset: number; lengthBytes: number; side: BlockSide; why: string };
   /** The channel to the partner came up / went down (all links). */
   channel: { up: boolean };
   /** source: the partner's copy does not follow any more; writes are held until `goSolo`. Once per `startSource`. */

@@ -97,6 +97,9 @@ export class Mirror {
       takeOver: () => this.#inTurn(() => this.#takeOver()),
       collapse: () => this.#inTurn(() => this.#collapse()),
       close: () => this.#inTurn(() => this.#close()),
+      repairBlock: async ({ offset }) => {
+        throw new Error(`repairBlock: the block at ${offset} is not repaired: checksums are not kept yet`);
+      },
       linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
       status: () => this.status(),
     };
