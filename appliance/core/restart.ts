@@ -176,6 +176,7 @@ function bothYielded(work: Work): void {
     record.standing === 'outdated' &&
     record.wasPrimary &&
     !record.maintenance &&
+    state.diskFailed === null &&
     partner?.phase === 'standby' &&
     partner.record.standing === 'outdated' &&
     partner.record.generation === record.generation &&

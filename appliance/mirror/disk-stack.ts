@@ -2,6 +2,7 @@
 //
 //   medium -> watched (a disk that does not answer, or failed, is over)
 import type { BlockStore, FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
+import type { BlockReader } from './block-reader.ts';
 import { mustBeDrained, placesOf, WatchedStore } from './watched-store.ts';
 
 /** Longer than a disk's own attempts: those that are made for servers give up after 7 s. */
@@ -21,6 +22,8 @@ export interface DiskStack {
   /** The topmost layer: everything that reads or writes the guest's disk goes through it. Closes all below it. */
   disk: BlockStore;
   watched: WatchedStore;
+  /** What a comparison of the copies reads. */
+  reader: BlockReader;
 }
 
 export async function openDiskStack(options: DiskStackOptions): Promise<DiskStack> {
@@ -33,5 +36,16 @@ export async function openDiskStack(options: DiskStackOptions): Promise<DiskStac
     places: placesOf(process.env.UV_THREADPOOL_SIZE),
     onFailed: options.onFailed,
   });
-  return { disk: watched, watched };
+  return { disk: watched, watched, reader: unchecked(watched) };
+}
+
+/** Of a disk that keeps no checksums: nothing is known of any block. */
+function unchecked(disk: BlockStore): BlockReader {
+  return {
+    check: async (offset, length) => {
+      const data = await disk.read(offset, length);
+      return { data, blocks: Array.from({ length: Math.ceil(length / 4096) }, () => 'unknown' as const) };
+    },
+    learn: () => Promise.resolve(),
+  };
 }

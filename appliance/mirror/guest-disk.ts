@@ -11,6 +11,7 @@ import type { NbdExport } from '../../drivers/nbd/index.ts';
 import { MESSAGE_MAX_DATA_BYTES } from './messages.ts';
 import type { Metadata } from './metadata.ts';
 import type { Partner, PartnerRequest } from './partner.ts';
+import type { Quarantine } from './quarantine.ts';
 import { RangeLock } from './range-lock.ts';
 import type { Replica } from './replica.ts';
 
@@ -25,6 +26,10 @@ export interface GuestDiskParts {
   onError(e: StoreError): void;
   /** A write has ended. */
   written(): void;
+  /** Blocks whose content nobody knows. */
+  quarantine: Quarantine;
+  /** A whole block of these was overwritten, on both copies. */
+  healed(offset: number, length: number): void;
 }
 
 export class GuestDisk implements NbdExport {
@@ -55,6 +60,8 @@ export class GuestDisk implements NbdExport {
 
   async read(offset: number, length: number): Promise<Buffer> {
     this.reads++;
+    const held = this.#parts.quarantine.beforeRead(offset, length);
+    if (held) await held;
     try {
       return await (this.replica ?? this.#disk).read(offset, length);
     } catch (e) {
@@ -65,6 +72,8 @@ export class GuestDisk implements NbdExport {
 
   async write(offset: number, data: Buffer, fua: boolean): Promise<void> {
     const interval = this.#received(data.length);
+    const held = this.#parts.quarantine.beforeWrite(offset, data.length);
+    if (held) await held;
     if (this.gate) await this.gate;
     if (this.replica) await this.replica.guestWrite(offset, data);
     else await this.#change(interval, offset, data.length, data, fua);
@@ -72,6 +81,8 @@ export class GuestDisk implements NbdExport {
 
   async writeZeroes(offset: number, length: number, fua: boolean): Promise<void> {
     const interval = this.#received(length);
+    const held = this.#parts.quarantine.beforeWrite(offset, length);
+    if (held) await held;
     if (this.gate) await this.gate;
     if (this.replica) this.replica.guestZero(offset, length);
     else await this.#change(interval, offset, length, undefined, fua);
@@ -94,17 +105,25 @@ export class GuestDisk implements NbdExport {
   }
 
   async #change(interval: number, offset: number, length: number, data: Buffer | undefined, fua: boolean): Promise<void> {
-    await this.lock.with(offset, offset + length, async () => {
-      const { metadata } = this.#parts;
-      const cold = metadata.begin(offset, length, interval);
-      try {
-        if (cold) await this.#both(this.partner, cold, undefined);
-        await this.#changeBoth(interval, offset, length, data, fua);
-      } finally {
-        metadata.end(offset, length);
-        this.#parts.written();
-      }
-    });
+    await this.lock.with(offset, offset + length, () => this.#changeLocked(interval, offset, length, data, fua));
+    if (this.#parts.quarantine.hasWhole(offset, length)) this.#parts.healed(offset, length);
+  }
+
+  /** Not of the guest: these bytes on both copies, from now on. Whoever calls it holds the lock of the range. */
+  async rewrite(offset: number, data: Buffer): Promise<void> {
+    await this.#changeLocked(this.#parts.interval(), offset, data.length, data, true);
+  }
+
+  async #changeLocked(interval: number, offset: number, length: number, data: Buffer | undefined, fua: boolean): Promise<void> {
+    const { metadata } = this.#parts;
+    const cold = metadata.begin(offset, length, interval);
+    try {
+      if (cold) await this.#both(this.partner, cold, undefined);
+      await this.#changeBoth(interval, offset, length, data, fua);
+    } finally {
+      metadata.end(offset, length);
+      this.#parts.written();
+    }
   }
 
   async #changeBoth(interval: number, offset: number, length: number, data: Buffer | undefined, fua: boolean): Promise<void> {

@@ -58,6 +58,7 @@ export function parsePartnerStatus(message: unknown): PartnerStatus {
     businessUp: m['businessUp'] === true,
     needsNic: m['needsNic'] === true,
     yieldRow: typeof m['yieldRow'] === 'string' ? short(m['yieldRow'], 'yieldRow') : null,
+    diskFailed: m['diskFailed'] === true,
   };
 }
 

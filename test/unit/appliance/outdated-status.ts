@@ -18,5 +18,6 @@ export const OUTDATED_STATUS: PartnerStatus = {
   businessUp: true,
   needsNic: false,
   yieldRow: null,
+  diskFailed: false,
   compatibleVersions: [],
 };

@@ -62,6 +62,7 @@ const status = fc.record<PartnerStatus>({
   businessUp: fc.boolean(),
   needsNic: fc.boolean(),
   yieldRow: fc.constantFrom(null, '12', '16', '27', '28'),
+  diskFailed: fc.boolean(),
   compatibleVersions: fc.constant([]),
 });
 
@@ -152,6 +153,11 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
     fits: fc.constantFrom('own' as const, 'partner' as const, 'neither' as const),
   }),
   fc.record({
+    kind: fc.constant('copiesObserved' as const),
+    scrubbing: fc.boolean(),
+    quarantined: fc.uniqueArray(fc.constantFrom(0, 4096, 8192), { maxLength: 2 }),
+  }),
+  fc.record({
     kind: fc.constant('hardwareJudged' as const),
     verdict: fc.constantFrom('preFail' as const, 'healthy' as const, 'uncorrectable' as const),
     component: fc.constant('fan'),
@@ -165,7 +171,7 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('operatorRequested' as const),
-      action: fc.constantFrom(...ACTIONS.map((a) => a.name), 'nonsense'),
+      action: fc.constantFrom(...ACTIONS.map((a) => a.name), 'keep-own-block@4096', 'keep-partner-block@0', 'nonsense'),
     }),
   },
   {

@@ -30,6 +30,8 @@ export interface PairOptions {
   sizeBytes: number;
   openStore?: (options: FileStoreOptions) => Promise<BlockStore>;
   scale?: MetadataScale;
+  /** Of both sides. */
+  setup?: Pick<MirrorSetup, 'timeoutMs' | 'acknowledgeMs' | 'scrub'>;
 }
 
 export class MirrorPair {
@@ -88,6 +90,7 @@ export class MirrorPair {
       sizeBytes: options.sizeBytes,
       journalPath: join(this.directory, `journal-${name}`),
       socketPath: join(this.directory, `nbd-${name}`),
+      ...options.setup,
     };
     runMirrorWorker(setup, main.port1, commit.port1, {
       openChannel: () => channel,
