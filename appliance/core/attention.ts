@@ -169,8 +169,8 @@ function block(s: State): AttentionView[] {
         ways: quarantined
           .slice(0, QUARANTINED_OFFERED)
           .flatMap((offset) => [
-            way(`Byte ${offset}: when the copy of CoServer ${s.me} is right:`, `keep-own-block@${offset}`),
-            way(`Byte ${offset}: when the copy of CoServer ${otherOf(s)} is right:`, `keep-partner-block@${offset}`),
+            way(`Byte ${offset}: when the copy of CoServer ${s.me} is right:`, `keep-own-block-${offset}`),
+            way(`Byte ${offset}: when the copy of CoServer ${otherOf(s)} is right:`, `keep-partner-block-${offset}`),
           ]),
       },
     ),

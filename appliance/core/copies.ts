@@ -86,9 +86,9 @@ const QUARANTINED_SHOWN = 100;
 /** Of them, so many have their buttons: the next ones follow when these are decided. */
 export const QUARANTINED_OFFERED = 3;
 
-/** 'keep-own-block@8192': which copy of which block the operator says is right. Null: no such action. */
+/** 'keep-own-block-8192': which copy of which block the operator says is right. Null: no such action. */
 export function choiceOf(action: string): { offset: number; keep: 'own' | 'partner' } | null {
-  const found = /^keep-(own|partner)-block@(\d{1,16})$/.exec(action);
+  const found = /^keep-(own|partner)-block-(\d{1,16})$/.exec(action);
   return found ? { offset: Number(found[2]), keep: found[1] === 'own' ? 'own' : 'partner' } : null;
 }
 

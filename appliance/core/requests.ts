@@ -58,9 +58,9 @@ export function actionsOf(s: State): Action[] {
 function blockActions(offset: number): Action[] {
   const meaning = `The other copy of the block at byte ${offset} is overwritten, and nothing tells whether it was the right one.`;
   return [
-    { name: `keep-own-block@${offset}`, label: `Block ${offset}: the copy here is right`, typed: { word: 'here', meaning } },
+    { name: `keep-own-block-${offset}`, label: `Block ${offset}: the copy here is right`, typed: { word: 'here', meaning } },
     {
-      name: `keep-partner-block@${offset}`,
+      name: `keep-partner-block-${offset}`,
       label: `Block ${offset}: the other CoServer's copy is right`,
       typed: { word: 'other', meaning },
     },

@@ -171,7 +171,7 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('operatorRequested' as const),
-      action: fc.constantFrom(...ACTIONS.map((a) => a.name), 'keep-own-block@4096', 'keep-partner-block@0', 'nonsense'),
+      action: fc.constantFrom(...ACTIONS.map((a) => a.name), 'keep-own-block-4096', 'keep-partner-block-0', 'nonsense'),
     }),
   },
   {
