@@ -13,7 +13,7 @@ import {
   MESSAGE_VERSION,
   type MirrorMessage,
 } from './messages.ts';
-import type { Replica } from './replica.ts';
+import { type Replica, spaceOf } from './replica.ts';
 
 export interface FollowerParts {
   disk: BlockStore;
@@ -123,9 +123,11 @@ export class Follower {
       case 'write':
       case 'zero': {
         const data = m.kind === 'write' ? m.data : undefined;
-        if (replica) await (data ? replica.write(m.interval, m.offset, data, m.fua) : replica.zero(m.interval, m.offset, m.length, m.fua));
-        else {
-          await (data ? this.#disk.write(m.offset, data) : this.#disk.zero(m.offset, m.length));
+        if (replica) {
+          if (data) await replica.write(m.interval, m.offset, data, m.fua);
+          else await replica.zero(m.interval, m.offset, m.length, m.fua, m.release);
+        } else {
+          await (data ? this.#disk.write(m.offset, data) : this.#disk.zero(m.offset, m.length, spaceOf(m.release)));
           if (m.fua) await this.#disk.flush();
         }
         return undefined;

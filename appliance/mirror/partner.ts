@@ -9,6 +9,7 @@ import { type AnswerStatus, encodeMessageHeader, MESSAGE_VERSION, type MessageKi
 export interface PartnerRequest {
   kind: Exclude<MessageKind, 'answer'>;
   fua?: boolean;
+  release?: boolean;
   interval?: number;
   offset?: number;
   length?: number;
@@ -138,6 +139,7 @@ export class Partner {
       const header = encodeMessageHeader({
         kind: r.kind,
         fua: r.fua ?? false,
+        release: r.release ?? false,
         attachment: this.attachment,
         request,
         interval: r.interval ?? 0,
