@@ -63,7 +63,7 @@ export async function measureLoad(running: Running, load: Load, seconds: number,
   );
   const cpuS = cpuSeconds(running.pids) - before;
   const job = (JSON.parse(text.slice(text.indexOf('{'))) as FioReport).jobs[0];
-  if (!job || job.error !== 0) throw new Error(`fio failed (error ${job?.error ?? 'unknown'})`);
+  if (job?.error !== 0) throw new Error(`fio failed (error ${job?.error ?? 'unknown'})`);
   const direction = load === '128k read' ? job.read : job.write;
   const percentiles = load === 'fsync' ? job.sync.lat_ns.percentile : direction.clat_ns.percentile;
   const us = (percent: string): number => (percentiles?.[percent] ?? Number.NaN) / 1000;

@@ -91,7 +91,12 @@ export class MirrorSide {
   ) {
     const other = side === 'A' ? 'B' : 'A';
     const file = join(import.meta.dirname, 'side.ts');
-    const [program, args] = inNamespace(place.network.namespace(side), process.execPath, [...profiling(side), '--no-warnings', file]);
+    const [program, args] = inNamespace(place.network.namespace(side), process.execPath, [
+      ...profiling(side),
+      ...(process.env.BENCH_NODE ?? '').split(' ').filter((x) => x !== ''),
+      '--no-warnings',
+      file,
+    ]);
     const child = spawn(program, args, {
       stdio: ['ignore', 'inherit', 'pipe', 'ipc'],
       serialization: 'advanced',

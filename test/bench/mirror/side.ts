@@ -47,3 +47,4 @@ process.on('message', (m: SideMessage) => {
 });
 // The bench has ended: so does this.
 process.on('disconnect', () => process.exit());
+process.on('SIGTERM', () => process.exit());

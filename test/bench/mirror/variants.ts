@@ -122,7 +122,7 @@ export async function startPair(
   const [a, b] = (['A', 'B'] as const).map((side) => new MirrorSide(place, side, { links, encrypted, sizeBytes, pairKey }));
   if (!a || !b) throw new Error('two sides make a pair');
   const stop = async (): Promise<void> => {
-    await Promise.all([a.server.end('SIGKILL'), b.server.end('SIGKILL')]);
+    await Promise.all([a.server.end(), b.server.end()]);
   };
   try {
     await b.mirror.call('startTarget', {});
@@ -147,7 +147,7 @@ async function startOurs(variant: MirrorVariant, place: Place, sizeBytes: number
     removeRecords(place);
     const a = new MirrorSide(place, 'A', { links: [0, 1], encrypted: true, sizeBytes, pairKey: randomBytes(32) });
     await a.mirror.call('serveSolo', {});
-    return { target: { socket: a.socketPath }, pids: [a.server.pid], stop: () => a.server.end('SIGKILL') };
+    return { target: { socket: a.socketPath }, pids: [a.server.pid], stop: () => a.server.end() };
   }
   const isOne = variant === 'one link' || variant === 'one plain';
   const isPlain = variant === 'one plain' || variant === 'two plain';
