@@ -30,7 +30,7 @@ export type MirrorCommands = {
    * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes.
    */
   open(a: Record<string, never>): Promise<{ committed: number; replayed: number; discarded: number }>;
-  /** closed -> solo: export served. */
+  /** closed -> solo: export served. Refused for a copy that was being made equal and is not whole. */
   serveSolo(a: Record<string, never>): Promise<void>;
   /** solo -> source: from now every write also goes to the partner (which must be `target`). */
   startSource(a: Record<string, never>): Promise<void>;
@@ -38,6 +38,8 @@ export type MirrorCommands = {
   resync(a: { rateBytesPerS?: number }): Promise<{ comparedBytes: number; copiedBytes: number; why: string }>;
   /** closed -> target. */
   startTarget(a: Record<string, never>): Promise<void>;
+  /** target, after the source's resync ended: this copy is equal and follows every write. Fails when it is not certain. Level 2: it stays a target. */
+  confirmEqual(a: Record<string, never>): void;
   /** target -> replica (after the source's resync ended): the export is served with an empty overlay. */
   startReplica(a: Record<string, never>): Promise<void>;
   /** source (or solo) -> solo: pending and held writes are completed with the local result. Only after the arbiter's grant is durable. */

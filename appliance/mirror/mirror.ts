@@ -1,7 +1,7 @@
 // One copy of the guest's disk: its modes, and what may follow what. api.ts says what each command means.
 //
 //   closed -> solo <-> source          (the guest runs here)
-//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover)
+//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover; level 2 stays a target)
 //                  ^------ collapse                            any -> closed
 import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
@@ -92,6 +92,7 @@ export class Mirror {
       startSource: () => this.#inTurn(() => this.#startSource()),
       resync: (a) => this.#resync(a.rateBytesPerS),
       startTarget: () => this.#inTurn(() => this.#startTarget()),
+      confirmEqual: () => void this.#equalTarget('confirmEqual'),
       startReplica: () => this.#inTurn(() => this.#startReplica()),
       goSolo: async () => this.#goSolo(),
       takeOver: () => this.#inTurn(() => this.#takeOver()),
@@ -181,6 +182,8 @@ export class Mirror {
 
   async #serveSolo(): Promise<void> {
     const o = await this.#closedNow('serveSolo');
+    if (o.metadata.record.inconsistent)
+      throw new Error('serveSolo: this copy is not whole: it was being made equal to the partner, and that has not ended');
     apart(o.metadata.log);
     await o.metadata.change((r) => goneAlone(r, newGeneration()));
     await this.#export(o);
@@ -261,8 +264,7 @@ export class Mirror {
   }
 
   async #startReplica(): Promise<void> {
-    const o = this.#need('startReplica', 'target');
-    if (!o.follower.isEqual) throw new Error("startReplica: this copy is not equal to the partner's: a resync must end first");
+    const o = this.#equalTarget('startReplica');
     const replica = new Replica({
       disk: o.disk,
       journal: o.journal,
@@ -455,6 +457,12 @@ export class Mirror {
   #need(command: string, mode: MirrorMode): Opened {
     if (this.#mode !== mode || !this.#opened) throw new Error(`${command}: this copy is '${this.#mode}', not '${mode}'`);
     return this.#opened;
+  }
+
+  #equalTarget(command: string): Opened {
+    const o = this.#need(command, 'target');
+    if (!o.follower.isEqual) throw new Error(`${command}: this copy is not equal to the partner's: a resync must end first`);
+    return o;
   }
 
   #replica(command: string): Replica {
