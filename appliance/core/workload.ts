@@ -154,11 +154,9 @@ export function tickWorkload(work: Work): void {
 
 const READY_HELD = 'holds the whole state of the guest';
 
-/** The primary's record says duplex, of the generation in which this copy was made equal. */
+/** The primary's record says duplex; its generation may be a newer one than when this copy was opened. */
 function mayFollow({ state: { record } }: Work, partner: PartnerStatus): boolean {
-  return (
-    partner.phase === 'committing' && partner.record.standing === 'duplexPrimary' && partner.record.generation === record.generation
-  );
+  return partner.phase === 'committing' && partner.record.standing === 'duplexPrimary' && partner.record.generation >= record.generation;
 }
 
 function recordSecondary(work: Work, partner: PartnerStatus): void {
