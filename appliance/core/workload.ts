@@ -121,8 +121,7 @@ export function tickWorkload(work: Work): void {
       if (!partner) return;
       if (partner.phase === 'protecting') start(work, 'openIncoming');
       else if (state.level === 2 && mayFollow(work, partner)) start(work, 'confirmCopy');
-      else if (partner.phase === 'running' || partner.phase === 'isolated' || partner.phase === 'off')
-        backToStandby(work, 'the partner gave up making this copy equal');
+      else if (GIVES_UP.includes(partner.phase)) backToStandby(work, 'the partner gave up making this copy equal');
       return;
     case 'incoming':
       if (!partner) return;
@@ -152,13 +151,13 @@ export function tickWorkload(work: Work): void {
   }
 }
 
+/** Of a partner that was to make this copy equal. Claiming: its process restarted, and it waits for this side's word. */
+const GIVES_UP: readonly PhaseKind[] = ['running', 'isolated', 'off', 'claiming'];
 const READY_HELD = 'holds the whole state of the guest';
 
-/** The primary's record says duplex, of the generation in which this copy was made equal. */
+/** The primary's record says duplex; its generation may be a newer one than when this copy was opened. */
 function mayFollow({ state: { record } }: Work, partner: PartnerStatus): boolean {
-  return (
-    partner.phase === 'committing' && partner.record.standing === 'duplexPrimary' && partner.record.generation === record.generation
-  );
+  return partner.phase === 'committing' && partner.record.standing === 'duplexPrimary' && partner.record.generation >= record.generation;
 }
 
 function recordSecondary(work: Work, partner: PartnerStatus): void {

@@ -32,8 +32,11 @@ export function mayYield({ phase, record, level, adoptable }: State, asking: Par
   if (keepsGuest) return false;
   if (phase.kind === 'isolated') return record.standing === 'duplexSecondary' || record.standing === 'duplexPrimary';
   if (asking.record.standing !== 'duplexPrimary') return phase.kind === 'claiming' && claim?.goal === 'start' && !isAsking(claim);
-  if (phase.kind === 'claiming')
-    return claim?.goal === 'takeOver' && !isAsking(claim) && (claim.by !== 'witness' || claim.unreachableSince !== null);
+  if (phase.kind === 'claiming') {
+    // Restarted as well, and at level 2: the primary may have kept the guest, this side has nothing that it has not.
+    const hasLess = claim?.goal === 'takeOver' || (level === 2 && record.standing === 'duplexSecondary');
+    return claim !== null && hasLess && !isAsking(claim) && (claim.by !== 'witness' || claim.unreachableSince !== null);
+  }
   return phase.kind === 'secondary' || phase.kind === 'ready';
 }
 

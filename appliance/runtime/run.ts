@@ -381,9 +381,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`,
     ),
   );
-  // A guest that outlived the last process waits with its disk and its network for this one.
-  await Promise.all([adoptable ? null : measured, workers.gate.call('open', {}), watchdog.settle()]);
-  const consoles = await startConsoles({
+  const consolesUp = startConsoles({
     config,
     webRoot,
     snapshot: () => figures.snapshot(pump.state),
@@ -399,7 +397,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       return { accepted: true };
     },
   });
-
+  // A guest that outlived the last process waits with its disk and its network for this one: what can wait, waits.
+  await Promise.all([workers.gate.call('open', {}), watchdog.settle(), ...(adoptable ? [] : [measured, consolesUp])]);
   history.add({
     severity: 'info',
     row: null,
@@ -420,6 +419,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     watchdog.tick();
   }, TICK_MS);
 
+  const consoles = await consolesUp;
   const inOrder = Promise.withResolvers<boolean>();
   mayEnd = () => inOrder.resolve(true);
   const end = async (signal: string) => {
