@@ -38,8 +38,11 @@ export type MirrorCommands = {
   serveSolo(a: Record<string, never>): Promise<void>;
   /** solo -> source: from now every write also goes to the partner (which must be `target`). */
   startSource(a: Record<string, never>): Promise<void>;
-  /** source: makes the partner's copy equal (hash compare of what may differ, changed blocks sent). why: what was compared and the reason. Answers when both are equal and flushed on both. */
-  resync(a: { rateBytesPerS?: number }): Promise<{ comparedBytes: number; copiedBytes: number; why: string }>;
+  /**
+   * source: makes the partner's copy equal (hash compare of what may differ, changed blocks sent), as fast as the guest's writes do not
+   * feel it, below `maximumBytesPerS`. why: what was compared and the reason. Answers when both are equal and flushed on both.
+   */
+  resync(a: { maximumBytesPerS?: number }): Promise<{ comparedBytes: number; copiedBytes: number; why: string }>;
   /** closed -> target. */
   startTarget(a: Record<string, never>): Promise<void>;
   /** target, after the source's resync ended: this copy is equal and follows every write. Fails when it is not certain. Level 2: it stays a target. */
@@ -90,6 +93,7 @@ export interface MirrorStatus {
 }
 
 export type MirrorEvents = {
+  /** rateBytesPerS: of comparing, over the last seconds: what is left divided by it is the time left. */
   resyncProgress: { comparedBytes: number; copiedBytes: number; totalBytes: number; rateBytesPerS: number };
   /**
    * An I/O error of the local disk: never retried. isOver: the disk as a whole counts as failed (it does not answer, or failed to write);

@@ -101,7 +101,7 @@ export class Mirror {
       open: () => this.#inTurn(() => this.#open()),
       serveSolo: () => this.#inTurn(() => this.#serveSolo()),
       startSource: () => this.#inTurn(() => this.#startSource()),
-      resync: (a) => this.#resync(a.rateBytesPerS),
+      resync: (a) => this.#resync(a.maximumBytesPerS),
       startTarget: () => this.#inTurn(() => this.#startTarget()),
       confirmEqual: () => void this.#equalTarget('confirmEqual'),
       startReplica: () => this.#inTurn(() => this.#startReplica()),
@@ -256,7 +256,7 @@ export class Mirror {
     }
   }
 
-  async #resync(rateBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
+  async #resync(maximumBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
     const o = this.#need('resync', 'source');
     const { partner, lock } = o.guest;
     if (!partner) throw new Error('resync: there is no partner');
@@ -273,7 +273,10 @@ export class Mirror {
       disk: o.disk,
       partner,
       lock,
-      rateBytesPerS,
+      maximumBytesPerS,
+      watchWrites: (latencies) => {
+        o.guest.latencies = latencies;
+      },
       suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
       record: encodeCopy(record, new Set(), 0),
       onCompared: () => {
@@ -306,8 +309,8 @@ export class Mirror {
         return await this.#around.openStore({ path: this.#scratchPath, sizeBytes: SCRATCH_BYTES });
       },
       merging: async (runs) => {
-        for (const { start, end } of runs) await o.metadata.suspectRange(start, end - start);
-        await o.metadata.change((r) => goneAlone(r, newGeneration()));
+        // In either order: nothing is merged before both are durable.
+        await Promise.all([o.metadata.suspectRanges(runs), o.metadata.change((r) => goneAlone(r, newGeneration()))]);
         apart(o.metadata.log);
       },
       onError: (e) => this.#report(e),

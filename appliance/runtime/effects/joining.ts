@@ -26,9 +26,12 @@ export class Joining {
   }
 
   async resync(): Promise<string> {
-    const { mirror } = this.#p.workers;
+    const { workers, config } = this.#p;
+    const { mirror } = workers;
     await mirror.call('startSource', {});
-    const done = await mirror.call('resync', {}, Infinity);
+    const { maximumMiBPerS } = config.resync;
+    const limit = maximumMiBPerS > 0 ? { maximumBytesPerS: maximumMiBPerS * 1048576 } : {};
+    const done = await mirror.call('resync', limit, Infinity);
     return `${mebibytes(done.comparedBytes)} compared, ${mebibytes(done.copiedBytes)} copied: ${done.why}`;
   }
 
