@@ -124,6 +124,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         interval: interval.buffer,
         diskPath: config.workload.disk.path,
         sizeBytes: config.workload.disk.sizeMiB * 1048576,
+        pairId: config.pair.id,
         journalPath: join(config.stateDir, 'intervals.journal'),
         socketPath: sockets.mirror,
       },

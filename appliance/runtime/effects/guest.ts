@@ -4,6 +4,8 @@ import { openDisk, type Parts } from './parts.ts';
 import type { Survival } from './survival.ts';
 
 const SHUTDOWN_WITHIN_S = 60;
+/** Of a pair's first start: from then on the disk is known. */
+const FIRST_GENERATION = 1;
 
 export class Guest {
   readonly #p: Parts;
@@ -14,11 +16,12 @@ export class Guest {
     this.#survival = survival;
   }
 
-  async start(signal: AbortSignal): Promise<string> {
+  /** @param generation Of this start. */
+  async start(generation: number, signal: AbortSignal): Promise<string> {
     const { workers, engine, config } = this.#p;
     await this.#survival.stopAll(Promise.resolve());
     signal.throwIfAborted();
-    await openDisk(this.#p);
+    await openDisk(this.#p, { serves: generation > FIRST_GENERATION });
     await workers.mirror.call('serveSolo', {});
     await workers.gate.call('setMode', { mode: 'solo' });
     await engine.start(false);
@@ -28,7 +31,7 @@ export class Guest {
 
   async adopt(): Promise<string> {
     const { workers, engine } = this.#p;
-    await openDisk(this.#p);
+    await openDisk(this.#p, { serves: true });
     await workers.mirror.call('serveSolo', {});
     await workers.gate.call('setMode', { mode: 'solo' });
     if (!(await engine.adopt())) throw new Error('the engine has ended meanwhile');

@@ -62,7 +62,7 @@ export class Obey implements Effects {
       case 'keepHistory':
         return this.#phaseWork((signal) => keepHistory(p, command.generation, signal));
       case 'startGuest':
-        return this.#phaseWork((signal) => this.#guest.start(signal));
+        return this.#phaseWork((signal) => this.#guest.start(command.generation, signal));
       case 'adoptGuest':
         return this.#phaseWork(() => this.#guest.adopt());
       case 'resync':
