@@ -2,7 +2,7 @@
 export { type CopiedHow, type CopyAside, copyAside } from './copy-aside.ts';
 export { deviceIdentity } from './device-identity.ts';
 export { deviceNumbers } from './medium.ts';
-export { FileStore, type FileStoreOptions } from './store.ts';
+export { FileStore, type FileStoreOptions, type StoreCache } from './store.ts';
 export {
   type BlockStore,
   type SpaceStore,
