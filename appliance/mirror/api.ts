@@ -9,6 +9,8 @@ export interface MirrorSetup {
   sizeBytes: number;
   /** The durable journal of checkpoint intervals. */
   journalPath: string;
+  /** Which pair the disk belongs to, over changes of its key: hex. Without it, its key says. */
+  pairId?: string;
   /** Unix socket of the NBD export named `disk0`. */
   socketPath: string;
   /** A request that the disk does not answer for so long: it has failed. Default: disk-stack.ts. */
@@ -31,9 +33,13 @@ export type MirrorMode = 'closed' | 'solo' | 'source' | 'target' | 'replica';
 export type MirrorCommands = {
   /**
    * Opens disk and journal. A journal left by a crash is replayed up to its last commit record, the rest discarded.
-   * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes.
+   * serves: the guest has run here before and is to run from this copy: then a disk that is not known is refused (own-record.ts).
+   * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes; notes: what the
+   * operator should know of the disk, in words.
    */
-  open(a: Record<string, never>): Promise<{ committed: number; replayed: number; discarded: number }>;
+  open(a: { serves?: boolean }): Promise<{ committed: number; replayed: number; discarded: number; notes: string[] }>;
+  /** closed: the disk that is there is this pair's from now on, whatever was recorded of it; its journal is given up. */
+  adopt(a: Record<string, never>): Promise<void>;
   /** closed -> solo: export served. Refused for a copy that was being made equal and is not whole. */
   serveSolo(a: Record<string, never>): Promise<void>;
   /** solo -> source: from now every write also goes to the partner (which must be `target`). */
