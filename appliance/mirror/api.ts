@@ -11,6 +11,8 @@ export interface MirrorSetup {
   journalPath: string;
   /** Unix socket of the NBD export named `disk0`. */
   socketPath: string;
+  /** An engine that outlived the last process tries to reach the export, more seldom each time: it may connect at once, and waits. */
+  isAwaited?: boolean;
 }
 
 /**

@@ -131,6 +131,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         sizeBytes: config.workload.disk.sizeMiB * 1048576,
         journalPath: join(config.stateDir, 'intervals.journal'),
         socketPath: sockets.mirror,
+        isAwaited: adoptable,
       },
       gate: {
         channel: channel('network'),
