@@ -17,6 +17,8 @@ export interface MirrorSetup {
   timeoutMs?: number;
   /** A write of the guest that the partner does not acknowledge for so long: it is lost. Default: mirror.ts. */
   acknowledgeMs?: number;
+  /** An engine that outlived the last process tries to reach the export, more seldom each time: it may connect at once, and waits. */
+  isAwaited?: boolean;
 }
 
 /**

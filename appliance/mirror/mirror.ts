@@ -85,6 +85,8 @@ export class Mirror {
   #theirs: CopyState | null = null;
   #settling = false;
   #settledMs = -Infinity;
+  /** The export before there is a disk behind it. */
+  #awaited: Promise<NbdServer | undefined> = Promise.resolve(undefined);
   /** One command that changes the mode at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -92,6 +94,7 @@ export class Mirror {
     this.#setup = setup;
     this.#around = around;
     this.#channel = around.channel;
+    if (setup.isAwaited) this.#awaited = this.#listenEarly();
     this.#channel.on('message', (bytes) => this.#received(bytes));
     this.#channel.on('drain', () => this.#opened?.guest.partner?.drained());
     this.#channel.on('up', () => around.emit('channel', { up: true }));
@@ -332,6 +335,7 @@ export class Mirror {
   }
 
   async #startTarget(): Promise<void> {
+    await (await this.#takeEarly())?.close();
     const o = await this.#closedNow('startTarget');
     await this.#reporting(o.doubtful.test(o.watched));
     this.#mode = 'target';
@@ -417,6 +421,7 @@ export class Mirror {
   }
 
   async #close(): Promise<void> {
+    await (await this.#takeEarly())?.close();
     const o = this.#opened;
     if (!o) return;
     await o.server?.close();
@@ -490,7 +495,29 @@ export class Mirror {
     }
   }
 
+  async #listenEarly(): Promise<NbdServer | undefined> {
+    const server = new NbdServer(null, { trouble: () => undefined });
+    // If not, the export itself says why.
+    return server.listen(this.#setup.socketPath).then(
+      () => server,
+      () => undefined,
+    );
+  }
+
+  /** Once: it is then served, or closed. */
+  async #takeEarly(): Promise<NbdServer | undefined> {
+    const early = await this.#awaited;
+    this.#awaited = Promise.resolve(undefined);
+    return early;
+  }
+
   async #export(o: Opened): Promise<void> {
+    const early = await this.#takeEarly();
+    if (early) {
+      early.serve(o.guest);
+      o.server = early;
+      return;
+    }
     const server = new NbdServer(o.guest, { trouble: () => undefined });
     await server.listen(this.#setup.socketPath);
     o.server = server;

@@ -132,6 +132,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         pairId: config.pair.id,
         journalPath: join(config.stateDir, 'intervals.journal'),
         socketPath: sockets.mirror,
+        isAwaited: adoptable,
       },
       gate: {
         channel: channel('network'),
