@@ -10,6 +10,7 @@ import { parseBreak } from './break-secondary.ts';
 import { attachConsole } from './console-attach.ts';
 import { askLab, type LabRequest } from './control-socket.ts';
 import { describePowerOff, describeStatus, type LabStatus } from './describe.ts';
+import { DISK_ACTIONS, parseDiskAction } from './disk-faults.ts';
 import { holdLab, parseCoServer, parseLink } from './holder.ts';
 import { BMC_FAULTS, parseBmcFault } from './lab-bmc.ts';
 import { LabError, messageOf } from './lab-error.ts';
@@ -234,6 +235,18 @@ program
   .argument(`<${BMC_FAULTS.join('|')}>`, 'what it shall be')
   .action(async (name: string, fault: string) => {
     await ask('bmc', `${parseCoServer(name)}:${parseBmcFault(fault)}`);
+  });
+
+program
+  .command('disk')
+  .description(
+    "break the disk below a CoServer's copy: read-error OFFSET [LENGTH], write-error, flush-error, hang, slow MS, rot OFFSET [LENGTH], full; ok mends",
+  )
+  .argument('<A|B>', 'the CoServer')
+  .argument('<action...>', `${DISK_ACTIONS.join('|')}, with its numbers`)
+  .action(async (name: string, words: string[]) => {
+    parseDiskAction(words);
+    print(`disk of ${parseCoServer(name)}: ${await ask('disk', [parseCoServer(name), ...words].join(':'))}`);
   });
 
 program
