@@ -211,6 +211,15 @@ program
   });
 
 program
+  .command('kill')
+  .description("kill the product's process on a CoServer, or its engine; nothing else")
+  .argument('<A|B>', 'the CoServer')
+  .option('--engine', 'the engine')
+  .action(async (name: string, options: { engine?: boolean }) => {
+    await ask(options.engine ? 'kill-engine' : 'kill-product', parseCoServer(name));
+  });
+
+program
   .command('power-on')
   .description('the CoServer starts again')
   .argument('<A|B>', 'the CoServer')

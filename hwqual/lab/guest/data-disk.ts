@@ -152,7 +152,7 @@ async function checkFileSystem(root: string, path: string): Promise<CheckedDisk>
   const { status, stdout, stderr } =
     magic.toString('latin1') === XFS_MAGIC
       ? await runHere('xfs_repair', ['-n', '-f', path])
-      : await runInRoot(root, path, '/usr/sbin/e2fsck', ['-f', '-n', path]);
+      : await runInRoot(root, path, '/usr/sbin/e2fsck', ['-f', '-n', '-E', 'no_optimize_extents', path]);
   return { clean: status === 0, fsckOutput: `${stdout}${stderr}`.trim() };
 }
 

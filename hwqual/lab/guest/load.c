@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -32,7 +33,8 @@
 struct job {
   const char *name, *file, *directory, *sizes[2];
   pthread_t thread;
-  unsigned passes;
+  unsigned starts, passes;
+  pid_t pid; // of the fio that runs now; 0: none
   uint64_t writtenKiB, readKiB; // of passes that ended well
   char failure[TEXT_BYTES];     // empty: none
 };
@@ -40,13 +42,18 @@ struct job {
 static struct job jobs[MAX_JOBS];
 static int job_count;
 static const char *places[MAX_PLACES];
-static int place_count, frozen;
+static int place_count;
+// What the file systems do. Resting: as after an unmount, with everything in its place, so that a file system check finds nothing to
+// do; for that no file may be open. The first place is the server's, which never closes its file: it is frozen then, too.
+enum { BUSY, FROZEN, RESTING };
+static int quiet = BUSY;
 static char complaints[MAX_COMPLAINTS][TEXT_BYTES];
 static unsigned complaint_count;
 static uint64_t longest_stall_ms, requests;
-static int stopping;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_mutex_t freeze_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static pthread_mutex_t quiet_lock = PTHREAD_MUTEX_INITIALIZER;
+static int jobs_held, jobs_running;
 
 static void die(const char *what) {
   printf("GUEST FAILED load: %s: %s\n", what, strerror(errno));
@@ -78,16 +85,16 @@ static uint64_t terse_field(const char *line, int wanted) {
   return strtoull(line, NULL, 10);
 }
 
-static pid_t start_fio(const struct job *job, unsigned pass, int output) {
+static pid_t start_fio(const struct job *job, unsigned start, int output) {
   pid_t pid = fork();
   if (pid != 0) return pid;
   char seed[16];
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_UNBLOCK, &all, NULL);
-  snprintf(seed, sizeof seed, "%u", pass + 1);
+  snprintf(seed, sizeof seed, "%u", start);
   setenv("SEED", seed, 1);
-  setenv("BS", job->sizes[pass % 2], 1);
+  setenv("BS", job->sizes[start % 2], 1);
   setenv("DIRECTORY", job->directory, 1);
   dup2(output, 1);
   dup2(output, 2);
@@ -95,11 +102,16 @@ static pid_t start_fio(const struct job *job, unsigned pass, int output) {
   _exit(127);
 }
 
-// One pass: everything written, then everything read back and checked.
+// One pass: everything written, then everything read back and checked. False: it failed.
 static int run_pass(struct job *job) {
   int ends[2], status;
   if (pipe2(ends, O_CLOEXEC)) die("pipe");
-  pid_t pid = start_fio(job, job->passes, ends[1]);
+  pthread_mutex_lock(&lock);
+  while (jobs_held) pthread_cond_wait(&changed, &lock);
+  // A pass that was cut short counts as a start: the next one has the other block size.
+  pid_t pid = job->pid = start_fio(job, ++job->starts, ends[1]);
+  jobs_running++;
+  pthread_mutex_unlock(&lock);
   close(ends[1]);
   if (pid < 0) die("fork");
   char line[4096], said[TEXT_BYTES] = "";
@@ -113,17 +125,33 @@ static int run_pass(struct job *job) {
   }
   fclose(output);
   while (waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
-  if (__atomic_load_n(&stopping, __ATOMIC_RELAXED)) return 0;
   pthread_mutex_lock(&lock);
-  int ok = WIFEXITED(status) && WEXITSTATUS(status) == 0 && written > 0 && read > 0;
+  job->pid = 0;
+  jobs_running--;
+  int was_told = jobs_held, ok = WIFEXITED(status) && WEXITSTATUS(status) == 0 && written > 0 && read > 0;
+  // fio says so also when it was told to end: what it found wrong before that counts.
+  int is_wrong = strstr(said, "verify") != NULL;
   if (ok) {
     job->passes++;
     job->writtenKiB += written;
     job->readKiB += read;
-  } else snprintf(job->failure, sizeof job->failure, "pass %u, status %d: %.400s", job->passes + 1, status, *said ? said : "it said nothing");
+  } else if (!was_told || is_wrong)
+    snprintf(job->failure, sizeof job->failure, "pass %u, status %d: %.400s", job->starts, status, *said ? said : "it said nothing");
+  pthread_cond_broadcast(&changed);
   pthread_mutex_unlock(&lock);
-  if (!ok) printf("GUEST LOAD FAILED %s: %s\n", job->name, job->failure);
-  return ok;
+  if (*job->failure) printf("GUEST LOAD FAILED %s: %s\n", job->name, job->failure);
+  return !*job->failure;
+}
+
+// Held: every fio is told to end, and none is started. Returns when none runs.
+static void hold_jobs(int held) {
+  pthread_mutex_lock(&lock);
+  jobs_held = held;
+  for (int i = 0; held && i < job_count; i++)
+    if (jobs[i].pid > 0) kill(jobs[i].pid, SIGTERM);
+  while (held && jobs_running > 0) pthread_cond_wait(&changed, &lock);
+  pthread_cond_broadcast(&changed);
+  pthread_mutex_unlock(&lock);
 }
 
 static void *run_job(void *argument) {
@@ -192,23 +220,39 @@ static void *watch_disk(void *argument) {
 
 // ---- requests ---------------------------------------------------------------------------------------------------------
 
-// Frozen file systems have everything on the disk and write nothing more. NULL, or why not.
-static const char *set_frozen(int wanted) {
+static int is_settled(int result, int already) { return result == 0 || errno == already; }
+
+static int freeze(const char *place, int wanted) {
+  int fd = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int ok = fd >= 0 && is_settled(ioctl(fd, wanted ? FIFREEZE : FITHAW, 0), wanted ? EBUSY : EINVAL);
+  int reason = errno;
+  if (fd >= 0) close(fd);
+  errno = reason;
+  return ok;
+}
+
+static int set_read_only(const char *place, int wanted) { return !mount(NULL, place, NULL, MS_REMOUNT | MS_NOATIME | (wanted ? MS_RDONLY : 0), NULL); }
+
+// Quiet file systems have everything on the disk and write nothing more. A request that failed half-way can be repeated. NULL, or why not.
+static const char *set_quiet(int wanted) {
+  pthread_mutex_lock(&quiet_lock);
   const char *reason = NULL;
-  pthread_mutex_lock(&freeze_lock);
-  for (int i = 0; frozen != wanted && i < place_count && !reason; i++) {
-    int fd = open(places[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    // EBUSY: it is frozen already, EINVAL: it is thawed already. A request that failed half-way can be repeated.
-    if (fd < 0 || (ioctl(fd, wanted ? FIFREEZE : FITHAW, 0) && errno != (wanted ? EBUSY : EINVAL))) reason = strerror(errno);
-    if (fd >= 0) close(fd);
+  if (quiet != BUSY && wanted != BUSY && quiet != wanted) reason = "thaw first";
+  if (!reason && wanted == RESTING) hold_jobs(1);
+  for (int i = 0; i < place_count && !reason; i++) {
+    int rests = i > 0 && (wanted == RESTING || quiet == RESTING);
+    if (!(rests ? set_read_only(places[i], wanted != BUSY) : freeze(places[i], wanted != BUSY))) reason = strerror(errno);
   }
-  if (!reason) frozen = wanted;
-  pthread_mutex_unlock(&freeze_lock);
-  if (!reason && !wanted) {
-    pthread_mutex_lock(&lock);
-    longest_stall_ms = 0;
-    pthread_mutex_unlock(&lock);
+  if (!reason) {
+    quiet = wanted;
+    if (wanted == BUSY) {
+      pthread_mutex_lock(&lock);
+      longest_stall_ms = 0;
+      pthread_mutex_unlock(&lock);
+      hold_jobs(0);
+    }
   }
+  pthread_mutex_unlock(&quiet_lock);
   return reason;
 }
 
@@ -231,10 +275,10 @@ static void *serve(void *argument) {
   while (in && out && fgets(line, sizeof line, in)) {
     line[strcspn(line, "\r\n")] = 0;
     if (!strcmp(line, "status")) print_status(out);
-    else if (!strcmp(line, "freeze") || !strcmp(line, "thaw")) {
-      const char *reason = set_frozen(line[0] == 'f');
+    else if (!strcmp(line, "freeze") || !strcmp(line, "rest") || !strcmp(line, "thaw")) {
+      const char *reason = set_quiet(line[0] == 'f' ? FROZEN : line[0] == 'r' ? RESTING : BUSY);
       fprintf(out, reason ? "error %s\n" : "ok\n", reason);
-    } else fprintf(out, "error unknown request: status, freeze or thaw\n");
+    } else fprintf(out, "error unknown request: status, freeze, rest or thaw\n");
     if (fflush(out)) break;
   }
   if (out) fclose(out);
@@ -274,7 +318,6 @@ int main(int count, char **arguments) {
   int got, i = 1;
   setvbuf(stdout, NULL, _IOLBF, 0);
   signal(SIGPIPE, SIG_IGN);
-  if (setpgid(0, 0)) die("process group");
   sigemptyset(&term);
   sigaddset(&term, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &term, NULL);
@@ -295,11 +338,7 @@ int main(int count, char **arguments) {
   for (i = 0; i < job_count; i++)
     if (pthread_create(&jobs[i].thread, NULL, run_job, &jobs[i])) die("thread");
   sigwait(&term, &got);
-  __atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
-  set_frozen(0);
-  // We are the leader of our process group: every fio is in it.
-  signal(SIGTERM, SIG_IGN);
-  kill(0, SIGTERM);
-  for (i = 0; i < job_count; i++) pthread_join(jobs[i].thread, NULL);
+  set_quiet(BUSY);
+  hold_jobs(1);
   return 0;
 }
