@@ -4,7 +4,7 @@ import { cpus, release, totalmem } from 'node:os';
 import type { Clients } from '../lab/clients/controller.ts';
 import type { ClientSpec } from '../lab/clients/protocol.ts';
 import { type Clock, systemClock } from './clock.ts';
-import { disksPlan } from './disk-faults-plan.ts';
+import type { DisksRoundPlan } from './disk-faults-plan.ts';
 import { concludeDisks, type DisksReport, type DisksRound } from './disks-report.ts';
 import { checkFileSystems, runDisksRound } from './disks-round.ts';
 import type { GuestLoad } from './guest-load.ts';
@@ -16,10 +16,9 @@ const DUPLEX_TIMEOUT_S = 180;
 const RECORDS_EVERY = 10;
 
 export interface DisksOptions {
-  count: number;
+  plan: readonly DisksRoundPlan[];
+  /** What the plan was drawn from. */
   seed: number;
-  /** Only faults whose names contain this. */
-  only?: string | undefined;
   lab: LabControl;
   clients: Clients;
   /** Connects to the load: when the guest runs. */
@@ -42,15 +41,16 @@ export function disksClients(): ClientSpec[] {
 
 /** Never throws: what went wrong is in the report's problems, and the report is not ok. */
 export async function runDisks(options: DisksOptions): Promise<DisksReport> {
-  const { count, seed, lab, clients, clock = systemClock, duplexTimeoutS = DUPLEX_TIMEOUT_S } = options;
+  const { plan, seed, lab, clients, clock = systemClock, duplexTimeoutS = DUPLEX_TIMEOUT_S } = options;
   const { limitMs = Number.POSITIVE_INFINITY } = options;
-  const plan = disksPlan(count, seed, options.only);
+  const count = plan.length;
   const report = emptyReport(`${count} faults under fio`, seed, clock);
   let load: GuestLoad | null = null;
   const began = clock.now();
   try {
-    await clients.open(disksClients());
+    // The guest serves before the pair is protected.
     await lab.waitDuplex(duplexTimeoutS);
+    await clients.open(disksClients());
     const { A, B } = await lab.status();
     report.machine.acceleration = (A ?? B)?.workload.acceleration ?? 'unknown';
     load = options.connect();

@@ -27,8 +27,7 @@ async function run(count: number, flags: DisksFlags): Promise<number> {
     throw new LabError(`--seed ${flags.seed}`, `give a whole number up to ${MAX_SEED}`);
   const minutes = flags.minutes === undefined ? Number.POSITIVE_INFINITY : Number(flags.minutes);
   if (!(minutes > 0)) throw new LabError(`--minutes ${flags.minutes}`, 'give the minutes after which no further round begins');
-  // Says what is wrong with `only` before anything is started.
-  disksPlan(count, seed, flags.only);
+  const plan = disksPlan(count, seed, flags.only);
   say(`seed ${seed}`);
   const file = flags.report ?? join(RESULTS_FOLDER, resultsName('disks', Date.now()), 'report.json');
   return withOwnLab(flags, { load: 'fio' }, async ({ lab, wasInterrupted }) => {
@@ -39,9 +38,8 @@ async function run(count: number, flags: DisksFlags): Promise<number> {
     const evidence = new EvidenceKeeper(lab, file.replace(/(\.json)?$/, '-evidence'));
     try {
       const report = await runDisks({
-        count,
+        plan,
         seed,
-        only: flags.only,
         lab,
         clients,
         connect: () => new GuestLoadConnection((command) => lab.spawnLan(command)),
