@@ -15,7 +15,7 @@ import {
   type MirrorMessage,
 } from './messages.ts';
 import { bytesOf } from './patch-map.ts';
-import type { Replica } from './replica.ts';
+import { type Replica, spaceOf } from './replica.ts';
 import { decodeVerify, digestOf, encodeVerified, VERIFY_BLOCK_BYTES } from './verify-codec.ts';
 
 export interface FollowerParts {
@@ -132,9 +132,11 @@ export class Follower {
       case 'write':
       case 'zero': {
         const data = m.kind === 'write' ? m.data : undefined;
-        if (replica) await (data ? replica.write(m.interval, m.offset, data, m.fua) : replica.zero(m.interval, m.offset, m.length, m.fua));
-        else {
-          await (data ? this.#disk.write(m.offset, data) : this.#disk.zero(m.offset, m.length));
+        if (replica) {
+          if (data) await replica.write(m.interval, m.offset, data, m.fua);
+          else await replica.zero(m.interval, m.offset, m.length, m.fua, m.release);
+        } else {
+          await (data ? this.#disk.write(m.offset, data) : this.#disk.zero(m.offset, m.length, spaceOf(m.release)));
           if (m.fua) await this.#disk.flush();
         }
         return undefined;

@@ -1,7 +1,7 @@
 // One copy of the guest's disk: its modes, and what may follow what. api.ts says what each command means.
 //
 //   closed -> solo <-> source          (the guest runs here)
-//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover)
+//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover; level 2 stays a target)
 //                  ^------ collapse                            any -> closed
 import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
@@ -9,18 +9,19 @@ import { type BlockStore, type FileStoreOptions, StoreError } from '../../driver
 import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
 import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/activity-log.ts';
-import { becomingEqual, broughtTogether, type CopyState, goneAlone, madeEqual, planResync } from '../core/mirror.ts';
+import { becomingEqual, broughtTogether, type CopyState, goneAlone, isNew, madeEqual, planResync } from '../core/mirror.ts';
 import type { BlockSide, CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
 import type { BlockReader } from './block-reader.ts';
-import { identifyDisk } from './disk-identity.ts';
+import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
 import { DoubtfulDisk } from './doubtful-disk.ts';
 import { Follower } from './follower.ts';
 import { GuestDisk } from './guest-disk.ts';
-import { Journal } from './journal.ts';
+import { blankSegments, Journal } from './journal.ts';
 import { decodeMessage, encodeMessageHeader, type MirrorMessage } from './messages.ts';
-import { METADATA_BYTES, Metadata, MetadataError, type MetadataScale, newGeneration } from './metadata.ts';
+import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, type MetadataTrouble, newGeneration } from './metadata.ts';
 import { decodeCopy, encodeCopy } from './metadata-codec.ts';
+import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
 import { Partner } from './partner.ts';
 import { blockStart, Quarantine } from './quarantine.ts';
 import { Replica, writeRuns } from './replica.ts';
@@ -49,6 +50,9 @@ const TOLD_BLOCKS = 100;
 const LATE_MS = 1_000;
 /** Between two attempts to let extents cool down: while nothing is committed, none can. */
 const SETTLE_PAUSE_MS = 1_000;
+const MENDED = 'one of the two records of the disk here was damaged: it is written again';
+/** A disk that came to this pair with it. */
+const NEW_HERE: readonly MetadataTrouble[] = ['blank', 'damaged', 'otherPair', 'otherDisk'];
 
 export interface MirrorSurroundings {
   channel: Channel;
@@ -58,6 +62,8 @@ export interface MirrorSurroundings {
   scale?: MetadataScale;
   emit<K extends keyof MirrorEvents>(name: K, data: MirrorEvents[K]): void;
 }
+
+type Opening = Awaited<ReturnType<MirrorCommands['open']>>;
 
 /** What is open from `open` to `close`. */
 interface Opened {
@@ -74,6 +80,8 @@ interface Opened {
   metadata: Metadata;
   /** Why nothing was known of the disk when it was opened; null: it was. */
   unknown: string | null;
+  /** What made it so: it may say that this copy must not be copied from. */
+  trouble: MetadataTrouble | null;
   guest: GuestDisk;
   follower: Follower;
   server: NbdServer | undefined;
@@ -92,6 +100,8 @@ export class Mirror {
   #theirs: CopyState | null = null;
   #settling = false;
   #settledMs = -Infinity;
+  /** The export before there is a disk behind it. */
+  #awaited: Promise<NbdServer | undefined> = Promise.resolve(undefined);
   /** One command that changes the mode at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -99,6 +109,7 @@ export class Mirror {
     this.#setup = setup;
     this.#around = around;
     this.#channel = around.channel;
+    if (setup.isAwaited) this.#awaited = this.#listenEarly();
     this.#channel.on('message', (bytes) => this.#received(bytes));
     this.#channel.on('drain', () => this.#opened?.guest.partner?.drained());
     this.#channel.on('up', () => around.emit('channel', { up: true }));
@@ -113,11 +124,13 @@ export class Mirror {
   /** What `serve` offers to the main thread. */
   get commands(): MirrorCommands {
     return {
-      open: () => this.#inTurn(() => this.#open()),
+      open: (a) => this.#inTurn(() => this.#open(a.serves ?? false)),
+      adopt: () => this.#inTurn(() => this.#adopt()),
       serveSolo: () => this.#inTurn(() => this.#serveSolo()),
       startSource: () => this.#inTurn(() => this.#startSource()),
-      resync: (a) => this.#resync(a.rateBytesPerS),
+      resync: (a) => this.#resync(a.maximumBytesPerS),
       startTarget: () => this.#inTurn(() => this.#startTarget()),
+      confirmEqual: () => void this.#equalTarget('confirmEqual'),
       startReplica: () => this.#inTurn(() => this.#startReplica()),
       goSolo: async () => this.#goSolo(),
       takeOver: () => this.#inTurn(() => this.#takeOver()),
@@ -168,8 +181,8 @@ export class Mirror {
     };
   }
 
-  async #open(): Promise<{ committed: number; replayed: number; discarded: number }> {
-    if (this.#opened) return { committed: this.#committed, replayed: 0, discarded: 0 };
+  async #open(serves: boolean): Promise<Opening> {
+    if (this.#opened) return { committed: this.#committed, replayed: 0, discarded: 0, notes: [] };
     const { setup, openStore } = { setup: this.#setup, openStore: this.#around.openStore };
     const stores: BlockStore[] = [];
     const store = async (path: string, sizeBytes: number): Promise<BlockStore> => {
@@ -178,6 +191,8 @@ export class Mirror {
       return s;
     };
     try {
+      const created = await isMissing(setup.diskPath);
+      if (created && serves) throw refuseMissing(setup.diskPath);
       const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
       const { disk, watched, reader } = await openDiskStack({
         openStore,
@@ -190,11 +205,18 @@ export class Mirror {
         },
       });
       stores.push(disk);
+      const record = await store(this.#recordPath, METADATA_BYTES);
       const segments = [
         await store(`${setup.journalPath}.0`, SEGMENT_BYTES),
         await store(`${setup.journalPath}.1`, SEGMENT_BYTES),
       ] as const;
-      const { metadata, unknown } = await this.#openMetadata(await store(`${setup.journalPath}.regions`, METADATA_BYTES), disk.sizeBytes);
+      const forgetJournal = (): Promise<void> => blankSegments(segments);
+      const known = { path: setup.diskPath, disk, record, identity: await this.#identity(), created, serves, forgetJournal };
+      const { metadata, unknown, trouble, mended } = await openRecord(known);
+      const notes = [
+        ...(unknown === null || trouble === 'blank' ? [] : [`nothing is known of the disk here: ${unknown}`]),
+        ...(mended ? [MENDED] : []),
+      ];
       const { journal, recovered } = await Journal.open(segments, disk.sizeBytes);
       if (!recovered.patches.isEmpty) {
         await writeRuns(disk, recovered.patches.runs());
@@ -228,7 +250,7 @@ export class Mirror {
           const source = decodeCopy(bytes, 0);
           if (!source) throw new Error('the partner sent no record of its copy: do both CoServers run the same version?');
           await metadata.change((r) => madeEqual(r, source.record));
-          if (this.#opened?.metadata === metadata) this.#opened.unknown = null;
+          if (this.#opened?.metadata === metadata) Object.assign(this.#opened, { unknown: null, trouble: null });
           await metadata.cleared(settleAll(metadata.log, moment(metadata.log)));
           await doubtful.trust();
         },
@@ -259,13 +281,14 @@ export class Mirror {
         journal,
         metadata,
         unknown,
+        trouble,
         guest,
         follower,
         server: undefined,
         replica: undefined,
       };
       this.#tellCopies();
-      return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded };
+      return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded, notes };
     } catch (e) {
       await Promise.allSettled(stores.map((s) => s.close()));
       throw e;
@@ -274,6 +297,8 @@ export class Mirror {
 
   async #serveSolo(): Promise<void> {
     const o = await this.#closedNow('serveSolo');
+    if (o.metadata.record.inconsistent)
+      throw new Error('serveSolo: this copy is not whole: it was being made equal to the partner, and that has not ended');
     apart(o.metadata.log);
     await o.metadata.change((r) => goneAlone(r, newGeneration()));
     await this.#export(o);
@@ -317,13 +342,20 @@ export class Mirror {
     }
   }
 
-  async #resync(rateBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
+  async #resync(maximumBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
     const o = this.#need('resync', 'source');
     const { partner, lock } = o.guest;
     if (!partner) throw new Error('resync: there is no partner');
     const { metadata } = o;
-    const plan = planResync(o.unknown === null ? metadata.state : null, this.#theirs);
+    const theirs = this.#theirs;
+    const plan = planResync(o.unknown === null ? metadata.state : null, theirs);
     this.#theirs = null;
+    if (plan.kind === 'unrelated') throw new Error(`${plan.reason}: neither is copied over the other`);
+    // A device that nothing names is new at every start.
+    if (theirs && !isNew(theirs.record) && o.trouble !== null && NEW_HERE.includes(o.trouble))
+      throw new Error(
+        `nothing is recorded of the disk here (${o.unknown}), and the partner's copy is known: it is not copied over. Adopt the disk here if it is the right one`,
+      );
     const isPart = plan.kind === 'source' || plan.kind === 'regions';
     const why = isPart
       ? `what either copy wrote since they were equal, ${plan.extents.size} of ${metadata.extents} extents`
@@ -334,7 +366,10 @@ export class Mirror {
       disk: o.disk,
       partner,
       lock,
-      rateBytesPerS,
+      maximumBytesPerS,
+      watchWrites: (latencies) => {
+        o.guest.latencies = latencies;
+      },
       suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
       record: encodeCopy(record, new Set(), 0),
       onCompared: () => {
@@ -346,6 +381,7 @@ export class Mirror {
     await metadata.change((r) => (r.current === record.current ? broughtTogether(r) : r));
     if (o.guest.partner === partner && metadata.record.current === record.current) {
       o.unknown = null;
+      o.trouble = null;
       await metadata.cleared(settleAll(metadata.log, since));
       await partner.ask({ kind: 'verify', data: encodeVerify({ kind: 'quarantine', offsets: o.quarantine.offsets }) });
       o.equal = partner;
@@ -354,14 +390,14 @@ export class Mirror {
   }
 
   async #startTarget(): Promise<void> {
+    await (await this.#takeEarly())?.close();
     const o = await this.#closedNow('startTarget');
     await this.#reporting(o.doubtful.test(o.watched));
     this.#mode = 'target';
   }
 
   async #startReplica(): Promise<void> {
-    const o = this.#need('startReplica', 'target');
-    if (!o.follower.isEqual) throw new Error("startReplica: this copy is not equal to the partner's: a resync must end first");
+    const o = this.#equalTarget('startReplica');
     const replica = new Replica({
       disk: o.disk,
       journal: o.journal,
@@ -370,8 +406,8 @@ export class Mirror {
         return await this.#around.openStore({ path: this.#scratchPath, sizeBytes: SCRATCH_BYTES });
       },
       merging: async (runs) => {
-        for (const { start, end } of runs) await o.metadata.suspectRange(start, end - start);
-        await o.metadata.change((r) => goneAlone(r, newGeneration()));
+        // In either order: nothing is merged before both are durable.
+        await Promise.all([o.metadata.suspectRanges(runs), o.metadata.change((r) => goneAlone(r, newGeneration()))]);
         apart(o.metadata.log);
       },
       onError: (e) => this.#report(e),
@@ -440,6 +476,7 @@ export class Mirror {
   }
 
   async #close(): Promise<void> {
+    await (await this.#takeEarly())?.close();
     const o = this.#opened;
     if (!o) return;
     clearInterval(o.scrubbing);
@@ -466,17 +503,33 @@ export class Mirror {
     ]);
   }
 
-  /** Of a disk of which nothing is known a new record is made: the partner's copy and this one are then compared as a whole. */
-  async #openMetadata(store: BlockStore, sizeBytes: number): Promise<{ metadata: Metadata; unknown: string | null }> {
-    const { scale } = this.#around;
-    const found = await identifyDisk(this.#setup.diskPath, sizeBytes, this.#setup.channel.pairKey);
-    const identity = scale ? { ...found, scale } : found;
+  /** The operator's word: the disk that is there is this pair's from now on, whatever was recorded. */
+  async #adopt(): Promise<void> {
+    if (this.#opened) throw new Error(`adopt: this copy is in use ('${this.#mode}')`);
+    const { diskPath, sizeBytes, journalPath } = this.#setup;
+    const { openStore } = this.#around;
+    if (await isMissing(diskPath)) throw refuseMissing(diskPath);
+    const { disk } = await openDiskStack({ openStore, path: diskPath, sizeBytes, onFailed: (e) => this.#report(e) });
+    const stores = [disk];
     try {
-      return { metadata: await Metadata.open(store, identity), unknown: null };
-    } catch (e) {
-      if (!(e instanceof MetadataError)) throw e;
-      return { metadata: await Metadata.create(store, identity), unknown: e.message };
+      for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
+      const record = await openStore({ path: this.#recordPath, sizeBytes: METADATA_BYTES });
+      stores.push(record);
+      await adoptDisk({ record, identity: await this.#identity(), forgetJournal: () => blankSegments(stores.slice(1, 3)) });
+    } finally {
+      await Promise.allSettled(stores.map((s) => s.close()));
     }
+  }
+
+  async #identity(): Promise<DiskIdentity> {
+    const { diskPath, sizeBytes, channel, pairId } = this.#setup;
+    const { scale } = this.#around;
+    const found = await identifyDisk(diskPath, sizeBytes, pairName(channel.pairKey, pairId));
+    return scale ? { ...found, scale } : found;
+  }
+
+  get #recordPath(): string {
+    return `${this.#setup.journalPath}.regions`;
   }
 
   /** Extents that both copies hold in stable storage become cold, when too many are hot. */
@@ -569,7 +622,29 @@ export class Mirror {
     this.#around.emit('copies', { scrubbing: o?.scrub.isRunning ?? false, quarantined: o?.quarantine.offsets.slice(0, TOLD_BLOCKS) ?? [] });
   }
 
+  async #listenEarly(): Promise<NbdServer | undefined> {
+    const server = new NbdServer(null, { trouble: () => undefined });
+    // If not, the export itself says why.
+    return server.listen(this.#setup.socketPath).then(
+      () => server,
+      () => undefined,
+    );
+  }
+
+  /** Once: it is then served, or closed. */
+  async #takeEarly(): Promise<NbdServer | undefined> {
+    const early = await this.#awaited;
+    this.#awaited = Promise.resolve(undefined);
+    return early;
+  }
+
   async #export(o: Opened): Promise<void> {
+    const early = await this.#takeEarly();
+    if (early) {
+      early.serve(o.guest);
+      o.server = early;
+      return;
+    }
     const server = new NbdServer(o.guest, { trouble: () => undefined });
     await server.listen(this.#setup.socketPath);
     o.server = server;
@@ -623,7 +698,7 @@ export class Mirror {
 
   async #closedNow(command: string): Promise<Opened> {
     if (this.#mode !== 'closed') throw new Error(`${command}: this copy is '${this.#mode}', not 'closed'`);
-    await this.#open();
+    await this.#open(false);
     if (!this.#opened) throw new Error(`${command}: closed meanwhile`);
     return this.#opened;
   }
@@ -631,6 +706,12 @@ export class Mirror {
   #need(command: string, mode: MirrorMode): Opened {
     if (this.#mode !== mode || !this.#opened) throw new Error(`${command}: this copy is '${this.#mode}', not '${mode}'`);
     return this.#opened;
+  }
+
+  #equalTarget(command: string): Opened {
+    const o = this.#need(command, 'target');
+    if (!o.follower.isEqual) throw new Error(`${command}: this copy is not equal to the partner's: a resync must end first`);
+    return o;
   }
 
   #replica(command: string): Replica {

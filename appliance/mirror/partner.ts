@@ -10,6 +10,7 @@ import { Patience, type Wait } from './patience.ts';
 export interface PartnerRequest {
   kind: Exclude<MessageKind, 'answer'>;
   fua?: boolean;
+  release?: boolean;
   interval?: number;
   offset?: number;
   length?: number;
@@ -151,6 +152,7 @@ export class Partner {
       const header = encodeMessageHeader({
         kind: r.kind,
         fua: r.fua ?? false,
+        release: r.release ?? false,
         attachment: this.attachment,
         request,
         interval: r.interval ?? 0,

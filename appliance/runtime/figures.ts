@@ -5,7 +5,7 @@ import { attentionOf, bySeverity, lateDisk } from '../core/attention.ts';
 import type { State } from '../core/machine.ts';
 import { effectiveMode } from '../core/modes.ts';
 import { pictureOf } from '../core/picture.ts';
-import { actionsOf, mayRequest } from '../core/requests.ts';
+import { actionLabel, actionsOf, mayRequest } from '../core/requests.ts';
 import type { DiskView, ProgressView, Snapshot, TimelineEntry } from '../core/snapshot.ts';
 import type { GateStatus } from '../gate/api.ts';
 import type { HeartbeatStatus } from '../heartbeat/api.ts';
@@ -143,7 +143,7 @@ export class Figures {
       workload: {
         name: workload.name,
         state: picture.workloadState,
-        level: 'faultTolerant',
+        level: picture.level,
         addresses: this.#gate ? [...this.#gate.addresses.ipv4, ...this.#gate.addresses.ipv6] : [],
         acceleration: this.#config.engine.acceleration,
         sentence: picture.workloadSentence,
@@ -177,7 +177,7 @@ export class Figures {
       process: { rssBytes: process.memoryUsage.rss(), cpuPercent: usage },
       actions: actionsOf(state).map((action) => {
         const verdict = mayRequest(state, action.name);
-        return { ...action, allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
+        return { ...action, label: actionLabel(state, action), allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
       }),
       lab: this.#config.labSocket !== '',
       disk: this.#disk(state),

@@ -34,6 +34,7 @@ interface UpOptions {
   bundle?: string;
   acceleration?: string;
   disk?: string;
+  load?: string;
 }
 
 /** What a detached holder tells the command that started it; the password goes this way and into no file. */
@@ -66,6 +67,7 @@ program
   .option('--bundle <folder>', 'run this twinstep.mjs instead of building the tree')
   .option('--acceleration <kind>', 'kvm or tcg: do not probe')
   .option('--disk <MiB>', "size of the workload's disk")
+  .option('--load <fio>', 'what the guest does beside serving: fio with verification, on ext4 and xfs')
   .action(async (options: UpOptions) => {
     const settings = settingsOf(options.port);
     requireRoot();
@@ -78,13 +80,19 @@ program
 async function hold(settings: LabSettings, options: UpOptions): Promise<void> {
   const send = process.send?.bind(process) as ((m: HolderMessage) => void) | undefined;
   const tell = (text: string) => (send && process.connected ? send({ kind: 'progress', text }) : print(text));
-  const { acceleration } = options;
+  const { acceleration, load } = options;
+  if (load !== undefined && load !== 'fio') throw new LabError(`--load ${load}`, 'give fio');
   if (acceleration !== undefined && acceleration !== 'kvm' && acceleration !== 'tcg')
     throw new LabError(`--acceleration ${acceleration}`, 'give kvm or tcg');
   const diskMiB = options.disk === undefined ? undefined : Number(options.disk);
   const parts = await prepareParts(
     settings,
-    { ...(options.bundle ? { bundle: options.bundle } : {}), ...(acceleration ? { acceleration } : {}), ...(diskMiB ? { diskMiB } : {}) },
+    {
+      ...(options.bundle ? { bundle: options.bundle } : {}),
+      ...(acceleration ? { acceleration } : {}),
+      ...(diskMiB ? { diskMiB } : {}),
+      ...(load ? { load } : {}),
+    },
     tell,
   );
   const { lab, gone } = await holdLab(settings, parts, tell);
@@ -203,6 +211,15 @@ program
   });
 
 program
+  .command('kill')
+  .description("kill the product's process on a CoServer, or its engine; nothing else")
+  .argument('<A|B>', 'the CoServer')
+  .option('--engine', 'the engine')
+  .action(async (name: string, options: { engine?: boolean }) => {
+    await ask(options.engine ? 'kill-engine' : 'kill-product', parseCoServer(name));
+  });
+
+program
   .command('power-on')
   .description('the CoServer starts again')
   .argument('<A|B>', 'the CoServer')
@@ -259,6 +276,15 @@ program
   .action(async (name: string, action: string) => {
     requireRoot();
     await requestAction(coServerPaths(settingsOf(), parseCoServer(name)).consoleSocket, action);
+  });
+
+program
+  .command('restart-process')
+  .description("end the product's process on a CoServer as an update does, its guest running on; it is started again at once")
+  .argument('<A|B>', 'the CoServer')
+  .option('--kill', 'without a last word (SIGKILL)')
+  .action(async (name: string, options: { kill?: boolean }) => {
+    await ask(options.kill ? 'kill-process' : 'restart-process', parseCoServer(name));
   });
 
 program

@@ -20,4 +20,7 @@ export const OUTDATED_STATUS: PartnerStatus = {
   yieldRow: null,
   diskFailed: false,
   compatibleVersions: [],
+  level: 3,
+  leaseMs: 0,
+  restarting: false,
 };

@@ -62,8 +62,11 @@ const status = fc.record<PartnerStatus>({
   businessUp: fc.boolean(),
   needsNic: fc.boolean(),
   yieldRow: fc.constantFrom(null, '12', '16', '27', '28'),
-  diskFailed: fc.boolean(),
+  diskFailed: fc.oneof({ weight: 9, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
   compatibleVersions: fc.constant([]),
+  level: fc.constantFrom(2 as const, 3 as const),
+  leaseMs: fc.constantFrom(0, 3_500),
+  restarting: fc.boolean(),
 });
 
 const COMMANDS: Command['kind'][] = [
@@ -77,12 +80,14 @@ const COMMANDS: Command['kind'][] = [
   'releaseReady',
   'openTarget',
   'openIncoming',
+  'confirmCopy',
   'leaveLockstep',
   'shutDownGuest',
   'fence',
   'keepHistory',
   'armWatchdog',
   'adoptGuest',
+  'endProcess',
 ];
 const reason = fc.constantFrom('', 'because');
 const event: fc.Arbitrary<NewEvent> = fc.oneof(
@@ -167,6 +172,7 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
   fc.record({ kind: fc.constant('upsObserved' as const), onBattery: fc.boolean(), low: fc.boolean() }),
   fc.record({ kind: fc.constant('lateTick' as const), lateMs: fc.nat(9_000) }),
   fc.constant<NewEvent>({ kind: 'clockJumped', byMs: -5_000 }),
+  fc.constant<NewEvent>({ kind: 'stopRequested' }),
   {
     weight: 2,
     arbitrary: fc.record({
@@ -231,6 +237,7 @@ function expected(s: State, good: boolean): NewEvent {
       power: 'mains',
       businessUp: true,
       yieldRow: null,
+      diskFailed: false,
     },
   });
   if (!s.links[0]?.up) return { kind: 'linkObserved', link: 0, up: true, silentMs: 0 };
@@ -257,6 +264,7 @@ function expected(s: State, good: boolean): NewEvent {
         ? { kind: 'probed', probe: 'arp', outcome: 'answered', interval: 2, detail: '' }
         : { kind: 'linkObserved', link: 0, up: false, silentMs: 300 };
     case 'standby':
+      if (s.diskFailed !== null) return { kind: 'operatorRequested', action: 'try-disk' };
       return partnerIs('resyncing', { standing: 'simplex' });
     case 'target':
       return partnerIs('protecting', { standing: 'simplex' });

@@ -32,6 +32,7 @@ export interface PairOptions {
   scale?: MetadataScale;
   /** Of both sides. */
   setup?: Pick<MirrorSetup, 'timeoutMs' | 'acknowledgeMs' | 'scrub'>;
+  pairId?: string;
 }
 
 export class MirrorPair {
@@ -91,6 +92,7 @@ export class MirrorPair {
       journalPath: join(this.directory, `journal-${name}`),
       socketPath: join(this.directory, `nbd-${name}`),
       ...options.setup,
+      ...(options.pairId ? { pairId: options.pairId } : {}),
     };
     runMirrorWorker(setup, main.port1, commit.port1, {
       openChannel: () => channel,
