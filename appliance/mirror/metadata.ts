@@ -140,6 +140,11 @@ export class Metadata {
     return metadata;
   }
 
+  /** Of the file: random, new with every new file. */
+  get life(): bigint {
+    return this.#life;
+  }
+
   get record(): CopyRecord {
     return this.#record;
   }
