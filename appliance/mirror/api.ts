@@ -11,6 +11,10 @@ export interface MirrorSetup {
   journalPath: string;
   /** Unix socket of the NBD export named `disk0`. */
   socketPath: string;
+  /** A request that the disk does not answer for so long: it has failed. Default: disk-stack.ts. */
+  timeoutMs?: number;
+  /** A write of the guest that the partner does not acknowledge for so long: it is lost. Default: mirror.ts. */
+  acknowledgeMs?: number;
 }
 
 /**
@@ -30,7 +34,7 @@ export type MirrorCommands = {
    * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes.
    */
   open(a: Record<string, never>): Promise<{ committed: number; replayed: number; discarded: number }>;
-  /** closed -> solo: export served. */
+  /** closed -> solo: export served. Refused for a copy that was being made equal and is not whole. */
   serveSolo(a: Record<string, never>): Promise<void>;
   /** solo -> source: from now every write also goes to the partner (which must be `target`). */
   startSource(a: Record<string, never>): Promise<void>;
@@ -38,6 +42,8 @@ export type MirrorCommands = {
   resync(a: { rateBytesPerS?: number }): Promise<{ comparedBytes: number; copiedBytes: number; why: string }>;
   /** closed -> target. */
   startTarget(a: Record<string, never>): Promise<void>;
+  /** target, after the source's resync ended: this copy is equal and follows every write. Fails when it is not certain. Level 2: it stays a target. */
+  confirmEqual(a: Record<string, never>): void;
   /** target -> replica (after the source's resync ended): the export is served with an empty overlay. */
   startReplica(a: Record<string, never>): Promise<void>;
   /** source (or solo) -> solo: pending and held writes are completed with the local result. Only after the arbiter's grant is durable. */
@@ -77,12 +83,19 @@ export interface MirrorStatus {
   flushes: number;
   writtenBytes: number;
   committed: number;
+  /** ms that the oldest request of the disk here has been waited for; 0 below a second. */
+  lateMs: number;
+  /** The disk here failed, and its copy has not been made equal since; null: it did not. */
+  doubt: string | null;
 }
 
 export type MirrorEvents = {
   resyncProgress: { comparedBytes: number; copiedBytes: number; totalBytes: number; rateBytesPerS: number };
-  /** An I/O error of the local disk: never retried. */
-  diskError: { operation: 'read' | 'write' | 'flush'; offset: number; message: string };
+  /**
+   * An I/O error of the local disk: never retried. isOver: the disk as a whole counts as failed (it does not answer, or failed to write);
+   * else it was one read.
+   */
+  diskError: { operation: 'read' | 'write' | 'flush'; offset: number; message: string; isOver: boolean };
   /** A block cannot be read, or does not fit its checksum, and was not repaired at once. Whole blocks of 4 KiB. */
   blockUnreadable: { offset: number; lengthBytes: number; side: BlockSide };
   /** A block that could not be read, or did not fit, was rewritten with the other copy's bytes and verified. */

@@ -45,6 +45,12 @@ export class Joining {
     return '';
   }
 
+  /** Level 2: this copy stays a target for good. */
+  async confirmCopy(): Promise<string> {
+    await this.#p.workers.mirror.call('confirmEqual', {});
+    return '';
+  }
+
   /** Ends when the secondary holds everything (readyHeld); the guest is stopped meanwhile under emulation. */
   async protect(signal: AbortSignal): Promise<string> {
     const { workers, engine, sockets, config } = this.#p;
@@ -99,7 +105,9 @@ export class Joining {
     const { workers, engine } = this.#p;
     await engine.kill();
     await workers.memory.call('stop', {});
-    await workers.mirror.call('collapse', {});
+    // At level 2 it is a target already.
+    const { mode } = await workers.mirror.call('status', {});
+    if (mode === 'replica') await workers.mirror.call('collapse', {});
     return '';
   }
 
