@@ -7,6 +7,7 @@ import { crc32 } from 'node:zlib';
 import { type BlockStore, type SpaceStore, StoreError, type StoreExtent, type ZeroOptions } from '../../drivers/block/index.ts';
 import { blockOf, blockSums, SUM_BLOCK_BYTES } from './block-sums.ts';
 import type { Flight, KeptSums } from './kept-sums.ts';
+import { SilentDiskError } from './watched-store.ts';
 
 /**
  *  fits        it is what was written
@@ -25,9 +26,10 @@ export interface CheckedRange {
 export class CheckedStore implements SpaceStore {
   readonly sizeBytes: number;
   readonly #below: BlockStore;
-  readonly #sums: KeptSums;
+  readonly #sums: KeptSums | undefined;
 
-  constructor(below: BlockStore, sums: KeptSums) {
+  /** @param sums Undefined: nothing is known of any block. */
+  constructor(below: BlockStore, sums: KeptSums | undefined) {
     this.#below = below;
     this.#sums = sums;
     this.sizeBytes = below.sizeBytes;
@@ -35,7 +37,7 @@ export class CheckedStore implements SpaceStore {
 
   /** Rejects with an `io` error at the block that does not fit. */
   async read(offset: number, length: number): Promise<Buffer> {
-    if (length === 0 || this.#sums.isOff) return await this.#below.read(offset, length);
+    if (length === 0 || !this.#sums || this.#sums.isOff) return await this.#below.read(offset, length);
     const { start, end } = this.#whole(offset, length);
     // Outside of the disk: refused below, by its name.
     if (start < 0 || end < offset + length) return await this.#below.read(offset, length);
@@ -62,12 +64,12 @@ export class CheckedStore implements SpaceStore {
   }
 
   /**
-   * Reads whole blocks (`offset` is the first byte of one) and says of each what it is; rejects only if all of the disk fails. For an
+   * Reads whole blocks (`offset` is the first byte of one) and says of each what it is; rejects only if the disk is over. For an
    * answer that holds, no write to the range may be under way.
    */
   async check(offset: number, length: number): Promise<CheckedRange> {
     const first = blockOf(offset);
-    const look = this.#sums.look(first, blockOf(offset + length - 1) + 1);
+    const look = this.#sums?.look(first, blockOf(offset + length - 1) + 1);
     let data: Buffer;
     const unreadable = new Set<number>();
     let known: (number | undefined)[] = [];
@@ -75,12 +77,12 @@ export class CheckedStore implements SpaceStore {
       try {
         data = await this.#below.read(offset, length);
       } catch (e) {
-        if (!isBadRead(e)) throw e;
+        if (!isBadRead(e) || e instanceof SilentDiskError) throw e;
         data = await this.#readEach(offset, length, unreadable);
       }
-      if (look.loading) await look.loading;
+      if (look?.loading) await look.loading;
     } finally {
-      known = this.#sums.settled(look);
+      if (look) known = this.#sums?.settled(look) ?? [];
     }
     const blocks: BlockCondition[] = [];
     for (let at = 0, i = 0; at < length; at += SUM_BLOCK_BYTES, i++) {
@@ -96,9 +98,9 @@ export class CheckedStore implements SpaceStore {
   async sums(offset: number, length: number): Promise<(number | undefined)[]> {
     const first = blockOf(offset);
     const end = blockOf(offset + length - 1) + 1;
-    const look = this.#sums.look(first, end);
-    if (look.loading) await look.loading;
-    const known = this.#sums.settled(look);
+    const look = this.#sums?.look(first, end);
+    if (look?.loading) await look.loading;
+    const known = look ? (this.#sums?.settled(look) ?? []) : [];
     return Array.from({ length: end - first }, (_, i) => known[i]);
   }
 
@@ -107,8 +109,15 @@ export class CheckedStore implements SpaceStore {
    * known from now on. Call it while the range is locked.
    */
   async learn(offset: number, data: Uint8Array): Promise<void> {
+    if (data.length === 0 || offset % SUM_BLOCK_BYTES !== 0) return;
     const known = await this.sums(offset, data.length);
-    for (const [i, crc] of blockSums(offset, data).entries()) if (known[i] === undefined) this.#sums.learn(blockOf(offset) + i, crc);
+    for (const [i, crc] of known.entries()) {
+      if (crc !== undefined) continue;
+      const at = i * SUM_BLOCK_BYTES;
+      // Of a part of a block nothing is learned.
+      if (at + SUM_BLOCK_BYTES > data.length && offset + data.length < this.sizeBytes) break;
+      this.#sums?.learn(blockOf(offset) + i, crc32(data.subarray(at, at + SUM_BLOCK_BYTES)));
+    }
   }
 
   write(offset: number, ...parts: Uint8Array[]): Promise<void> {
@@ -120,7 +129,7 @@ export class CheckedStore implements SpaceStore {
   }
 
   async zero(offset: number, length: number, options: ZeroOptions = {}): Promise<void> {
-    if (length === 0 || !this.#isInside(offset, length)) return await this.#below.zero(offset, length, options);
+    if (length === 0 || !this.#sums || !this.#isInside(offset, length)) return await this.#below.zero(offset, length, options);
     const wait = this.#sums.enter(offset, length);
     if (wait) await wait;
     const flight = this.#sums.take(offset, length, options.fast);
@@ -136,7 +145,7 @@ export class CheckedStore implements SpaceStore {
 
   /** Everything that must be durable before a write to the range; undefined: it is. Need not be called. */
   prepare(offset: number, length: number): Promise<unknown> | undefined {
-    return length === 0 || !this.#isInside(offset, length) ? undefined : this.#sums.prepare(offset, length);
+    return length === 0 || !this.#isInside(offset, length) ? undefined : this.#sums?.prepare(offset, length);
   }
 
   /**
@@ -166,7 +175,7 @@ export class CheckedStore implements SpaceStore {
 
   async close(): Promise<void> {
     try {
-      await this.#sums.close();
+      await this.#sums?.close();
     } finally {
       await this.#below.close();
     }
@@ -175,7 +184,7 @@ export class CheckedStore implements SpaceStore {
   async #write(offset: number, sums: Uint32Array | undefined, parts: Uint8Array[]): Promise<void> {
     let length = 0;
     for (const p of parts) length += p.length;
-    if (length === 0 || !this.#isInside(offset, length)) return await this.#below.write(offset, ...parts);
+    if (length === 0 || !this.#sums || !this.#isInside(offset, length)) return await this.#below.write(offset, ...parts);
     const wait = this.#sums.enter(offset, length);
     if (wait) await wait;
     const flight = this.#sums.take(offset, length);
@@ -257,9 +266,9 @@ export function wholeBlocks(offset: number, length: number, sizeBytes: number): 
   return { start, end: Math.min(sizeBytes, Math.ceil((offset + length) / SUM_BLOCK_BYTES) * SUM_BLOCK_BYTES) };
 }
 
-/** Of a part of the medium, not of the caller: the other copy may have what was asked for. */
+/** Of the medium, not of the caller: the other copy may have what was asked for. */
 export function isBadRead(e: unknown): e is StoreError {
-  return e instanceof StoreError && e.operation === 'read' && e.kind === 'io' && e.code !== 'EBADF';
+  return e instanceof SilentDiskError || (e instanceof StoreError && e.operation === 'read' && e.kind === 'io' && e.code !== 'EBADF');
 }
 
 function isSpaceStore(store: BlockStore): store is SpaceStore {

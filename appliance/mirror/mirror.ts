@@ -11,6 +11,8 @@ import { NbdServer } from '../../drivers/nbd/index.ts';
 import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/activity-log.ts';
 import { becomingEqual, broughtTogether, type CopyState, goneAlone, madeEqual, planResync } from '../core/mirror.ts';
 import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
+import { SUM_BLOCK_BYTES } from './block-sums.ts';
+import type { CheckedStore } from './checked-store.ts';
 import { identifyDisk } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
 import { DoubtfulDisk } from './doubtful-disk.ts';
@@ -18,9 +20,10 @@ import { Follower } from './follower.ts';
 import { GuestDisk } from './guest-disk.ts';
 import { Journal } from './journal.ts';
 import { decodeMessage, encodeMessageHeader, type MirrorMessage } from './messages.ts';
-import { METADATA_BYTES, Metadata, MetadataError, type MetadataScale, newGeneration } from './metadata.ts';
+import { type DiskIdentity, METADATA_BYTES, Metadata, MetadataError, type MetadataScale, newGeneration } from './metadata.ts';
 import { decodeCopy, encodeCopy } from './metadata-codec.ts';
 import { Partner } from './partner.ts';
+import { Repair, rescued } from './repair.ts';
 import { Replica, writeRuns } from './replica.ts';
 import { resync } from './resync.ts';
 import { SilentDiskError, type WatchedStore } from './watched-store.ts';
@@ -54,6 +57,8 @@ export interface MirrorSurroundings {
 interface Opened {
   disk: BlockStore;
   watched: WatchedStore;
+  checked: CheckedStore;
+  repair: Repair;
   doubtful: DoubtfulDisk;
   journal: Journal;
   metadata: Metadata;
@@ -109,9 +114,7 @@ export class Mirror {
       takeOver: () => this.#inTurn(() => this.#takeOver()),
       collapse: () => this.#inTurn(() => this.#collapse()),
       close: () => this.#inTurn(() => this.#close()),
-      repairBlock: async ({ offset }) => {
-        throw new Error(`repairBlock: the block at ${offset} is not repaired: checksums are not kept yet`);
-      },
+      repairBlock: ({ offset, from }) => this.#need('repairBlock', 'source').repair.block(offset, from),
       linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
       status: () => this.status(),
     };
@@ -158,7 +161,8 @@ export class Mirror {
     };
     try {
       const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
-      const { disk, watched } = await openDiskStack({
+      const identify = (): Promise<DiskIdentity> => this.#identify();
+      const { disk, watched, checked } = await openDiskStack({
         openStore,
         path: setup.diskPath,
         sizeBytes: setup.sizeBytes,
@@ -167,13 +171,16 @@ export class Mirror {
           this.#report(e);
           doubtful.doubt(e.message).catch((e2: Error) => this.#report(e2));
         },
+        sumsPath: `${setup.journalPath}.sums`,
+        identify,
+        onUnknownSums: (reason) => this.#around.emit('sumsUnknown', { reason }),
       });
       stores.push(disk);
       const segments = [
         await store(`${setup.journalPath}.0`, SEGMENT_BYTES),
         await store(`${setup.journalPath}.1`, SEGMENT_BYTES),
       ] as const;
-      const { metadata, unknown } = await this.#openMetadata(await store(`${setup.journalPath}.regions`, METADATA_BYTES), disk.sizeBytes);
+      const { metadata, unknown } = await this.#openMetadata(await store(`${setup.journalPath}.regions`, METADATA_BYTES));
       const { journal, recovered } = await Journal.open(segments, disk.sizeBytes);
       if (!recovered.patches.isEmpty) {
         await writeRuns(disk, recovered.patches.runs());
@@ -182,9 +189,31 @@ export class Mirror {
       await journal.reset();
       this.#committed = recovered.committed;
       const onError = (e: Error): void => this.#report(e);
-      const guest = new GuestDisk({ disk, metadata, interval: this.#around.interval, onError, written: () => void this.#settle() });
+      const guest = new GuestDisk({
+        disk,
+        metadata,
+        interval: this.#around.interval,
+        onError,
+        written: () => void this.#settle(),
+        prepare: (offset, length) => checked.prepare(offset, length),
+        rescue: (e, offset, length, replica) => {
+          return replica ? follower.rescue(replica, offset, length) : repair.rescue(e, offset, length);
+        },
+      });
+      const repair = new Repair({
+        checked,
+        lock: guest.lock,
+        metadata,
+        partner: () => guest.partner,
+        interval: this.#around.interval,
+        onError,
+        emit: this.#around.emit,
+      });
       const follower = new Follower({
         disk,
+        checked,
+        suspect: (offset, length) => metadata.suspectRange(offset, length),
+        onLost: (offset) => this.#around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side: 'own' }),
         send: (...parts) => void this.#channel.send(...parts),
         onError,
         isDoubtful: () => doubtful.why !== null,
@@ -201,7 +230,20 @@ export class Mirror {
           await doubtful.trust();
         },
       });
-      this.#opened = { disk, watched, doubtful, journal, metadata, unknown, guest, follower, server: undefined, replica: undefined };
+      this.#opened = {
+        disk,
+        watched,
+        checked,
+        repair,
+        doubtful,
+        journal,
+        metadata,
+        unknown,
+        guest,
+        follower,
+        server: undefined,
+        replica: undefined,
+      };
       return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded };
     } catch (e) {
       await Promise.allSettled(stores.map((s) => s.close()));
@@ -270,7 +312,8 @@ export class Mirror {
     const { record } = metadata;
     let since = 0;
     const done = await resync({
-      disk: o.disk,
+      // Under the lock of the extent.
+      disk: rescued(o.disk, (offset, length) => o.repair.readLocked(offset, length)),
       partner,
       lock,
       rateBytesPerS,
@@ -394,16 +437,20 @@ export class Mirror {
   }
 
   /** Of a disk of which nothing is known a new record is made: the partner's copy and this one are then compared as a whole. */
-  async #openMetadata(store: BlockStore, sizeBytes: number): Promise<{ metadata: Metadata; unknown: string | null }> {
-    const { scale } = this.#around;
-    const found = await identifyDisk(this.#setup.diskPath, sizeBytes, this.#setup.channel.pairKey);
-    const identity = scale ? { ...found, scale } : found;
+  async #openMetadata(store: BlockStore): Promise<{ metadata: Metadata; unknown: string | null }> {
+    const identity = await this.#identify();
     try {
       return { metadata: await Metadata.open(store, identity), unknown: null };
     } catch (e) {
       if (!(e instanceof MetadataError)) throw e;
       return { metadata: await Metadata.create(store, identity), unknown: e.message };
     }
+  }
+
+  async #identify(): Promise<DiskIdentity> {
+    const { scale } = this.#around;
+    const found = await identifyDisk(this.#setup.diskPath, this.#setup.sizeBytes, this.#setup.channel.pairKey);
+    return scale ? { ...found, scale } : found;
   }
 
   /** Extents that both copies hold in stable storage become cold, when too many are hot. */
@@ -452,11 +499,21 @@ export class Mirror {
     }
     if (m.kind === 'answer') {
       for (const partner of [this.#attaching, o?.guest.partner]) if (partner?.attachment === m.attachment) partner.answered(m);
-    } else if (o && (this.#mode === 'target' || this.#mode === 'replica')) o.follower.receive(m);
+      o?.follower.answered(m);
+    } else if (m.kind === 'read' && o?.guest.partner?.attachment === m.attachment) this.#serveRead(o, m);
+    else if (o && (this.#mode === 'target' || this.#mode === 'replica')) o.follower.receive(m);
     else if (m.kind === 'attach') {
       const reason = Buffer.from(`the partner's copy is '${this.#mode}', not a target`);
       this.#channel.send(encodeMessageHeader({ ...m, kind: 'answer', status: 'refused', length: reason.length }), reason);
     }
+  }
+
+  /** The partner's copy has lost a block. */
+  #serveRead(o: Opened, m: MirrorMessage): void {
+    const answer = (data: Uint8Array): void => {
+      this.#channel.send(encodeMessageHeader({ ...m, kind: 'answer', status: 'ok', length: data.length }), data);
+    };
+    o.repair.serve(m, answer).catch((e: Error) => this.#report(e));
   }
 
   get #scratchPath(): string {
