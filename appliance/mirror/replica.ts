@@ -208,10 +208,11 @@ export class Replica {
 
   /** Writes to the disk what it has lost, by `write`. False: not now, as what belongs there is on its way. */
   async repair(offset: number, length: number, write: () => Promise<void>): Promise<boolean> {
+    while (this.#repairing) await this.#repairing.catch(() => undefined);
     this.#mustRun();
     const end = offset + length;
     const isBusy = this.isOpen(offset, length) || [this.#waiting, this.#writing].some((p) => p && p.find(offset, end).length > 0);
-    if (isBusy || this.#repairing) return false;
+    if (isBusy) return false;
     this.#repairing = write();
     try {
       await this.#repairing;
