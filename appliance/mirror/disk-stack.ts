@@ -1,8 +1,11 @@
 // The guest's disk as the mirror sees it: the medium, and what lies over it, each layer a BlockStore itself.
 //
-//   medium -> watched (a disk that does not answer, or failed, is over)
-import type { BlockStore, FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
-import type { BlockReader } from './block-reader.ts';
+//   medium -> watched (a disk that does not answer, or failed, is over) -> checked (what it reads is what was written)
+import { rm } from 'node:fs/promises';
+import { type BlockStore, type FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
+import { CheckedStore } from './checked-store.ts';
+import { KeptSums, sumsFileBytes } from './kept-sums.ts';
+import type { DiskIdentity } from './metadata.ts';
 import { mustBeDrained, placesOf, WatchedStore } from './watched-store.ts';
 
 /** Longer than a disk's own attempts: those that are made for servers give up after 7 s. */
@@ -16,14 +19,19 @@ export interface DiskStackOptions {
   timeoutMs?: number;
   /** The disk is over: what it was asked for fails with this, and all that comes. Once. */
   onFailed(error: StoreError): void;
+  /** Where the checksums are. */
+  sumsPath: string;
+  /** Of the disk, once it is open. */
+  identify(): Promise<DiskIdentity>;
+  /** Of no block of the disk (or of none any more) it is known what was written: why. */
+  onUnknownSums(reason: string): void;
 }
 
 export interface DiskStack {
   /** The topmost layer: everything that reads or writes the guest's disk goes through it. Closes all below it. */
   disk: BlockStore;
   watched: WatchedStore;
-  /** What a comparison of the copies reads. */
-  reader: BlockReader;
+  checked: CheckedStore;
 }
 
 export async function openDiskStack(options: DiskStackOptions): Promise<DiskStack> {
@@ -36,16 +44,35 @@ export async function openDiskStack(options: DiskStackOptions): Promise<DiskStac
     places: placesOf(process.env.UV_THREADPOOL_SIZE),
     onFailed: options.onFailed,
   });
-  return { disk: watched, watched, reader: unchecked(watched) };
+  const checked = await openChecked(options, watched).catch(async (e: Error) => {
+    await watched.close();
+    throw e;
+  });
+  return { disk: checked, watched, checked };
 }
 
-/** Of a disk that keeps no checksums: nothing is known of any block. */
-function unchecked(disk: BlockStore): BlockReader {
-  return {
-    check: async (offset, length) => {
-      const data = await disk.read(offset, length);
-      return { data, blocks: Array.from({ length: Math.ceil(length / 4096) }, () => 'unknown' as const) };
-    },
-    learn: () => Promise.resolve(),
-  };
+/** Without its file the disk is as good as any other: that is no reason not to serve it. */
+async function openChecked(options: DiskStackOptions, below: BlockStore): Promise<CheckedStore> {
+  const identity = await options.identify();
+  const open = (): Promise<BlockStore> => options.openStore({ path: options.sumsPath, sizeBytes: sumsFileBytes(identity) });
+  let file: BlockStore | undefined;
+  try {
+    file = await open().catch(async (e: Error) => {
+      // Too short: of another disk, or cut off.
+      if (!(e instanceof StoreError && e.kind === 'setup' && e.code === 'EINVAL')) throw e;
+      options.onUnknownSums(e.message);
+      await rm(options.sumsPath);
+      return await open();
+    });
+    const { sums, unknown } = await KeptSums.open(file, identity, {
+      flushDisk: () => below.flush(),
+      onOff: options.onUnknownSums,
+    });
+    if (unknown !== null) options.onUnknownSums(unknown);
+    return new CheckedStore(below, sums);
+  } catch (e) {
+    await file?.close().catch(() => undefined);
+    options.onUnknownSums((e as Error).message);
+    return new CheckedStore(below, undefined);
+  }
 }

@@ -174,6 +174,11 @@ export class Metadata {
     });
   }
 
+  /** Of the file: random, new with every new file. */
+  get life(): bigint {
+    return this.#life;
+  }
+
   get record(): CopyRecord {
     return this.#record;
   }

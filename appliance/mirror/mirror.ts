@@ -11,7 +11,8 @@ import { NbdServer } from '../../drivers/nbd/index.ts';
 import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/activity-log.ts';
 import { becomingEqual, broughtTogether, type CopyState, goneAlone, isNew, madeEqual, planResync } from '../core/mirror.ts';
 import type { BlockSide, CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
-import type { BlockReader } from './block-reader.ts';
+import { SUM_BLOCK_BYTES } from './block-sums.ts';
+import type { CheckedStore } from './checked-store.ts';
 import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
 import { DoubtfulDisk } from './doubtful-disk.ts';
@@ -24,6 +25,7 @@ import { decodeCopy, encodeCopy } from './metadata-codec.ts';
 import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
 import { Partner } from './partner.ts';
 import { blockStart, Quarantine } from './quarantine.ts';
+import { Repair, rescued } from './repair.ts';
 import { Replica, writeRuns } from './replica.ts';
 import { resync } from './resync.ts';
 import { Scrub } from './scrub.ts';
@@ -44,6 +46,8 @@ const ACKNOWLEDGE_MS = 4_000;
 /** A disk of 1 TiB is compared in 15 hours, once a week. */
 const SCRUB = { rateBytesPerS: 20 * 1024 * 1024, everyHours: 168 };
 const SCRUB_LOOK_MS = 60_000;
+/** Whether the next checkpoint is committed. */
+const COMMIT_LOOK_MS = 100;
 /** Nobody chooses more blocks than these one by one. */
 const TOLD_BLOCKS = 100;
 /** A request of the disk that takes longer is shown. */
@@ -69,13 +73,16 @@ type Opening = Awaited<ReturnType<MirrorCommands['open']>>;
 interface Opened {
   disk: BlockStore;
   watched: WatchedStore;
+  checked: CheckedStore;
+  repair: Repair;
   doubtful: DoubtfulDisk;
-  reader: BlockReader;
   quarantine: Quarantine;
   scrub: Scrub;
   scrubbing: NodeJS.Timeout;
   /** The partner whose copy was made equal to this one. */
   equal?: Partner;
+  /** Which blocks wait, as the source said last. */
+  listed?: readonly number[];
   journal: Journal;
   metadata: Metadata;
   /** Why nothing was known of the disk when it was opened; null: it was. */
@@ -140,9 +147,7 @@ export class Mirror {
       chooseBlock: (a) => this.#chooseBlock(a.offset, a.keep),
       startScrub: async () => this.#scrub('startScrub').start(),
       stopScrub: async () => await this.#scrub('stopScrub').stop(),
-      repairBlock: async ({ offset }) => {
-        throw new Error(`repairBlock: the block at ${offset} is not repaired: checksums are not kept yet`);
-      },
+      repairBlock: ({ offset, from }) => this.#need('repairBlock', 'source').repair.block(offset, from),
       linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
       status: () => this.status(),
     };
@@ -194,7 +199,8 @@ export class Mirror {
       const created = await isMissing(setup.diskPath);
       if (created && serves) throw refuseMissing(setup.diskPath);
       const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
-      const { disk, watched, reader } = await openDiskStack({
+      const identify = (): Promise<DiskIdentity> => this.#identity();
+      const { disk, watched, checked } = await openDiskStack({
         openStore,
         path: setup.diskPath,
         sizeBytes: setup.sizeBytes,
@@ -203,6 +209,9 @@ export class Mirror {
           this.#report(e);
           doubtful.doubt(e.message).catch((e2: Error) => this.#report(e2));
         },
+        sumsPath: `${setup.journalPath}.sums`,
+        identify,
+        onUnknownSums: (reason) => this.#around.emit('sumsUnknown', { reason }),
       });
       stores.push(disk);
       const record = await store(this.#recordPath, METADATA_BYTES);
@@ -234,14 +243,29 @@ export class Mirror {
         interval: this.#around.interval,
         onError,
         written: () => void this.#settle(),
+        prepare: (offset, length) => checked.prepare(offset, length),
+        rescue: (e, offset, length, replica) => {
+          return replica ? follower.rescue(replica, offset, length) : repair.rescue(e, offset, length);
+        },
+      });
+      const repair = new Repair({
+        checked,
+        lock: guest.lock,
+        metadata,
+        partner: () => guest.partner,
+        interval: this.#around.interval,
+        onError,
+        emit: this.#around.emit,
       });
       const follower = new Follower({
         disk,
+        checked,
+        suspect: (offset, length) => metadata.suspectRanges([{ start: offset, end: offset + length }]),
+        onLost: (offset) => this.#around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side: 'own' }),
         send: (...parts) => void this.#channel.send(...parts),
         onError,
         isDoubtful: () => doubtful.why !== null,
-        reader,
-        quarantine: (offsets) => quarantine.replace(offsets),
+        quarantine: (offsets) => this.#followQuarantine(offsets),
         attached: async () => {
           await metadata.change(becomingEqual);
           return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
@@ -257,7 +281,7 @@ export class Mirror {
       });
       const scrub = await Scrub.open({
         sizeBytes: disk.sizeBytes,
-        reader,
+        reader: checked,
         lock: guest.lock,
         partner: () => this.#equalPartner(),
         isQuarantined: (offset) => quarantine.hasWhole(offset, VERIFY_BLOCK_BYTES),
@@ -273,8 +297,9 @@ export class Mirror {
       this.#opened = {
         disk,
         watched,
+        checked,
+        repair,
         doubtful,
-        reader,
         quarantine,
         scrub,
         scrubbing,
@@ -363,7 +388,8 @@ export class Mirror {
     const { record } = metadata;
     let since = 0;
     const done = await resync({
-      disk: o.disk,
+      // Under the lock of the extent.
+      disk: rescued(o.disk, (offset, length) => o.repair.readLocked(offset, length)),
       partner,
       lock,
       maximumBytesPerS,
@@ -509,8 +535,9 @@ export class Mirror {
     const { diskPath, sizeBytes, journalPath } = this.#setup;
     const { openStore } = this.#around;
     if (await isMissing(diskPath)) throw refuseMissing(diskPath);
-    const { disk } = await openDiskStack({ openStore, path: diskPath, sizeBytes, onFailed: (e) => this.#report(e) });
-    const stores = [disk];
+    const stores = [await openStore({ path: diskPath, sizeBytes })];
+    // What another disk, or another life of this one, held.
+    await rm(`${journalPath}.sums`, { force: true });
     try {
       for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
       const record = await openStore({ path: this.#recordPath, sizeBytes: METADATA_BYTES });
@@ -593,7 +620,7 @@ export class Mirror {
           ? Buffer.from(
               await partner.ask({ kind: 'verify', offset: start, length: VERIFY_BLOCK_BYTES, data: encodeVerify({ kind: 'fetch' }) }),
             )
-          : await readWhole(o.reader, start);
+          : await readWhole(o.checked, start);
       await o.guest.rewrite(start, data);
     });
     await this.#lift(start, VERIFY_BLOCK_BYTES);
@@ -608,6 +635,23 @@ export class Mirror {
     } catch (e) {
       this.#report(e as Error);
     }
+  }
+
+  /**
+   * The source's list. A block that it serves again may still be wrong on the disk of a replica, whose guest stands at the last commit: it
+   * waits for the next one. If that never comes and this side takes over, the block is as unknown as before.
+   */
+  async #followQuarantine(offsets: readonly number[]): Promise<void> {
+    const o = this.#opened;
+    if (!o) return;
+    o.listed = offsets;
+    const early = o.quarantine.offsets.filter((at) => !offsets.includes(at) && o.replica?.isOpen(at, VERIFY_BLOCK_BYTES));
+    await o.quarantine.replace([...offsets, ...early]);
+    if (early.length === 0) return;
+    setTimeout(() => {
+      if (this.#opened !== o || o.listed !== offsets || !o.replica) return;
+      this.#followQuarantine(offsets).catch((e: Error) => this.#report(e));
+    }, COMMIT_LOOK_MS).unref();
   }
 
   async #tellQuarantine(o: Opened): Promise<void> {
@@ -663,11 +707,21 @@ export class Mirror {
     }
     if (m.kind === 'answer') {
       for (const partner of [this.#attaching, o?.guest.partner]) if (partner?.attachment === m.attachment) partner.answered(m);
-    } else if (o && (this.#mode === 'target' || this.#mode === 'replica')) o.follower.receive(m);
+      o?.follower.answered(m);
+    } else if (m.kind === 'read' && o?.guest.partner?.attachment === m.attachment) this.#serveRead(o, m);
+    else if (o && (this.#mode === 'target' || this.#mode === 'replica')) o.follower.receive(m);
     else if (m.kind === 'attach') {
       const reason = Buffer.from(`the partner's copy is '${this.#mode}', not a target`);
       this.#channel.send(encodeMessageHeader({ ...m, kind: 'answer', status: 'refused', length: reason.length }), reason);
     }
+  }
+
+  /** The partner's copy has lost a block. */
+  #serveRead(o: Opened, m: MirrorMessage): void {
+    const answer = (data: Uint8Array): void => {
+      this.#channel.send(encodeMessageHeader({ ...m, kind: 'answer', status: 'ok', length: data.length }), data);
+    };
+    o.repair.serve(m, answer).catch((e: Error) => this.#report(e));
   }
 
   get #scratchPath(): string {
@@ -727,7 +781,7 @@ export class Mirror {
   }
 }
 
-async function readWhole(reader: BlockReader, offset: number): Promise<Buffer> {
+async function readWhole(reader: CheckedStore, offset: number): Promise<Buffer> {
   const { data, blocks } = await reader.check(offset, VERIFY_BLOCK_BYTES);
   if (blocks[0] === 'unreadable') throw new Error(`the block at ${offset} cannot be read here`);
   return data;
