@@ -255,7 +255,10 @@ export class Mirror {
         partner: () => guest.partner,
         interval: this.#around.interval,
         onError,
-        emit: this.#around.emit,
+        emit: (name, data) => {
+          if (name === 'repaired') this.#opened?.scrub.repaired();
+          this.#around.emit(name, data);
+        },
       });
       const follower = new Follower({
         disk,
