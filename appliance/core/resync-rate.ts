@@ -36,8 +36,8 @@ export interface ResyncWindow {
 
 export const RESYNC_WINDOW_MS = 500;
 export const RESYNC_FLOOR = 10_000_000;
-/** A third of a gigabit link, until the first window has told more. */
-const START = 40_000_000;
+/** Half a gigabit link, until the first window has told more. */
+const START = 60_000_000;
 /** Fewer writes of a window say nothing about a p95. */
 const LEAST_WRITES = 8;
 const GROWTH_PER_S = 1.05;

@@ -3,6 +3,7 @@
 #
 #   setup.sh run FILE [ARGUMENT...]    prepare, then run FILE
 #   setup.sh test [ARGUMENT...]        prepare, with what only the tests need, then run the tests
+#   setup.sh bench [ARGUMENT...]       prepare, with what only the benchmarks need, then run them
 #   setup.sh prepare                   prepare only
 #
 # POSIX shell because nothing of ours exists yet when it starts. What it does, each step only when needed, one line each:
@@ -91,7 +92,7 @@ lock() {
   mkdir -p "$work"
 }
 
-install_packages() { # run | "run test"
+install_packages() { # run | "run test" | "run bench"
   wanted=$(awk -v when=" $1 " '!/^#/ && index(when, " " $1 " ") { print $2 }' "$here/host-packages.txt")
   # shellcheck disable=SC2086 # one word per package
   present=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $wanted 2>/dev/null | awk '$2 == "installed" { print $1 }')
@@ -155,7 +156,7 @@ npm_in_work() (
   exec npm "$@"
 )
 
-prepare() { # run | "run test"
+prepare() { # run | "run test" | "run bench"
   check_machine
   lock
   install_packages "$1"
@@ -179,6 +180,10 @@ case $mode in
   test)
     file=test/run.ts
     prepare 'run test'
+    ;;
+  bench)
+    file=test/bench/main.ts
+    prepare 'run bench'
     ;;
   prepare)
     prepare run
