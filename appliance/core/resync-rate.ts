@@ -103,15 +103,15 @@ export interface ResyncBucket {
   readonly atMs: number;
 }
 
-/** Time in which nothing was sent is not made up for beyond this. */
-const BURST_BYTES = RESYNC_PIECE_BYTES;
+/** Time in which nothing was sent is not made up for beyond this: a busy CPU, not a pause. How much is under way is bounded apart from it. */
+const BURST_S = 0.1;
 
 export function charged(bucket: ResyncBucket, bytes: number): ResyncBucket {
   return { ...bucket, allowance: bucket.allowance - bytes };
 }
 
 export function refilled(bucket: ResyncBucket, bytesPerS: number, nowMs: number): ResyncBucket {
-  return { allowance: Math.min(BURST_BYTES, bucket.allowance + (bytesPerS * (nowMs - bucket.atMs)) / 1000), atMs: nowMs };
+  return { allowance: Math.min(bytesPerS * BURST_S, bucket.allowance + (bytesPerS * (nowMs - bucket.atMs)) / 1000), atMs: nowMs };
 }
 
 /** After `refilled`: how long until the next piece may begin. */
