@@ -39,8 +39,9 @@ export interface CoServerConfig {
     cipherSuite: 3 | 17;
   };
   watchdog: {
-    /** `/dev/watchdog`, or `unix:/path` of a stand-in; empty: none. */
+    /** `/dev/watchdog`, or `unix:/path` of a stand-in; empty: none. Level 2 needs one. */
     device: string;
+    /** At level 2 this is what the partner waits before it starts the guest: 3 by default there, 10 otherwise. */
     timeoutS: number;
   };
   /** Of this CoServer, by Network UPS Tools' upsd. */
@@ -99,6 +100,8 @@ export interface CoServerConfig {
   };
   workload: {
     name: string;
+    /** 3: two replicas run, a loss is not noticed. 2: one runs, its disk is mirrored, a loss restarts it on the other. The same on both. */
+    level: 2 | 3;
     memoryMiB: number;
     cpus: number;
     mac: string;

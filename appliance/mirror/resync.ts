@@ -78,7 +78,11 @@ export async function resync(parts: ResyncParts): Promise<{ comparedBytes: numbe
       const data = bytes.subarray(i * COMPARE_BLOCK_BYTES, (i + 1) * COMPARE_BLOCK_BYTES);
       const at = { offset: start + i * COMPARE_BLOCK_BYTES, length: data.length };
       copied += data.length;
-      sent.push(partner.ask(ZERO_BLOCK.subarray(0, data.length).equals(data) ? { kind: 'zero', ...at } : { kind: 'write', ...at, data }));
+      sent.push(
+        partner.ask(
+          ZERO_BLOCK.subarray(0, data.length).equals(data) ? { kind: 'zero', release: true, ...at } : { kind: 'write', ...at, data },
+        ),
+      );
     }
     pace.charge(pieceCharge(length, copied));
     await Promise.all(sent);
