@@ -93,7 +93,7 @@ lock() {
   mkdir -p "$work"
 }
 
-install_packages() { # run | "run test" | "run bench"
+install_packages() { # run | "run test"
   wanted=$(awk -v when=" $1 " '!/^#/ && index(when, " " $1 " ") { print $2 }' "$here/host-packages.txt")
   # shellcheck disable=SC2086 # one word per package
   present=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $wanted 2>/dev/null | awk '$2 == "installed" { print $1 }')
@@ -157,7 +157,7 @@ npm_in_work() (
   exec npm "$@"
 )
 
-prepare() { # run | "run test" | "run bench"
+prepare() { # run | "run test"
   check_machine
   lock
   install_packages "$1"
@@ -186,10 +186,6 @@ case $mode in
   test)
     file=test/run.ts
     prepare 'run test'
-    ;;
-  bench)
-    file=test/bench/main.ts
-    prepare 'run bench'
     ;;
   prepare)
     prepare run
