@@ -4,7 +4,6 @@
 #   setup.sh run FILE [ARGUMENT...]    prepare, then run FILE
 #   setup.sh run-tested FILE [...]     the same, with what only the tests need
 #   setup.sh test [ARGUMENT...]        that, for the tests
-#   setup.sh bench [ARGUMENT...]       prepare, with what only the benchmarks need, then run them
 #   setup.sh prepare                   prepare only
 #
 # POSIX shell because nothing of ours exists yet when it starts. What it does, each step only when needed, one line each:
