@@ -150,7 +150,8 @@ export class Mirror {
     try {
       const created = await isMissing(setup.diskPath);
       if (created && serves) throw refuseMissing(setup.diskPath);
-      const { disk } = await openDiskStack({ openStore, path: setup.diskPath, sizeBytes: setup.sizeBytes });
+      const { diskPath: path, sizeBytes, cache = 'buffered' } = setup;
+      const { disk, notes: ofMedium } = await openDiskStack({ openStore, path, sizeBytes, cache });
       stores.push(disk);
       const record = await store(this.#recordPath, METADATA_BYTES);
       const segments = [
@@ -161,6 +162,7 @@ export class Mirror {
       const known = { path: setup.diskPath, disk, record, identity: await this.#identity(), created, serves, forgetJournal };
       const { metadata, unknown, trouble, mended } = await openRecord(known);
       const notes = [
+        ...ofMedium,
         ...(unknown === null || trouble === 'blank' ? [] : [`nothing is known of the disk here: ${unknown}`]),
         ...(mended ? [MENDED] : []),
       ];
@@ -172,7 +174,14 @@ export class Mirror {
       await journal.reset();
       this.#committed = recovered.committed;
       const onError = (e: Error): void => this.#report(e);
-      const guest = new GuestDisk({ disk, metadata, interval: this.#around.interval, onError, written: () => void this.#settle() });
+      const guest = new GuestDisk({
+        disk,
+        metadata,
+        interval: this.#around.interval,
+        onError,
+        isWriteThrough: setup.isWriteThrough ?? false,
+        written: () => void this.#settle(),
+      });
       const follower = new Follower({
         disk,
         send: (...parts) => void this.#channel.send(...parts),

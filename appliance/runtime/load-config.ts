@@ -76,7 +76,12 @@ const SHAPE: Shape = {
     memoryMiB: whole(16, 1 << 20),
     cpus: whole(1, 64),
     mac,
-    disk: { path, sizeMiB: whole(1, 1 << 26) },
+    disk: {
+      path,
+      sizeMiB: whole(1, 1 << 26),
+      cache: oneOf('buffered', 'direct'),
+      durability: oneOf('flushed', 'write-through'),
+    },
     keepDir: pathOrNone,
     kernel: path,
     initrd: path,
@@ -87,13 +92,14 @@ const SHAPE: Shape = {
 };
 
 /** What may be left out. */
-const DEFAULTS: { [section: string]: { [key: string]: string | number | string[] } } = {
+type Defaults = { [key: string]: string | number | string[] | Defaults };
+const DEFAULTS: { [section: string]: Defaults } = {
   management: { peer: '' },
   fence: { address: '', port: 623, username: '', passwordFile: '', cipherSuite: 17 },
   watchdog: { device: '', timeoutS: 10 },
   ups: { address: '', port: 3493, name: 'ups' },
   rejoin: { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] },
-  workload: { keepDir: '' },
+  workload: { keepDir: '', disk: { cache: 'buffered', durability: 'flushed' } },
 };
 
 export function parseConfig(source: string, file: string): CoServerConfig {
@@ -158,12 +164,12 @@ function isSection(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function withDefaults(value: unknown): unknown {
+function withDefaults(value: unknown, defaults: Defaults = DEFAULTS): unknown {
   if (!isSection(value)) return value;
-  const whole = { ...value };
-  for (const [name, defaults] of Object.entries(DEFAULTS)) {
-    const section = value[name] ?? {};
-    if (isSection(section)) whole[name] = { ...defaults, ...section };
+  const whole: { [key: string]: unknown } = { ...value };
+  for (const [name, byDefault] of Object.entries(defaults)) {
+    if (typeof byDefault === 'object' && !Array.isArray(byDefault)) whole[name] = withDefaults(value[name] ?? {}, byDefault);
+    else whole[name] = value[name] ?? byDefault;
   }
   return whole;
 }
