@@ -31,6 +31,7 @@ export interface PairOptions {
   openStore?: (options: FileStoreOptions) => Promise<BlockStore>;
   scale?: MetadataScale;
   pairId?: string;
+  isWriteThrough?: boolean;
 }
 
 export class MirrorPair {
@@ -90,6 +91,7 @@ export class MirrorPair {
       journalPath: join(this.directory, `journal-${name}`),
       socketPath: join(this.directory, `nbd-${name}`),
       ...(options.pairId ? { pairId: options.pairId } : {}),
+      isWriteThrough: options.isWriteThrough ?? false,
     };
     runMirrorWorker(setup, main.port1, commit.port1, {
       openChannel: () => channel,
