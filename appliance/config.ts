@@ -53,6 +53,11 @@ export interface CoServerConfig {
     name: string;
   };
   heartbeat: { intervalMs: number; timeoutMs: number };
+  /** By itself a resync goes as fast as the guest's writes do not feel it. */
+  resync: {
+    /** It never sends more than this; 0: no such limit. */
+    maximumMiBPerS: number;
+  };
   checkpoint: {
     /** lockstep: what both replicas agree on leaves at once, and the policy may fall back. passive: all output always waits for its commit. */
     mode: 'passive' | 'lockstep';

@@ -59,6 +59,7 @@ const SHAPE: Shape = {
   watchdog: { device: watchdogDevice, timeoutS: whole(1, 600) },
   ups: { address: addressOrNone, port, name: (v) => (typeof v === 'string' && UPS_NAME.test(v) ? null : 'the name of a UPS in upsd') },
   heartbeat: { intervalMs: whole(5, 1000), timeoutMs: whole(50, 10_000) },
+  resync: { maximumMiBPerS: whole(0, 100_000) },
   checkpoint: {
     mode: oneOf('passive', 'lockstep'),
     hold: { dataMs: whole(1, 1000), ackMs: whole(1, 1000) },
@@ -96,6 +97,7 @@ const DEFAULTS: { [section: string]: { [key: string]: string | number | string[]
   watchdog: { device: '', timeoutS: WATCHDOG_S },
   ups: { address: '', port: 3493, name: 'ups' },
   rejoin: { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] },
+  resync: { maximumMiBPerS: 0 },
   workload: { keepDir: '', level: 3 },
 };
 

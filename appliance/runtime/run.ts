@@ -129,6 +129,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         interval: interval.buffer,
         diskPath: config.workload.disk.path,
         sizeBytes: config.workload.disk.sizeMiB * 1048576,
+        pairId: config.pair.id,
         journalPath: join(config.stateDir, 'intervals.journal'),
         socketPath: sockets.mirror,
         isAwaited: adoptable,
@@ -376,12 +377,14 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     pump.feed({ kind: 'diskFailed', reason: `${operation} at ${offset}: ${message}` }),
   );
 
-  const measured = workers.heartbeat.call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }).then((jitter) =>
-    log(
-      'info',
-      `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`,
-    ),
-  );
+  const measured = workers.heartbeat
+    .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS })
+    .then((jitter) =>
+      log(
+        'info',
+        `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`,
+      ),
+    );
   const consolesUp = startConsoles({
     config,
     webRoot,

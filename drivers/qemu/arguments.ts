@@ -114,7 +114,8 @@ export function engineArguments(d: EngineDescription): string[] {
   if (d.disk) {
     const path = socketPath(d.disk.socketPath, 'disk socket');
     const server = `server.type=unix,server.path=${path},export=${quote(d.disk.exportName)}`;
-    args.push('-blockdev', `driver=nbd,node-name=d0,${server},reconnect-delay=${DISK_RECONNECT_S}`);
+    // What the guest trims gets as far as the copies, which both give it back.
+    args.push('-blockdev', `driver=nbd,node-name=d0,${server},reconnect-delay=${DISK_RECONNECT_S},discard=unmap`);
     args.push('-device', 'virtio-blk-pci,id=disk0,drive=d0');
   }
   if (d.panicDevice) args.push('-device', 'pvpanic');

@@ -82,6 +82,7 @@ export function coServerConfig(
     management: { nic: 'mgmt0', address: ADDRESSES.management[name], peer: ADDRESSES.management[partnerOf(name)] },
     witness: { address: ADDRESSES.witness, port: ADDRESSES.witnessPort },
     rejoin: { ...workload.rejoin, compatibleVersions: [] },
+    resync: { maximumMiBPerS: 0 },
     fence: {
       address: ADDRESSES.bmc[partnerOf(name)],
       port: ADDRESSES.bmcPort,

@@ -2,7 +2,8 @@
 # Makes this machine ready and then runs a program of ours on the pinned Node. Called by the npm scripts:
 #
 #   setup.sh run FILE [ARGUMENT...]    prepare, then run FILE
-#   setup.sh test [ARGUMENT...]        prepare, with what only the tests need, then run the tests
+#   setup.sh run-tested FILE [...]     the same, with what only the tests need
+#   setup.sh test [ARGUMENT...]        that, for the tests
 #   setup.sh prepare                   prepare only
 #
 # POSIX shell because nothing of ours exists yet when it starts. What it does, each step only when needed, one line each:
@@ -175,6 +176,11 @@ case $mode in
     file=${1:?setup.sh run: which file?}
     shift
     prepare run
+    ;;
+  run-tested)
+    file=${1:?setup.sh run-tested: which file?}
+    shift
+    prepare 'run test'
     ;;
   test)
     file=test/run.ts

@@ -22,10 +22,10 @@ while :; do
     [ "$(du -k $log/$file.log 2>/dev/null | cut -f1)" -gt $max_log_kib ] 2>/dev/null && mv $log/$file.log $log/$file.log.1
   done
   began=$(uptime_s)
-  # The disks have a volatile write cache, for the product only. All its threads share one pool for disk requests, where a
+  # The disks have a volatile write cache, and the guest's can be made to fail, for the product only. All its threads share one pool for disk requests, where a
   # flush blocks a place; and many memory arenas for its many threads would only cost memory.
   LD_PRELOAD=/opt/lab/volatile-cache.so TWINSTEP_VOLATILE_DIRS=/var/lib/twinstep/state:/var/lib/twinstep/disks \
-    TWINSTEP_VOLATILE_LOG=/run/volatile-cache \
+    TWINSTEP_VOLATILE_LOG=/run/volatile-cache TWINSTEP_DISK_FAULTS=/run/volatile-cache/disk.faults \
     UV_THREADPOOL_SIZE=16 MALLOC_ARENA_MAX=2 \
     /opt/twinstep/node --enable-source-maps /opt/twinstep/twinstep.mjs run --config /etc/twinstep/config.yaml \
     >>$log/twinstep.log 2>&1 </dev/null &

@@ -30,6 +30,7 @@ export interface PairOptions {
   sizeBytes: number;
   openStore?: (options: FileStoreOptions) => Promise<BlockStore>;
   scale?: MetadataScale;
+  pairId?: string;
 }
 
 export class MirrorPair {
@@ -88,6 +89,7 @@ export class MirrorPair {
       sizeBytes: options.sizeBytes,
       journalPath: join(this.directory, `journal-${name}`),
       socketPath: join(this.directory, `nbd-${name}`),
+      ...(options.pairId ? { pairId: options.pairId } : {}),
     };
     runMirrorWorker(setup, main.port1, commit.port1, {
       openChannel: () => channel,
