@@ -24,6 +24,8 @@ export interface GuestDiskParts {
   /** The present interval. */
   interval(): number;
   onError(e: StoreError): void;
+  /** A write ends only when it is in stable storage on both. */
+  isWriteThrough: boolean;
   /** A write has ended. */
   written(): void;
 }
@@ -120,12 +122,12 @@ export class GuestDisk implements NbdExport {
 
   async #change(interval: number, change: Change, fua: boolean): Promise<void> {
     const { offset, length } = change;
+    const { metadata, isWriteThrough } = this.#parts;
     await this.lock.with(offset, offset + length, async () => {
-      const { metadata } = this.#parts;
       const cold = metadata.begin(offset, length, interval);
       try {
         if (cold) await this.#both(this.partner, cold, undefined);
-        await this.#changeBoth(interval, change, fua);
+        await this.#changeBoth(interval, change, fua || isWriteThrough);
       } finally {
         metadata.end(offset, length);
         this.#parts.written();

@@ -172,10 +172,15 @@ export class Mirror {
       const created = await isMissing(setup.diskPath);
       if (created && serves) throw refuseMissing(setup.diskPath);
       const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
-      const { disk, watched } = await openDiskStack({
+      const {
+        disk,
+        watched,
+        notes: ofMedium,
+      } = await openDiskStack({
         openStore,
         path: setup.diskPath,
         sizeBytes: setup.sizeBytes,
+        cache: setup.cache ?? 'buffered',
         ...(setup.timeoutMs === undefined ? {} : { timeoutMs: setup.timeoutMs }),
         onFailed: (e) => {
           this.#report(e);
@@ -192,6 +197,7 @@ export class Mirror {
       const known = { path: setup.diskPath, disk, record, identity: await this.#identity(), created, serves, forgetJournal };
       const { metadata, unknown, trouble, mended } = await openRecord(known);
       const notes = [
+        ...ofMedium,
         ...(unknown === null || trouble === 'blank' ? [] : [`nothing is known of the disk here: ${unknown}`]),
         ...(mended ? [MENDED] : []),
       ];
@@ -203,7 +209,14 @@ export class Mirror {
       await journal.reset();
       this.#committed = recovered.committed;
       const onError = (e: Error): void => this.#report(e);
-      const guest = new GuestDisk({ disk, metadata, interval: this.#around.interval, onError, written: () => void this.#settle() });
+      const guest = new GuestDisk({
+        disk,
+        metadata,
+        interval: this.#around.interval,
+        onError,
+        isWriteThrough: setup.isWriteThrough ?? false,
+        written: () => void this.#settle(),
+      });
       const follower = new Follower({
         disk,
         send: (...parts) => void this.#channel.send(...parts),

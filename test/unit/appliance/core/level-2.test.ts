@@ -112,10 +112,7 @@ t.test('a primary asks at once: it is the one that runs', async (t) => {
 t.test('the secondary is recorded only after its mirror has confirmed the copy', async (t) => {
   const target = side({ phase: phase('target') }, { standing: 'inconsistent' });
   const asked = step(target, says(partner('committing', { standing: 'duplexPrimary' })));
-  t.same(
-    [asked.state.phase.busy, asked.state.record.standing, names(asked.commands)],
-    ['confirmCopy', 'inconsistent', ['confirmCopy']],
-  );
+  t.same([asked.state.phase.busy, asked.state.record.standing, names(asked.commands)], ['confirmCopy', 'inconsistent', ['confirmCopy']]);
   const finished = { at: 20, kind: 'commandFinished', command: 'confirmCopy' } as const;
   const no = step(asked.state, { ...finished, ok: false, reason: 'not equal' });
   t.same([no.state.phase.next, no.state.record.standing], ['standby', 'inconsistent']);
@@ -155,28 +152,37 @@ t.test("a replica's engine is nobody's after a restart, and a guest only of the 
   t.same(kept, ['simplex', 'duplexPrimary']);
 });
 
-t.test('a move shuts the guest down first; a guest that goes off by itself stays off; a move that loses the partner ends here', async (t) => {
-  const off = { at: 50, kind: 'engineExited', cause: 'guestShutdown', reason: 'off' } as const;
-  const moving = step(primary(), { at: 20, kind: 'operatorRequested', action: 'move-workload' });
-  t.same([moving.state.phase.kind, moving.state.moving], ['duplex', 'move']);
-  t.ok(names(moving.commands).includes('shutDownGuest'));
-  t.match(mayRequest(moving.state, 'shutdown-guest'), { allowed: false });
-  const moved = step(moving.state, off);
-  t.same([moved.state.record.standing, moved.state.record.workloadOff], ['outdated', false]);
-  const failed = step(moving.state, { at: 40, kind: 'commandFinished', command: 'shutDownGuest', ok: false, reason: 'it does not answer' });
-  t.same([failed.state.phase.kind, failed.state.moving, failed.state.phase.busy], ['duplex', null, null]);
-  const out = step(step(primary(), { at: 20, kind: 'operatorRequested', action: 'enter-maintenance' }).state, off);
-  t.same([out.state.record.standing, out.state.record.maintenance], ['outdated', true]);
-  const itself = step(primary(), off);
-  t.same([itself.state.phase.kind, itself.state.phase.next, itself.state.record.workloadOff], ['steppingDown', 'off', true]);
-  const alone = steps(moving.state, [
-    ...lost(30),
-    { at: 31, kind: 'arbiterAnswered', generation: 1, answer: 'granted', reason: '' },
-    { at: 32, kind: 'commandFinished', command: 'continueAlone', ok: true, reason: '' },
-    off,
-  ]);
-  t.same([alone.state.phase.next, alone.state.record.workloadOff], ['starting', false], 'it is started again here');
-});
+t.test(
+  'a move shuts the guest down first; a guest that goes off by itself stays off; a move that loses the partner ends here',
+  async (t) => {
+    const off = { at: 50, kind: 'engineExited', cause: 'guestShutdown', reason: 'off' } as const;
+    const moving = step(primary(), { at: 20, kind: 'operatorRequested', action: 'move-workload' });
+    t.same([moving.state.phase.kind, moving.state.moving], ['duplex', 'move']);
+    t.ok(names(moving.commands).includes('shutDownGuest'));
+    t.match(mayRequest(moving.state, 'shutdown-guest'), { allowed: false });
+    const moved = step(moving.state, off);
+    t.same([moved.state.record.standing, moved.state.record.workloadOff], ['outdated', false]);
+    const failed = step(moving.state, {
+      at: 40,
+      kind: 'commandFinished',
+      command: 'shutDownGuest',
+      ok: false,
+      reason: 'it does not answer',
+    });
+    t.same([failed.state.phase.kind, failed.state.moving, failed.state.phase.busy], ['duplex', null, null]);
+    const out = step(step(primary(), { at: 20, kind: 'operatorRequested', action: 'enter-maintenance' }).state, off);
+    t.same([out.state.record.standing, out.state.record.maintenance], ['outdated', true]);
+    const itself = step(primary(), off);
+    t.same([itself.state.phase.kind, itself.state.phase.next, itself.state.record.workloadOff], ['steppingDown', 'off', true]);
+    const alone = steps(moving.state, [
+      ...lost(30),
+      { at: 31, kind: 'arbiterAnswered', generation: 1, answer: 'granted', reason: '' },
+      { at: 32, kind: 'commandFinished', command: 'continueAlone', ok: true, reason: '' },
+      off,
+    ]);
+    t.same([alone.state.phase.next, alone.state.record.workloadOff], ['starting', false], 'it is started again here');
+  },
+);
 
 t.test('asked to end: nothing is shared any more before the process ends, and nothing is joined meanwhile', async (t) => {
   const ends = (state: State) => names(step(state, { at: 20, kind: 'stopRequested' }).commands).includes('endProcess');

@@ -33,6 +33,7 @@ export interface PairOptions {
   pairId?: string;
   /** An engine that outlived an earlier process is expected on both. */
   isAwaited?: boolean;
+  isWriteThrough?: boolean;
 }
 
 export class MirrorPair {
@@ -93,6 +94,7 @@ export class MirrorPair {
       socketPath: join(this.directory, `nbd-${name}`),
       ...(options.pairId ? { pairId: options.pairId } : {}),
       ...(options.isAwaited ? { isAwaited: true } : {}),
+      isWriteThrough: options.isWriteThrough ?? false,
     };
     runMirrorWorker(setup, main.port1, commit.port1, {
       openChannel: () => channel,

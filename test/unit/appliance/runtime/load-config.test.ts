@@ -65,6 +65,16 @@ t.test('level 2 needs a watchdog, and a quick one unless the configuration says 
   t.throws(() => parseConfig(level('1'), 'f'), /workload\.level: '1', 2 or 3 is needed/);
 });
 
+t.test("the guest's disk: through the page cache and durable when flushed, unless the configuration says otherwise", async (t) => {
+  t.same(parseConfig(GOOD, 'f').workload.disk, { path: '/d', sizeMiB: 64, cache: 'buffered', durability: 'flushed' });
+  const other = GOOD.replace('sizeMiB: 64 }', 'sizeMiB: 64, cache: direct, durability: write-through }');
+  t.match(parseConfig(other, 'f').workload.disk, { cache: 'direct', durability: 'write-through' });
+  t.throws(
+    () => parseConfig(GOOD.replace('sizeMiB: 64 }', 'sizeMiB: 64, cache: none }'), 'f'),
+    /workload\.disk\.cache: 'none'.*buffered.*direct/,
+  );
+});
+
 t.test('a history that is kept goes beside the disk, unless a folder is named for it', async (t) => {
   t.equal(parseConfig(GOOD, 'f').workload.keepDir, '');
   t.equal(parseConfig(GOOD.replace('name: demo,', 'name: demo, keepDir: /kept,'), 'f').workload.keepDir, '/kept');
