@@ -31,6 +31,8 @@ export interface PairOptions {
   openStore?: (options: FileStoreOptions) => Promise<BlockStore>;
   scale?: MetadataScale;
   pairId?: string;
+  /** An engine that outlived an earlier process is expected on both. */
+  isAwaited?: boolean;
   isWriteThrough?: boolean;
 }
 
@@ -91,6 +93,7 @@ export class MirrorPair {
       journalPath: join(this.directory, `journal-${name}`),
       socketPath: join(this.directory, `nbd-${name}`),
       ...(options.pairId ? { pairId: options.pairId } : {}),
+      ...(options.isAwaited ? { isAwaited: true } : {}),
       isWriteThrough: options.isWriteThrough ?? false,
     };
     runMirrorWorker(setup, main.port1, commit.port1, {
