@@ -1,7 +1,7 @@
 // One copy of the guest's disk: its modes, and what may follow what. api.ts says what each command means.
 //
 //   closed -> solo <-> source          (the guest runs here)
-//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover)
+//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover; level 2 stays a target)
 //                  ^------ collapse                            any -> closed
 import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
@@ -9,19 +9,22 @@ import { type BlockStore, type FileStoreOptions, StoreError } from '../../driver
 import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
 import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/activity-log.ts';
-import { becomingEqual, broughtTogether, type CopyState, goneAlone, madeEqual, planResync } from '../core/mirror.ts';
+import { becomingEqual, broughtTogether, type CopyState, goneAlone, isNew, madeEqual, planResync } from '../core/mirror.ts';
 import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
-import { identifyDisk } from './disk-identity.ts';
+import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
+import { DoubtfulDisk } from './doubtful-disk.ts';
 import { Follower } from './follower.ts';
 import { GuestDisk } from './guest-disk.ts';
-import { Journal } from './journal.ts';
+import { blankSegments, Journal } from './journal.ts';
 import { decodeMessage, encodeMessageHeader, type MirrorMessage } from './messages.ts';
-import { METADATA_BYTES, Metadata, MetadataError, type MetadataScale, newGeneration } from './metadata.ts';
+import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, type MetadataTrouble, newGeneration } from './metadata.ts';
 import { decodeCopy, encodeCopy } from './metadata-codec.ts';
+import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
 import { Partner } from './partner.ts';
 import { Replica, writeRuns } from './replica.ts';
 import { resync } from './resync.ts';
+import { SilentDiskError, type WatchedStore } from './watched-store.ts';
 
 /** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
 const SEGMENT_BYTES = 1024 * 1024 * 1024;
@@ -29,8 +32,18 @@ const SEGMENT_BYTES = 1024 * 1024 * 1024;
 const SCRATCH_BYTES = 4 * 1024 * 1024 * 1024;
 /** The partner answers `attach` when its earlier work has ended; a link may have to come up first. */
 const ATTACH_TIMEOUT_MS = 10_000;
+/**
+ * The guest waits for the partner at most so long: well below what clients bear, well above what a disk takes that is only busy. A copy
+ * that was dropped for it is made equal again, at the cost of what was written meanwhile.
+ */
+const ACKNOWLEDGE_MS = 4_000;
+/** A request of the disk that takes longer is shown. */
+const LATE_MS = 1_000;
 /** Between two attempts to let extents cool down: while nothing is committed, none can. */
 const SETTLE_PAUSE_MS = 1_000;
+const MENDED = 'one of the two records of the disk here was damaged: it is written again';
+/** A disk that came to this pair with it. */
+const NEW_HERE: readonly MetadataTrouble[] = ['blank', 'damaged', 'otherPair', 'otherDisk'];
 
 export interface MirrorSurroundings {
   channel: Channel;
@@ -41,13 +54,19 @@ export interface MirrorSurroundings {
   emit<K extends keyof MirrorEvents>(name: K, data: MirrorEvents[K]): void;
 }
 
+type Opening = Awaited<ReturnType<MirrorCommands['open']>>;
+
 /** What is open from `open` to `close`. */
 interface Opened {
   disk: BlockStore;
+  watched: WatchedStore;
+  doubtful: DoubtfulDisk;
   journal: Journal;
   metadata: Metadata;
   /** Why nothing was known of the disk when it was opened; null: it was. */
   unknown: string | null;
+  /** What made it so: it may say that this copy must not be copied from. */
+  trouble: MetadataTrouble | null;
   guest: GuestDisk;
   follower: Follower;
   server: NbdServer | undefined;
@@ -66,6 +85,8 @@ export class Mirror {
   #theirs: CopyState | null = null;
   #settling = false;
   #settledMs = -Infinity;
+  /** The export before there is a disk behind it. */
+  #awaited: Promise<NbdServer | undefined> = Promise.resolve(undefined);
   /** One command that changes the mode at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -73,6 +94,7 @@ export class Mirror {
     this.#setup = setup;
     this.#around = around;
     this.#channel = around.channel;
+    if (setup.isAwaited) this.#awaited = this.#listenEarly();
     this.#channel.on('message', (bytes) => this.#received(bytes));
     this.#channel.on('drain', () => this.#opened?.guest.partner?.drained());
     this.#channel.on('up', () => around.emit('channel', { up: true }));
@@ -87,16 +109,21 @@ export class Mirror {
   /** What `serve` offers to the main thread. */
   get commands(): MirrorCommands {
     return {
-      open: () => this.#inTurn(() => this.#open()),
+      open: (a) => this.#inTurn(() => this.#open(a.serves ?? false)),
+      adopt: () => this.#inTurn(() => this.#adopt()),
       serveSolo: () => this.#inTurn(() => this.#serveSolo()),
       startSource: () => this.#inTurn(() => this.#startSource()),
-      resync: (a) => this.#resync(a.rateBytesPerS),
+      resync: (a) => this.#resync(a.maximumBytesPerS),
       startTarget: () => this.#inTurn(() => this.#startTarget()),
+      confirmEqual: () => void this.#equalTarget('confirmEqual'),
       startReplica: () => this.#inTurn(() => this.#startReplica()),
       goSolo: async () => this.#goSolo(),
       takeOver: () => this.#inTurn(() => this.#takeOver()),
       collapse: () => this.#inTurn(() => this.#collapse()),
       close: () => this.#inTurn(() => this.#close()),
+      repairBlock: async ({ offset }) => {
+        throw new Error(`repairBlock: the block at ${offset} is not repaired: checksums are not kept yet`);
+      },
       linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
       status: () => this.status(),
     };
@@ -115,6 +142,7 @@ export class Mirror {
 
   status(): MirrorStatus {
     const o = this.#opened;
+    const lateMs = Math.round(o?.watched.oldestMs ?? 0);
     return {
       mode: this.#mode,
       pendingWrites: o?.guest.partner?.pending ?? 0,
@@ -126,11 +154,13 @@ export class Mirror {
       flushes: o?.guest.flushes ?? 0,
       writtenBytes: o?.guest.writtenBytes ?? 0,
       committed: this.#committed,
+      lateMs: lateMs >= LATE_MS ? lateMs : 0,
+      doubt: o?.doubtful.why ?? null,
     };
   }
 
-  async #open(): Promise<{ committed: number; replayed: number; discarded: number }> {
-    if (this.#opened) return { committed: this.#committed, replayed: 0, discarded: 0 };
+  async #open(serves: boolean): Promise<Opening> {
+    if (this.#opened) return { committed: this.#committed, replayed: 0, discarded: 0, notes: [] };
     const { setup, openStore } = { setup: this.#setup, openStore: this.#around.openStore };
     const stores: BlockStore[] = [];
     const store = async (path: string, sizeBytes: number): Promise<BlockStore> => {
@@ -139,13 +169,38 @@ export class Mirror {
       return s;
     };
     try {
-      const { disk } = await openDiskStack({ openStore, path: setup.diskPath, sizeBytes: setup.sizeBytes });
+      const created = await isMissing(setup.diskPath);
+      if (created && serves) throw refuseMissing(setup.diskPath);
+      const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
+      const {
+        disk,
+        watched,
+        notes: ofMedium,
+      } = await openDiskStack({
+        openStore,
+        path: setup.diskPath,
+        sizeBytes: setup.sizeBytes,
+        cache: setup.cache ?? 'buffered',
+        ...(setup.timeoutMs === undefined ? {} : { timeoutMs: setup.timeoutMs }),
+        onFailed: (e) => {
+          this.#report(e);
+          doubtful.doubt(e.message).catch((e2: Error) => this.#report(e2));
+        },
+      });
       stores.push(disk);
+      const record = await store(this.#recordPath, METADATA_BYTES);
       const segments = [
         await store(`${setup.journalPath}.0`, SEGMENT_BYTES),
         await store(`${setup.journalPath}.1`, SEGMENT_BYTES),
       ] as const;
-      const { metadata, unknown } = await this.#openMetadata(await store(`${setup.journalPath}.regions`, METADATA_BYTES), disk.sizeBytes);
+      const forgetJournal = (): Promise<void> => blankSegments(segments);
+      const known = { path: setup.diskPath, disk, record, identity: await this.#identity(), created, serves, forgetJournal };
+      const { metadata, unknown, trouble, mended } = await openRecord(known);
+      const notes = [
+        ...ofMedium,
+        ...(unknown === null || trouble === 'blank' ? [] : [`nothing is known of the disk here: ${unknown}`]),
+        ...(mended ? [MENDED] : []),
+      ];
       const { journal, recovered } = await Journal.open(segments, disk.sizeBytes);
       if (!recovered.patches.isEmpty) {
         await writeRuns(disk, recovered.patches.runs());
@@ -154,11 +209,19 @@ export class Mirror {
       await journal.reset();
       this.#committed = recovered.committed;
       const onError = (e: Error): void => this.#report(e);
-      const guest = new GuestDisk({ disk, metadata, interval: this.#around.interval, onError, written: () => void this.#settle() });
+      const guest = new GuestDisk({
+        disk,
+        metadata,
+        interval: this.#around.interval,
+        onError,
+        isWriteThrough: setup.isWriteThrough ?? false,
+        written: () => void this.#settle(),
+      });
       const follower = new Follower({
         disk,
         send: (...parts) => void this.#channel.send(...parts),
         onError,
+        isDoubtful: () => doubtful.why !== null,
         attached: async () => {
           await metadata.change(becomingEqual);
           return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
@@ -167,12 +230,25 @@ export class Mirror {
           const source = decodeCopy(bytes, 0);
           if (!source) throw new Error('the partner sent no record of its copy: do both CoServers run the same version?');
           await metadata.change((r) => madeEqual(r, source.record));
-          if (this.#opened?.metadata === metadata) this.#opened.unknown = null;
+          if (this.#opened?.metadata === metadata) Object.assign(this.#opened, { unknown: null, trouble: null });
           await metadata.cleared(settleAll(metadata.log, moment(metadata.log)));
+          await doubtful.trust();
         },
       });
-      this.#opened = { disk, journal, metadata, unknown, guest, follower, server: undefined, replica: undefined };
-      return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded };
+      this.#opened = {
+        disk,
+        watched,
+        doubtful,
+        journal,
+        metadata,
+        unknown,
+        trouble,
+        guest,
+        follower,
+        server: undefined,
+        replica: undefined,
+      };
+      return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded, notes };
     } catch (e) {
       await Promise.allSettled(stores.map((s) => s.close()));
       throw e;
@@ -181,6 +257,8 @@ export class Mirror {
 
   async #serveSolo(): Promise<void> {
     const o = await this.#closedNow('serveSolo');
+    if (o.metadata.record.inconsistent)
+      throw new Error('serveSolo: this copy is not whole: it was being made equal to the partner, and that has not ended');
     apart(o.metadata.log);
     await o.metadata.change((r) => goneAlone(r, newGeneration()));
     await this.#export(o);
@@ -200,8 +278,11 @@ export class Mirror {
       // A partner that was started again is met with the old session first: that ends, and takes the request with it.
       for (;;) {
         const { promise: ended, resolve } = Promise.withResolvers<'ended'>();
-        const partner = new Partner(this.#channel, randomInt(1, 2 ** 32), (reason) =>
-          o.guest.partner === partner ? this.#around.emit('lost', { reason }) : resolve('ended'),
+        const partner = new Partner(
+          this.#channel,
+          randomInt(1, 2 ** 32),
+          (reason) => (o.guest.partner === partner ? this.#around.emit('lost', { reason }) : resolve('ended')),
+          this.#setup.acknowledgeMs ?? ACKNOWLEDGE_MS,
         );
         // Its answers are looked for from now on; the guest's writes go there only once the partner agreed.
         this.#attaching = partner;
@@ -221,13 +302,20 @@ export class Mirror {
     }
   }
 
-  async #resync(rateBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
+  async #resync(maximumBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
     const o = this.#need('resync', 'source');
     const { partner, lock } = o.guest;
     if (!partner) throw new Error('resync: there is no partner');
     const { metadata } = o;
-    const plan = planResync(o.unknown === null ? metadata.state : null, this.#theirs);
+    const theirs = this.#theirs;
+    const plan = planResync(o.unknown === null ? metadata.state : null, theirs);
     this.#theirs = null;
+    if (plan.kind === 'unrelated') throw new Error(`${plan.reason}: neither is copied over the other`);
+    // A device that nothing names is new at every start.
+    if (theirs && !isNew(theirs.record) && o.trouble !== null && NEW_HERE.includes(o.trouble))
+      throw new Error(
+        `nothing is recorded of the disk here (${o.unknown}), and the partner's copy is known: it is not copied over. Adopt the disk here if it is the right one`,
+      );
     const isPart = plan.kind === 'source' || plan.kind === 'regions';
     const why = isPart
       ? `what either copy wrote since they were equal, ${plan.extents.size} of ${metadata.extents} extents`
@@ -238,7 +326,10 @@ export class Mirror {
       disk: o.disk,
       partner,
       lock,
-      rateBytesPerS,
+      maximumBytesPerS,
+      watchWrites: (latencies) => {
+        o.guest.latencies = latencies;
+      },
       suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
       record: encodeCopy(record, new Set(), 0),
       onCompared: () => {
@@ -250,19 +341,21 @@ export class Mirror {
     await metadata.change((r) => (r.current === record.current ? broughtTogether(r) : r));
     if (o.guest.partner === partner && metadata.record.current === record.current) {
       o.unknown = null;
+      o.trouble = null;
       await metadata.cleared(settleAll(metadata.log, since));
     }
     return { ...done, why };
   }
 
   async #startTarget(): Promise<void> {
-    await this.#closedNow('startTarget');
+    await (await this.#takeEarly())?.close();
+    const o = await this.#closedNow('startTarget');
+    await this.#reporting(o.doubtful.test(o.watched));
     this.#mode = 'target';
   }
 
   async #startReplica(): Promise<void> {
-    const o = this.#need('startReplica', 'target');
-    if (!o.follower.isEqual) throw new Error("startReplica: this copy is not equal to the partner's: a resync must end first");
+    const o = this.#equalTarget('startReplica');
     const replica = new Replica({
       disk: o.disk,
       journal: o.journal,
@@ -271,8 +364,8 @@ export class Mirror {
         return await this.#around.openStore({ path: this.#scratchPath, sizeBytes: SCRATCH_BYTES });
       },
       merging: async (runs) => {
-        for (const { start, end } of runs) await o.metadata.suspectRange(start, end - start);
-        await o.metadata.change((r) => goneAlone(r, newGeneration()));
+        // In either order: nothing is merged before both are durable.
+        await Promise.all([o.metadata.suspectRanges(runs), o.metadata.change((r) => goneAlone(r, newGeneration()))]);
         apart(o.metadata.log);
       },
       onError: (e) => this.#report(e),
@@ -341,6 +434,7 @@ export class Mirror {
   }
 
   async #close(): Promise<void> {
+    await (await this.#takeEarly())?.close();
     const o = this.#opened;
     if (!o) return;
     await o.server?.close();
@@ -358,17 +452,33 @@ export class Mirror {
     await Promise.allSettled([o.journal.close(), o.metadata.close(), o.disk.close(), rm(this.#scratchPath, { force: true })]);
   }
 
-  /** Of a disk of which nothing is known a new record is made: the partner's copy and this one are then compared as a whole. */
-  async #openMetadata(store: BlockStore, sizeBytes: number): Promise<{ metadata: Metadata; unknown: string | null }> {
-    const { scale } = this.#around;
-    const found = await identifyDisk(this.#setup.diskPath, sizeBytes, this.#setup.channel.pairKey);
-    const identity = scale ? { ...found, scale } : found;
+  /** The operator's word: the disk that is there is this pair's from now on, whatever was recorded. */
+  async #adopt(): Promise<void> {
+    if (this.#opened) throw new Error(`adopt: this copy is in use ('${this.#mode}')`);
+    const { diskPath, sizeBytes, journalPath } = this.#setup;
+    const { openStore } = this.#around;
+    if (await isMissing(diskPath)) throw refuseMissing(diskPath);
+    const { disk } = await openDiskStack({ openStore, path: diskPath, sizeBytes, onFailed: (e) => this.#report(e) });
+    const stores = [disk];
     try {
-      return { metadata: await Metadata.open(store, identity), unknown: null };
-    } catch (e) {
-      if (!(e instanceof MetadataError)) throw e;
-      return { metadata: await Metadata.create(store, identity), unknown: e.message };
+      for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
+      const record = await openStore({ path: this.#recordPath, sizeBytes: METADATA_BYTES });
+      stores.push(record);
+      await adoptDisk({ record, identity: await this.#identity(), forgetJournal: () => blankSegments(stores.slice(1, 3)) });
+    } finally {
+      await Promise.allSettled(stores.map((s) => s.close()));
     }
+  }
+
+  async #identity(): Promise<DiskIdentity> {
+    const { diskPath, sizeBytes, channel, pairId } = this.#setup;
+    const { scale } = this.#around;
+    const found = await identifyDisk(diskPath, sizeBytes, pairName(channel.pairKey, pairId));
+    return scale ? { ...found, scale } : found;
+  }
+
+  get #recordPath(): string {
+    return `${this.#setup.journalPath}.regions`;
   }
 
   /** Extents that both copies hold in stable storage become cold, when too many are hot. */
@@ -398,7 +508,29 @@ export class Mirror {
     }
   }
 
+  async #listenEarly(): Promise<NbdServer | undefined> {
+    const server = new NbdServer(null, { trouble: () => undefined });
+    // If not, the export itself says why.
+    return server.listen(this.#setup.socketPath).then(
+      () => server,
+      () => undefined,
+    );
+  }
+
+  /** Once: it is then served, or closed. */
+  async #takeEarly(): Promise<NbdServer | undefined> {
+    const early = await this.#awaited;
+    this.#awaited = Promise.resolve(undefined);
+    return early;
+  }
+
   async #export(o: Opened): Promise<void> {
+    const early = await this.#takeEarly();
+    if (early) {
+      early.serve(o.guest);
+      o.server = early;
+      return;
+    }
     const server = new NbdServer(o.guest, { trouble: () => undefined });
     await server.listen(this.#setup.socketPath);
     o.server = server;
@@ -441,13 +573,18 @@ export class Mirror {
     // What `close` cut short is no fault of the disk.
     if (e instanceof StoreError && e.code === 'EBADF') return;
     if (e instanceof StoreError && e.operation !== 'open')
-      this.#around.emit('diskError', { operation: e.operation, offset: e.offset, message: e.message });
-    else this.#around.emit('diskError', { operation: 'write', offset: 0, message: e.message });
+      this.#around.emit('diskError', {
+        operation: e.operation,
+        offset: e.offset,
+        message: e.message,
+        isOver: e.operation !== 'read' || e instanceof SilentDiskError,
+      });
+    else this.#around.emit('diskError', { operation: 'write', offset: 0, message: e.message, isOver: true });
   }
 
   async #closedNow(command: string): Promise<Opened> {
     if (this.#mode !== 'closed') throw new Error(`${command}: this copy is '${this.#mode}', not 'closed'`);
-    await this.#open();
+    await this.#open(false);
     if (!this.#opened) throw new Error(`${command}: closed meanwhile`);
     return this.#opened;
   }
@@ -455,6 +592,12 @@ export class Mirror {
   #need(command: string, mode: MirrorMode): Opened {
     if (this.#mode !== mode || !this.#opened) throw new Error(`${command}: this copy is '${this.#mode}', not '${mode}'`);
     return this.#opened;
+  }
+
+  #equalTarget(command: string): Opened {
+    const o = this.#need(command, 'target');
+    if (!o.follower.isEqual) throw new Error(`${command}: this copy is not equal to the partner's: a resync must end first`);
+    return o;
   }
 
   #replica(command: string): Replica {

@@ -68,6 +68,8 @@ export interface LabControl {
    * the server stood still (wall clock, ms).
    */
   killAtPhase?(server: CoServerName, phase: CheckpointPhase, share: number, delayMs: number): Promise<{ byte: number | null; at: number }>;
+  /** Ends our process alone, asked to (as an update does) or killed; it is started again. Does not wait for it. */
+  restartProcess?(server: CoServerName, how: 'asked' | 'killed'): Promise<void>;
   /** Breaks the guest of a CoServer, not its engine (../lab/break-secondary.ts). Answers what was done. */
   breakGuest?(server: CoServerName, how: Break): Promise<string>;
   /** What the disk below a CoServer's copy does from now on (../lab/disk-faults.ts): words as behind `lab disk A`. Answers what that is. */

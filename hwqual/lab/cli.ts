@@ -279,6 +279,15 @@ program
   });
 
 program
+  .command('restart-process')
+  .description("end the product's process on a CoServer as an update does, its guest running on; it is started again at once")
+  .argument('<A|B>', 'the CoServer')
+  .option('--kill', 'without a last word (SIGKILL)')
+  .action(async (name: string, options: { kill?: boolean }) => {
+    await ask(options.kill ? 'kill-process' : 'restart-process', parseCoServer(name));
+  });
+
+program
   .command('freeze')
   .description('stop all processes of a CoServer, its cables alive')
   .argument('<A|B>', 'the CoServer')

@@ -36,6 +36,7 @@ export function labControl(settings: LabSettings, log: (text: string) => void): 
       (await ask('power-off-at', `${server}:${phase}:${share}:${delayMs}`)) as Awaited<ReturnType<NonNullable<LabControl['killAtPhase']>>>,
     breakGuest: async (server, how) => String(await ask('break-guest', `${server}:${how}`)),
     disk: async (server, ...words) => String(await ask('disk', [server, ...words].join(':'))),
+    restartProcess: async (server, how) => void (await ask(how === 'asked' ? 'restart-process' : 'kill-process', server)),
     powerOn: async (server) => void (await ask('power-on', server)),
     isPowered: async (server) => ((await ask('status')) as LabStatus).lab.coServers[server].powered,
     link: async (link: LinkNumber, state) => void (await ask(state === 'up' ? 'mend-link' : 'cut-link', String(link))),

@@ -110,6 +110,10 @@ async function obey(lab: Lab, request: LabRequest, closed: Promise<void>, takeDo
       return lab.setLan(parseCoServer(target), 'down');
     case 'mend-lan':
       return lab.setLan(parseCoServer(target), 'up');
+    case 'restart-process':
+      return lab.killProduct(parseCoServer(target), 'SIGTERM');
+    case 'kill-process':
+      return lab.killProduct(parseCoServer(target));
     case 'freeze':
       return lab.freeze(parseCoServer(target), 'all');
     case 'freeze-process':

@@ -360,12 +360,12 @@ export class Lab extends EventEmitter<LabEvents> {
     });
   }
 
-  /** Kills our process on a CoServer, and nothing else: its engine runs on, pid 1 starts it again. */
-  killProduct(name: CoServerName): void {
+  /** Kills our process on a CoServer, or asks it to end as an update does, and nothing else: its engine runs on, pid 1 starts it again. */
+  killProduct(name: CoServerName, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): void {
     const pid = this.#powered(name).product();
     if (pid === undefined) throw new LabError(`the product's process on ${name} does not run now`, `npm run lab -- logs ${name}`);
-    process.kill(pid, 'SIGKILL');
-    this.#say(`CoServer ${name}: the product's process killed`);
+    process.kill(pid, signal);
+    this.#say(`CoServer ${name}: the product's process ${signal === 'SIGKILL' ? 'killed' : 'asked to end'}`);
   }
 
   /** Kills the engine on a CoServer, and nothing else: the guest there is gone without a word. */

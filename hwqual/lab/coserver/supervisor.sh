@@ -6,8 +6,10 @@ log=/var/log/twinstep
 # Logs of an earlier run are kept once, when they have grown past this.
 max_log_kib=65536
 delay_s=1
+# Ended by a signal or by itself for the first time in a while: as quickly as systemd does it.
+first_delay_s=0.1
 longest_delay_s=8
-settled_s=30
+settled_s=10
 
 uptime_s() {
   read -r up _ </proc/uptime
@@ -32,7 +34,12 @@ while :; do
   wait $product
   code=$?
   ran_s=$(($(uptime_s) - began))
-  [ $ran_s -lt $settled_s ] || delay_s=1
+  if [ $code -eq 0 ] || [ $ran_s -ge $settled_s ]; then
+    delay_s=1
+    echo "$(date -u +%FT%TZ) the product ended with code $code after $ran_s s; it is started again at once" >>$log/supervisor.log
+    sleep $first_delay_s
+    continue
+  fi
   echo "$(date -u +%FT%TZ) the product ended with code $code after $ran_s s; it is started again in $delay_s s" >>$log/supervisor.log
   sleep $delay_s
   delay_s=$((delay_s * 2))
