@@ -6,7 +6,7 @@ import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import type { Clients } from '../lab/clients/controller.ts';
 import type { WindowReport } from '../lab/clients/protocol.ts';
 import type { Clock } from './clock.ts';
-import { type DiskFault, type DisksRoundPlan, faultName, type Side } from './disk-faults-plan.ts';
+import { type DiskFault, type DisksRoundPlan, type DiskTrouble, faultName, type Side } from './disk-faults-plan.ts';
 import { type DiskProgress, longestStandstill } from './disk-progress.ts';
 import { type DisksRound, resyncOf } from './disks-report.ts';
 import type { GuestLoad, LoadStatus } from './guest-load.ts';
@@ -30,7 +30,7 @@ const LOOK_EVERY_MS = 50;
 /** As long as a connection may be silent. */
 const NOTICE_TIMEOUT_MS = 20_000;
 /** What need not be noticed is repaired after so long. */
-const UNNOTICED_MS = 2_000;
+const UNNOTICED_MS = 1_000;
 /** A killed process whose pair goes on: duplex that was never left is told from duplex not left yet. */
 const LEAVING_MS = 1_500;
 /** After a checkpoint the secondary writes its journal back. */
@@ -62,6 +62,20 @@ interface Caused {
   isNoticed: (status: PairStatus) => boolean;
   /** The pair must show that it noticed. */
   mustBeNoticed: boolean;
+}
+
+/** As behind `lab disk A`. */
+function diskWords(trouble: DiskTrouble): string[] {
+  switch (trouble) {
+    case 'slow':
+      return ['slow', String(SLOW_MS)];
+    case 'read-error':
+      return ['read-error', String(UNREADABLE.offset), String(UNREADABLE.length)];
+    case 'pause':
+      return ['hang'];
+    default:
+      return [trouble];
+  }
 }
 
 class RoundRun {
@@ -152,15 +166,15 @@ class RoundRun {
         return { text: `${fault.kind} ${target}`, target, isNoticed: saysNotDuplex, mustBeNoticed: false };
       case 'disk': {
         if (lab.disk === undefined) throw new Error('this lab cannot break disks');
-        const words =
-          fault.trouble === 'slow'
-            ? [String(SLOW_MS)]
-            : fault.trouble === 'read-error'
-              ? [String(UNREADABLE.offset), String(UNREADABLE.length)]
-              : [];
-        await lab.disk(target, fault.trouble, ...words);
+        await lab.disk(target, ...diskWords(fault.trouble));
         const repair = async () => void (await lab.disk?.(target, 'ok'));
-        return { text: `disk of ${target}: ${fault.trouble}`, target, repair, isNoticed: saysNotDuplex, mustBeNoticed: false };
+        return {
+          text: `disk of ${target}: ${fault.trouble}`,
+          target,
+          repair,
+          isNoticed: saysNotDuplex,
+          mustBeNoticed: fault.trouble === 'hang',
+        };
       }
       default: {
         const unknown: never = fault;

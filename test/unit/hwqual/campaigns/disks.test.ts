@@ -56,6 +56,7 @@ class FakeDisksLab extends FakeLab {
   readonly load: FakeLoad;
   readonly #trouble: Trouble;
   comparisons = 0;
+  hanging: CoServerName | null = null;
   checks = 0;
 
   constructor(clock: FakeClock, trouble: Trouble) {
@@ -68,6 +69,10 @@ class FakeDisksLab extends FakeLab {
   }
   async disk(server: CoServerName, ...words: string[]): Promise<string> {
     this.actions.push(`disk ${server} ${words.join(' ')}`);
+    // A disk that hangs is given up, and its CoServer with it.
+    if (words[0] === 'hang') await this.freeze(server);
+    else if (words[0] === 'ok' && this.hanging === server) await this.thaw(server);
+    this.hanging = words[0] === 'hang' ? server : null;
     return 'done';
   }
   async checkDisk(): Promise<{ clean: boolean; detail: string }> {
