@@ -53,6 +53,11 @@ export interface CoServerConfig {
     name: string;
   };
   heartbeat: { intervalMs: number; timeoutMs: number };
+  /** By itself a resync goes as fast as the guest's writes do not feel it. */
+  resync: {
+    /** It never sends more than this; 0: no such limit. */
+    maximumMiBPerS: number;
+  };
   checkpoint: {
     /** lockstep: what both replicas agree on leaves at once, and the policy may fall back. passive: all output always waits for its commit. */
     mode: 'passive' | 'lockstep';
@@ -100,7 +105,15 @@ export interface CoServerConfig {
     memoryMiB: number;
     cpus: number;
     mac: string;
-    disk: { path: string; sizeMiB: number };
+    disk: {
+      path: string;
+      /** Of the guest's disk; the file or device may be larger. */
+      sizeMiB: number;
+      /** buffered: through the host's page cache; direct: past it (O_DIRECT), where the file system can. */
+      cache: 'buffered' | 'direct';
+      /** flushed: a write survives a loss of power of both CoServers when a flush after it has ended; write-through: when it has itself. */
+      durability: 'flushed' | 'write-through';
+    };
     /** Folder for histories that were given up; empty: beside the disk, which must be a file then. */
     keepDir: string;
     kernel: string;

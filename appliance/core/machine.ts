@@ -165,7 +165,8 @@ function onLink(work: Work, link: number, up: boolean, silentMs: number): void {
   else
     commands.push({
       kind: 'record',
-      severity: 'critical',
+      // Whose process said that it is restarted is soon back.
+      severity: state.partner?.restarting ? 'info' : 'critical',
       row: null,
       text: `${name} is down (silent for ${Math.round(silentMs)} ms): the partner is not heard on any link.`,
     });

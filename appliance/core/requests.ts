@@ -165,7 +165,12 @@ export function onOperator(work: Work, action: string, by = ''): void {
     case 'enter-maintenance':
       if (state.phase.kind === 'standby') persist(work, { maintenance: true });
       else if (state.level === 2 && state.phase.kind === 'duplex')
-        moveByRestart(work, 'maintenance', '28', 'The guest is shut down here and started on the partner: this CoServer leaves for maintenance.');
+        moveByRestart(
+          work,
+          'maintenance',
+          '28',
+          'The guest is shut down here and started on the partner: this CoServer leaves for maintenance.',
+        );
       else leave(work);
       return;
     case 'end-maintenance':

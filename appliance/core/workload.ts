@@ -8,8 +8,8 @@ import { firstArbiter } from './arbiters.ts';
 import { claimAfterLoss, onFenced, onPartnerGone } from './arbitration.ts';
 import { beginAudit, broken } from './audit.ts';
 import { beginModes } from './modes.ts';
-import { panicOver, STABLE_MS, whyNotRestart } from './panics.ts';
 import { movedOff } from './moves.ts';
+import { panicOver, STABLE_MS, whyNotRestart } from './panics.ts';
 import { fitsLevel, whyNotJoin } from './rejoin.ts';
 import { goSimplex } from './simplex.ts';
 import {

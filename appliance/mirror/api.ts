@@ -1,4 +1,5 @@
 // What the mirror's worker thread is asked and what it reports. Offsets and sizes in bytes.
+import type { StoreCache } from '../../drivers/block/index.ts';
 import type { ChannelSetup } from '../wire/channel-setup.ts';
 
 export interface MirrorSetup {
@@ -7,14 +8,22 @@ export interface MirrorSetup {
   /** The guest's disk: a file or a block device. Created (sparse, of sizeBytes) when it is a missing file. */
   diskPath: string;
   sizeBytes: number;
+  /** Of the guest's disk. Default: buffered. */
+  cache?: StoreCache;
+  /** Every write of the guest ends only when it is in stable storage, here and at the partner: as if it had FUA. Default: false. */
+  isWriteThrough?: boolean;
   /** The durable journal of checkpoint intervals. */
   journalPath: string;
+  /** Which pair the disk belongs to, over changes of its key: hex. Without it, its key says. */
+  pairId?: string;
   /** Unix socket of the NBD export named `disk0`. */
   socketPath: string;
   /** A request that the disk does not answer for so long: it has failed. Default: disk-stack.ts. */
   timeoutMs?: number;
   /** A write of the guest that the partner does not acknowledge for so long: it is lost. Default: mirror.ts. */
   acknowledgeMs?: number;
+  /** An engine that outlived the last process tries to reach the export, more seldom each time: it may connect at once, and waits. */
+  isAwaited?: boolean;
 }
 
 /**
@@ -31,15 +40,22 @@ export type MirrorMode = 'closed' | 'solo' | 'source' | 'target' | 'replica';
 export type MirrorCommands = {
   /**
    * Opens disk and journal. A journal left by a crash is replayed up to its last commit record, the rest discarded.
-   * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes.
+   * serves: the guest has run here before and is to run from this copy: then a disk that is not known is refused (own-record.ts).
+   * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes; notes: what the
+   * operator should know of the disk, in words.
    */
-  open(a: Record<string, never>): Promise<{ committed: number; replayed: number; discarded: number }>;
+  open(a: { serves?: boolean }): Promise<{ committed: number; replayed: number; discarded: number; notes: string[] }>;
+  /** closed: the disk that is there is this pair's from now on, whatever was recorded of it; its journal is given up. */
+  adopt(a: Record<string, never>): Promise<void>;
   /** closed -> solo: export served. Refused for a copy that was being made equal and is not whole. */
   serveSolo(a: Record<string, never>): Promise<void>;
   /** solo -> source: from now every write also goes to the partner (which must be `target`). */
   startSource(a: Record<string, never>): Promise<void>;
-  /** source: makes the partner's copy equal (hash compare of what may differ, changed blocks sent). why: what was compared and the reason. Answers when both are equal and flushed on both. */
-  resync(a: { rateBytesPerS?: number }): Promise<{ comparedBytes: number; copiedBytes: number; why: string }>;
+  /**
+   * source: makes the partner's copy equal (hash compare of what may differ, changed blocks sent), as fast as the guest's writes do not
+   * feel it, below `maximumBytesPerS`. why: what was compared and the reason. Answers when both are equal and flushed on both.
+   */
+  resync(a: { maximumBytesPerS?: number }): Promise<{ comparedBytes: number; copiedBytes: number; why: string }>;
   /** closed -> target. */
   startTarget(a: Record<string, never>): Promise<void>;
   /** target, after the source's resync ended: this copy is equal and follows every write. Fails when it is not certain. Level 2: it stays a target. */
@@ -90,6 +106,7 @@ export interface MirrorStatus {
 }
 
 export type MirrorEvents = {
+  /** rateBytesPerS: of comparing, over the last seconds: what is left divided by it is the time left. */
   resyncProgress: { comparedBytes: number; copiedBytes: number; totalBytes: number; rateBytesPerS: number };
   /**
    * An I/O error of the local disk: never retried. isOver: the disk as a whole counts as failed (it does not answer, or failed to write);

@@ -16,6 +16,7 @@ import type { Metadata } from './metadata.ts';
 import type { Partner, PartnerRequest } from './partner.ts';
 import { RangeLock } from './range-lock.ts';
 import { type Replica, spaceOf } from './replica.ts';
+import type { WriteLatencies } from './write-latencies.ts';
 
 /** Zeroes are one request up to this size: the message's length has 32 bits. */
 const ZERO_MAX_BYTES = 1024 * 1024 * 1024;
@@ -26,6 +27,8 @@ export interface GuestDiskParts {
   /** The present interval. */
   interval(): number;
   onError(e: StoreError): void;
+  /** A write ends only when it is in stable storage on both. */
+  isWriteThrough: boolean;
   /** A write has ended. */
   written(): void;
   /** What must be durable before a write to the range besides the metadata; undefined: nothing. */
@@ -59,6 +62,8 @@ export class GuestDisk implements NbdExport {
   partner: Partner | undefined;
   /** Set: replica. */
   replica: Replica | undefined;
+  /** Set: how long writes take is wanted. */
+  latencies: WriteLatencies | undefined;
   /** Set: writes wait for its end. */
   gate: Promise<void> | undefined;
   readonly #parts: GuestDiskParts;
@@ -88,7 +93,15 @@ export class GuestDisk implements NbdExport {
     const sums = this.replica ? undefined : blockSums(offset, data);
     if (this.gate) await this.gate;
     if (this.replica) await this.replica.guestWrite(offset, data);
-    else await this.#change(interval, { offset, length: data.length, data, ...(sums ? { sums } : {}) }, fua);
+    else {
+      const change = { offset, length: data.length, data, ...(sums ? { sums } : {}) };
+      if (!this.latencies) await this.#change(interval, change, fua);
+      else {
+        const beganMs = performance.now();
+        await this.#change(interval, change, fua);
+        this.latencies?.add(performance.now() - beganMs);
+      }
+    }
   }
 
   async writeZeroes(offset: number, length: number, fua: boolean, order: ZeroesOrder): Promise<void> {
@@ -125,13 +138,13 @@ export class GuestDisk implements NbdExport {
 
   async #change(interval: number, change: Change, fua: boolean): Promise<void> {
     const { offset, length } = change;
+    const { metadata, isWriteThrough } = this.#parts;
     await this.lock.with(offset, offset + length, async () => {
-      const { metadata } = this.#parts;
       const cold = metadata.begin(offset, length, interval);
       const unready = this.#parts.prepare?.(offset, length);
       try {
         if (cold || unready) await this.#both(this.partner, Promise.all([cold, unready]), undefined);
-        await this.#changeBoth(interval, change, fua);
+        await this.#changeBoth(interval, change, fua || isWriteThrough);
       } finally {
         metadata.end(offset, length);
         this.#parts.written();

@@ -9,19 +9,20 @@ import { type BlockStore, type FileStoreOptions, StoreError } from '../../driver
 import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
 import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/activity-log.ts';
-import { becomingEqual, broughtTogether, type CopyState, goneAlone, madeEqual, planResync } from '../core/mirror.ts';
+import { becomingEqual, broughtTogether, type CopyState, goneAlone, isNew, madeEqual, planResync } from '../core/mirror.ts';
 import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
 import { SUM_BLOCK_BYTES } from './block-sums.ts';
 import type { CheckedStore } from './checked-store.ts';
-import { identifyDisk } from './disk-identity.ts';
+import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
 import { DoubtfulDisk } from './doubtful-disk.ts';
 import { Follower } from './follower.ts';
 import { GuestDisk } from './guest-disk.ts';
-import { Journal } from './journal.ts';
+import { blankSegments, Journal } from './journal.ts';
 import { decodeMessage, encodeMessageHeader, type MirrorMessage } from './messages.ts';
-import { type DiskIdentity, METADATA_BYTES, Metadata, MetadataError, type MetadataScale, newGeneration } from './metadata.ts';
+import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, type MetadataTrouble, newGeneration } from './metadata.ts';
 import { decodeCopy, encodeCopy } from './metadata-codec.ts';
+import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
 import { Partner } from './partner.ts';
 import { Repair, rescued } from './repair.ts';
 import { Replica, writeRuns } from './replica.ts';
@@ -43,6 +44,9 @@ const ACKNOWLEDGE_MS = 4_000;
 const LATE_MS = 1_000;
 /** Between two attempts to let extents cool down: while nothing is committed, none can. */
 const SETTLE_PAUSE_MS = 1_000;
+const MENDED = 'one of the two records of the disk here was damaged: it is written again';
+/** A disk that came to this pair with it. */
+const NEW_HERE: readonly MetadataTrouble[] = ['blank', 'damaged', 'otherPair', 'otherDisk'];
 
 export interface MirrorSurroundings {
   channel: Channel;
@@ -52,6 +56,8 @@ export interface MirrorSurroundings {
   scale?: MetadataScale;
   emit<K extends keyof MirrorEvents>(name: K, data: MirrorEvents[K]): void;
 }
+
+type Opening = Awaited<ReturnType<MirrorCommands['open']>>;
 
 /** What is open from `open` to `close`. */
 interface Opened {
@@ -64,6 +70,8 @@ interface Opened {
   metadata: Metadata;
   /** Why nothing was known of the disk when it was opened; null: it was. */
   unknown: string | null;
+  /** What made it so: it may say that this copy must not be copied from. */
+  trouble: MetadataTrouble | null;
   guest: GuestDisk;
   follower: Follower;
   server: NbdServer | undefined;
@@ -82,6 +90,8 @@ export class Mirror {
   #theirs: CopyState | null = null;
   #settling = false;
   #settledMs = -Infinity;
+  /** The export before there is a disk behind it. */
+  #awaited: Promise<NbdServer | undefined> = Promise.resolve(undefined);
   /** One command that changes the mode at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -89,6 +99,7 @@ export class Mirror {
     this.#setup = setup;
     this.#around = around;
     this.#channel = around.channel;
+    if (setup.isAwaited) this.#awaited = this.#listenEarly();
     this.#channel.on('message', (bytes) => this.#received(bytes));
     this.#channel.on('drain', () => this.#opened?.guest.partner?.drained());
     this.#channel.on('up', () => around.emit('channel', { up: true }));
@@ -103,10 +114,11 @@ export class Mirror {
   /** What `serve` offers to the main thread. */
   get commands(): MirrorCommands {
     return {
-      open: () => this.#inTurn(() => this.#open()),
+      open: (a) => this.#inTurn(() => this.#open(a.serves ?? false)),
+      adopt: () => this.#inTurn(() => this.#adopt()),
       serveSolo: () => this.#inTurn(() => this.#serveSolo()),
       startSource: () => this.#inTurn(() => this.#startSource()),
-      resync: (a) => this.#resync(a.rateBytesPerS),
+      resync: (a) => this.#resync(a.maximumBytesPerS),
       startTarget: () => this.#inTurn(() => this.#startTarget()),
       confirmEqual: () => void this.#equalTarget('confirmEqual'),
       startReplica: () => this.#inTurn(() => this.#startReplica()),
@@ -150,8 +162,8 @@ export class Mirror {
     };
   }
 
-  async #open(): Promise<{ committed: number; replayed: number; discarded: number }> {
-    if (this.#opened) return { committed: this.#committed, replayed: 0, discarded: 0 };
+  async #open(serves: boolean): Promise<Opening> {
+    if (this.#opened) return { committed: this.#committed, replayed: 0, discarded: 0, notes: [] };
     const { setup, openStore } = { setup: this.#setup, openStore: this.#around.openStore };
     const stores: BlockStore[] = [];
     const store = async (path: string, sizeBytes: number): Promise<BlockStore> => {
@@ -160,27 +172,46 @@ export class Mirror {
       return s;
     };
     try {
+      const created = await isMissing(setup.diskPath);
+      if (created && serves) throw refuseMissing(setup.diskPath);
       const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
-      const identify = (): Promise<DiskIdentity> => this.#identify();
-      const { disk, watched, checked } = await openDiskStack({
+      const {
+        disk,
+        watched,
+        checked,
+        notes: ofMedium,
+      } = await openDiskStack({
         openStore,
         path: setup.diskPath,
         sizeBytes: setup.sizeBytes,
+        cache: setup.cache ?? 'buffered',
         ...(setup.timeoutMs === undefined ? {} : { timeoutMs: setup.timeoutMs }),
         onFailed: (e) => {
           this.#report(e);
           doubtful.doubt(e.message).catch((e2: Error) => this.#report(e2));
         },
-        sumsPath: `${setup.journalPath}.sums`,
-        identify,
-        onUnknownSums: (reason) => this.#around.emit('sumsUnknown', { reason }),
+        sums: {
+          path: this.#sumsPath,
+          identify: () => this.#identity(),
+          onUnknown: (reason) => this.#around.emit('sumsUnknown', { reason }),
+        },
       });
       stores.push(disk);
+      const record = await store(this.#recordPath, METADATA_BYTES);
       const segments = [
         await store(`${setup.journalPath}.0`, SEGMENT_BYTES),
         await store(`${setup.journalPath}.1`, SEGMENT_BYTES),
       ] as const;
-      const { metadata, unknown } = await this.#openMetadata(await store(`${setup.journalPath}.regions`, METADATA_BYTES));
+      const forgetJournal = (): Promise<void> => blankSegments(segments);
+      const known = { path: setup.diskPath, disk, record, identity: await this.#identity(), created, serves, forgetJournal };
+      const { metadata, unknown, trouble, mended } = await openRecord(known);
+      // Whoever changes the disk by hand removes its record: what it held before is not what belongs there.
+      if (trouble !== null) await checked.forget();
+      const notes = [
+        ...ofMedium,
+        ...(unknown === null || trouble === 'blank' ? [] : [`nothing is known of the disk here: ${unknown}`]),
+        ...(mended ? [MENDED] : []),
+      ];
       const { journal, recovered } = await Journal.open(segments, disk.sizeBytes);
       if (!recovered.patches.isEmpty) {
         await writeRuns(disk, recovered.patches.runs());
@@ -194,6 +225,7 @@ export class Mirror {
         metadata,
         interval: this.#around.interval,
         onError,
+        isWriteThrough: setup.isWriteThrough ?? false,
         written: () => void this.#settle(),
         prepare: (offset, length) => checked.prepare(offset, length),
         rescue: (e, offset, length, replica) => {
@@ -212,7 +244,7 @@ export class Mirror {
       const follower = new Follower({
         disk,
         checked,
-        suspect: (offset, length) => metadata.suspectRange(offset, length),
+        suspect: (offset, length) => metadata.suspectRanges([{ start: offset, end: offset + length }]),
         onLost: (offset) => this.#around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side: 'own' }),
         send: (...parts) => void this.#channel.send(...parts),
         onError,
@@ -225,7 +257,7 @@ export class Mirror {
           const source = decodeCopy(bytes, 0);
           if (!source) throw new Error('the partner sent no record of its copy: do both CoServers run the same version?');
           await metadata.change((r) => madeEqual(r, source.record));
-          if (this.#opened?.metadata === metadata) this.#opened.unknown = null;
+          if (this.#opened?.metadata === metadata) Object.assign(this.#opened, { unknown: null, trouble: null });
           await metadata.cleared(settleAll(metadata.log, moment(metadata.log)));
           await doubtful.trust();
         },
@@ -239,12 +271,13 @@ export class Mirror {
         journal,
         metadata,
         unknown,
+        trouble,
         guest,
         follower,
         server: undefined,
         replica: undefined,
       };
-      return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded };
+      return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded, notes };
     } catch (e) {
       await Promise.allSettled(stores.map((s) => s.close()));
       throw e;
@@ -298,13 +331,20 @@ export class Mirror {
     }
   }
 
-  async #resync(rateBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
+  async #resync(maximumBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
     const o = this.#need('resync', 'source');
     const { partner, lock } = o.guest;
     if (!partner) throw new Error('resync: there is no partner');
     const { metadata } = o;
-    const plan = planResync(o.unknown === null ? metadata.state : null, this.#theirs);
+    const theirs = this.#theirs;
+    const plan = planResync(o.unknown === null ? metadata.state : null, theirs);
     this.#theirs = null;
+    if (plan.kind === 'unrelated') throw new Error(`${plan.reason}: neither is copied over the other`);
+    // A device that nothing names is new at every start.
+    if (theirs && !isNew(theirs.record) && o.trouble !== null && NEW_HERE.includes(o.trouble))
+      throw new Error(
+        `nothing is recorded of the disk here (${o.unknown}), and the partner's copy is known: it is not copied over. Adopt the disk here if it is the right one`,
+      );
     const isPart = plan.kind === 'source' || plan.kind === 'regions';
     const why = isPart
       ? `what either copy wrote since they were equal, ${plan.extents.size} of ${metadata.extents} extents`
@@ -316,7 +356,10 @@ export class Mirror {
       disk: rescued(o.disk, (offset, length) => o.repair.readLocked(offset, length)),
       partner,
       lock,
-      rateBytesPerS,
+      maximumBytesPerS,
+      watchWrites: (latencies) => {
+        o.guest.latencies = latencies;
+      },
       suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
       record: encodeCopy(record, new Set(), 0),
       onCompared: () => {
@@ -328,12 +371,14 @@ export class Mirror {
     await metadata.change((r) => (r.current === record.current ? broughtTogether(r) : r));
     if (o.guest.partner === partner && metadata.record.current === record.current) {
       o.unknown = null;
+      o.trouble = null;
       await metadata.cleared(settleAll(metadata.log, since));
     }
     return { ...done, why };
   }
 
   async #startTarget(): Promise<void> {
+    await (await this.#takeEarly())?.close();
     const o = await this.#closedNow('startTarget');
     await this.#reporting(o.doubtful.test(o.watched));
     this.#mode = 'target';
@@ -349,8 +394,8 @@ export class Mirror {
         return await this.#around.openStore({ path: this.#scratchPath, sizeBytes: SCRATCH_BYTES });
       },
       merging: async (runs) => {
-        for (const { start, end } of runs) await o.metadata.suspectRange(start, end - start);
-        await o.metadata.change((r) => goneAlone(r, newGeneration()));
+        // In either order: nothing is merged before both are durable.
+        await Promise.all([o.metadata.suspectRanges(runs), o.metadata.change((r) => goneAlone(r, newGeneration()))]);
         apart(o.metadata.log);
       },
       onError: (e) => this.#report(e),
@@ -419,6 +464,7 @@ export class Mirror {
   }
 
   async #close(): Promise<void> {
+    await (await this.#takeEarly())?.close();
     const o = this.#opened;
     if (!o) return;
     await o.server?.close();
@@ -436,21 +482,38 @@ export class Mirror {
     await Promise.allSettled([o.journal.close(), o.metadata.close(), o.disk.close(), rm(this.#scratchPath, { force: true })]);
   }
 
-  /** Of a disk of which nothing is known a new record is made: the partner's copy and this one are then compared as a whole. */
-  async #openMetadata(store: BlockStore): Promise<{ metadata: Metadata; unknown: string | null }> {
-    const identity = await this.#identify();
+  /** The operator's word: the disk that is there is this pair's from now on, whatever was recorded. */
+  async #adopt(): Promise<void> {
+    if (this.#opened) throw new Error(`adopt: this copy is in use ('${this.#mode}')`);
+    const { diskPath, sizeBytes, journalPath } = this.#setup;
+    const { openStore } = this.#around;
+    if (await isMissing(diskPath)) throw refuseMissing(diskPath);
+    const { disk } = await openDiskStack({ openStore, path: diskPath, sizeBytes, onFailed: (e) => this.#report(e) });
+    await rm(this.#sumsPath, { force: true });
+    const stores = [disk];
     try {
-      return { metadata: await Metadata.open(store, identity), unknown: null };
-    } catch (e) {
-      if (!(e instanceof MetadataError)) throw e;
-      return { metadata: await Metadata.create(store, identity), unknown: e.message };
+      for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
+      const record = await openStore({ path: this.#recordPath, sizeBytes: METADATA_BYTES });
+      stores.push(record);
+      await adoptDisk({ record, identity: await this.#identity(), forgetJournal: () => blankSegments(stores.slice(1, 3)) });
+    } finally {
+      await Promise.allSettled(stores.map((s) => s.close()));
     }
   }
 
-  async #identify(): Promise<DiskIdentity> {
+  async #identity(): Promise<DiskIdentity> {
+    const { diskPath, sizeBytes, channel, pairId } = this.#setup;
     const { scale } = this.#around;
-    const found = await identifyDisk(this.#setup.diskPath, this.#setup.sizeBytes, this.#setup.channel.pairKey);
+    const found = await identifyDisk(diskPath, sizeBytes, pairName(channel.pairKey, pairId));
     return scale ? { ...found, scale } : found;
+  }
+
+  get #recordPath(): string {
+    return `${this.#setup.journalPath}.regions`;
+  }
+
+  get #sumsPath(): string {
+    return `${this.#setup.journalPath}.sums`;
   }
 
   /** Extents that both copies hold in stable storage become cold, when too many are hot. */
@@ -480,7 +543,29 @@ export class Mirror {
     }
   }
 
+  async #listenEarly(): Promise<NbdServer | undefined> {
+    const server = new NbdServer(null, { trouble: () => undefined });
+    // If not, the export itself says why.
+    return server.listen(this.#setup.socketPath).then(
+      () => server,
+      () => undefined,
+    );
+  }
+
+  /** Once: it is then served, or closed. */
+  async #takeEarly(): Promise<NbdServer | undefined> {
+    const early = await this.#awaited;
+    this.#awaited = Promise.resolve(undefined);
+    return early;
+  }
+
   async #export(o: Opened): Promise<void> {
+    const early = await this.#takeEarly();
+    if (early) {
+      early.serve(o.guest);
+      o.server = early;
+      return;
+    }
     const server = new NbdServer(o.guest, { trouble: () => undefined });
     await server.listen(this.#setup.socketPath);
     o.server = server;
@@ -544,7 +629,7 @@ export class Mirror {
 
   async #closedNow(command: string): Promise<Opened> {
     if (this.#mode !== 'closed') throw new Error(`${command}: this copy is '${this.#mode}', not 'closed'`);
-    await this.#open();
+    await this.#open(false);
     if (!this.#opened) throw new Error(`${command}: closed meanwhile`);
     return this.#opened;
   }

@@ -129,8 +129,12 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         interval: interval.buffer,
         diskPath: config.workload.disk.path,
         sizeBytes: config.workload.disk.sizeMiB * 1048576,
+        pairId: config.pair.id,
+        cache: config.workload.disk.cache,
+        isWriteThrough: config.workload.disk.durability === 'write-through',
         journalPath: join(config.stateDir, 'intervals.journal'),
         socketPath: sockets.mirror,
+        isAwaited: adoptable,
       },
       gate: {
         channel: channel('network'),
@@ -375,12 +379,14 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     pump.feed({ kind: 'diskFailed', reason: `${operation} at ${offset}: ${message}` }),
   );
 
-  const measured = workers.heartbeat.call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }).then((jitter) =>
-    log(
-      'info',
-      `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`,
-    ),
-  );
+  const measured = workers.heartbeat
+    .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS })
+    .then((jitter) =>
+      log(
+        'info',
+        `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`,
+      ),
+    );
   const consolesUp = startConsoles({
     config,
     webRoot,

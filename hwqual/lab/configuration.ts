@@ -82,6 +82,7 @@ export function coServerConfig(
     management: { nic: 'mgmt0', address: ADDRESSES.management[name], peer: ADDRESSES.management[partnerOf(name)] },
     witness: { address: ADDRESSES.witness, port: ADDRESSES.witnessPort },
     rejoin: { ...workload.rejoin, compatibleVersions: [] },
+    resync: { maximumMiBPerS: 0 },
     fence: {
       address: ADDRESSES.bmc[partnerOf(name)],
       port: ADDRESSES.bmcPort,
@@ -118,7 +119,7 @@ export function coServerConfig(
       memoryMiB: 256,
       cpus: 1,
       mac: GUEST_MAC,
-      disk: { path: `${INSIDE.disks}/disk0`, sizeMiB: workload.diskMiB },
+      disk: { path: `${INSIDE.disks}/disk0`, sizeMiB: workload.diskMiB, cache: 'buffered', durability: 'flushed' },
       keepDir: '',
       kernel: `${INSIDE.guest}/kernel`,
       initrd: `${INSIDE.guest}/initrd.gz`,

@@ -90,6 +90,10 @@ async function obey(lab: Lab, request: LabRequest, closed: Promise<void>, takeDo
       const [name = '', how = ''] = target.split(':');
       return lab.breakGuest(parseCoServer(name), parseBreak(how));
     }
+    case 'kill-product':
+      return lab.killProduct(parseCoServer(target));
+    case 'kill-engine':
+      return lab.killEngine(parseCoServer(target));
     case 'bmc': {
       const [name = '', fault = ''] = target.split(':');
       return lab.breakBmc(parseCoServer(name), parseBmcFault(fault));

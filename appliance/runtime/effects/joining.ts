@@ -18,7 +18,7 @@ export class Joining {
   async openTarget(signal: AbortSignal): Promise<string> {
     const { workers, engine } = this.#p;
     await engine.kill();
-    await openDisk(this.#p);
+    await openDisk(this.#p, { serves: false });
     signal.throwIfAborted();
     await workers.gate.call('setMode', { mode: 'standby' });
     await workers.mirror.call('startTarget', {});
@@ -26,9 +26,12 @@ export class Joining {
   }
 
   async resync(): Promise<string> {
-    const { mirror } = this.#p.workers;
+    const { workers, config } = this.#p;
+    const { mirror } = workers;
     await mirror.call('startSource', {});
-    const done = await mirror.call('resync', {}, Infinity);
+    const { maximumMiBPerS } = config.resync;
+    const limit = maximumMiBPerS > 0 ? { maximumBytesPerS: maximumMiBPerS * 1048576 } : {};
+    const done = await mirror.call('resync', limit, Infinity);
     return `${mebibytes(done.comparedBytes)} compared, ${mebibytes(done.copiedBytes)} copied: ${done.why}`;
   }
 

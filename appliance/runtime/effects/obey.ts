@@ -65,7 +65,7 @@ export class Obey implements Effects {
       case 'keepHistory':
         return this.#phaseWork((signal) => keepHistory(p, command.generation, signal));
       case 'startGuest':
-        return this.#phaseWork((signal) => this.#guest.start(signal, command));
+        return this.#phaseWork((signal) => this.#guest.start(command.generation, signal, command));
       case 'adoptGuest':
         return this.#phaseWork(() => this.#guest.adopt());
       case 'resync':

@@ -111,6 +111,24 @@ t.test('a first write to an extent costs one flush, the next ones none; many at 
   t.same((await again(store.afterLoss(() => 0))).log.suspects, m.log.suspects, 'and all of them survive');
 });
 
+t.test('a takeover marks all that it merges with one flush', async (t) => {
+  const store = blank();
+  const m = await Metadata.create(store, IDENTITY);
+  let flushes = 0;
+  const flush = store.flush.bind(store);
+  store.flush = () => {
+    flushes++;
+    return flush();
+  };
+  // Of all pages, one extent twice, one range over three of them.
+  const ranges = Array.from({ length: 500 }, (_, i) => ({ start: 2 * i * 20 * EXTENT, end: 2 * i * 20 * EXTENT + 4096 }));
+  ranges.push({ start: 8192, end: 12_288 }, { start: 7 * EXTENT - 1, end: 8 * EXTENT + 1 });
+  await m.suspectRanges(ranges);
+  t.equal(flushes, 1);
+  t.equal(m.log.suspects.size, 503);
+  t.same((await again(store.afterLoss(() => 0))).log.suspects, m.log.suspects);
+});
+
 t.test('whoever waited may wait for the next at once', async (t) => {
   const m = await Metadata.create(blank(), IDENTITY);
   let next = 0;
@@ -188,6 +206,38 @@ t.test('damage: one slot is nothing, both are named, a page makes all its extent
   t.equal((await again(hurt(3 * METADATA_PAGE_BYTES + 100))).log.suspects.size, extents - EXTENTS_PER_PAGE + 1);
 });
 
+t.test('a damaged slot is written again before anything else is: no loss of power after it leaves none', async (t) => {
+  for (const slot of [0, 1]) {
+    for (let lossAt = 0; lossAt < 12; lossAt++) {
+      const store = blank();
+      const made = await Metadata.create(store, IDENTITY);
+      for (let i = 0; i < slot; i++) await made.change((r) => goneAlone(r, newGeneration()));
+      await made.close();
+      const hurt = Buffer.from(store.content);
+      hurt.fill(0x55, slot * METADATA_PAGE_BYTES, slot * METADATA_PAGE_BYTES + 64);
+      const chance = random(100 * slot + lossAt);
+      const power = new Power(lossAt, chance);
+      const damaged = new LosableStore(power, hurt);
+      let mended: boolean | undefined;
+      const life = async (): Promise<void> => {
+        const m = await Metadata.open(damaged, IDENTITY);
+        mended = await m.mend();
+        await m.change((r) => goneAlone(r, newGeneration()));
+        await m.change((r) => goneAlone(r, newGeneration()));
+      };
+      await Promise.race([life(), power.lost]);
+      const after = damaged.afterLoss(chance);
+      const found = await again(after);
+      t.equal(found.record.pair, IDENTITY.pair, `slot ${slot}, power lost at ${lossAt}`);
+      if (mended === undefined) continue;
+      t.equal(mended, true);
+    }
+  }
+  const whole = blank();
+  await Metadata.create(whole, IDENTITY);
+  t.equal(await (await Metadata.open(whole, IDENTITY)).mend(), false);
+});
+
 t.test('another disk is refused by name, and nothing is written', async (t) => {
   const store = blank();
   await Metadata.create(store, IDENTITY);
@@ -198,7 +248,10 @@ t.test('another disk is refused by name, and nothing is written', async (t) => {
   };
   await refused({ ...IDENTITY, pair: 'ffffffffffffffff' }, 'otherPair');
   await refused({ ...IDENTITY, disk: new Uint8Array(32).fill(8) }, 'otherDisk');
-  await refused({ ...IDENTITY, sizeBytes: IDENTITY.sizeBytes - EXTENT }, 'otherSize');
+  await refused({ ...IDENTITY, sizeBytes: IDENTITY.sizeBytes - EXTENT }, 'smaller');
+  await refused({ ...IDENTITY, sizeBytes: IDENTITY.sizeBytes + EXTENT }, 'larger');
+  await refused({ ...IDENTITY, disk: null }, 'unnamed');
+  await refused({ ...IDENTITY, pair: 'ffffffffffffffff', disk: null }, 'otherPair');
   await t.rejects(again(Buffer.alloc(METADATA_BYTES)), { name: 'MetadataError', trouble: 'blank' });
 });
 

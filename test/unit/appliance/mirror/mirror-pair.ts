@@ -33,6 +33,8 @@ export interface PairOptions {
   sizeBytes: number;
   openStore?: (options: FileStoreOptions) => Promise<BlockStore>;
   scale?: MetadataScale;
+  pairId?: string;
+  isWriteThrough?: boolean;
 }
 
 export class MirrorPair {
@@ -91,6 +93,8 @@ export class MirrorPair {
       sizeBytes: options.sizeBytes,
       journalPath: join(this.directory, `journal-${name}`),
       socketPath: join(this.directory, `nbd-${name}`),
+      ...(options.pairId ? { pairId: options.pairId } : {}),
+      isWriteThrough: options.isWriteThrough ?? false,
     };
     runMirrorWorker(setup, main.port1, commit.port1, {
       openChannel: () => channel,

@@ -26,6 +26,12 @@ t.test('a good configuration', async (t) => {
   t.equal(parseConfig(GOOD, 'f').workload.memoryMiB, 256);
 });
 
+t.test('a resync has no ceiling unless the configuration gives one', async (t) => {
+  t.same(parseConfig(GOOD, 'f').resync, { maximumMiBPerS: 0 });
+  t.same(parseConfig(`${GOOD}resync: { maximumMiBPerS: 50 }\n`, 'f').resync, { maximumMiBPerS: 50 });
+  t.throws(() => parseConfig(`${GOOD}resync: { maximumMiBPerS: fast }\n`, 'f'), /resync\.maximumMiBPerS: 'fast', a whole number/);
+});
+
 t.test('a partner that comes and goes is quarantined as the table says, unless the configuration says otherwise', async (t) => {
   t.same(parseConfig(GOOD, 'f').rejoin, { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] });
   const { rejoin } = parseConfig(`${GOOD}rejoin: { losses: 5, compatibleVersions: ['0.4.1'] }\n`, 'f');
@@ -47,6 +53,16 @@ fence: { address: 192.0.2.9, username: twinstep, passwordFile: /etc/twinstep/bmc
 watchdog: { device: /dev/watchdog }
 `;
   t.match(parseConfig(full, 'f'), { fence: { port: 623, cipherSuite: 3 }, watchdog: { device: '/dev/watchdog', timeoutS: 10 } });
+});
+
+t.test("the guest's disk: through the page cache and durable when flushed, unless the configuration says otherwise", async (t) => {
+  t.same(parseConfig(GOOD, 'f').workload.disk, { path: '/d', sizeMiB: 64, cache: 'buffered', durability: 'flushed' });
+  const other = GOOD.replace('sizeMiB: 64 }', 'sizeMiB: 64, cache: direct, durability: write-through }');
+  t.match(parseConfig(other, 'f').workload.disk, { cache: 'direct', durability: 'write-through' });
+  t.throws(
+    () => parseConfig(GOOD.replace('sizeMiB: 64 }', 'sizeMiB: 64, cache: none }'), 'f'),
+    /workload\.disk\.cache: 'none'.*buffered.*direct/,
+  );
 });
 
 t.test('a history that is kept goes beside the disk, unless a folder is named for it', async (t) => {
