@@ -118,7 +118,15 @@ export interface CoServerConfig {
     memoryMiB: number;
     cpus: number;
     mac: string;
-    disk: { path: string; sizeMiB: number };
+    disk: {
+      path: string;
+      /** Of the guest's disk; the file or device may be larger. */
+      sizeMiB: number;
+      /** buffered: through the host's page cache; direct: past it (O_DIRECT), where the file system can. */
+      cache: 'buffered' | 'direct';
+      /** flushed: a write survives a loss of power of both CoServers when a flush after it has ended; write-through: when it has itself. */
+      durability: 'flushed' | 'write-through';
+    };
     /** Folder for histories that were given up; empty: beside the disk, which must be a file then. */
     keepDir: string;
     kernel: string;

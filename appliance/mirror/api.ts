@@ -1,4 +1,5 @@
 // What the mirror's worker thread is asked and what it reports. Offsets and sizes in bytes.
+import type { StoreCache } from '../../drivers/block/index.ts';
 import type { ScrubView } from '../core/snapshot.ts';
 import type { ChannelSetup } from '../wire/channel-setup.ts';
 
@@ -8,6 +9,10 @@ export interface MirrorSetup {
   /** The guest's disk: a file or a block device. Created (sparse, of sizeBytes) when it is a missing file. */
   diskPath: string;
   sizeBytes: number;
+  /** Of the guest's disk. Default: buffered. */
+  cache?: StoreCache;
+  /** Every write of the guest ends only when it is in stable storage, here and at the partner: as if it had FUA. Default: false. */
+  isWriteThrough?: boolean;
   /** The durable journal of checkpoint intervals. */
   journalPath: string;
   /** Which pair the disk belongs to, over changes of its key: hex. Without it, its key says. */

@@ -120,6 +120,11 @@ export class CheckedStore implements SpaceStore {
     }
   }
 
+  /** The disk is not what it was: nothing is known of any block. Before the first request. */
+  async forget(): Promise<void> {
+    await this.#sums?.forget();
+  }
+
   write(offset: number, ...parts: Uint8Array[]): Promise<void> {
     return this.#write(offset, undefined, parts);
   }

@@ -28,6 +28,8 @@ export interface GuestDiskParts {
   /** The present interval. */
   interval(): number;
   onError(e: StoreError): void;
+  /** A write ends only when it is in stable storage on both. */
+  isWriteThrough: boolean;
   /** A write has ended. */
   written(): void;
   /** Blocks whose content nobody knows. */
@@ -145,13 +147,14 @@ export class GuestDisk implements NbdExport {
 
   async #change(interval: number, change: Change, fua: boolean): Promise<void> {
     const { offset, length } = change;
-    await this.lock.with(offset, offset + length, () => this.#changeLocked(interval, change, fua));
+    await this.lock.with(offset, offset + length, () => this.#changeLocked(interval, change, fua || this.#parts.isWriteThrough));
     if (this.#parts.quarantine.hasWhole(offset, length)) this.#parts.healed(offset, length);
   }
 
   /** Not of the guest: these bytes on both copies, from now on. Whoever calls it holds the lock of the range. */
   async rewrite(offset: number, data: Buffer): Promise<void> {
-    await this.#changeLocked(this.#parts.interval(), { offset, length: data.length, data, sums: blockSums(offset, data) }, true);
+    const sums = blockSums(offset, data);
+    await this.#changeLocked(this.#parts.interval(), { offset, length: data.length, data, ...(sums ? { sums } : {}) }, true);
   }
 
   async #changeLocked(interval: number, change: Change, fua: boolean): Promise<void> {
@@ -170,7 +173,8 @@ export class GuestDisk implements NbdExport {
 
   async #changeBoth(interval: number, change: Change, fua: boolean): Promise<void> {
     const { partner } = this;
-    const there = partner && Promise.all(requests(interval, change, fua).map((r) => partner.hold(r)));
+    const held = partner ? requests(interval, change, fua).map((r) => partner.hold(r)) : [];
+    const there = held.length > 1 ? Promise.all(held) : held[0];
     await this.#both(partner, this.#changeHere(change, fua), there);
   }
 

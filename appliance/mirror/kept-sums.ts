@@ -86,7 +86,8 @@ function extentBytesFor({ sizeBytes, scale }: DiskIdentity): number {
 
 export class KeptSums {
   readonly #store: BlockStore;
-  readonly #map: Metadata;
+  #map: Metadata;
+  readonly #identity: DiskIdentity;
   readonly #parts: KeptSumsParts;
   readonly #sizeBytes: number;
   readonly #extentBlocks: number;
@@ -104,7 +105,7 @@ export class KeptSums {
   #stuck = false;
   #off = false;
 
-  private constructor(store: BlockStore, map: Metadata, identity: DiskIdentity, parts: KeptSumsParts) {
+  private constructor(store: BlockStore, map: Metadata, own: DiskIdentity, identity: DiskIdentity, parts: KeptSumsParts) {
     this.#store = store;
     this.#map = map;
     this.#parts = parts;
@@ -113,6 +114,7 @@ export class KeptSums {
     this.#pageBytes = sumsPageBytes(this.#extentBlocks);
     this.#pauseMs = identity.scale?.settlePauseMs ?? SETTLE_PAUSE_MS;
     this.#cleanPages = identity.scale ? identity.scale.hot.most : CLEAN_PAGES;
+    this.#identity = own;
     // One copy's own log: nothing in it waits for a partner.
     map.log.phase = 'together';
   }
@@ -130,7 +132,7 @@ export class KeptSums {
       if (e.trouble !== 'blank') unknown = e.message;
       map = await Metadata.create(store, own);
     }
-    const sums = new KeptSums(store, map, identity, parts);
+    const sums = new KeptSums(store, map, own, identity, parts);
     await sums.#forgetDirty();
     return { sums, unknown };
   }
@@ -266,6 +268,16 @@ export class KeptSums {
     this.#learned.add(extent);
     this.#clean.delete(extent);
     if (this.#learned.size > LEARNED_PAGES) this.#settleSoon();
+  }
+
+  /** Nothing is known of any block. Before the first request. */
+  async forget(): Promise<void> {
+    try {
+      this.#map = await Metadata.create(this.#store, this.#identity);
+      this.#map.log.phase = 'together';
+    } catch (e) {
+      await this.#fail(e as Error);
+    }
   }
 
   /** All that can be known after the end is on the medium. No write is under way. */

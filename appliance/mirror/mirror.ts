@@ -199,19 +199,26 @@ export class Mirror {
       const created = await isMissing(setup.diskPath);
       if (created && serves) throw refuseMissing(setup.diskPath);
       const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
-      const identify = (): Promise<DiskIdentity> => this.#identity();
-      const { disk, watched, checked } = await openDiskStack({
+      const {
+        disk,
+        watched,
+        checked,
+        notes: ofMedium,
+      } = await openDiskStack({
         openStore,
         path: setup.diskPath,
         sizeBytes: setup.sizeBytes,
+        cache: setup.cache ?? 'buffered',
         ...(setup.timeoutMs === undefined ? {} : { timeoutMs: setup.timeoutMs }),
         onFailed: (e) => {
           this.#report(e);
           doubtful.doubt(e.message).catch((e2: Error) => this.#report(e2));
         },
-        sumsPath: `${setup.journalPath}.sums`,
-        identify,
-        onUnknownSums: (reason) => this.#around.emit('sumsUnknown', { reason }),
+        sums: {
+          path: this.#sumsPath,
+          identify: () => this.#identity(),
+          onUnknown: (reason) => this.#around.emit('sumsUnknown', { reason }),
+        },
       });
       stores.push(disk);
       const record = await store(this.#recordPath, METADATA_BYTES);
@@ -222,7 +229,10 @@ export class Mirror {
       const forgetJournal = (): Promise<void> => blankSegments(segments);
       const known = { path: setup.diskPath, disk, record, identity: await this.#identity(), created, serves, forgetJournal };
       const { metadata, unknown, trouble, mended } = await openRecord(known);
+      // Whoever changes the disk by hand removes its record: what it held before is not what belongs there.
+      if (trouble !== null) await checked.forget();
       const notes = [
+        ...ofMedium,
         ...(unknown === null || trouble === 'blank' ? [] : [`nothing is known of the disk here: ${unknown}`]),
         ...(mended ? [MENDED] : []),
       ];
@@ -242,6 +252,7 @@ export class Mirror {
         metadata,
         interval: this.#around.interval,
         onError,
+        isWriteThrough: setup.isWriteThrough ?? false,
         written: () => void this.#settle(),
         prepare: (offset, length) => checked.prepare(offset, length),
         rescue: (e, offset, length, replica) => {
@@ -538,9 +549,9 @@ export class Mirror {
     const { diskPath, sizeBytes, journalPath } = this.#setup;
     const { openStore } = this.#around;
     if (await isMissing(diskPath)) throw refuseMissing(diskPath);
-    const stores = [await openStore({ path: diskPath, sizeBytes })];
-    // What another disk, or another life of this one, held.
-    await rm(`${journalPath}.sums`, { force: true });
+    const { disk } = await openDiskStack({ openStore, path: diskPath, sizeBytes, onFailed: (e) => this.#report(e) });
+    await rm(this.#sumsPath, { force: true });
+    const stores = [disk];
     try {
       for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
       const record = await openStore({ path: this.#recordPath, sizeBytes: METADATA_BYTES });
@@ -560,6 +571,10 @@ export class Mirror {
 
   get #recordPath(): string {
     return `${this.#setup.journalPath}.regions`;
+  }
+
+  get #sumsPath(): string {
+    return `${this.#setup.journalPath}.sums`;
   }
 
   /** Extents that both copies hold in stable storage become cold, when too many are hot. */

@@ -132,6 +132,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         diskPath: config.workload.disk.path,
         sizeBytes: config.workload.disk.sizeMiB * 1048576,
         pairId: config.pair.id,
+        cache: config.workload.disk.cache,
+        isWriteThrough: config.workload.disk.durability === 'write-through',
         journalPath: join(config.stateDir, 'intervals.journal'),
         socketPath: sockets.mirror,
         ...config.disk,

@@ -57,7 +57,8 @@ export class NbdServer {
         throw new Error(`cannot replace the socket ${socketPath}: ${(e as Error).message}`);
     }
     await new Promise<void>((resolve, reject) => {
-      const failed = (e: Error): void => reject(new Error(`cannot export '${this.#export?.name ?? 'a disk'}' on ${socketPath}: ${e.message}`));
+      const failed = (e: Error): void =>
+        reject(new Error(`cannot export '${this.#export?.name ?? 'a disk'}' on ${socketPath}: ${e.message}`));
       this.#server.once('error', failed);
       this.#server.listen(socketPath, () => {
         this.#server.off('error', failed);

@@ -23,7 +23,7 @@ await runCommandLine<Flags>({
   example: 'npm run lab:restarts -- 52',
   addFlags: (command) => void command.option('--way <way>', `only one of: ${WAYS.join(', ')}`),
   run: (count, flags) =>
-    withOwnLab(flags, undefined, async ({ lab }) => {
+    withOwnLab(flags, {}, async ({ lab }) => {
       const ways = WAYS.filter((way) => flags.way === undefined || way === flags.way);
       const file = flags.report ?? join(RESULTS_FOLDER, resultsName('restarts', Date.now()), 'report.json');
       const clients = new ClientsProcess({

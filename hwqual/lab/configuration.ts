@@ -122,7 +122,7 @@ export function coServerConfig(
       memoryMiB: 256,
       cpus: 1,
       mac: GUEST_MAC,
-      disk: { path: `${INSIDE.disks}/disk0`, sizeMiB: workload.diskMiB },
+      disk: { path: `${INSIDE.disks}/disk0`, sizeMiB: workload.diskMiB, cache: 'buffered', durability: 'flushed' },
       keepDir: '',
       kernel: `${INSIDE.guest}/kernel`,
       initrd: `${INSIDE.guest}/initrd.gz`,

@@ -103,7 +103,7 @@ install_packages() { # run | "run test"
   [ -n "$missing" ] || return 0
   say "Debian packages missing on this machine:"
   for package in $missing; do
-    awk -v package="$package" '$2 == package { $1 = ""; $2 = ""; sub(/^ +/, ""); printf "  %-24s %s\n", package, $0 }' "$here/host-packages.txt" >&2
+    awk -v package="$package" -v when=" $1 " '$2 == package && index(when, " " $1 " ") { $1 = ""; $2 = ""; sub(/^ +/, ""); printf "  %-24s %s\n", package, $0 }' "$here/host-packages.txt" >&2
   done
   export DEBIAN_FRONTEND=noninteractive
   step "Asked the Debian mirror for its packages" apt-get -q -o DPkg::Lock::Timeout=300 update --error-on=any ||

@@ -36,6 +36,9 @@ export interface PairOptions {
   /** Of both sides. */
   setup?: Pick<MirrorSetup, 'timeoutMs' | 'acknowledgeMs' | 'scrub'>;
   pairId?: string;
+  /** An engine that outlived an earlier process is expected on both. */
+  isAwaited?: boolean;
+  isWriteThrough?: boolean;
 }
 
 export class MirrorPair {
@@ -96,6 +99,8 @@ export class MirrorPair {
       socketPath: join(this.directory, `nbd-${name}`),
       ...options.setup,
       ...(options.pairId ? { pairId: options.pairId } : {}),
+      ...(options.isAwaited ? { isAwaited: true } : {}),
+      isWriteThrough: options.isWriteThrough ?? false,
     };
     runMirrorWorker(setup, main.port1, commit.port1, {
       openChannel: () => channel,
