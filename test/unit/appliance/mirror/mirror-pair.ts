@@ -35,6 +35,8 @@ export interface PairOptions {
   scale?: MetadataScale;
   pairId?: string;
   isWriteThrough?: boolean;
+  /** Of a request of a disk. */
+  timeoutMs?: number;
 }
 
 export class MirrorPair {
@@ -93,6 +95,7 @@ export class MirrorPair {
       sizeBytes: options.sizeBytes,
       journalPath: join(this.directory, `journal-${name}`),
       socketPath: join(this.directory, `nbd-${name}`),
+      ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
       ...(options.pairId ? { pairId: options.pairId } : {}),
       isWriteThrough: options.isWriteThrough ?? false,
     };
