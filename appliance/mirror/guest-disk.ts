@@ -14,6 +14,7 @@ import { isBadRead } from './checked-store.ts';
 import { MESSAGE_MAX_DATA_BYTES } from './messages.ts';
 import type { Metadata } from './metadata.ts';
 import type { Partner, PartnerRequest } from './partner.ts';
+import type { Quarantine } from './quarantine.ts';
 import { RangeLock } from './range-lock.ts';
 import { type Replica, spaceOf } from './replica.ts';
 import type { WriteLatencies } from './write-latencies.ts';
@@ -31,6 +32,10 @@ export interface GuestDiskParts {
   isWriteThrough: boolean;
   /** A write has ended. */
   written(): void;
+  /** Blocks whose content nobody knows. */
+  quarantine: Quarantine;
+  /** A whole block of these was overwritten, on both copies. */
+  healed(offset: number, length: number): void;
   /** What must be durable before a write to the range besides the metadata; undefined: nothing. */
   prepare?(offset: number, length: number): Promise<unknown> | undefined;
   /** A read failed: the range from the other copy where this one has lost it. replica: as it sees its own. */
@@ -77,6 +82,8 @@ export class GuestDisk implements NbdExport {
 
   async read(offset: number, length: number): Promise<Buffer> {
     this.reads++;
+    const held = this.#parts.quarantine.beforeRead(offset, length);
+    if (held) await held;
     const { replica } = this;
     try {
       return await (replica ?? this.#disk).read(offset, length);
@@ -89,6 +96,8 @@ export class GuestDisk implements NbdExport {
 
   async write(offset: number, data: Buffer, fua: boolean): Promise<void> {
     const interval = this.#received(data.length);
+    const held = this.#parts.quarantine.beforeWrite(offset, data.length);
+    if (held) await held;
     // Private: summed when it becomes part of the copy.
     const sums = this.replica ? undefined : blockSums(offset, data);
     if (this.gate) await this.gate;
@@ -115,6 +124,8 @@ export class GuestDisk implements NbdExport {
 
   async #zero(offset: number, length: number, fua: boolean, release: boolean): Promise<void> {
     const interval = this.#received(length);
+    const held = this.#parts.quarantine.beforeWrite(offset, length);
+    if (held) await held;
     if (this.gate) await this.gate;
     if (this.replica) this.replica.guestZero(offset, length, release);
     else await this.#change(interval, { offset, length, release }, fua);
@@ -138,23 +149,34 @@ export class GuestDisk implements NbdExport {
 
   async #change(interval: number, change: Change, fua: boolean): Promise<void> {
     const { offset, length } = change;
-    const { metadata, isWriteThrough } = this.#parts;
-    await this.lock.with(offset, offset + length, async () => {
-      const cold = metadata.begin(offset, length, interval);
-      const unready = this.#parts.prepare?.(offset, length);
-      try {
-        if (cold || unready) await this.#both(this.partner, Promise.all([cold, unready]), undefined);
-        await this.#changeBoth(interval, change, fua || isWriteThrough);
-      } finally {
-        metadata.end(offset, length);
-        this.#parts.written();
-      }
-    });
+    await this.lock.with(offset, offset + length, () => this.#changeLocked(interval, change, fua || this.#parts.isWriteThrough));
+    if (this.#parts.quarantine.hasWhole(offset, length)) this.#parts.healed(offset, length);
+  }
+
+  /** Not of the guest: these bytes on both copies, from now on. Whoever calls it holds the lock of the range. */
+  async rewrite(offset: number, data: Buffer): Promise<void> {
+    const sums = blockSums(offset, data);
+    await this.#changeLocked(this.#parts.interval(), { offset, length: data.length, data, ...(sums ? { sums } : {}) }, true);
+  }
+
+  async #changeLocked(interval: number, change: Change, fua: boolean): Promise<void> {
+    const { offset, length } = change;
+    const { metadata } = this.#parts;
+    const cold = metadata.begin(offset, length, interval);
+    const unready = this.#parts.prepare?.(offset, length);
+    try {
+      if (cold || unready) await this.#both(this.partner, Promise.all([cold, unready]), undefined);
+      await this.#changeBoth(interval, change, fua);
+    } finally {
+      metadata.end(offset, length);
+      this.#parts.written();
+    }
   }
 
   async #changeBoth(interval: number, change: Change, fua: boolean): Promise<void> {
     const { partner } = this;
-    const there = partner && Promise.all(requests(interval, change, fua).map((r) => partner.hold(r)));
+    const held = partner ? requests(interval, change, fua).map((r) => partner.hold(r)) : [];
+    const there = held.length > 1 ? Promise.all(held) : held[0];
     await this.#both(partner, this.#changeHere(change, fua), there);
   }
 

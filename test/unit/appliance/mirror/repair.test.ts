@@ -311,7 +311,7 @@ t.test('the disk of the source is silent: its guest is served from the partner w
       if (o.path.endsWith('disk-A')) store.read = (offset, length) => (silent ? new Promise(() => {}) : read(offset, length));
       return store;
     },
-    timeoutMs: 200,
+    setup: { timeoutMs: 200 },
   });
   t.teardown(() => pair.end());
   await pair.equalise();
