@@ -54,7 +54,15 @@ export async function measureLoad(running: Running, load: Load, seconds: number,
   const text = await run(
     'fio',
     [
-      ...['--name=load', '--output-format=json', '--time_based=1', `--runtime=${seconds}`, `--size=${sizeBytes}`, '--randrepeat=0'],
+      ...[
+        '--name=load',
+        '--output-format=json',
+        '--thread=1',
+        '--time_based=1',
+        `--runtime=${seconds}`,
+        `--size=${sizeBytes}`,
+        '--randrepeat=0',
+      ],
       ...['--allow_file_create=0', '--norandommap=1', '--refill_buffers=0', '--percentile_list=50:99'],
       ...target,
       ...ARGUMENTS[load],
