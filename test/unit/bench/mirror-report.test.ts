@@ -85,6 +85,7 @@ t.test('the figures to reach, each side of its limit', async (t) => {
     '4k QD32, two links : quorum': true,
     '4k QD1 p50, two links : quorum': true,
     '4k QD1 p99, two links : quorum': false,
+    '  without encryption: 4k QD1 p50, two links : quorum': null,
     'partner frozen: longest write, ms': true,
     'partner killed: from the word of the channel to the first write, ms': false,
     'resync: rate : commanded rate': true,
