@@ -10,7 +10,10 @@ import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
 import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/activity-log.ts';
 import { becomingEqual, broughtTogether, type CopyState, goneAlone, isNew, madeEqual, planResync } from '../core/mirror.ts';
-import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
+import type { BlockSide, CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
+import type { BlockReader } from './block-reader.ts';
+import { SUM_BLOCK_BYTES } from './block-sums.ts';
+import type { CheckedStore } from './checked-store.ts';
 import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
 import { DoubtfulDisk } from './doubtful-disk.ts';
@@ -22,9 +25,13 @@ import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, t
 import { decodeCopy, encodeCopy } from './metadata-codec.ts';
 import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
 import { Partner } from './partner.ts';
+import { blockStart, Quarantine } from './quarantine.ts';
+import { Repair, rescued } from './repair.ts';
 import { Replica, writeRuns } from './replica.ts';
 import { resync } from './resync.ts';
-import { SilentDiskError, type WatchedStore } from './watched-store.ts';
+import { Scrub } from './scrub.ts';
+import { encodeVerify, VERIFY_BLOCK_BYTES } from './verify-codec.ts';
+import { SilentDiskError, stuckRequests, type WatchedStore } from './watched-store.ts';
 
 /** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
 const SEGMENT_BYTES = 1024 * 1024 * 1024;
@@ -37,6 +44,11 @@ const ATTACH_TIMEOUT_MS = 10_000;
  * that was dropped for it is made equal again, at the cost of what was written meanwhile.
  */
 const ACKNOWLEDGE_MS = 4_000;
+/** A disk of 1 TiB is compared in 15 hours, once a week. */
+const SCRUB = { rateBytesPerS: 20 * 1024 * 1024, everyHours: 168 };
+const SCRUB_LOOK_MS = 60_000;
+/** Nobody chooses more blocks than these one by one. */
+const TOLD_BLOCKS = 100;
 /** A request of the disk that takes longer is shown. */
 const LATE_MS = 1_000;
 /** Between two attempts to let extents cool down: while nothing is committed, none can. */
@@ -60,7 +72,15 @@ type Opening = Awaited<ReturnType<MirrorCommands['open']>>;
 interface Opened {
   disk: BlockStore;
   watched: WatchedStore;
+  checked: CheckedStore;
+  repair: Repair;
   doubtful: DoubtfulDisk;
+  reader: BlockReader;
+  quarantine: Quarantine;
+  scrub: Scrub;
+  scrubbing: NodeJS.Timeout;
+  /** The partner whose copy was made equal to this one. */
+  equal?: Partner;
   journal: Journal;
   metadata: Metadata;
   /** Why nothing was known of the disk when it was opened; null: it was. */
@@ -121,9 +141,11 @@ export class Mirror {
       takeOver: () => this.#inTurn(() => this.#takeOver()),
       collapse: () => this.#inTurn(() => this.#collapse()),
       close: () => this.#inTurn(() => this.#close()),
-      repairBlock: async ({ offset }) => {
-        throw new Error(`repairBlock: the block at ${offset} is not repaired: checksums are not kept yet`);
-      },
+      quarantineBlock: ({ offset }) => this.#quarantineBlock(offset),
+      chooseBlock: (a) => this.#chooseBlock(a.offset, a.keep),
+      startScrub: async () => this.#scrub('startScrub').start(),
+      stopScrub: async () => await this.#scrub('stopScrub').stop(),
+      repairBlock: ({ offset, from }) => this.#need('repairBlock', 'source').repair.block(offset, from),
       linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
       status: () => this.status(),
     };
@@ -156,6 +178,9 @@ export class Mirror {
       committed: this.#committed,
       lateMs: lateMs >= LATE_MS ? lateMs : 0,
       doubt: o?.doubtful.why ?? null,
+      stuckRequests: stuckRequests(),
+      sizeBytes: o?.disk.sizeBytes ?? 0,
+      scrub: o?.scrub.view ?? null,
     };
   }
 
@@ -175,6 +200,8 @@ export class Mirror {
       const {
         disk,
         watched,
+        reader,
+        checked,
         notes: ofMedium,
       } = await openDiskStack({
         openStore,
@@ -186,6 +213,11 @@ export class Mirror {
           this.#report(e);
           doubtful.doubt(e.message).catch((e2: Error) => this.#report(e2));
         },
+        sums: {
+          path: this.#sumsPath,
+          identify: () => this.#identity(),
+          onUnknown: (reason) => this.#around.emit('sumsUnknown', { reason }),
+        },
       });
       stores.push(disk);
       const record = await store(this.#recordPath, METADATA_BYTES);
@@ -196,6 +228,8 @@ export class Mirror {
       const forgetJournal = (): Promise<void> => blankSegments(segments);
       const known = { path: setup.diskPath, disk, record, identity: await this.#identity(), created, serves, forgetJournal };
       const { metadata, unknown, trouble, mended } = await openRecord(known);
+      // Whoever changes the disk by hand removes its record: what it held before is not what belongs there.
+      if (trouble !== null) await checked.forget();
       const notes = [
         ...ofMedium,
         ...(unknown === null || trouble === 'blank' ? [] : [`nothing is known of the disk here: ${unknown}`]),
@@ -209,19 +243,40 @@ export class Mirror {
       await journal.reset();
       this.#committed = recovered.committed;
       const onError = (e: Error): void => this.#report(e);
+      const quarantine = await Quarantine.open(`${setup.journalPath}.quarantine`, () => this.#tellCopies());
       const guest = new GuestDisk({
+        quarantine,
+        healed: (offset, length) => void this.#lift(offset, length),
         disk,
         metadata,
         interval: this.#around.interval,
         onError,
         isWriteThrough: setup.isWriteThrough ?? false,
         written: () => void this.#settle(),
+        prepare: (offset, length) => checked.prepare(offset, length),
+        rescue: (e, offset, length, replica) => {
+          return replica ? follower.rescue(replica, offset, length) : repair.rescue(e, offset, length);
+        },
+      });
+      const repair = new Repair({
+        checked,
+        lock: guest.lock,
+        metadata,
+        partner: () => guest.partner,
+        interval: this.#around.interval,
+        onError,
+        emit: this.#around.emit,
       });
       const follower = new Follower({
         disk,
+        checked,
+        suspect: (offset, length) => metadata.suspectRanges([{ start: offset, end: offset + length }]),
+        onLost: (offset) => this.#around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side: 'own' }),
         send: (...parts) => void this.#channel.send(...parts),
         onError,
         isDoubtful: () => doubtful.why !== null,
+        reader,
+        quarantine: (offsets) => quarantine.replace(offsets),
         attached: async () => {
           await metadata.change(becomingEqual);
           return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
@@ -235,10 +290,31 @@ export class Mirror {
           await doubtful.trust();
         },
       });
+      const scrub = await Scrub.open({
+        sizeBytes: disk.sizeBytes,
+        reader,
+        lock: guest.lock,
+        partner: () => this.#equalPartner(),
+        isQuarantined: (offset) => quarantine.hasWhole(offset, VERIFY_BLOCK_BYTES),
+        ...(setup.scrub ?? SCRUB),
+        path: `${setup.journalPath}.scrub`,
+        onDiffer: (offset, fits) => this.#around.emit('copiesDiffer', { offset, fits }),
+        onUnreadable: (offset, side) => this.#around.emit('blockUnreadable', { offset, lengthBytes: VERIFY_BLOCK_BYTES, side }),
+        renew: (offset, data) => guest.rewrite(offset, data),
+        onChanged: () => this.#tellCopies(),
+      });
+      const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);
+      scrubbing.unref();
       this.#opened = {
         disk,
         watched,
+        checked,
+        repair,
         doubtful,
+        reader,
+        quarantine,
+        scrub,
+        scrubbing,
         journal,
         metadata,
         unknown,
@@ -248,6 +324,7 @@ export class Mirror {
         server: undefined,
         replica: undefined,
       };
+      this.#tellCopies();
       return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded, notes };
     } catch (e) {
       await Promise.allSettled(stores.map((s) => s.close()));
@@ -323,7 +400,8 @@ export class Mirror {
     const { record } = metadata;
     let since = 0;
     const done = await resync({
-      disk: o.disk,
+      // Under the lock of the extent.
+      disk: rescued(o.disk, (offset, length) => o.repair.readLocked(offset, length)),
       partner,
       lock,
       maximumBytesPerS,
@@ -343,6 +421,8 @@ export class Mirror {
       o.unknown = null;
       o.trouble = null;
       await metadata.cleared(settleAll(metadata.log, since));
+      await partner.ask({ kind: 'verify', data: encodeVerify({ kind: 'quarantine', offsets: o.quarantine.offsets }) });
+      o.equal = partner;
     }
     return { ...done, why };
   }
@@ -437,9 +517,12 @@ export class Mirror {
     await (await this.#takeEarly())?.close();
     const o = this.#opened;
     if (!o) return;
+    clearInterval(o.scrubbing);
     await o.server?.close();
     o.follower.detach();
+    o.guest.partner?.lose('this copy is closed');
     o.guest.partner = undefined;
+    await o.scrub.close();
     this.#channel.reset();
     this.#mode = 'closed';
     this.#opened = undefined;
@@ -449,7 +532,13 @@ export class Mirror {
     } catch (e) {
       this.#report(e as Error);
     }
-    await Promise.allSettled([o.journal.close(), o.metadata.close(), o.disk.close(), rm(this.#scratchPath, { force: true })]);
+    await Promise.allSettled([
+      o.quarantine.close(),
+      o.journal.close(),
+      o.metadata.close(),
+      o.disk.close(),
+      rm(this.#scratchPath, { force: true }),
+    ]);
   }
 
   /** The operator's word: the disk that is there is this pair's from now on, whatever was recorded. */
@@ -459,6 +548,7 @@ export class Mirror {
     const { openStore } = this.#around;
     if (await isMissing(diskPath)) throw refuseMissing(diskPath);
     const { disk } = await openDiskStack({ openStore, path: diskPath, sizeBytes, onFailed: (e) => this.#report(e) });
+    await rm(this.#sumsPath, { force: true });
     const stores = [disk];
     try {
       for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
@@ -479,6 +569,10 @@ export class Mirror {
 
   get #recordPath(): string {
     return `${this.#setup.journalPath}.regions`;
+  }
+
+  get #sumsPath(): string {
+    return `${this.#setup.journalPath}.sums`;
   }
 
   /** Extents that both copies hold in stable storage become cold, when too many are hot. */
@@ -506,6 +600,69 @@ export class Mirror {
       this.#settling = false;
       this.#settledMs = performance.now();
     }
+  }
+
+  #scrub(command: string): Scrub {
+    if (!this.#opened) throw new Error(`${command}: this copy is 'closed'`);
+    return this.#opened.scrub;
+  }
+
+  /** Whose copy equals this one, or why there is none. */
+  #equalPartner(): Partner | string {
+    const o = this.#opened;
+    if (!o || this.#mode !== 'source' || !o.guest.partner) return 'the partner does not follow';
+    return o.equal === o.guest.partner ? o.equal : 'the copies are being made equal';
+  }
+
+  /** On both CoServers before it is lifted or added here: whoever goes on alone must know. */
+  async #quarantineBlock(offset: number): Promise<void> {
+    const o = this.#opened;
+    if (!o) throw new Error("quarantineBlock: this copy is 'closed'");
+    await o.quarantine.add(offset);
+    await this.#tellQuarantine(o);
+  }
+
+  async #chooseBlock(offset: number, keep: BlockSide): Promise<void> {
+    const o = this.#opened;
+    if (!o || (this.#mode !== 'source' && this.#mode !== 'solo'))
+      throw new Error(`chooseBlock: this copy is '${this.#mode}', not where the guest runs`);
+    const start = blockStart(offset);
+    if (!o.quarantine.hasWhole(start, VERIFY_BLOCK_BYTES)) throw new Error(`chooseBlock: the block at ${start} does not wait`);
+    const partner = this.#equalPartner();
+    if (keep === 'partner' && typeof partner === 'string') throw new Error(`chooseBlock: ${partner}`);
+    await o.guest.lock.with(start, start + VERIFY_BLOCK_BYTES, async () => {
+      const data =
+        keep === 'partner' && typeof partner !== 'string'
+          ? Buffer.from(
+              await partner.ask({ kind: 'verify', offset: start, length: VERIFY_BLOCK_BYTES, data: encodeVerify({ kind: 'fetch' }) }),
+            )
+          : await readWhole(o.reader, start);
+      await o.guest.rewrite(start, data);
+    });
+    await this.#lift(start, VERIFY_BLOCK_BYTES);
+  }
+
+  async #lift(offset: number, length: number): Promise<void> {
+    const o = this.#opened;
+    if (!o) return;
+    try {
+      await o.quarantine.lift(offset, length);
+      await this.#tellQuarantine(o);
+    } catch (e) {
+      this.#report(e as Error);
+    }
+  }
+
+  async #tellQuarantine(o: Opened): Promise<void> {
+    const partner = this.#equalPartner();
+    if (typeof partner === 'string') return;
+    // A partner that is lost gets the list when it joins again.
+    await partner.ask({ kind: 'verify', data: encodeVerify({ kind: 'quarantine', offsets: o.quarantine.offsets }) }).catch(() => undefined);
+  }
+
+  #tellCopies(): void {
+    const o = this.#opened;
+    this.#around.emit('copies', { scrubbing: o?.scrub.isRunning ?? false, quarantined: o?.quarantine.offsets.slice(0, TOLD_BLOCKS) ?? [] });
   }
 
   async #listenEarly(): Promise<NbdServer | undefined> {
@@ -549,11 +706,21 @@ export class Mirror {
     }
     if (m.kind === 'answer') {
       for (const partner of [this.#attaching, o?.guest.partner]) if (partner?.attachment === m.attachment) partner.answered(m);
-    } else if (o && (this.#mode === 'target' || this.#mode === 'replica')) o.follower.receive(m);
+      o?.follower.answered(m);
+    } else if (m.kind === 'read' && o?.guest.partner?.attachment === m.attachment) this.#serveRead(o, m);
+    else if (o && (this.#mode === 'target' || this.#mode === 'replica')) o.follower.receive(m);
     else if (m.kind === 'attach') {
       const reason = Buffer.from(`the partner's copy is '${this.#mode}', not a target`);
       this.#channel.send(encodeMessageHeader({ ...m, kind: 'answer', status: 'refused', length: reason.length }), reason);
     }
+  }
+
+  /** The partner's copy has lost a block. */
+  #serveRead(o: Opened, m: MirrorMessage): void {
+    const answer = (data: Uint8Array): void => {
+      this.#channel.send(encodeMessageHeader({ ...m, kind: 'answer', status: 'ok', length: data.length }), data);
+    };
+    o.repair.serve(m, answer).catch((e: Error) => this.#report(e));
   }
 
   get #scratchPath(): string {
@@ -611,4 +778,10 @@ export class Mirror {
     this.#turn = run.catch(() => undefined);
     return run;
   }
+}
+
+async function readWhole(reader: BlockReader, offset: number): Promise<Buffer> {
+  const { data, blocks } = await reader.check(offset, VERIFY_BLOCK_BYTES);
+  if (blocks[0] === 'unreadable') throw new Error(`the block at ${offset} cannot be read here`);
+  return data;
 }

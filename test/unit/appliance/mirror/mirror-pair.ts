@@ -21,6 +21,9 @@ export interface Side {
   setup: MirrorSetup;
   lost: string[];
   diskErrors: string[];
+  repaired: MirrorEvents['repaired'][];
+  unreadable: MirrorEvents['blockUnreadable'][];
+  sumsUnknown: string[];
   connect(): Promise<NbdClient>;
   disk(): Buffer;
   end(): void;
@@ -30,7 +33,11 @@ export interface PairOptions {
   sizeBytes: number;
   openStore?: (options: FileStoreOptions) => Promise<BlockStore>;
   scale?: MetadataScale;
+  /** Of both sides. */
+  setup?: Pick<MirrorSetup, 'timeoutMs' | 'acknowledgeMs' | 'scrub'>;
   pairId?: string;
+  /** An engine that outlived an earlier process is expected on both. */
+  isAwaited?: boolean;
   isWriteThrough?: boolean;
 }
 
@@ -90,7 +97,9 @@ export class MirrorPair {
       sizeBytes: options.sizeBytes,
       journalPath: join(this.directory, `journal-${name}`),
       socketPath: join(this.directory, `nbd-${name}`),
+      ...options.setup,
       ...(options.pairId ? { pairId: options.pairId } : {}),
+      ...(options.isAwaited ? { isAwaited: true } : {}),
       isWriteThrough: options.isWriteThrough ?? false,
     };
     runMirrorWorker(setup, main.port1, commit.port1, {
@@ -105,6 +114,9 @@ export class MirrorPair {
       setup,
       lost: [],
       diskErrors: [],
+      repaired: [],
+      unreadable: [],
+      sumsUnknown: [],
       connect: async () => {
         const client = await NbdClient.connect(setup.socketPath, 'disk0');
         this.#clients.push(client);
@@ -118,6 +130,9 @@ export class MirrorPair {
     };
     side.mirror.on('lost', ({ reason }) => side.lost.push(reason));
     side.mirror.on('diskError', ({ message }) => side.diskErrors.push(message));
+    side.mirror.on('repaired', (e) => side.repaired.push(e));
+    side.mirror.on('blockUnreadable', (e) => side.unreadable.push(e));
+    side.mirror.on('sumsUnknown', ({ reason }) => side.sumsUnknown.push(reason));
     return side;
   }
 }
