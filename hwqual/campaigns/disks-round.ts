@@ -321,6 +321,7 @@ const NOT_QUIET: Quiet = {
 /** While the guest's disk is frozen: its copies, its file systems, what fio and the kernel have found. */
 async function lookQuietly(setup: DisksRoundSetup, plan: DisksRoundPlan, problems: string[]): Promise<Quiet> {
   const { lab, load, clock } = setup;
+  const askedAt = clock.now();
   try {
     await (plan.checksFileSystems ? load.rest() : load.freeze());
   } catch (error) {
@@ -341,11 +342,12 @@ async function lookQuietly(setup: DisksRoundSetup, plan: DisksRoundPlan, problem
       await clock.sleep(COMPARE_AGAIN_MS);
       comparison = await lab.compareCopies();
     }
+    const equalAt = clock.now();
     if (!comparison.identical) problems.push(`the copies differ: ${comparison.detail}`);
     const clean = plan.checksFileSystems ? await checkFileSystems(lab, problems) : null;
     return {
       copiesIdentical: comparison.identical,
-      copiesDetail: `${comparison.detail} (${Math.round(clock.now() - began)} ms)`,
+      copiesDetail: `${comparison.detail}; frozen after ${Math.round(began - askedAt)} ms, compared after ${Math.round(equalAt - began)} ms more`,
       fileSystemsClean: clean,
       passes: status.jobs.reduce((sum, { passes }) => sum + passes, 0),
       checkedKiB: status.jobs.reduce((sum, { checkedKiB }) => sum + checkedKiB, 0),
