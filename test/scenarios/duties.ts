@@ -22,7 +22,12 @@ export const TAKES_MS: Partial<Record<Command['kind'], number>> = {
 };
 
 /** The phase that the partner must be in for it. */
-export const NEEDS_PARTNER: Partial<Record<Command['kind'], string>> = { resync: 'target', protect: 'incoming', releaseReady: 'ready', confirmCopy: 'committing' };
+export const NEEDS_PARTNER: Partial<Record<Command['kind'], string>> = {
+  resync: 'target',
+  protect: 'incoming',
+  releaseReady: 'ready',
+  confirmCopy: 'committing',
+};
 
 /** What the product's own effects say at their good end. */
 export function reasonOf(command: Command['kind']): string {
