@@ -37,6 +37,7 @@ const LEAVING_MS = 1_500;
 const EQUAL_TIMEOUT_MS = 20_000;
 const COMPARE_AGAIN_MS = 150;
 const LINKS_TIMEOUT_MS = 15_000;
+const TRY_DISK = 'try-disk';
 /** Every request of a slow disk. Longer would be a disk that hangs. */
 const SLOW_MS = 60;
 /** Unreadable until it is written: all that fio has. */
@@ -87,6 +88,8 @@ class RoundRun {
   faultAt = 0;
   leftDuplex = false;
   #splitBefore = false;
+  /** CoServers whose disk is well again. */
+  readonly #mended = new Set<CoServerName>();
 
   constructor(setup: DisksRoundSetup, plan: DisksRoundPlan) {
     this.#setup = setup;
@@ -110,11 +113,27 @@ class RoundRun {
     return status;
   }
 
+  /** As an operator who has mended a disk: says so to whoever has given it up. */
+  async pressTryDisk(status: PairStatus): Promise<void> {
+    const { lab } = this.#setup;
+    for (const server of ['A', 'B'] as const) {
+      if (!this.#mended.has(server) || !status[server]?.actions.some(({ name, allowed }) => name === TRY_DISK && allowed)) continue;
+      // It may be refused a moment later: the next look finds out.
+      const refused = await lab.act?.(server, TRY_DISK).then(
+        () => false,
+        () => true,
+      );
+      if (!refused) this.note(`${server} is told to use its disk again`);
+    }
+  }
+
   async until(holds: (status: PairStatus) => boolean, timeoutMs: number): Promise<boolean> {
     const { clock } = this.#setup;
     const end = clock.now() + timeoutMs;
     for (;;) {
-      if (holds(await this.look())) return true;
+      const status = await this.look();
+      if (holds(status)) return true;
+      await this.pressTryDisk(status);
       if (clock.now() >= end) return false;
       await clock.sleep(LOOK_EVERY_MS);
     }
@@ -167,7 +186,10 @@ class RoundRun {
       case 'disk': {
         if (lab.disk === undefined) throw new Error('this lab cannot break disks');
         await lab.disk(target, ...diskWords(fault.trouble));
-        const repair = async () => void (await lab.disk?.(target, 'ok'));
+        const repair = async () => {
+          await lab.disk?.(target, 'ok');
+          this.#mended.add(target);
+        };
         return {
           text: `disk of ${target}: ${fault.trouble}`,
           target,
