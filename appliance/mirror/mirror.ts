@@ -12,6 +12,8 @@ import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/ac
 import { becomingEqual, broughtTogether, type CopyState, goneAlone, isNew, madeEqual, planResync } from '../core/mirror.ts';
 import type { BlockSide, CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
 import type { BlockReader } from './block-reader.ts';
+import { SUM_BLOCK_BYTES } from './block-sums.ts';
+import type { CheckedStore } from './checked-store.ts';
 import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
 import { DoubtfulDisk } from './doubtful-disk.ts';
@@ -24,6 +26,7 @@ import { decodeCopy, encodeCopy } from './metadata-codec.ts';
 import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
 import { Partner } from './partner.ts';
 import { blockStart, Quarantine } from './quarantine.ts';
+import { Repair, rescued } from './repair.ts';
 import { Replica, writeRuns } from './replica.ts';
 import { resync } from './resync.ts';
 import { Scrub } from './scrub.ts';
@@ -69,6 +72,8 @@ type Opening = Awaited<ReturnType<MirrorCommands['open']>>;
 interface Opened {
   disk: BlockStore;
   watched: WatchedStore;
+  checked: CheckedStore;
+  repair: Repair;
   doubtful: DoubtfulDisk;
   reader: BlockReader;
   quarantine: Quarantine;
@@ -140,9 +145,7 @@ export class Mirror {
       chooseBlock: (a) => this.#chooseBlock(a.offset, a.keep),
       startScrub: async () => this.#scrub('startScrub').start(),
       stopScrub: async () => await this.#scrub('stopScrub').stop(),
-      repairBlock: async ({ offset }) => {
-        throw new Error(`repairBlock: the block at ${offset} is not repaired: checksums are not kept yet`);
-      },
+      repairBlock: ({ offset, from }) => this.#need('repairBlock', 'source').repair.block(offset, from),
       linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
       status: () => this.status(),
     };
@@ -198,6 +201,7 @@ export class Mirror {
         disk,
         watched,
         reader,
+        checked,
         notes: ofMedium,
       } = await openDiskStack({
         openStore,
@@ -209,6 +213,11 @@ export class Mirror {
           this.#report(e);
           doubtful.doubt(e.message).catch((e2: Error) => this.#report(e2));
         },
+        sums: {
+          path: this.#sumsPath,
+          identify: () => this.#identity(),
+          onUnknown: (reason) => this.#around.emit('sumsUnknown', { reason }),
+        },
       });
       stores.push(disk);
       const record = await store(this.#recordPath, METADATA_BYTES);
@@ -219,6 +228,8 @@ export class Mirror {
       const forgetJournal = (): Promise<void> => blankSegments(segments);
       const known = { path: setup.diskPath, disk, record, identity: await this.#identity(), created, serves, forgetJournal };
       const { metadata, unknown, trouble, mended } = await openRecord(known);
+      // Whoever changes the disk by hand removes its record: what it held before is not what belongs there.
+      if (trouble !== null) await checked.forget();
       const notes = [
         ...ofMedium,
         ...(unknown === null || trouble === 'blank' ? [] : [`nothing is known of the disk here: ${unknown}`]),
@@ -242,9 +253,25 @@ export class Mirror {
         onError,
         isWriteThrough: setup.isWriteThrough ?? false,
         written: () => void this.#settle(),
+        prepare: (offset, length) => checked.prepare(offset, length),
+        rescue: (e, offset, length, replica) => {
+          return replica ? follower.rescue(replica, offset, length) : repair.rescue(e, offset, length);
+        },
+      });
+      const repair = new Repair({
+        checked,
+        lock: guest.lock,
+        metadata,
+        partner: () => guest.partner,
+        interval: this.#around.interval,
+        onError,
+        emit: this.#around.emit,
       });
       const follower = new Follower({
         disk,
+        checked,
+        suspect: (offset, length) => metadata.suspectRanges([{ start: offset, end: offset + length }]),
+        onLost: (offset) => this.#around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side: 'own' }),
         send: (...parts) => void this.#channel.send(...parts),
         onError,
         isDoubtful: () => doubtful.why !== null,
@@ -281,6 +308,8 @@ export class Mirror {
       this.#opened = {
         disk,
         watched,
+        checked,
+        repair,
         doubtful,
         reader,
         quarantine,
@@ -371,7 +400,8 @@ export class Mirror {
     const { record } = metadata;
     let since = 0;
     const done = await resync({
-      disk: o.disk,
+      // Under the lock of the extent.
+      disk: rescued(o.disk, (offset, length) => o.repair.readLocked(offset, length)),
       partner,
       lock,
       maximumBytesPerS,
@@ -518,6 +548,7 @@ export class Mirror {
     const { openStore } = this.#around;
     if (await isMissing(diskPath)) throw refuseMissing(diskPath);
     const { disk } = await openDiskStack({ openStore, path: diskPath, sizeBytes, onFailed: (e) => this.#report(e) });
+    await rm(this.#sumsPath, { force: true });
     const stores = [disk];
     try {
       for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
@@ -538,6 +569,10 @@ export class Mirror {
 
   get #recordPath(): string {
     return `${this.#setup.journalPath}.regions`;
+  }
+
+  get #sumsPath(): string {
+    return `${this.#setup.journalPath}.sums`;
   }
 
   /** Extents that both copies hold in stable storage become cold, when too many are hot. */
@@ -671,11 +706,21 @@ export class Mirror {
     }
     if (m.kind === 'answer') {
       for (const partner of [this.#attaching, o?.guest.partner]) if (partner?.attachment === m.attachment) partner.answered(m);
-    } else if (o && (this.#mode === 'target' || this.#mode === 'replica')) o.follower.receive(m);
+      o?.follower.answered(m);
+    } else if (m.kind === 'read' && o?.guest.partner?.attachment === m.attachment) this.#serveRead(o, m);
+    else if (o && (this.#mode === 'target' || this.#mode === 'replica')) o.follower.receive(m);
     else if (m.kind === 'attach') {
       const reason = Buffer.from(`the partner's copy is '${this.#mode}', not a target`);
       this.#channel.send(encodeMessageHeader({ ...m, kind: 'answer', status: 'refused', length: reason.length }), reason);
     }
+  }
+
+  /** The partner's copy has lost a block. */
+  #serveRead(o: Opened, m: MirrorMessage): void {
+    const answer = (data: Uint8Array): void => {
+      this.#channel.send(encodeMessageHeader({ ...m, kind: 'answer', status: 'ok', length: data.length }), data);
+    };
+    o.repair.serve(m, answer).catch((e: Error) => this.#report(e));
   }
 
   get #scratchPath(): string {
