@@ -10,7 +10,7 @@ const SEVERITY: Readonly<Record<AttentionView['severity'], number>> = { critical
 
 /** The most severe first, in the order below where they are equal. */
 export function attentionOf(s: State): AttentionView[] {
-  return [frozen, diskFailed, diverged, failed, waiting, quarantined, forced, hardware, network, version, power, maintenance]
+  return [frozen, diskFailed, diskRefused, diverged, failed, waiting, quarantined, forced, hardware, network, version, power, maintenance]
     .flatMap((find) => find(s))
     .sort((x, y) => SEVERITY[x.severity] - SEVERITY[y.severity]);
 }
@@ -101,6 +101,21 @@ function diskFailed(s: State): AttentionView[] {
     ),
   ];
 }
+
+function diskRefused(s: State): AttentionView[] {
+  if (s.diskRefused === null) return [];
+  return [
+    view('diskRefused', 'critical', `CoServer ${s.me} does not use the disk that it has`, `${capital(s.diskRefused)}.`, {
+      endsWhen: ['the right disk is there'],
+      ways: [
+        way('Put the disk back that belongs here. If the guest is not tried again by itself, start it.'),
+        way('If the disk that is here now is to be the one from now on:', 'adopt-disk'),
+      ],
+    }),
+  ];
+}
+
+const capital = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}`;
 
 /** Row 25. */
 function diverged(s: State): AttentionView[] {

@@ -10,7 +10,7 @@
 import { onArbiterSight, tickArbiters } from './arbiters.ts';
 import { onPartnerGone, onPartnerStatus, onWitnessAnswer, tickArbitration } from './arbitration.ts';
 import { onAudit, tickAudit } from './audit.ts';
-import { onBlock, onDiskFailed, tickNetwork } from './copies.ts';
+import { onBlock, onDiskFailed, onDiskJudged, tickNetwork } from './copies.ts';
 import { causeOf, evidenceOf } from './evidence.ts';
 import { onComparison, tickModes } from './modes.ts';
 import { onHardware, onUps, tickMoves } from './moves.ts';
@@ -60,6 +60,9 @@ export function step(before: State, event: Event): Step {
       break;
     case 'diskFailed':
       onDiskFailed(work, event.reason);
+      break;
+    case 'diskJudged':
+      onDiskJudged(work, event.refusal);
       break;
     case 'blockUnreadable':
     case 'copiesDiffer':

@@ -7,6 +7,7 @@
 import { firstArbiter } from './arbiters.ts';
 import { claimAfterLoss, onFenced, onPartnerGone } from './arbitration.ts';
 import { beginAudit, broken } from './audit.ts';
+import { onAdopted } from './copies.ts';
 import { beginModes } from './modes.ts';
 import { panicOver, STABLE_MS, whyNotRestart } from './panics.ts';
 import { whyNotJoin } from './rejoin.ts';
@@ -310,6 +311,10 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
         row: null,
         text: `The partner could not be switched on again: ${reason}. Switch it on when its fault is mended.`,
       });
+    return;
+  }
+  if (command === 'adoptDisk') {
+    onAdopted(work, ok, reason);
     return;
   }
   if (phase.kind === 'acting') {

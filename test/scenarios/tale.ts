@@ -90,6 +90,7 @@ function commandLines(c: Command): string[] {
     case 'shutDownGuest':
     case 'leaveLockstep':
     case 'endServer':
+    case 'adoptDisk':
     case 'powerOnPartner':
       return [c.kind];
     default:

@@ -82,6 +82,7 @@ const COMMANDS: Command['kind'][] = [
   'keepHistory',
   'armWatchdog',
   'adoptGuest',
+  'adoptDisk',
 ];
 const reason = fc.constantFrom('', 'because');
 const event: fc.Arbitrary<NewEvent> = fc.oneof(
@@ -141,6 +142,7 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
   fc.constant<NewEvent>({ kind: 'pageDiffered', detail: 'page 1' }),
   fc.record({ kind: fc.constant('comparisonObserved' as const), agreed: fc.nat(9), waited: fc.nat(9), asked: fc.nat(40) }),
   fc.constant<NewEvent>({ kind: 'diskFailed', reason: 'EIO' }),
+  fc.record({ kind: fc.constant('diskJudged' as const), refusal: fc.constantFrom(null, 'the disk is not there') }),
   fc.record({
     kind: fc.constant('blockUnreadable' as const),
     offset: fc.nat(9),
