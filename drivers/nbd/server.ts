@@ -6,6 +6,9 @@ import type { NbdExport } from './types.ts';
 
 /** Clients at a time: QEMU uses one; tools a few. */
 const CONNECTIONS = 32;
+/** From connecting to the choice of an export: a client on this machine needs milliseconds, and one that sends nothing must not keep the engine out. */
+const HANDSHAKE_MS = 10_000;
+
 export interface NbdServerEvents {
   /** A client broke the protocol or the socket failed. */
   trouble(message: string): void;
@@ -17,11 +20,11 @@ export class NbdServer {
   readonly #server: net.Server;
   readonly #connections = new Set<Connection>();
 
-  constructor(exported: NbdExport, events: NbdServerEvents) {
+  constructor(exported: NbdExport, events: NbdServerEvents, handshakeMs = HANDSHAKE_MS) {
     this.#export = exported;
     this.#events = events;
     this.#server = net.createServer((socket) => {
-      const c = new Connection(socket, this.#export, (m) => this.#events.trouble(m));
+      const c = new Connection(socket, this.#export, (m) => this.#events.trouble(m), handshakeMs);
       this.#connections.add(c);
       socket.on('close', () => this.#connections.delete(c));
     });
