@@ -7,13 +7,15 @@
 //   standby --> target --> incoming --> ready --> secondary --partner lost--> claiming --granted--> take over --> running
 //      ^                                                                        |
 //      +---------------------------------- refused, yielded --------------------+
+//
+// Level 2 has no memory to copy: resyncing --> committing --> duplex, target --> secondary, and who takes over starts the guest.
 import { onArbiterSight, tickArbiters } from './arbiters.ts';
 import { onPartnerGone, onPartnerStatus, onWitnessAnswer, tickArbitration } from './arbitration.ts';
 import { onAudit, tickAudit } from './audit.ts';
 import { onBlock, onDiskFailed, onDiskJudged, tickNetwork } from './copies.ts';
 import { causeOf, evidenceOf } from './evidence.ts';
 import { onComparison, tickModes } from './modes.ts';
-import { onHardware, onUps, tickMoves } from './moves.ts';
+import { onHardware, onStopRequested, onUps, tickMoves } from './moves.ts';
 import { onOperator } from './requests.ts';
 import { tickRestart } from './restart.ts';
 import { type Event, never, type State, type Step, statusOf, type Work } from './state.ts';
@@ -106,6 +108,9 @@ export function step(before: State, event: Event): Step {
     case 'operatorRequested':
       onOperator(work, event.action, event.by);
       break;
+    case 'stopRequested':
+      onStopRequested(work);
+      break;
     case 'commandFinished':
       onFinished(work, event.command, event.ok, event.reason);
       break;
@@ -128,9 +133,11 @@ export function step(before: State, event: Event): Step {
 
 /** The second line (rule 8): where a guest runs, a CoServer that hangs is ended by its watchdog. Never during a planned stop. */
 function tickWatchdog({ state, commands }: Work): void {
-  const armed = PRIMARY_PHASES.includes(state.phase.kind) || state.phase.kind === 'secondary' || state.phase.kind === 'ready';
+  const { kind } = state.phase;
+  const hasReplica = state.level === 3 && (kind === 'secondary' || kind === 'ready');
+  const armed = PRIMARY_PHASES.includes(kind) || hasReplica;
   // While it is undecided or changing over, it stays as it was.
-  if (state.phase.kind === 'claiming' || state.phase.kind === 'acting' || armed === state.watchdogArmed) return;
+  if (kind === 'claiming' || kind === 'acting' || armed === state.watchdogArmed) return;
   // A server that ends itself may fail even in that: then the watchdog does it.
   if (state.phase.busy === 'endServer') return;
   state.watchdogArmed = armed;
@@ -161,7 +168,8 @@ function onLink(work: Work, link: number, up: boolean, silentMs: number): void {
   else
     commands.push({
       kind: 'record',
-      severity: 'critical',
+      // Whose process said that it is restarted is soon back.
+      severity: state.partner?.restarting ? 'info' : 'critical',
       row: null,
       text: `${name} is down (silent for ${Math.round(silentMs)} ms): the partner is not heard on any link.`,
     });

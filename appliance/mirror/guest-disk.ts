@@ -13,6 +13,7 @@ import type { Metadata } from './metadata.ts';
 import type { Partner, PartnerRequest } from './partner.ts';
 import { RangeLock } from './range-lock.ts';
 import { type Replica, spaceOf } from './replica.ts';
+import type { WriteLatencies } from './write-latencies.ts';
 
 /** Zeroes are one request up to this size: the message's length has 32 bits. */
 const ZERO_MAX_BYTES = 1024 * 1024 * 1024;
@@ -52,6 +53,8 @@ export class GuestDisk implements NbdExport {
   partner: Partner | undefined;
   /** Set: replica. */
   replica: Replica | undefined;
+  /** Set: how long writes take is wanted. */
+  latencies: WriteLatencies | undefined;
   /** Set: writes wait for its end. */
   gate: Promise<void> | undefined;
   readonly #parts: GuestDiskParts;
@@ -77,7 +80,12 @@ export class GuestDisk implements NbdExport {
     const interval = this.#received(data.length);
     if (this.gate) await this.gate;
     if (this.replica) await this.replica.guestWrite(offset, data);
-    else await this.#change(interval, { offset, length: data.length, data }, fua);
+    else if (!this.latencies) await this.#change(interval, { offset, length: data.length, data }, fua);
+    else {
+      const beganMs = performance.now();
+      await this.#change(interval, { offset, length: data.length, data }, fua);
+      this.latencies?.add(performance.now() - beganMs);
+    }
   }
 
   async writeZeroes(offset: number, length: number, fua: boolean, order: ZeroesOrder): Promise<void> {

@@ -1,7 +1,7 @@
 // One copy of the guest's disk: its modes, and what may follow what. api.ts says what each command means.
 //
 //   closed -> solo <-> source          (the guest runs here)
-//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover)
+//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover; level 2 stays a target)
 //                  ^------ collapse                            any -> closed
 import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
@@ -13,6 +13,7 @@ import { becomingEqual, broughtTogether, type CopyState, goneAlone, isNew, madeE
 import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
 import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
+import { DoubtfulDisk } from './doubtful-disk.ts';
 import { Follower } from './follower.ts';
 import { GuestDisk } from './guest-disk.ts';
 import { blankSegments, Journal } from './journal.ts';
@@ -23,6 +24,7 @@ import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
 import { Partner } from './partner.ts';
 import { Replica, writeRuns } from './replica.ts';
 import { resync } from './resync.ts';
+import { SilentDiskError, type WatchedStore } from './watched-store.ts';
 
 /** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
 const SEGMENT_BYTES = 1024 * 1024 * 1024;
@@ -30,6 +32,13 @@ const SEGMENT_BYTES = 1024 * 1024 * 1024;
 const SCRATCH_BYTES = 4 * 1024 * 1024 * 1024;
 /** The partner answers `attach` when its earlier work has ended; a link may have to come up first. */
 const ATTACH_TIMEOUT_MS = 10_000;
+/**
+ * The guest waits for the partner at most so long: well below what clients bear, well above what a disk takes that is only busy. A copy
+ * that was dropped for it is made equal again, at the cost of what was written meanwhile.
+ */
+const ACKNOWLEDGE_MS = 4_000;
+/** A request of the disk that takes longer is shown. */
+const LATE_MS = 1_000;
 /** Between two attempts to let extents cool down: while nothing is committed, none can. */
 const SETTLE_PAUSE_MS = 1_000;
 const MENDED = 'one of the two records of the disk here was damaged: it is written again';
@@ -50,6 +59,8 @@ type Opening = Awaited<ReturnType<MirrorCommands['open']>>;
 /** What is open from `open` to `close`. */
 interface Opened {
   disk: BlockStore;
+  watched: WatchedStore;
+  doubtful: DoubtfulDisk;
   journal: Journal;
   metadata: Metadata;
   /** Why nothing was known of the disk when it was opened; null: it was. */
@@ -74,6 +85,8 @@ export class Mirror {
   #theirs: CopyState | null = null;
   #settling = false;
   #settledMs = -Infinity;
+  /** The export before there is a disk behind it. */
+  #awaited: Promise<NbdServer | undefined> = Promise.resolve(undefined);
   /** One command that changes the mode at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -81,6 +94,7 @@ export class Mirror {
     this.#setup = setup;
     this.#around = around;
     this.#channel = around.channel;
+    if (setup.isAwaited) this.#awaited = this.#listenEarly();
     this.#channel.on('message', (bytes) => this.#received(bytes));
     this.#channel.on('drain', () => this.#opened?.guest.partner?.drained());
     this.#channel.on('up', () => around.emit('channel', { up: true }));
@@ -99,13 +113,17 @@ export class Mirror {
       adopt: () => this.#inTurn(() => this.#adopt()),
       serveSolo: () => this.#inTurn(() => this.#serveSolo()),
       startSource: () => this.#inTurn(() => this.#startSource()),
-      resync: (a) => this.#resync(a.rateBytesPerS),
+      resync: (a) => this.#resync(a.maximumBytesPerS),
       startTarget: () => this.#inTurn(() => this.#startTarget()),
+      confirmEqual: () => void this.#equalTarget('confirmEqual'),
       startReplica: () => this.#inTurn(() => this.#startReplica()),
       goSolo: async () => this.#goSolo(),
       takeOver: () => this.#inTurn(() => this.#takeOver()),
       collapse: () => this.#inTurn(() => this.#collapse()),
       close: () => this.#inTurn(() => this.#close()),
+      repairBlock: async ({ offset }) => {
+        throw new Error(`repairBlock: the block at ${offset} is not repaired: checksums are not kept yet`);
+      },
       linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
       status: () => this.status(),
     };
@@ -124,6 +142,7 @@ export class Mirror {
 
   status(): MirrorStatus {
     const o = this.#opened;
+    const lateMs = Math.round(o?.watched.oldestMs ?? 0);
     return {
       mode: this.#mode,
       pendingWrites: o?.guest.partner?.pending ?? 0,
@@ -135,6 +154,8 @@ export class Mirror {
       flushes: o?.guest.flushes ?? 0,
       writtenBytes: o?.guest.writtenBytes ?? 0,
       committed: this.#committed,
+      lateMs: lateMs >= LATE_MS ? lateMs : 0,
+      doubt: o?.doubtful.why ?? null,
     };
   }
 
@@ -150,8 +171,22 @@ export class Mirror {
     try {
       const created = await isMissing(setup.diskPath);
       if (created && serves) throw refuseMissing(setup.diskPath);
-      const { diskPath: path, sizeBytes, cache = 'buffered' } = setup;
-      const { disk, notes: ofMedium } = await openDiskStack({ openStore, path, sizeBytes, cache });
+      const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
+      const {
+        disk,
+        watched,
+        notes: ofMedium,
+      } = await openDiskStack({
+        openStore,
+        path: setup.diskPath,
+        sizeBytes: setup.sizeBytes,
+        cache: setup.cache ?? 'buffered',
+        ...(setup.timeoutMs === undefined ? {} : { timeoutMs: setup.timeoutMs }),
+        onFailed: (e) => {
+          this.#report(e);
+          doubtful.doubt(e.message).catch((e2: Error) => this.#report(e2));
+        },
+      });
       stores.push(disk);
       const record = await store(this.#recordPath, METADATA_BYTES);
       const segments = [
@@ -186,6 +221,7 @@ export class Mirror {
         disk,
         send: (...parts) => void this.#channel.send(...parts),
         onError,
+        isDoubtful: () => doubtful.why !== null,
         attached: async () => {
           await metadata.change(becomingEqual);
           return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
@@ -196,9 +232,22 @@ export class Mirror {
           await metadata.change((r) => madeEqual(r, source.record));
           if (this.#opened?.metadata === metadata) Object.assign(this.#opened, { unknown: null, trouble: null });
           await metadata.cleared(settleAll(metadata.log, moment(metadata.log)));
+          await doubtful.trust();
         },
       });
-      this.#opened = { disk, journal, metadata, unknown, trouble, guest, follower, server: undefined, replica: undefined };
+      this.#opened = {
+        disk,
+        watched,
+        doubtful,
+        journal,
+        metadata,
+        unknown,
+        trouble,
+        guest,
+        follower,
+        server: undefined,
+        replica: undefined,
+      };
       return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded, notes };
     } catch (e) {
       await Promise.allSettled(stores.map((s) => s.close()));
@@ -208,6 +257,8 @@ export class Mirror {
 
   async #serveSolo(): Promise<void> {
     const o = await this.#closedNow('serveSolo');
+    if (o.metadata.record.inconsistent)
+      throw new Error('serveSolo: this copy is not whole: it was being made equal to the partner, and that has not ended');
     apart(o.metadata.log);
     await o.metadata.change((r) => goneAlone(r, newGeneration()));
     await this.#export(o);
@@ -227,8 +278,11 @@ export class Mirror {
       // A partner that was started again is met with the old session first: that ends, and takes the request with it.
       for (;;) {
         const { promise: ended, resolve } = Promise.withResolvers<'ended'>();
-        const partner = new Partner(this.#channel, randomInt(1, 2 ** 32), (reason) =>
-          o.guest.partner === partner ? this.#around.emit('lost', { reason }) : resolve('ended'),
+        const partner = new Partner(
+          this.#channel,
+          randomInt(1, 2 ** 32),
+          (reason) => (o.guest.partner === partner ? this.#around.emit('lost', { reason }) : resolve('ended')),
+          this.#setup.acknowledgeMs ?? ACKNOWLEDGE_MS,
         );
         // Its answers are looked for from now on; the guest's writes go there only once the partner agreed.
         this.#attaching = partner;
@@ -248,7 +302,7 @@ export class Mirror {
     }
   }
 
-  async #resync(rateBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
+  async #resync(maximumBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
     const o = this.#need('resync', 'source');
     const { partner, lock } = o.guest;
     if (!partner) throw new Error('resync: there is no partner');
@@ -272,7 +326,10 @@ export class Mirror {
       disk: o.disk,
       partner,
       lock,
-      rateBytesPerS,
+      maximumBytesPerS,
+      watchWrites: (latencies) => {
+        o.guest.latencies = latencies;
+      },
       suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
       record: encodeCopy(record, new Set(), 0),
       onCompared: () => {
@@ -291,13 +348,14 @@ export class Mirror {
   }
 
   async #startTarget(): Promise<void> {
-    await this.#closedNow('startTarget');
+    await (await this.#takeEarly())?.close();
+    const o = await this.#closedNow('startTarget');
+    await this.#reporting(o.doubtful.test(o.watched));
     this.#mode = 'target';
   }
 
   async #startReplica(): Promise<void> {
-    const o = this.#need('startReplica', 'target');
-    if (!o.follower.isEqual) throw new Error("startReplica: this copy is not equal to the partner's: a resync must end first");
+    const o = this.#equalTarget('startReplica');
     const replica = new Replica({
       disk: o.disk,
       journal: o.journal,
@@ -306,8 +364,8 @@ export class Mirror {
         return await this.#around.openStore({ path: this.#scratchPath, sizeBytes: SCRATCH_BYTES });
       },
       merging: async (runs) => {
-        for (const { start, end } of runs) await o.metadata.suspectRange(start, end - start);
-        await o.metadata.change((r) => goneAlone(r, newGeneration()));
+        // In either order: nothing is merged before both are durable.
+        await Promise.all([o.metadata.suspectRanges(runs), o.metadata.change((r) => goneAlone(r, newGeneration()))]);
         apart(o.metadata.log);
       },
       onError: (e) => this.#report(e),
@@ -376,6 +434,7 @@ export class Mirror {
   }
 
   async #close(): Promise<void> {
+    await (await this.#takeEarly())?.close();
     const o = this.#opened;
     if (!o) return;
     await o.server?.close();
@@ -399,7 +458,7 @@ export class Mirror {
     const { diskPath, sizeBytes, journalPath } = this.#setup;
     const { openStore } = this.#around;
     if (await isMissing(diskPath)) throw refuseMissing(diskPath);
-    const { disk } = await openDiskStack({ openStore, path: diskPath, sizeBytes });
+    const { disk } = await openDiskStack({ openStore, path: diskPath, sizeBytes, onFailed: (e) => this.#report(e) });
     const stores = [disk];
     try {
       for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
@@ -449,7 +508,29 @@ export class Mirror {
     }
   }
 
+  async #listenEarly(): Promise<NbdServer | undefined> {
+    const server = new NbdServer(null, { trouble: () => undefined });
+    // If not, the export itself says why.
+    return server.listen(this.#setup.socketPath).then(
+      () => server,
+      () => undefined,
+    );
+  }
+
+  /** Once: it is then served, or closed. */
+  async #takeEarly(): Promise<NbdServer | undefined> {
+    const early = await this.#awaited;
+    this.#awaited = Promise.resolve(undefined);
+    return early;
+  }
+
   async #export(o: Opened): Promise<void> {
+    const early = await this.#takeEarly();
+    if (early) {
+      early.serve(o.guest);
+      o.server = early;
+      return;
+    }
     const server = new NbdServer(o.guest, { trouble: () => undefined });
     await server.listen(this.#setup.socketPath);
     o.server = server;
@@ -492,8 +573,13 @@ export class Mirror {
     // What `close` cut short is no fault of the disk.
     if (e instanceof StoreError && e.code === 'EBADF') return;
     if (e instanceof StoreError && e.operation !== 'open')
-      this.#around.emit('diskError', { operation: e.operation, offset: e.offset, message: e.message });
-    else this.#around.emit('diskError', { operation: 'write', offset: 0, message: e.message });
+      this.#around.emit('diskError', {
+        operation: e.operation,
+        offset: e.offset,
+        message: e.message,
+        isOver: e.operation !== 'read' || e instanceof SilentDiskError,
+      });
+    else this.#around.emit('diskError', { operation: 'write', offset: 0, message: e.message, isOver: true });
   }
 
   async #closedNow(command: string): Promise<Opened> {
@@ -506,6 +592,12 @@ export class Mirror {
   #need(command: string, mode: MirrorMode): Opened {
     if (this.#mode !== mode || !this.#opened) throw new Error(`${command}: this copy is '${this.#mode}', not '${mode}'`);
     return this.#opened;
+  }
+
+  #equalTarget(command: string): Opened {
+    const o = this.#need(command, 'target');
+    if (!o.follower.isEqual) throw new Error(`${command}: this copy is not equal to the partner's: a resync must end first`);
+    return o;
   }
 
   #replica(command: string): Replica {

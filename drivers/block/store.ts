@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { DirectIo, LARGEST_UNIT_BYTES } from './direct.ts';
 import { deviceNumbers, logicalBlockBytes, Medium } from './medium.ts';
 import { type SpaceStore, StoreError, type StoreExtent, type StoreOperation, type ZeroOptions } from './types.ts';
+import { WriteQueue } from './write-queue.ts';
 
 const open = promisify(fs.open);
 const close = promisify(fs.close);
@@ -17,14 +18,12 @@ const fstat = promisify(fs.fstat);
 const ftruncate = promisify(fs.ftruncate);
 const fsync = promisify(fs.fsync);
 
-/** Requests given to the thread pool at a time: more only queue there, in front of everybody else's. */
+/** Requests other than writes given to the thread pool at a time: more only queue there, in front of everybody else's. */
 const PARALLEL_REQUESTS = 16;
 /** Zeroes are looked for and written in steps of this size. */
 const ZERO_STEP_BYTES = 1024 * 1024;
 /** Below this, zeroes are cheaper written than turned into extents of their own. */
 const SMALL_ZERO_BYTES = 64 * 1024;
-/** The kernel takes at most IOV_MAX = 1024 parts in one call. */
-const PARTS_PER_CALL = 1024;
 const ZEROES = Buffer.alloc(ZERO_STEP_BYTES);
 
 export type StoreCache = 'buffered' | 'direct';
@@ -45,9 +44,12 @@ export class FileStore implements SpaceStore {
   readonly #fd: number;
   readonly #path: string;
   readonly #medium: Medium;
+  readonly #writes: WriteQueue;
   #direct: DirectIo | undefined;
   readonly notes: string[] = [];
   #running = 0;
+  /** Writes given to the queue. */
+  #writing = 0;
   readonly #waiting: (() => void)[] = [];
   #flushing: Promise<void> | undefined;
   #nextFlush: Promise<void> | undefined;
@@ -60,6 +62,7 @@ export class FileStore implements SpaceStore {
     this.#fd = fd;
     this.#path = filePath;
     this.#medium = new Medium(fd);
+    this.#writes = new WriteQueue(fd);
     this.sizeBytes = sizeBytes;
   }
 
@@ -123,24 +126,16 @@ export class FileStore implements SpaceStore {
     let length = 0;
     for (const p of parts) length += p.length;
     this.#check('write', offset, length);
-    const wait = this.#enter();
-    if (wait) await wait;
+    if (length === 0) return;
+    this.#writing++;
     try {
-      if (this.#direct) {
-        await this.#direct.write(offset, length, parts);
-        return;
-      }
-      let rest = parts;
-      let at = offset;
-      while (length > 0) {
-        const n = await this.#pwrite(rest, at);
-        if (n === 0) throw this.#ended('write', at);
-        at += n;
-        length -= n;
-        if (length > 0) rest = withoutFirst(rest, n);
-      }
+      if (this.#direct) await this.#throughDirect(this.#direct, offset, length, parts);
+      else await this.#writes.write(offset, length, parts);
+    } catch (e) {
+      throw e instanceof StoreError ? e : this.#classify('write', offset, e as NodeJS.ErrnoException);
     } finally {
-      this.#leave();
+      this.#writing--;
+      this.#idle?.();
     }
   }
 
@@ -220,10 +215,10 @@ export class FileStore implements SpaceStore {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#running > 0 || this.#flushing) {
+    if (this.#running > 0 || this.#writing > 0 || this.#flushing) {
       await new Promise<void>((resolve) => {
         this.#idle = () => {
-          if (this.#running === 0 && !this.#flushing) resolve();
+          if (this.#running === 0 && this.#writing === 0 && !this.#flushing) resolve();
         };
       });
     }
@@ -264,7 +259,7 @@ export class FileStore implements SpaceStore {
   #directIo(unitBytes: number): DirectIo {
     return new DirectIo(unitBytes, PARALLEL_REQUESTS, {
       pread: (buffer, at, length, position) => this.#pread(buffer, at, length, position),
-      pwrite: (buffer, at, length, position) => this.#pwrite([buffer.subarray(at, at + length)], position),
+      pwrite: (buffer, at, length, position) => this.#pwrite(buffer, at, length, position),
       ended: (operation, position) => this.#ended(operation, position),
     });
   }
@@ -280,13 +275,20 @@ export class FileStore implements SpaceStore {
     });
   }
 
-  #pwrite(parts: Uint8Array[], position: number): Promise<number> {
+  #pwrite(buffer: Buffer, at: number, length: number, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
-      const ended = (e: NodeJS.ErrnoException | null, n: number): void => (e ? reject(this.#classify('write', position, e)) : resolve(n));
-      const [first] = parts;
-      if (first && parts.length === 1) fs.write(this.#fd, first, 0, first.length, position, ended);
-      else fs.writev(this.#fd, parts.length > PARTS_PER_CALL ? parts.slice(0, PARTS_PER_CALL) : parts, position, ended);
+      fs.write(this.#fd, buffer, at, length, position, (e, n) => (e ? reject(this.#classify('write', position, e)) : resolve(n)));
     });
+  }
+
+  async #throughDirect(direct: DirectIo, offset: number, length: number, parts: Uint8Array[]): Promise<void> {
+    const wait = this.#enter();
+    if (wait) await wait;
+    try {
+      await direct.write(offset, length, parts);
+    } finally {
+      this.#leave();
+    }
   }
 
   #fdatasync(): Promise<void> {
@@ -356,18 +358,6 @@ async function directUnit(fd: number, sizeBytes: number): Promise<number | null>
   return await new Promise((resolve, reject) => {
     fs.read(fd, page, 0, unitBytes, 0, (e) => (e && e.code !== 'EINVAL' ? reject(e) : resolve(e ? null : unitBytes)));
   });
-}
-
-function withoutFirst(parts: Uint8Array[], bytes: number): Uint8Array[] {
-  const rest: Uint8Array[] = [];
-  for (const p of parts) {
-    if (bytes >= p.length) bytes -= p.length;
-    else {
-      rest.push(bytes > 0 ? p.subarray(bytes) : p);
-      bytes = 0;
-    }
-  }
-  return rest;
 }
 
 async function isEmptyFile(fd: number): Promise<boolean> {

@@ -10,6 +10,7 @@ import { parseBreak } from './break-secondary.ts';
 import { attachConsole } from './console-attach.ts';
 import { askLab, type LabRequest } from './control-socket.ts';
 import { describePowerOff, describeStatus, type LabStatus } from './describe.ts';
+import { DISK_ACTIONS, parseDiskAction } from './disk-faults.ts';
 import { holdLab, parseCoServer, parseLink } from './holder.ts';
 import { BMC_FAULTS, parseBmcFault } from './lab-bmc.ts';
 import { LabError, messageOf } from './lab-error.ts';
@@ -33,6 +34,7 @@ interface UpOptions {
   bundle?: string;
   acceleration?: string;
   disk?: string;
+  load?: string;
 }
 
 /** What a detached holder tells the command that started it; the password goes this way and into no file. */
@@ -65,6 +67,7 @@ program
   .option('--bundle <folder>', 'run this twinstep.mjs instead of building the tree')
   .option('--acceleration <kind>', 'kvm or tcg: do not probe')
   .option('--disk <MiB>', "size of the workload's disk")
+  .option('--load <fio>', 'what the guest does beside serving: fio with verification, on ext4 and xfs')
   .action(async (options: UpOptions) => {
     const settings = settingsOf(options.port);
     requireRoot();
@@ -77,13 +80,19 @@ program
 async function hold(settings: LabSettings, options: UpOptions): Promise<void> {
   const send = process.send?.bind(process) as ((m: HolderMessage) => void) | undefined;
   const tell = (text: string) => (send && process.connected ? send({ kind: 'progress', text }) : print(text));
-  const { acceleration } = options;
+  const { acceleration, load } = options;
+  if (load !== undefined && load !== 'fio') throw new LabError(`--load ${load}`, 'give fio');
   if (acceleration !== undefined && acceleration !== 'kvm' && acceleration !== 'tcg')
     throw new LabError(`--acceleration ${acceleration}`, 'give kvm or tcg');
   const diskMiB = options.disk === undefined ? undefined : Number(options.disk);
   const parts = await prepareParts(
     settings,
-    { ...(options.bundle ? { bundle: options.bundle } : {}), ...(acceleration ? { acceleration } : {}), ...(diskMiB ? { diskMiB } : {}) },
+    {
+      ...(options.bundle ? { bundle: options.bundle } : {}),
+      ...(acceleration ? { acceleration } : {}),
+      ...(diskMiB ? { diskMiB } : {}),
+      ...(load ? { load } : {}),
+    },
     tell,
   );
   const { lab, gone } = await holdLab(settings, parts, tell);
@@ -202,6 +211,15 @@ program
   });
 
 program
+  .command('kill')
+  .description("kill the product's process on a CoServer, or its engine; nothing else")
+  .argument('<A|B>', 'the CoServer')
+  .option('--engine', 'the engine')
+  .action(async (name: string, options: { engine?: boolean }) => {
+    await ask(options.engine ? 'kill-engine' : 'kill-product', parseCoServer(name));
+  });
+
+program
   .command('power-on')
   .description('the CoServer starts again')
   .argument('<A|B>', 'the CoServer')
@@ -229,6 +247,18 @@ program
   });
 
 program
+  .command('disk')
+  .description(
+    "break the disk below a CoServer's copy: read-error OFFSET [LENGTH], write-error, flush-error, hang, slow MS, rot OFFSET [LENGTH], full; ok mends",
+  )
+  .argument('<A|B>', 'the CoServer')
+  .argument('<action...>', `${DISK_ACTIONS.join('|')}, with its numbers`)
+  .action(async (name: string, words: string[]) => {
+    parseDiskAction(words);
+    print(`disk of ${parseCoServer(name)}: ${await ask('disk', [parseCoServer(name), ...words].join(':'))}`);
+  });
+
+program
   .command('lan')
   .description("cut or mend a CoServer's cable to the business LAN")
   .argument('<A|B>', 'the CoServer')
@@ -246,6 +276,15 @@ program
   .action(async (name: string, action: string) => {
     requireRoot();
     await requestAction(coServerPaths(settingsOf(), parseCoServer(name)).consoleSocket, action);
+  });
+
+program
+  .command('restart-process')
+  .description("end the product's process on a CoServer as an update does, its guest running on; it is started again at once")
+  .argument('<A|B>', 'the CoServer')
+  .option('--kill', 'without a last word (SIGKILL)')
+  .action(async (name: string, options: { kill?: boolean }) => {
+    await ask(options.kill ? 'kill-process' : 'restart-process', parseCoServer(name));
   });
 
 program

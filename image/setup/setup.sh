@@ -2,7 +2,9 @@
 # Makes this machine ready and then runs a program of ours on the pinned Node. Called by the npm scripts:
 #
 #   setup.sh run FILE [ARGUMENT...]    prepare, then run FILE
-#   setup.sh test [ARGUMENT...]        prepare, with what only the tests need, then run the tests
+#   setup.sh run-tested FILE [...]     the same, with what only the tests need
+#   setup.sh test [ARGUMENT...]        that, for the tests
+#   setup.sh bench [ARGUMENT...]       prepare, with what only the benchmarks need, then run them
 #   setup.sh prepare                   prepare only
 #
 # POSIX shell because nothing of ours exists yet when it starts. What it does, each step only when needed, one line each:
@@ -91,7 +93,7 @@ lock() {
   mkdir -p "$work"
 }
 
-install_packages() { # run | "run test"
+install_packages() { # run | "run test" | "run bench"
   wanted=$(awk -v when=" $1 " '!/^#/ && index(when, " " $1 " ") { print $2 }' "$here/host-packages.txt")
   # shellcheck disable=SC2086 # one word per package
   present=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $wanted 2>/dev/null | awk '$2 == "installed" { print $1 }')
@@ -102,7 +104,7 @@ install_packages() { # run | "run test"
   [ -n "$missing" ] || return 0
   say "Debian packages missing on this machine:"
   for package in $missing; do
-    awk -v package="$package" '$2 == package { $1 = ""; $2 = ""; sub(/^ +/, ""); printf "  %-24s %s\n", package, $0 }' "$here/host-packages.txt" >&2
+    awk -v package="$package" -v when=" $1 " '$2 == package && index(when, " " $1 " ") { $1 = ""; $2 = ""; sub(/^ +/, ""); printf "  %-24s %s\n", package, $0 }' "$here/host-packages.txt" >&2
   done
   export DEBIAN_FRONTEND=noninteractive
   step "Asked the Debian mirror for its packages" apt-get -q -o DPkg::Lock::Timeout=300 update --error-on=any ||
@@ -155,7 +157,7 @@ npm_in_work() (
   exec npm "$@"
 )
 
-prepare() { # run | "run test"
+prepare() { # run | "run test" | "run bench"
   check_machine
   lock
   install_packages "$1"
@@ -176,9 +178,18 @@ case $mode in
     shift
     prepare run
     ;;
+  run-tested)
+    file=${1:?setup.sh run-tested: which file?}
+    shift
+    prepare 'run test'
+    ;;
   test)
     file=test/run.ts
     prepare 'run test'
+    ;;
+  bench)
+    file=test/bench/main.ts
+    prepare 'run bench'
     ;;
   prepare)
     prepare run

@@ -57,6 +57,9 @@ export class Obey implements Effects {
         return p.fence.powerOn();
       case 'armWatchdog':
         return p.watchdog.arm(command.armed);
+      case 'endProcess':
+        p.endProcess();
+        return Promise.resolve('');
       case 'endServer':
         return endServer(p, command.reason);
       case 'keepHistory':
@@ -64,7 +67,7 @@ export class Obey implements Effects {
       case 'adoptDisk':
         return this.#phaseWork(() => p.workers.mirror.call('adopt', {}).then(() => ''));
       case 'startGuest':
-        return this.#phaseWork((signal) => this.#guest.start(command.generation, signal));
+        return this.#phaseWork((signal) => this.#guest.start(command.generation, signal, command));
       case 'adoptGuest':
         return this.#phaseWork(() => this.#guest.adopt());
       case 'resync':
@@ -77,6 +80,8 @@ export class Obey implements Effects {
         return this.#phaseWork((signal) => this.#joining.openTarget(signal));
       case 'openIncoming':
         return this.#phaseWork((signal) => this.#joining.openIncoming(signal));
+      case 'confirmCopy':
+        return this.#phaseWork(() => this.#joining.confirmCopy());
       case 'leaveLockstep':
         return this.#phaseWork(() => this.#joining.leaveLockstep());
       case 'shutDownGuest':
