@@ -72,6 +72,19 @@ export interface CoServerConfig {
     /** The shortest time between two checkpoints. */
     minimumMs: number;
   };
+  /** The guest's disk here. */
+  disk: {
+    /** A request that it does not answer for so long: it has failed. Longer than a disk's own attempts at a bad block (7 s for those of servers). */
+    timeoutMs: number;
+    /** The longest that a write of the guest waits for the other copy before that is dropped. */
+    acknowledgeMs: number;
+  };
+  /** Both copies of the disk are compared. */
+  scrub: {
+    rateMiBPerS: number;
+    /** 0: only when the operator asks. */
+    everyHours: number;
+  };
   console: {
     /** TLS port on the management address; 0: none. */
     port: number;

@@ -12,7 +12,7 @@
 import { onArbiterSight, tickArbiters } from './arbiters.ts';
 import { onPartnerGone, onPartnerStatus, onWitnessAnswer, tickArbitration } from './arbitration.ts';
 import { onAudit, tickAudit } from './audit.ts';
-import { onBlock, onDiskFailed, onDiskJudged, tickNetwork } from './copies.ts';
+import { onBlock, onCopies, onDiskFailed, onDiskJudged, tickNetwork } from './copies.ts';
 import { causeOf, evidenceOf } from './evidence.ts';
 import { onComparison, tickModes } from './modes.ts';
 import { onHardware, onStopRequested, onUps, tickMoves } from './moves.ts';
@@ -69,6 +69,9 @@ export function step(before: State, event: Event): Step {
     case 'blockUnreadable':
     case 'copiesDiffer':
       onBlock(work, event);
+      break;
+    case 'copiesObserved':
+      onCopies(work, event);
       break;
     case 'hardwareJudged':
       onHardware(work, event);

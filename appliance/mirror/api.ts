@@ -1,5 +1,6 @@
 // What the mirror's worker thread is asked and what it reports. Offsets and sizes in bytes.
 import type { StoreCache } from '../../drivers/block/index.ts';
+import type { ScrubView } from '../core/snapshot.ts';
 import type { ChannelSetup } from '../wire/channel-setup.ts';
 
 export interface MirrorSetup {
@@ -22,6 +23,8 @@ export interface MirrorSetup {
   timeoutMs?: number;
   /** A write of the guest that the partner does not acknowledge for so long: it is lost. Default: mirror.ts. */
   acknowledgeMs?: number;
+  /** Of the comparison of both copies. everyHours 0: only when asked for. Default: mirror.ts. */
+  scrub?: { rateBytesPerS: number; everyHours: number };
   /** An engine that outlived the last process tries to reach the export, more seldom each time: it may connect at once, and waits. */
   isAwaited?: boolean;
 }
@@ -74,6 +77,13 @@ export type MirrorCommands = {
    * covers, drops the overlay; from now on every write of the partner is applied directly, whatever its interval.
    */
   collapse(a: Record<string, never>): Promise<{ appliedBytes: number }>;
+  /** No copy of the 4 KiB block that `offset` is in can be trusted: what the guest wants of it waits. Durable when it ends. */
+  quarantineBlock(a: { offset: number }): Promise<void>;
+  /** source, solo (own): the operator says which copy of a quarantined block is right. Both have it then, and it is served again. */
+  chooseBlock(a: { offset: number; keep: BlockSide }): Promise<void>;
+  /** source: compares both copies, from the beginning or from where it was cut short. Rejects when that cannot be done now. */
+  startScrub(a: Record<string, never>): Promise<void>;
+  stopScrub(a: Record<string, never>): Promise<void>;
   /** any -> closed: export closed, pending requests dropped unanswered, disk flushed. */
   close(a: Record<string, never>): Promise<void>;
   /**
@@ -106,6 +116,10 @@ export interface MirrorStatus {
   lateMs: number;
   /** The disk here failed, and its copy has not been made equal since; null: it did not. */
   doubt: string | null;
+  /** Requests that a disk which counts as failed has not given back: each holds a thread of the process. */
+  stuckRequests: number;
+  sizeBytes: number;
+  scrub: ScrubView | null;
 }
 
 export type MirrorEvents = {
@@ -120,6 +134,10 @@ export type MirrorEvents = {
   blockUnreadable: { offset: number; lengthBytes: number; side: BlockSide };
   /** A block that could not be read, or did not fit, was rewritten with the other copy's bytes and verified. */
   repaired: { offset: number; lengthBytes: number; side: BlockSide; why: string };
+  /** A block differs between the copies with no write in flight; whose checksum fits. */
+  copiesDiffer: { offset: number; fits: BlockSide | 'neither' };
+  /** Whether the copies are being compared, and which blocks wait for the operator's choice (the first 100, ascending). On every change. */
+  copies: { scrubbing: boolean; quarantined: number[] };
   /** The channel to the partner came up / went down (all links). */
   channel: { up: boolean };
   /** source: the partner's copy does not follow any more; writes are held until `goSolo`. Once per `startSource`. */

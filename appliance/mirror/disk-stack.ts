@@ -2,6 +2,7 @@
 //
 //   medium -> watched (a disk that does not answer, or failed, is over)
 import type { BlockStore, FileStoreOptions, StoreCache, StoreError } from '../../drivers/block/index.ts';
+import type { BlockReader } from './block-reader.ts';
 import { mustBeDrained, placesOf, WatchedStore } from './watched-store.ts';
 
 /** Longer than a disk's own attempts: those that are made for servers give up after 7 s. */
@@ -24,6 +25,8 @@ export interface DiskStack {
   watched: WatchedStore;
   /** What the operator should know of the medium. */
   notes: readonly string[];
+  /** What a comparison of the copies reads. */
+  reader: BlockReader;
 }
 
 export async function openDiskStack(options: DiskStackOptions): Promise<DiskStack> {
@@ -36,5 +39,16 @@ export async function openDiskStack(options: DiskStackOptions): Promise<DiskStac
     places: placesOf(process.env.UV_THREADPOOL_SIZE),
     onFailed: options.onFailed,
   });
-  return { disk: watched, watched, notes: medium.notes ?? [] };
+  return { disk: watched, watched, reader: unchecked(watched), notes: medium.notes ?? [] };
+}
+
+/** Of a disk that keeps no checksums: nothing is known of any block. */
+function unchecked(disk: BlockStore): BlockReader {
+  return {
+    check: async (offset, length) => {
+      const data = await disk.read(offset, length);
+      return { data, blocks: Array.from({ length: Math.ceil(length / 4096) }, () => 'unknown' as const) };
+    },
+    learn: () => Promise.resolve(),
+  };
 }

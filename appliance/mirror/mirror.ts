@@ -10,7 +10,8 @@ import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
 import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/activity-log.ts';
 import { becomingEqual, broughtTogether, type CopyState, goneAlone, isNew, madeEqual, planResync } from '../core/mirror.ts';
-import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
+import type { BlockSide, CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
+import type { BlockReader } from './block-reader.ts';
 import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
 import { DoubtfulDisk } from './doubtful-disk.ts';
@@ -22,9 +23,12 @@ import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, t
 import { decodeCopy, encodeCopy } from './metadata-codec.ts';
 import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
 import { Partner } from './partner.ts';
+import { blockStart, Quarantine } from './quarantine.ts';
 import { Replica, writeRuns } from './replica.ts';
 import { resync } from './resync.ts';
-import { SilentDiskError, type WatchedStore } from './watched-store.ts';
+import { Scrub } from './scrub.ts';
+import { encodeVerify, VERIFY_BLOCK_BYTES } from './verify-codec.ts';
+import { SilentDiskError, stuckRequests, type WatchedStore } from './watched-store.ts';
 
 /** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
 const SEGMENT_BYTES = 1024 * 1024 * 1024;
@@ -37,6 +41,11 @@ const ATTACH_TIMEOUT_MS = 10_000;
  * that was dropped for it is made equal again, at the cost of what was written meanwhile.
  */
 const ACKNOWLEDGE_MS = 4_000;
+/** A disk of 1 TiB is compared in 15 hours, once a week. */
+const SCRUB = { rateBytesPerS: 20 * 1024 * 1024, everyHours: 168 };
+const SCRUB_LOOK_MS = 60_000;
+/** Nobody chooses more blocks than these one by one. */
+const TOLD_BLOCKS = 100;
 /** A request of the disk that takes longer is shown. */
 const LATE_MS = 1_000;
 /** Between two attempts to let extents cool down: while nothing is committed, none can. */
@@ -61,6 +70,12 @@ interface Opened {
   disk: BlockStore;
   watched: WatchedStore;
   doubtful: DoubtfulDisk;
+  reader: BlockReader;
+  quarantine: Quarantine;
+  scrub: Scrub;
+  scrubbing: NodeJS.Timeout;
+  /** The partner whose copy was made equal to this one. */
+  equal?: Partner;
   journal: Journal;
   metadata: Metadata;
   /** Why nothing was known of the disk when it was opened; null: it was. */
@@ -121,6 +136,10 @@ export class Mirror {
       takeOver: () => this.#inTurn(() => this.#takeOver()),
       collapse: () => this.#inTurn(() => this.#collapse()),
       close: () => this.#inTurn(() => this.#close()),
+      quarantineBlock: ({ offset }) => this.#quarantineBlock(offset),
+      chooseBlock: (a) => this.#chooseBlock(a.offset, a.keep),
+      startScrub: async () => this.#scrub('startScrub').start(),
+      stopScrub: async () => await this.#scrub('stopScrub').stop(),
       repairBlock: async ({ offset }) => {
         throw new Error(`repairBlock: the block at ${offset} is not repaired: checksums are not kept yet`);
       },
@@ -156,6 +175,9 @@ export class Mirror {
       committed: this.#committed,
       lateMs: lateMs >= LATE_MS ? lateMs : 0,
       doubt: o?.doubtful.why ?? null,
+      stuckRequests: stuckRequests(),
+      sizeBytes: o?.disk.sizeBytes ?? 0,
+      scrub: o?.scrub.view ?? null,
     };
   }
 
@@ -175,6 +197,7 @@ export class Mirror {
       const {
         disk,
         watched,
+        reader,
         notes: ofMedium,
       } = await openDiskStack({
         openStore,
@@ -209,7 +232,10 @@ export class Mirror {
       await journal.reset();
       this.#committed = recovered.committed;
       const onError = (e: Error): void => this.#report(e);
+      const quarantine = await Quarantine.open(`${setup.journalPath}.quarantine`, () => this.#tellCopies());
       const guest = new GuestDisk({
+        quarantine,
+        healed: (offset, length) => void this.#lift(offset, length),
         disk,
         metadata,
         interval: this.#around.interval,
@@ -222,6 +248,8 @@ export class Mirror {
         send: (...parts) => void this.#channel.send(...parts),
         onError,
         isDoubtful: () => doubtful.why !== null,
+        reader,
+        quarantine: (offsets) => quarantine.replace(offsets),
         attached: async () => {
           await metadata.change(becomingEqual);
           return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
@@ -235,10 +263,29 @@ export class Mirror {
           await doubtful.trust();
         },
       });
+      const scrub = await Scrub.open({
+        sizeBytes: disk.sizeBytes,
+        reader,
+        lock: guest.lock,
+        partner: () => this.#equalPartner(),
+        isQuarantined: (offset) => quarantine.hasWhole(offset, VERIFY_BLOCK_BYTES),
+        ...(setup.scrub ?? SCRUB),
+        path: `${setup.journalPath}.scrub`,
+        onDiffer: (offset, fits) => this.#around.emit('copiesDiffer', { offset, fits }),
+        onUnreadable: (offset, side) => this.#around.emit('blockUnreadable', { offset, lengthBytes: VERIFY_BLOCK_BYTES, side }),
+        renew: (offset, data) => guest.rewrite(offset, data),
+        onChanged: () => this.#tellCopies(),
+      });
+      const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);
+      scrubbing.unref();
       this.#opened = {
         disk,
         watched,
         doubtful,
+        reader,
+        quarantine,
+        scrub,
+        scrubbing,
         journal,
         metadata,
         unknown,
@@ -248,6 +295,7 @@ export class Mirror {
         server: undefined,
         replica: undefined,
       };
+      this.#tellCopies();
       return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded, notes };
     } catch (e) {
       await Promise.allSettled(stores.map((s) => s.close()));
@@ -343,6 +391,8 @@ export class Mirror {
       o.unknown = null;
       o.trouble = null;
       await metadata.cleared(settleAll(metadata.log, since));
+      await partner.ask({ kind: 'verify', data: encodeVerify({ kind: 'quarantine', offsets: o.quarantine.offsets }) });
+      o.equal = partner;
     }
     return { ...done, why };
   }
@@ -437,9 +487,12 @@ export class Mirror {
     await (await this.#takeEarly())?.close();
     const o = this.#opened;
     if (!o) return;
+    clearInterval(o.scrubbing);
     await o.server?.close();
     o.follower.detach();
+    o.guest.partner?.lose('this copy is closed');
     o.guest.partner = undefined;
+    await o.scrub.close();
     this.#channel.reset();
     this.#mode = 'closed';
     this.#opened = undefined;
@@ -449,7 +502,13 @@ export class Mirror {
     } catch (e) {
       this.#report(e as Error);
     }
-    await Promise.allSettled([o.journal.close(), o.metadata.close(), o.disk.close(), rm(this.#scratchPath, { force: true })]);
+    await Promise.allSettled([
+      o.quarantine.close(),
+      o.journal.close(),
+      o.metadata.close(),
+      o.disk.close(),
+      rm(this.#scratchPath, { force: true }),
+    ]);
   }
 
   /** The operator's word: the disk that is there is this pair's from now on, whatever was recorded. */
@@ -506,6 +565,69 @@ export class Mirror {
       this.#settling = false;
       this.#settledMs = performance.now();
     }
+  }
+
+  #scrub(command: string): Scrub {
+    if (!this.#opened) throw new Error(`${command}: this copy is 'closed'`);
+    return this.#opened.scrub;
+  }
+
+  /** Whose copy equals this one, or why there is none. */
+  #equalPartner(): Partner | string {
+    const o = this.#opened;
+    if (!o || this.#mode !== 'source' || !o.guest.partner) return 'the partner does not follow';
+    return o.equal === o.guest.partner ? o.equal : 'the copies are being made equal';
+  }
+
+  /** On both CoServers before it is lifted or added here: whoever goes on alone must know. */
+  async #quarantineBlock(offset: number): Promise<void> {
+    const o = this.#opened;
+    if (!o) throw new Error("quarantineBlock: this copy is 'closed'");
+    await o.quarantine.add(offset);
+    await this.#tellQuarantine(o);
+  }
+
+  async #chooseBlock(offset: number, keep: BlockSide): Promise<void> {
+    const o = this.#opened;
+    if (!o || (this.#mode !== 'source' && this.#mode !== 'solo'))
+      throw new Error(`chooseBlock: this copy is '${this.#mode}', not where the guest runs`);
+    const start = blockStart(offset);
+    if (!o.quarantine.hasWhole(start, VERIFY_BLOCK_BYTES)) throw new Error(`chooseBlock: the block at ${start} does not wait`);
+    const partner = this.#equalPartner();
+    if (keep === 'partner' && typeof partner === 'string') throw new Error(`chooseBlock: ${partner}`);
+    await o.guest.lock.with(start, start + VERIFY_BLOCK_BYTES, async () => {
+      const data =
+        keep === 'partner' && typeof partner !== 'string'
+          ? Buffer.from(
+              await partner.ask({ kind: 'verify', offset: start, length: VERIFY_BLOCK_BYTES, data: encodeVerify({ kind: 'fetch' }) }),
+            )
+          : await readWhole(o.reader, start);
+      await o.guest.rewrite(start, data);
+    });
+    await this.#lift(start, VERIFY_BLOCK_BYTES);
+  }
+
+  async #lift(offset: number, length: number): Promise<void> {
+    const o = this.#opened;
+    if (!o) return;
+    try {
+      await o.quarantine.lift(offset, length);
+      await this.#tellQuarantine(o);
+    } catch (e) {
+      this.#report(e as Error);
+    }
+  }
+
+  async #tellQuarantine(o: Opened): Promise<void> {
+    const partner = this.#equalPartner();
+    if (typeof partner === 'string') return;
+    // A partner that is lost gets the list when it joins again.
+    await partner.ask({ kind: 'verify', data: encodeVerify({ kind: 'quarantine', offsets: o.quarantine.offsets }) }).catch(() => undefined);
+  }
+
+  #tellCopies(): void {
+    const o = this.#opened;
+    this.#around.emit('copies', { scrubbing: o?.scrub.isRunning ?? false, quarantined: o?.quarantine.offsets.slice(0, TOLD_BLOCKS) ?? [] });
   }
 
   async #listenEarly(): Promise<NbdServer | undefined> {
@@ -611,4 +733,10 @@ export class Mirror {
     this.#turn = run.catch(() => undefined);
     return run;
   }
+}
+
+async function readWhole(reader: BlockReader, offset: number): Promise<Buffer> {
+  const { data, blocks } = await reader.check(offset, VERIFY_BLOCK_BYTES);
+  if (blocks[0] === 'unreadable') throw new Error(`the block at ${offset} cannot be read here`);
+  return data;
 }

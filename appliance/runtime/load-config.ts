@@ -67,6 +67,8 @@ const SHAPE: Shape = {
     idleMs: whole(50, 60_000),
     minimumMs: whole(0, 10_000),
   },
+  disk: { timeoutMs: whole(100, 120_000), acknowledgeMs: whole(100, 120_000) },
+  scrub: { rateMiBPerS: whole(1, 10_000), everyHours: whole(0, 10_000) },
   console: { port: whole(0, 65535), passwordHash: text, socket: path, serial: pathOrNone, urls: { A: text, B: text } },
   stateDir: path,
   runDir: path,
@@ -103,6 +105,8 @@ const DEFAULTS: { [section: string]: Defaults } = {
   watchdog: { device: '', timeoutS: WATCHDOG_S },
   ups: { address: '', port: 3493, name: 'ups' },
   rejoin: { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] },
+  disk: { timeoutMs: 8_000, acknowledgeMs: 4_000 },
+  scrub: { rateMiBPerS: 20, everyHours: 168 },
   resync: { maximumMiBPerS: 0 },
   workload: { keepDir: '', level: 3, disk: { cache: 'buffered', durability: 'flushed' } },
 };

@@ -39,8 +39,14 @@ const YOUNG_GENERATION_MIB = 8;
  */
 const OLD_GENERATION_START_MIB = 128;
 
-/** A worker thread's heap as the streams need it. To be called before the first one starts. */
+/**
+ * A worker thread's heap as the streams need it. To be called before the first one starts.
+ *
+ * What a young collection finds alive here is small: one thread has it done before others are awake. Those others belong to V8 and have
+ * an ordinary priority, so that a stream would wait for them behind the engine.
+ */
 export function streamHeap(): { maxYoungGenerationSizeMb: number } {
+  setFlagsFromString('--no-parallel-scavenge');
   setFlagsFromString(`--initial-old-space-size=${OLD_GENERATION_START_MIB}`);
   return { maxYoungGenerationSizeMb: YOUNG_GENERATION_MIB };
 }

@@ -5,9 +5,10 @@ import type { Clients } from '../lab/clients/controller.ts';
 import type { ClientSpec } from '../lab/clients/protocol.ts';
 import { type Clock, systemClock } from './clock.ts';
 import type { DisksRoundPlan } from './disk-faults-plan.ts';
+import { DiskProgress } from './disk-progress.ts';
 import { concludeDisks, type DisksReport, type DisksRound } from './disks-report.ts';
 import { checkFileSystems, runDisksRound } from './disks-round.ts';
-import type { GuestLoad } from './guest-load.ts';
+import type { GuestLoad, LoadStatus } from './guest-load.ts';
 import type { LabControl } from './lab-control.ts';
 
 /** From power-on to duplex under emulation, with the whole disk to copy. */
@@ -47,6 +48,11 @@ export async function runDisks(options: DisksOptions): Promise<DisksReport> {
   const report = emptyReport(`${count} faults under fio`, seed, clock);
   let load: GuestLoad | null = null;
   const began = clock.now();
+  const consoles = lab.guestConsole === undefined ? null : { A: lab.guestConsole('A'), B: lab.guestConsole('B') };
+  const progress = consoles === null ? null : new DiskProgress(consoles, () => clock.now());
+  const onLoad = (status: LoadStatus): void => {
+    report.load = status;
+  };
   try {
     // The guest serves before the pair is protected.
     await lab.waitDuplex(duplexTimeoutS);
@@ -54,11 +60,12 @@ export async function runDisks(options: DisksOptions): Promise<DisksReport> {
     const { A, B } = await lab.status();
     report.machine.acceleration = (A ?? B)?.workload.acceleration ?? 'unknown';
     load = options.connect();
-    report.load = await load.status();
+    onLoad(await load.status());
+    progress?.start();
     await clients.mark('round 1');
     for (const next of plan) {
       if (clock.now() - began >= limitMs) break;
-      const round = await runDisksRound({ lab, clients, load, clock, duplexTimeoutS }, next);
+      const round = await runDisksRound({ lab, clients, load, clock, duplexTimeoutS, progress, onLoad }, next);
       report.rounds.push(round);
       if (next.round % RECORDS_EVERY === 0) await verifyRecords(report, clients, round.problems);
       report.endedAt = clock.now();
@@ -71,6 +78,7 @@ export async function runDisks(options: DisksOptions): Promise<DisksReport> {
   } catch (error) {
     report.problems.push(messageOf(error));
   }
+  progress?.stop();
   await finish(report, options, load);
   report.endedAt = clock.now();
   concludeDisks(report);

@@ -5,7 +5,7 @@ import { PAGE_STYLE } from './report-page.ts';
 import { chart, escapeHtml } from './svg-chart.ts';
 
 const MIB = 2 ** 20;
-const COLORS = { append: '#0072b2', fio: '#d55e00', rejoin: '#e69f00' };
+const COLORS = { append: '#0072b2', io: '#d55e00', rejoin: '#e69f00', ioRejoin: '#009e73' };
 
 function ms(value: number | null): string {
   if (value === null) return 'never';
@@ -42,13 +42,25 @@ function kindTable(kinds: readonly KindSummary[]): string {
   const time = (d: Distribution) => (d.count === 0 ? '' : `${ms(d.p50)} / ${ms(d.max)}`);
   const size = (d: Distribution) => (d.count === 0 ? '' : `${(d.p50 / MIB).toFixed(1)} / ${(d.max / MIB).toFixed(1)}`);
   return table(
-    ['fault', 'rounds', 'bad', 'fio waited', 'append waited', 'at the rejoin', 'to duplex', 'compared, MiB', 'copied, MiB'],
+    [
+      'fault',
+      'rounds',
+      'bad',
+      'disk stood still',
+      'append waited',
+      'disk at the rejoin',
+      'append at the rejoin',
+      'to duplex',
+      'compared, MiB',
+      'copied, MiB',
+    ],
     kinds.map((k) => [
       escapeHtml(k.fault),
       String(k.rounds),
       String(k.problems),
-      time(k.fioStallMs),
+      time(k.ioStallMs),
       time(k.recordStallMs),
+      time(k.ioRejoinStallMs),
       time(k.rejoinStallMs),
       time(k.timeToDuplexMs),
       size(k.comparedBytes),
@@ -61,12 +73,24 @@ function roundTable(rounds: readonly DisksRound[]): string {
   const copies = (round: DisksRound) =>
     round.copiesIdentical === null ? 'not compared' : round.copiesIdentical ? 'identical' : 'DIFFERENT';
   return table(
-    ['what was done', 'round', 'fio waited', 'append waited', 'at the rejoin', 'to duplex', 'copied, MiB', 'copies', 'took'],
+    [
+      'what was done',
+      'round',
+      'disk stood still',
+      'append waited',
+      'disk at the rejoin',
+      'append at the rejoin',
+      'to duplex',
+      'copied, MiB',
+      'copies',
+      'took',
+    ],
     rounds.map((round) => [
       `${escapeHtml(round.fault)}${round.second === null ? '' : `<br><span class="quiet">+ ${escapeHtml(round.second)}</span>`}${round.problems.map((p) => `<br><b>${escapeHtml(p.slice(0, 300))}</b>`).join('')}`,
       String(round.round),
-      ms(round.fioStallMs),
+      ms(round.ioStallMs),
       ms(round.recordStallMs),
+      ms(round.ioRejoinStallMs),
       ms(round.rejoinStallMs),
       ms(round.timeToDuplexMs),
       (round.copiedBytes / MIB).toFixed(1),
@@ -89,7 +113,8 @@ function charts(rounds: readonly DisksRound[]): string {
     title: 'Longest wait in each round',
     unit: 'ms (logarithmic)',
     series: [
-      dots("fio, by the guest's clock", COLORS.fio, (round) => round.fioStallMs),
+      dots('the disk, from the fault to the repair', COLORS.io, (round) => round.ioStallMs),
+      dots('the disk, from the repair to duplex', COLORS.ioRejoin, (round) => round.ioRejoinStallMs),
       dots('an append, from the fault to the repair', COLORS.append, (round) => round.recordStallMs),
       dots('an append, from the repair to duplex', COLORS.rejoin, (round) => round.rejoinStallMs),
     ],

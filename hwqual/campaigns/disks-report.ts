@@ -22,8 +22,9 @@ export interface DisksRound {
   rejoinStallMs: number;
   /** The same of the echo, which needs no disk. */
   echoStallMs: number;
-  /** Longest time in which the guest's disk ended no request, by the guest's clock, from the fault to duplex. */
-  fioStallMs: number;
+  /** Longest time in which no write of the guest's (fio's and others) ended, to some 100 ms: from the fault to the repair, from there to duplex. */
+  ioStallMs: number;
+  ioRejoinStallMs: number;
   /** Of all resyncs of the round, as the CoServers told them. */
   resyncs: number;
   comparedBytes: number;
@@ -50,7 +51,8 @@ export interface KindSummary {
   fault: string;
   rounds: number;
   problems: number;
-  fioStallMs: Distribution;
+  ioStallMs: Distribution;
+  ioRejoinStallMs: Distribution;
   recordStallMs: Distribution;
   rejoinStallMs: Distribution;
   timeToDuplexMs: Distribution;
@@ -109,7 +111,8 @@ export function summarizeKinds(rounds: readonly DisksRound[]): KindSummary[] {
       fault,
       rounds: own.length,
       problems: own.filter(({ problems }) => problems.length > 0).length,
-      fioStallMs: of(alone, (round) => round.fioStallMs),
+      ioStallMs: of(alone, (round) => round.ioStallMs),
+      ioRejoinStallMs: of(own, (round) => round.ioRejoinStallMs),
       recordStallMs: of(alone, (round) => round.recordStallMs),
       rejoinStallMs: of(own, (round) => round.rejoinStallMs),
       timeToDuplexMs: of(own, (round) => round.timeToDuplexMs),
@@ -151,10 +154,10 @@ export function disksTable(report: DisksReport): string {
     `  lost ${report.lostAcknowledged} of ${report.acknowledged} acknowledged appends; copies identical ${report.identical} of ${report.compared}; file systems clean ${report.fileSystemChecksClean} of ${report.fileSystemChecks}`,
     `  fio: ${(report.load?.jobs ?? []).map((job) => `${job.name} ${job.passes} passes, ${Math.round(job.checkedKiB / 1024)} MiB checked`).join('; ')}`,
     '',
-    `  ${'p50 / max; ms, MiB'.padEnd(28)}${cell('rounds', 7)}${cell('bad', 5)}${['fio stall', 'append stall', 'at rejoin', 'to duplex', 'compared', 'copied'].map((text) => cell(text, 14)).join('')}`,
+    `  ${'p50 / max; ms, MiB'.padEnd(28)}${cell('rounds', 7)}${cell('bad', 5)}${['I/O stall', 'append stall', 'I/O at rejoin', 'append at rej.', 'to duplex', 'compared', 'copied'].map((text) => cell(text, 14)).join('')}`,
     ...report.kinds.map(
       (k) =>
-        `  ${k.fault.padEnd(28)}${cell(k.rounds, 7)}${cell(k.problems, 5)}${pair(k.fioStallMs)}${pair(k.recordStallMs)}${pair(k.rejoinStallMs)}${pair(k.timeToDuplexMs)}${pair(k.comparedBytes, MIB)}${pair(k.copiedBytes, MIB)}`,
+        `  ${k.fault.padEnd(28)}${cell(k.rounds, 7)}${cell(k.problems, 5)}${pair(k.ioStallMs)}${pair(k.recordStallMs)}${pair(k.ioRejoinStallMs)}${pair(k.rejoinStallMs)}${pair(k.timeToDuplexMs)}${pair(k.comparedBytes, MIB)}${pair(k.copiedBytes, MIB)}`,
     ),
     '',
     ...report.problems.map((problem) => `  PROBLEM ${problem}`),
@@ -168,7 +171,7 @@ export function roundText(round: DisksRound, count: number): string {
   const copies = round.copiesIdentical === null ? 'not compared' : round.copiesIdentical ? 'identical' : 'DIFFERENT';
   return [
     `round ${round.round} of ${count}: ${round.fault}${second}: noticed ${s(round.noticedMs)}, duplex ${s(round.timeToDuplexMs)}, quiet ${s(round.quietMs)}, all ${s(round.durationMs)}`,
-    `fio stall ${round.fioStallMs} ms, append stall ${Math.round(round.recordStallMs)} / ${Math.round(round.rejoinStallMs)} ms, ${round.passes} passes, ${(round.copiedBytes / MIB).toFixed(1)} of ${(round.comparedBytes / MIB).toFixed(0)} MiB, copies ${copies}`,
+    `I/O stall ${round.ioStallMs} / ${round.ioRejoinStallMs} ms, append stall ${Math.round(round.recordStallMs)} / ${Math.round(round.rejoinStallMs)} ms, ${round.passes} passes, ${(round.copiedBytes / MIB).toFixed(1)} of ${(round.comparedBytes / MIB).toFixed(0)} MiB, copies ${copies}`,
     ...round.problems.map((problem) => `PROBLEM ${problem}`),
   ].join('; ');
 }

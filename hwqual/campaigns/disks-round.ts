@@ -6,9 +6,10 @@ import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import type { Clients } from '../lab/clients/controller.ts';
 import type { WindowReport } from '../lab/clients/protocol.ts';
 import type { Clock } from './clock.ts';
-import { type DiskFault, type DisksRoundPlan, faultName, type Side } from './disk-faults-plan.ts';
+import { type DiskFault, type DisksRoundPlan, type DiskTrouble, faultName, type Side } from './disk-faults-plan.ts';
+import { type DiskProgress, longestStandstill } from './disk-progress.ts';
 import { type DisksRound, resyncOf } from './disks-report.ts';
-import type { GuestLoad } from './guest-load.ts';
+import type { GuestLoad, LoadStatus } from './guest-load.ts';
 import type { LabControl, PairStatus } from './lab-control.ts';
 import {
   areLinksUp,
@@ -20,6 +21,7 @@ import {
   partnerOf,
   primaryOf,
   saysNotDuplex,
+  takeoversSince,
   timelineSince,
 } from './pair-picture.ts';
 import { total } from './statistics.ts';
@@ -28,7 +30,7 @@ const LOOK_EVERY_MS = 50;
 /** As long as a connection may be silent. */
 const NOTICE_TIMEOUT_MS = 20_000;
 /** What need not be noticed is repaired after so long. */
-const UNNOTICED_MS = 2_000;
+const UNNOTICED_MS = 1_000;
 /** A killed process whose pair goes on: duplex that was never left is told from duplex not left yet. */
 const LEAVING_MS = 1_500;
 /** After a checkpoint the secondary writes its journal back. */
@@ -46,6 +48,10 @@ export interface DisksRoundSetup {
   load: GuestLoad;
   clock: Clock;
   duplexTimeoutS: number;
+  /** Null: this lab does not show the guests' serial ports. */
+  progress: DiskProgress | null;
+  /** Told what the load answers. */
+  onLoad: (status: LoadStatus) => void;
 }
 
 interface Caused {
@@ -56,6 +62,20 @@ interface Caused {
   isNoticed: (status: PairStatus) => boolean;
   /** The pair must show that it noticed. */
   mustBeNoticed: boolean;
+}
+
+/** As behind `lab disk A`. */
+function diskWords(trouble: DiskTrouble): string[] {
+  switch (trouble) {
+    case 'slow':
+      return ['slow', String(SLOW_MS)];
+    case 'read-error':
+      return ['read-error', String(UNREADABLE.offset), String(UNREADABLE.length)];
+    case 'pause':
+      return ['hang'];
+    default:
+      return [trouble];
+  }
 }
 
 class RoundRun {
@@ -146,15 +166,15 @@ class RoundRun {
         return { text: `${fault.kind} ${target}`, target, isNoticed: saysNotDuplex, mustBeNoticed: false };
       case 'disk': {
         if (lab.disk === undefined) throw new Error('this lab cannot break disks');
-        const words =
-          fault.trouble === 'slow'
-            ? [String(SLOW_MS)]
-            : fault.trouble === 'read-error'
-              ? [String(UNREADABLE.offset), String(UNREADABLE.length)]
-              : [];
-        await lab.disk(target, fault.trouble, ...words);
+        await lab.disk(target, ...diskWords(fault.trouble));
         const repair = async () => void (await lab.disk?.(target, 'ok'));
-        return { text: `disk of ${target}: ${fault.trouble}`, target, repair, isNoticed: saysNotDuplex, mustBeNoticed: false };
+        return {
+          text: `disk of ${target}: ${fault.trouble}`,
+          target,
+          repair,
+          isNoticed: saysNotDuplex,
+          mustBeNoticed: fault.trouble === 'hang',
+        };
       }
       default: {
         const unknown: never = fault;
@@ -211,8 +231,9 @@ export async function runDisksRound(setup: DisksRoundSetup, plan: DisksRoundPlan
   const { problems, remarks } = run;
   const startedAt = clock.now();
   await clock.sleep(plan.leadMs);
-  await run.look();
+  const runsAtFirst = primaryOf(await run.look());
   run.leftDuplex = false;
+  setup.progress?.forget();
   const leadWindow = await clients.mark(`round ${plan.round} fault`);
   run.faultAt = clock.now();
   const first = await run.cause(plan.fault);
@@ -234,6 +255,14 @@ export async function runDisksRound(setup: DisksRoundSetup, plan: DisksRoundPlan
     problems.push(`not all links are up ${LINKS_TIMEOUT_MS / 1000} s after duplex`);
   const rejoinWindow = await clients.mark(`round ${plan.round} quiet`);
 
+  const wholeAt = clock.now();
+  const takeovers = takeoversSince(await run.look(), run.faultAt);
+  const standstill = (from: number, to: number): number => {
+    if (setup.progress === null || runsAtFirst === null) return 0;
+    // Who runs it at `from`: after the takeovers before.
+    const first = takeovers.filter(({ at, kind }) => kind === 'takeover' && at < from).at(-1)?.coServer ?? runsAtFirst;
+    return longestStandstill(setup.progress.points, { from, to, first, takeovers });
+  };
   const quietAt = clock.now();
   const quiet = duplex ? await lookQuietly(setup, plan, problems) : NOT_QUIET;
   const quietWindow = await clients.mark(`round ${plan.round + 1}`);
@@ -264,6 +293,8 @@ export async function runDisksRound(setup: DisksRoundSetup, plan: DisksRoundPlan
     resyncs: resyncs.length,
     comparedBytes: resyncs.reduce((sum, { comparedBytes }) => sum + comparedBytes, 0),
     copiedBytes: resyncs.reduce((sum, { copiedBytes }) => sum + copiedBytes, 0),
+    ioStallMs: standstill(run.faultAt, repairedAt),
+    ioRejoinStallMs: standstill(repairedAt, wholeAt),
     ...quiet,
     ...counts,
     timeline,
@@ -275,10 +306,9 @@ export async function runDisksRound(setup: DisksRoundSetup, plan: DisksRoundPlan
 
 type Quiet = Pick<
   DisksRound,
-  'fioStallMs' | 'copiesIdentical' | 'copiesDetail' | 'fileSystemsClean' | 'passes' | 'checkedKiB' | 'ioErrors' | 'verificationErrors'
+  'copiesIdentical' | 'copiesDetail' | 'fileSystemsClean' | 'passes' | 'checkedKiB' | 'ioErrors' | 'verificationErrors'
 >;
 const NOT_QUIET: Quiet = {
-  fioStallMs: 0,
   copiesIdentical: null,
   copiesDetail: 'not compared',
   fileSystemsClean: null,
@@ -300,6 +330,7 @@ async function lookQuietly(setup: DisksRoundSetup, plan: DisksRoundPlan, problem
   try {
     // This answer differs between the replicas, so that it leaves with a checkpoint: the freeze is in it.
     const status = await load.status();
+    setup.onLoad(status);
     const verificationErrors = status.jobs.filter(({ failure }) => failure !== '').length;
     for (const { name, failure } of status.jobs) if (failure !== '') problems.push(`fio ${name}: ${failure}`);
     if (status.complaintCount > 0)
@@ -313,7 +344,6 @@ async function lookQuietly(setup: DisksRoundSetup, plan: DisksRoundPlan, problem
     if (!comparison.identical) problems.push(`the copies differ: ${comparison.detail}`);
     const clean = plan.checksFileSystems ? await checkFileSystems(lab, problems) : null;
     return {
-      fioStallMs: status.longestStallMs,
       copiesIdentical: comparison.identical,
       copiesDetail: `${comparison.detail} (${Math.round(clock.now() - began)} ms)`,
       fileSystemsClean: clean,

@@ -24,10 +24,6 @@ export interface LoadStatus {
   /** Errors of the kernel, of the disk and of the file systems: how many, and the first ones. */
   complaintCount: number;
   complaints: string[];
-  /** Requests of the disk that have ended. */
-  requests: number;
-  /** Longest time in which requests were under way and none ended, by the guest's clock, since the last thaw. */
-  longestStallMs: number;
 }
 
 export interface GuestLoad {
@@ -42,16 +38,10 @@ export interface GuestLoad {
 
 export function parseLoadStatus(line: string): LoadStatus {
   const value: Partial<LoadStatus> = JSON.parse(line);
-  const { jobs, complaintCount, complaints, requests, longestStallMs } = value;
-  if (
-    !Array.isArray(jobs) ||
-    complaintCount === undefined ||
-    !Array.isArray(complaints) ||
-    requests === undefined ||
-    longestStallMs === undefined
-  )
+  const { jobs, complaintCount, complaints } = value;
+  if (!Array.isArray(jobs) || complaintCount === undefined || !Array.isArray(complaints))
     throw new Error(`the guest's load answered ${line.slice(0, 200)}`);
-  return { jobs, complaintCount, complaints, requests, longestStallMs };
+  return { jobs, complaintCount, complaints };
 }
 
 export class GuestLoadConnection implements GuestLoad {

@@ -78,6 +78,8 @@ export interface LabControl {
   kill?(server: CoServerName, what: 'product' | 'engine'): Promise<void>;
   /** Looks through the file systems of a copy to which nothing is written now. */
   checkDisk?(server: CoServerName): Promise<{ clean: boolean; detail: string }>;
+  /** The log of what the guest says on its serial port there. */
+  guestConsole?(server: CoServerName): string;
   /** The file of a copy. */
   copyPath?(server: CoServerName): string;
   /** Files and folders that explain a failure: guest serial logs, engine logs, journals, state. */

@@ -56,6 +56,7 @@ export function labControl(settings: LabSettings, log: (text: string) => void): 
       const { clean, fsckOutput } = await checkDisk({ root: engineRootPath(), path: disk(server) });
       return { clean, detail: fsckOutput };
     },
+    guestConsole: (server) => join(coServerPaths(settings, server).log, 'guest-console.log'),
     copyPath: disk,
     coldRecords: async (server): Promise<ColdRecords> => {
       const { clean, fsckOutput, records } = await readColdDisk({ root: engineRootPath(), path: disk(server) });

@@ -4,7 +4,6 @@
 #   setup.sh run FILE [ARGUMENT...]    prepare, then run FILE
 #   setup.sh run-tested FILE [...]     the same, with what only the tests need
 #   setup.sh test [ARGUMENT...]        that, for the tests
-#   setup.sh bench [ARGUMENT...]       prepare, with what only the benchmarks need, then run them
 #   setup.sh prepare                   prepare only
 #
 # POSIX shell because nothing of ours exists yet when it starts. What it does, each step only when needed, one line each:
@@ -93,7 +92,7 @@ lock() {
   mkdir -p "$work"
 }
 
-install_packages() { # run | "run test" | "run bench"
+install_packages() { # run | "run test"
   wanted=$(awk -v when=" $1 " '!/^#/ && index(when, " " $1 " ") { print $2 }' "$here/host-packages.txt")
   # shellcheck disable=SC2086 # one word per package
   present=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $wanted 2>/dev/null | awk '$2 == "installed" { print $1 }')
@@ -157,7 +156,7 @@ npm_in_work() (
   exec npm "$@"
 )
 
-prepare() { # run | "run test" | "run bench"
+prepare() { # run | "run test"
   check_machine
   lock
   install_packages "$1"
@@ -186,10 +185,6 @@ case $mode in
   test)
     file=test/run.ts
     prepare 'run test'
-    ;;
-  bench)
-    file=test/bench/main.ts
-    prepare 'run bench'
     ;;
   prepare)
     prepare run

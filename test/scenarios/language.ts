@@ -151,6 +151,10 @@ const RULES: Rule[] = [
       fits: fits === 'its own' ? 'own' : fits === 'neither' ? 'neither' : 'partner',
     })),
   ],
+  [
+    /^the mirror of (A|B) says that (no block waits|the block at (\d+) waits)$/,
+    told(([, , offset]) => ({ kind: 'copiesObserved', scrubbing: true, quarantined: offset === undefined ? [] : [Number(offset)] })),
+  ],
   [/^the business network of (A|B|both) is (dead|back)$/, told(([, how]) => ({ kind: 'businessNicObserved', up: how === 'back' }))],
   [
     /^(A|B|both) runs? on (mains|battery|low battery)$/,

@@ -164,6 +164,8 @@ export function obey(world: World, s: CoServer, c: Command): number {
     case 'adoptDisk':
       phaseWork(world, s, c, 10, () => true);
       return 0;
+    case 'chooseBlock':
+    case 'scrub':
     case 'redirectNetwork':
       return 0;
     case 'lendNetwork':

@@ -62,6 +62,7 @@ const status = fc.record<PartnerStatus>({
   businessUp: fc.boolean(),
   needsNic: fc.boolean(),
   yieldRow: fc.constantFrom(null, '12', '16', '27', '28'),
+  diskFailed: fc.oneof({ weight: 9, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
   compatibleVersions: fc.constant([]),
   level: fc.constantFrom(2 as const, 3 as const),
   leaseMs: fc.constantFrom(0, 3_500),
@@ -146,8 +147,11 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
   fc.constant<NewEvent>({ kind: 'replicaPanicked', reason: 'panic' }),
   fc.constant<NewEvent>({ kind: 'pageDiffered', detail: 'page 1' }),
   fc.record({ kind: fc.constant('comparisonObserved' as const), agreed: fc.nat(9), waited: fc.nat(9), asked: fc.nat(40) }),
-  fc.constant<NewEvent>({ kind: 'diskFailed', reason: 'EIO' }),
-  fc.record({ kind: fc.constant('diskJudged' as const), refusal: fc.constantFrom(null, 'the disk is not there') }),
+  fc.constantFrom<NewEvent>(
+    { kind: 'diskFailed', reason: 'EIO' },
+    { kind: 'diskJudged', refusal: null },
+    { kind: 'diskJudged', refusal: 'the disk is not there' },
+  ),
   fc.record({
     kind: fc.constant('blockUnreadable' as const),
     offset: fc.nat(9),
@@ -157,6 +161,11 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
     kind: fc.constant('copiesDiffer' as const),
     offset: fc.nat(9),
     fits: fc.constantFrom('own' as const, 'partner' as const, 'neither' as const),
+  }),
+  fc.record({
+    kind: fc.constant('copiesObserved' as const),
+    scrubbing: fc.boolean(),
+    quarantined: fc.uniqueArray(fc.constantFrom(0, 4096, 8192), { maxLength: 2 }),
   }),
   fc.record({
     kind: fc.constant('hardwareJudged' as const),
@@ -173,7 +182,7 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('operatorRequested' as const),
-      action: fc.constantFrom(...ACTIONS.map((a) => a.name), 'nonsense'),
+      action: fc.constantFrom(...ACTIONS.map((a) => a.name), 'keep-own-block-4096', 'keep-partner-block-0', 'nonsense'),
     }),
   },
   {
@@ -233,6 +242,7 @@ function expected(s: State, good: boolean): NewEvent {
       power: 'mains',
       businessUp: true,
       yieldRow: null,
+      diskFailed: false,
     },
   });
   if (!s.links[0]?.up) return { kind: 'linkObserved', link: 0, up: true, silentMs: 0 };
@@ -259,6 +269,7 @@ function expected(s: State, good: boolean): NewEvent {
         ? { kind: 'probed', probe: 'arp', outcome: 'answered', interval: 2, detail: '' }
         : { kind: 'linkObserved', link: 0, up: false, silentMs: 300 };
     case 'standby':
+      if (s.diskFailed !== null) return { kind: 'operatorRequested', action: 'try-disk' };
       return partnerIs('resyncing', { standing: 'simplex' });
     case 'target':
       return partnerIs('protecting', { standing: 'simplex' });
@@ -358,7 +369,7 @@ t.test(`${RUNS} lives: no step throws, and every rule holds`, async (t) => {
         }
       }
     }),
-    { numRuns: RUNS, seed: 20_260 },
+    { numRuns: RUNS, seed: 20_261 },
   );
   t.pass(`${steps} steps`);
 });

@@ -1,7 +1,8 @@
 // The campaign against the mirror on a model of a pair: what it counts, and that it fails for everything that is not as it must be.
 import t from 'tap';
-import type { CoServerName } from '../../../../appliance/core/snapshot.ts';
+import type { CoServerName, TakeoverView } from '../../../../appliance/core/snapshot.ts';
 import { disksPlan } from '../../../../hwqual/campaigns/disk-faults-plan.ts';
+import { longestStandstill } from '../../../../hwqual/campaigns/disk-progress.ts';
 import { type DisksOptions, runDisks } from '../../../../hwqual/campaigns/disks-campaign.ts';
 import { disksPage } from '../../../../hwqual/campaigns/disks-page.ts';
 import { disksTable, resyncOf, roundText } from '../../../../hwqual/campaigns/disks-report.ts';
@@ -46,8 +47,6 @@ class FakeLoad implements GuestLoad {
       jobs: [{ name: 'xfs-direct', passes: this.passes, writtenKiB: 4096, checkedKiB: 4096, failure }],
       complaintCount: kernelComplains ? 1 : 0,
       complaints: kernelComplains ? ['I/O error, dev vda, sector 8'] : [],
-      requests: 1,
-      longestStallMs: 30,
     };
   }
   async close(): Promise<void> {}
@@ -57,6 +56,7 @@ class FakeDisksLab extends FakeLab {
   readonly load: FakeLoad;
   readonly #trouble: Trouble;
   comparisons = 0;
+  hanging: CoServerName | null = null;
   checks = 0;
 
   constructor(clock: FakeClock, trouble: Trouble) {
@@ -69,6 +69,10 @@ class FakeDisksLab extends FakeLab {
   }
   async disk(server: CoServerName, ...words: string[]): Promise<string> {
     this.actions.push(`disk ${server} ${words.join(' ')}`);
+    // A disk that hangs is given up, and its CoServer with it.
+    if (words[0] === 'hang') await this.freeze(server);
+    else if (words[0] === 'ok' && this.hanging === server) await this.thaw(server);
+    this.hanging = words[0] === 'hang' ? server : null;
     return 'done';
   }
   async checkDisk(): Promise<{ clean: boolean; detail: string }> {
@@ -177,7 +181,30 @@ t.test('what a CoServer tells of a resync', async (t) => {
 });
 
 t.test('what the load answers', async (t) => {
-  const line = '{"jobs":[],"complaintCount":0,"complaints":[],"requests":5,"longestStallMs":7}';
-  t.strictSame(parseLoadStatus(line), { jobs: [], complaintCount: 0, complaints: [], requests: 5, longestStallMs: 7 });
+  const line = '{"jobs":[],"complaintCount":0,"complaints":[]}';
+  t.strictSame(parseLoadStatus(line), { jobs: [], complaintCount: 0, complaints: [] });
   t.throws(() => parseLoadStatus('{"jobs":[]}'), /the guest's load answered {"jobs":\[\]}/);
+});
+
+t.test('how long the disk stood still', async (t) => {
+  const points = (server: 'A' | 'B', ...times: number[]) => times.map((at) => ({ at, server }));
+  const none = { from: 1000, to: 2000, first: 'A', takeovers: [] } as const;
+  t.equal(longestStandstill(points('A', 900, 1100, 1500, 1900), none), 400);
+  t.equal(longestStandstill(points('A', 1100), none), 900, 'until the end');
+  t.equal(longestStandstill(points('B', 1100, 1300, 1500, 1700, 1900), none), 1000, 'the other replica is not the workload');
+  const takeover = {
+    at: 1420,
+    coServer: 'B',
+    kind: 'takeover',
+    reason: '',
+    row: '5',
+    steps: [
+      { step: 'lost', atMs: 0 },
+      { step: 'granted', atMs: 20 },
+      { step: 'guest runs', atMs: 100 },
+    ],
+  } as const satisfies TakeoverView;
+  // Lost at 1400, runs from 1500 on: what the old one says later and the new one earlier does not count.
+  const both = [...points('A', 1050, 1450), ...points('B', 1200, 1450, 1520, 1700, 1900)];
+  t.equal(longestStandstill(both, { ...none, takeovers: [takeover] }), 1520 - 1050);
 });
