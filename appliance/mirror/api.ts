@@ -29,6 +29,9 @@ export interface MirrorSetup {
   isAwaited?: boolean;
 }
 
+/** Code of the error of a disk that is not used: another's, unknown, missing. */
+export const DISK_REFUSED = 'DISK_REFUSED';
+
 /**
  * Modes of the local copy:
  *  closed   no export; nothing is served (start state, and after `close`)
