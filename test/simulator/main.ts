@@ -5,7 +5,7 @@ import { MUTANTS } from './mutants.ts';
 import { runSeed } from './scenario.ts';
 
 /** More would hide the first. */
-const FAILURES_SHOWN = 10;
+const FAILURES_SHOWN = 20;
 const MUTANT_SEEDS = 20_000;
 
 const program = new Command('npm run sim --')

@@ -7,6 +7,8 @@ import { Bmc } from './bmc.ts';
 import { Disk } from './disk.ts';
 import { obey } from './effects.ts';
 import type { Gate, Replica } from './guests.ts';
+import { Copy } from './mirror/copy.ts';
+import { DiskGuest } from './mirror/guest.ts';
 import type { World } from './world.ts';
 
 const REMIND_EVERY_MS = 500;
@@ -15,6 +17,9 @@ export class CoServer {
   readonly name: CoServerName;
   readonly disk = new Disk();
   readonly bmc: Bmc;
+  readonly copy: Copy;
+  /** What the replica here does with its disk. */
+  readonly diskGuest: DiskGuest;
   /** Switched on, with mains. */
   powered = true;
   acLost = false;
@@ -54,6 +59,8 @@ export class CoServer {
     this.#world = world;
     this.name = name;
     this.bmc = new Bmc(world, this);
+    this.copy = new Copy(world, this);
+    this.diskGuest = new DiskGuest(world, this);
     this.state = this.#newState(false);
     this.said = statusOf(this.state);
   }
@@ -76,9 +83,10 @@ export class CoServer {
     this.boots++;
     this.#deferred = [];
     this.#endProcess();
-    this.guest = null;
+    this.endGuest();
     this.watchdog = false;
     this.disk.powerLost(this.#world.random);
+    this.copy.powerLost();
     this.#world.checkers.powerLost(this);
     this.#world.network.changed();
   }
@@ -102,6 +110,11 @@ export class CoServer {
     this.#bootLater(this.#world.random.between(200, 1_500));
   }
 
+  endGuest(): void {
+    this.guest = null;
+    this.diskGuest.forget();
+  }
+
   #endProcess(): void {
     this.#world.checkers.failed(this);
     this.running = false;
@@ -116,6 +129,8 @@ export class CoServer {
     this.#blocked = false;
     this.#dueArmed = 0;
     if (this.guest && this.guest.role !== 'alone') this.guest = null;
+    if (!this.guest) this.diskGuest.forget();
+    this.copy.ended();
     this.#world.witness.ended(this);
     this.#world.guests.ended(this);
     this.#world.network.reset();
@@ -136,7 +151,7 @@ export class CoServer {
       return;
     }
     const adoptable = this.guest !== null && record.standing === 'simplex';
-    if (!adoptable) this.guest = null;
+    if (!adoptable) this.endGuest();
     this.running = true;
     this.state = this.#newState(adoptable);
     this.#world.tell(() => `${this.name} starts (record ${record.standing} at ${record.generation}, ${record.arbiter})`);
