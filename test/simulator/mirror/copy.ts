@@ -157,7 +157,10 @@ export class Copy {
         this.medium.endWrite(block, content, this.#world.random);
         done();
       },
-      failed,
+      () => {
+        this.medium.failWrite(block, content, this.#world.random);
+        failed();
+      },
     );
   }
 

@@ -78,9 +78,11 @@ export class Ledger {
   /** This is the disk from here on. */
   found(block: number, content: Content, now: number): void {
     const line = this.line(block);
-    for (const later of line.writes.slice(line.writes.indexOf(content) + 1)) this.#dead.add(later);
+    // What is before it may still come back: nobody has said that this one is flushed.
+    const at = line.writes.indexOf(content);
+    for (const later of line.writes.splice(at < 0 ? 1 : at + 1)) this.#dead.add(later);
+    if (at < 0) line.writes.push(content);
     this.#dead.delete(content);
-    line.writes = [content];
     line.acknowledged = content;
     line.at = now;
   }

@@ -80,6 +80,13 @@ export class Medium {
     this.#put(block, content);
   }
 
+  /** It failed: what is there now, nobody knows. */
+  failWrite(block: number, content: Content, random: Random): void {
+    if (random.chance(0.5)) this.endWrite(block, content, random);
+    const at = this.#begun.findIndex((w) => w.block === block && w.content === content);
+    if (at >= 0) this.#begun.splice(at, 1);
+  }
+
   #put(block: number, content: Content): void {
     this.#cache.set(block, { content, number: ++this.#number });
     this.forgotten.delete(block);
