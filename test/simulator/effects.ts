@@ -225,6 +225,22 @@ function persist(world: World, s: CoServer, record: World['sides']['A']['state']
   return ms;
 }
 
+/** What is under way: the next work of a phase begins when it is over. */
+export class Effect {
+  #isOver = false;
+  readonly #then: (() => void)[] = [];
+
+  then(run: () => void): void {
+    if (this.#isOver) run();
+    else this.#then.push(run);
+  }
+
+  end(): void {
+    this.#isOver = true;
+    for (const run of this.#then.splice(0)) run();
+  }
+}
+
 /** A command of the mirror, or of what else takes its time. */
 type Step = (ended: Ended, isVoid: () => boolean) => void;
 
@@ -239,12 +255,19 @@ function phaseSteps(world: World, s: CoServer, c: Command, ms: number, steps: re
     isOver = true;
     s.feed({ kind: 'commandFinished', command: c.kind, ok, reason });
   };
-  s.at(ms, () => {
-    const isVoid = (): boolean => isOver;
-    oneByOne(steps, isVoid, (isDone) => {
-      if (isOver) return;
-      const ok = isDone && work();
-      if (s.running && !isOver) end(ok, ok ? '' : 'simulated failure');
+  const before = s.effect;
+  const own = new Effect();
+  s.effect = own;
+  before.then(() => {
+    if (isOver) return own.end();
+    s.at(ms, () => {
+      const isVoid = (): boolean => isOver;
+      oneByOne(steps, isVoid, (isDone) => {
+        own.end();
+        if (isOver) return;
+        const ok = isDone && work();
+        if (s.running && !isOver) end(ok, ok ? '' : 'simulated failure');
+      });
     });
   });
   s.aborts.push(() => {
@@ -269,8 +292,11 @@ function exclusive(
   world.guests.leave(s);
   const opening = ++s.openings;
   const isVoid = (): boolean => s.openings !== opening;
+  const own = new Effect();
+  s.effect = own;
   s.at(ms, () => {
     oneByOne(steps, () => false, (isDone) => {
+      own.end();
       const ok = isDone && work(isVoid());
       if (s.running) s.feed({ kind: 'commandFinished', command: c.kind, ok, reason: ok ? '' : 'simulated failure' });
     }, isVoid);

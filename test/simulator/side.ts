@@ -5,7 +5,7 @@ import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import type { NewEvent } from '../../appliance/runtime/pump.ts';
 import { Bmc } from './bmc.ts';
 import { Disk } from './disk.ts';
-import { obey } from './effects.ts';
+import { Effect, obey } from './effects.ts';
 import type { Gate, Replica } from './guests.ts';
 import { Copy } from './mirror/copy.ts';
 import { DiskGuest } from './mirror/guest.ts';
@@ -38,6 +38,8 @@ export class CoServer {
   guest: Replica | null = null;
   /** Ends what a phase that is over still does. */
   aborts: (() => void)[] = [];
+  /** What was ordered last of what takes its time. */
+  effect = overEffect();
   /** An opening of the gate that was ordered before this changed has no effect. */
   openings = 0;
   /** The mirror's target is open; the engine waits for the guest's memory. */
@@ -122,6 +124,7 @@ export class CoServer {
     this.gate = 'closed';
     this.openings++;
     this.aborts = [];
+    this.effect = overEffect();
     this.targetOpen = false;
     this.incomingOpen = false;
     this.crashIn = null;
@@ -333,4 +336,10 @@ export class CoServer {
     if (this.#world.random.chance(0.5)) this.powerOff(`${when} ${command}`);
     else this.crash(`${when} ${command}`);
   }
+}
+
+function overEffect(): Effect {
+  const effect = new Effect();
+  effect.end();
+  return effect;
 }

@@ -31,6 +31,8 @@ const ATTACH_TIMEOUT_MS = 10_000;
 /** A request that takes longer has failed: the disk hangs. */
 const HUNG_MS = 4_000;
 const CLOSE_TIMEOUT_MS = 60_000;
+/** Every request that fails is reported; of a storm of them the core needs to hear but one. */
+const TELL_EVERY_MS = 100;
 const PAIR = '00000000000000aa';
 /** To `settle`, of a copy that has no journal. */
 const EVERY_INTERVAL = 0xffffffff;
@@ -42,6 +44,7 @@ export interface Opened {
   isUnknown: boolean;
   /** A request failed: it is never tried again. */
   isBroken: boolean;
+  toldAt: number;
   lock: ExtentLock;
   partner: Partner | null;
   theirs: CopyState | null;
@@ -141,9 +144,10 @@ export class Copy {
   }
 
   #broken(o: Opened, why: string): void {
-    if (o.isBroken) return;
+    const { now } = this.#world;
     o.isBroken = true;
-    if (this.opened !== o) return;
+    if (this.opened !== o || now - o.toldAt < TELL_EVERY_MS) return;
+    o.toldAt = now;
     this.#world.tell(() => `the disk of ${this.#s.name} fails: ${why} (${this.mode})`);
     this.#world.checkers.failed(this.#s);
     this.#s.at(0, () => this.#s.feed({ kind: 'diskFailed', reason: why }));
@@ -274,6 +278,7 @@ export class Copy {
       metadata: found ?? Metadata.create(this.metadataMedium, io, this.#newRecord()),
       isUnknown: found === null,
       isBroken: false,
+      toldAt: Number.NEGATIVE_INFINITY,
       lock: new ExtentLock(),
       partner: null,
       theirs: null,
