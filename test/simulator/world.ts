@@ -14,6 +14,8 @@ import { WITNESS_RULES, Witness, type WitnessRules } from './witness.ts';
 /** What a deliberate mutant changes. Each must be caught. */
 export interface Mutant {
   name: string;
+  /** What the checker that is meant to find it says. Without: any. */
+  because?: RegExp;
   step?: typeof step;
   witness?: Partial<WitnessRules>;
   timing?: Partial<Timing>;

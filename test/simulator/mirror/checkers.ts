@@ -119,7 +119,7 @@ export class MirrorCheckers {
   /** A source has attached to the copy of `s`, and may overwrite it from here on. */
   attached(s: CoServer): void {
     const { record } = s.copy.metadataMedium;
-    if (!record?.inconsistent) throw new Error(`${s.name} is overwritten, and its copy does not say so`);
+    if (!record?.inconsistent) this.#unlessForced(`${s.name} is overwritten, and its copy does not say so`);
     this.#all.overwrites(s.partner, s);
     s.copy.isPartial = true;
     s.disk.whole = false;
