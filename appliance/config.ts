@@ -39,8 +39,9 @@ export interface CoServerConfig {
     cipherSuite: 3 | 17;
   };
   watchdog: {
-    /** `/dev/watchdog`, or `unix:/path` of a stand-in; empty: none. */
+    /** `/dev/watchdog`, or `unix:/path` of a stand-in; empty: none. Level 2 needs one. */
     device: string;
+    /** At level 2 this is what the partner waits before it starts the guest: 3 by default there, 10 otherwise. */
     timeoutS: number;
   };
   /** Of this CoServer, by Network UPS Tools' upsd. */
@@ -52,6 +53,11 @@ export interface CoServerConfig {
     name: string;
   };
   heartbeat: { intervalMs: number; timeoutMs: number };
+  /** By itself a resync goes as fast as the guest's writes do not feel it. */
+  resync: {
+    /** It never sends more than this; 0: no such limit. */
+    maximumMiBPerS: number;
+  };
   checkpoint: {
     /** lockstep: what both replicas agree on leaves at once, and the policy may fall back. passive: all output always waits for its commit. */
     mode: 'passive' | 'lockstep';
@@ -94,6 +100,8 @@ export interface CoServerConfig {
   };
   workload: {
     name: string;
+    /** 3: two replicas run, a loss is not noticed. 2: one runs, its disk is mirrored, a loss restarts it on the other. The same on both. */
+    level: 2 | 3;
     memoryMiB: number;
     cpus: number;
     mac: string;

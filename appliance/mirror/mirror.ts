@@ -1,7 +1,7 @@
 // One copy of the guest's disk: its modes, and what may follow what. api.ts says what each command means.
 //
 //   closed -> solo <-> source          (the guest runs here)
-//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover)
+//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover; level 2 stays a target)
 //                  ^------ collapse                            any -> closed
 import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
@@ -13,6 +13,7 @@ import { becomingEqual, broughtTogether, type CopyState, goneAlone, madeEqual, p
 import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
 import { identifyDisk } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
+import { DoubtfulDisk } from './doubtful-disk.ts';
 import { Follower } from './follower.ts';
 import { GuestDisk } from './guest-disk.ts';
 import { Journal } from './journal.ts';
@@ -22,6 +23,7 @@ import { decodeCopy, encodeCopy } from './metadata-codec.ts';
 import { Partner } from './partner.ts';
 import { Replica, writeRuns } from './replica.ts';
 import { resync } from './resync.ts';
+import { SilentDiskError, type WatchedStore } from './watched-store.ts';
 
 /** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
 const SEGMENT_BYTES = 1024 * 1024 * 1024;
@@ -29,6 +31,13 @@ const SEGMENT_BYTES = 1024 * 1024 * 1024;
 const SCRATCH_BYTES = 4 * 1024 * 1024 * 1024;
 /** The partner answers `attach` when its earlier work has ended; a link may have to come up first. */
 const ATTACH_TIMEOUT_MS = 10_000;
+/**
+ * The guest waits for the partner at most so long: well below what clients bear, well above what a disk takes that is only busy. A copy
+ * that was dropped for it is made equal again, at the cost of what was written meanwhile.
+ */
+const ACKNOWLEDGE_MS = 4_000;
+/** A request of the disk that takes longer is shown. */
+const LATE_MS = 1_000;
 /** Between two attempts to let extents cool down: while nothing is committed, none can. */
 const SETTLE_PAUSE_MS = 1_000;
 
@@ -44,6 +53,8 @@ export interface MirrorSurroundings {
 /** What is open from `open` to `close`. */
 interface Opened {
   disk: BlockStore;
+  watched: WatchedStore;
+  doubtful: DoubtfulDisk;
   journal: Journal;
   metadata: Metadata;
   /** Why nothing was known of the disk when it was opened; null: it was. */
@@ -90,13 +101,17 @@ export class Mirror {
       open: () => this.#inTurn(() => this.#open()),
       serveSolo: () => this.#inTurn(() => this.#serveSolo()),
       startSource: () => this.#inTurn(() => this.#startSource()),
-      resync: (a) => this.#resync(a.rateBytesPerS),
+      resync: (a) => this.#resync(a.maximumBytesPerS),
       startTarget: () => this.#inTurn(() => this.#startTarget()),
+      confirmEqual: () => void this.#equalTarget('confirmEqual'),
       startReplica: () => this.#inTurn(() => this.#startReplica()),
       goSolo: async () => this.#goSolo(),
       takeOver: () => this.#inTurn(() => this.#takeOver()),
       collapse: () => this.#inTurn(() => this.#collapse()),
       close: () => this.#inTurn(() => this.#close()),
+      repairBlock: async ({ offset }) => {
+        throw new Error(`repairBlock: the block at ${offset} is not repaired: checksums are not kept yet`);
+      },
       linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
       status: () => this.status(),
     };
@@ -115,6 +130,7 @@ export class Mirror {
 
   status(): MirrorStatus {
     const o = this.#opened;
+    const lateMs = Math.round(o?.watched.oldestMs ?? 0);
     return {
       mode: this.#mode,
       pendingWrites: o?.guest.partner?.pending ?? 0,
@@ -126,6 +142,8 @@ export class Mirror {
       flushes: o?.guest.flushes ?? 0,
       writtenBytes: o?.guest.writtenBytes ?? 0,
       committed: this.#committed,
+      lateMs: lateMs >= LATE_MS ? lateMs : 0,
+      doubt: o?.doubtful.why ?? null,
     };
   }
 
@@ -139,7 +157,17 @@ export class Mirror {
       return s;
     };
     try {
-      const { disk } = await openDiskStack({ openStore, path: setup.diskPath, sizeBytes: setup.sizeBytes });
+      const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
+      const { disk, watched } = await openDiskStack({
+        openStore,
+        path: setup.diskPath,
+        sizeBytes: setup.sizeBytes,
+        ...(setup.timeoutMs === undefined ? {} : { timeoutMs: setup.timeoutMs }),
+        onFailed: (e) => {
+          this.#report(e);
+          doubtful.doubt(e.message).catch((e2: Error) => this.#report(e2));
+        },
+      });
       stores.push(disk);
       const segments = [
         await store(`${setup.journalPath}.0`, SEGMENT_BYTES),
@@ -159,6 +187,7 @@ export class Mirror {
         disk,
         send: (...parts) => void this.#channel.send(...parts),
         onError,
+        isDoubtful: () => doubtful.why !== null,
         attached: async () => {
           await metadata.change(becomingEqual);
           return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
@@ -169,9 +198,10 @@ export class Mirror {
           await metadata.change((r) => madeEqual(r, source.record));
           if (this.#opened?.metadata === metadata) this.#opened.unknown = null;
           await metadata.cleared(settleAll(metadata.log, moment(metadata.log)));
+          await doubtful.trust();
         },
       });
-      this.#opened = { disk, journal, metadata, unknown, guest, follower, server: undefined, replica: undefined };
+      this.#opened = { disk, watched, doubtful, journal, metadata, unknown, guest, follower, server: undefined, replica: undefined };
       return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded };
     } catch (e) {
       await Promise.allSettled(stores.map((s) => s.close()));
@@ -181,6 +211,8 @@ export class Mirror {
 
   async #serveSolo(): Promise<void> {
     const o = await this.#closedNow('serveSolo');
+    if (o.metadata.record.inconsistent)
+      throw new Error('serveSolo: this copy is not whole: it was being made equal to the partner, and that has not ended');
     apart(o.metadata.log);
     await o.metadata.change((r) => goneAlone(r, newGeneration()));
     await this.#export(o);
@@ -200,8 +232,11 @@ export class Mirror {
       // A partner that was started again is met with the old session first: that ends, and takes the request with it.
       for (;;) {
         const { promise: ended, resolve } = Promise.withResolvers<'ended'>();
-        const partner = new Partner(this.#channel, randomInt(1, 2 ** 32), (reason) =>
-          o.guest.partner === partner ? this.#around.emit('lost', { reason }) : resolve('ended'),
+        const partner = new Partner(
+          this.#channel,
+          randomInt(1, 2 ** 32),
+          (reason) => (o.guest.partner === partner ? this.#around.emit('lost', { reason }) : resolve('ended')),
+          this.#setup.acknowledgeMs ?? ACKNOWLEDGE_MS,
         );
         // Its answers are looked for from now on; the guest's writes go there only once the partner agreed.
         this.#attaching = partner;
@@ -221,7 +256,7 @@ export class Mirror {
     }
   }
 
-  async #resync(rateBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
+  async #resync(maximumBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
     const o = this.#need('resync', 'source');
     const { partner, lock } = o.guest;
     if (!partner) throw new Error('resync: there is no partner');
@@ -238,7 +273,10 @@ export class Mirror {
       disk: o.disk,
       partner,
       lock,
-      rateBytesPerS,
+      maximumBytesPerS,
+      watchWrites: (latencies) => {
+        o.guest.latencies = latencies;
+      },
       suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
       record: encodeCopy(record, new Set(), 0),
       onCompared: () => {
@@ -256,13 +294,13 @@ export class Mirror {
   }
 
   async #startTarget(): Promise<void> {
-    await this.#closedNow('startTarget');
+    const o = await this.#closedNow('startTarget');
+    await this.#reporting(o.doubtful.test(o.watched));
     this.#mode = 'target';
   }
 
   async #startReplica(): Promise<void> {
-    const o = this.#need('startReplica', 'target');
-    if (!o.follower.isEqual) throw new Error("startReplica: this copy is not equal to the partner's: a resync must end first");
+    const o = this.#equalTarget('startReplica');
     const replica = new Replica({
       disk: o.disk,
       journal: o.journal,
@@ -271,8 +309,8 @@ export class Mirror {
         return await this.#around.openStore({ path: this.#scratchPath, sizeBytes: SCRATCH_BYTES });
       },
       merging: async (runs) => {
-        for (const { start, end } of runs) await o.metadata.suspectRange(start, end - start);
-        await o.metadata.change((r) => goneAlone(r, newGeneration()));
+        // In either order: nothing is merged before both are durable.
+        await Promise.all([o.metadata.suspectRanges(runs), o.metadata.change((r) => goneAlone(r, newGeneration()))]);
         apart(o.metadata.log);
       },
       onError: (e) => this.#report(e),
@@ -441,8 +479,13 @@ export class Mirror {
     // What `close` cut short is no fault of the disk.
     if (e instanceof StoreError && e.code === 'EBADF') return;
     if (e instanceof StoreError && e.operation !== 'open')
-      this.#around.emit('diskError', { operation: e.operation, offset: e.offset, message: e.message });
-    else this.#around.emit('diskError', { operation: 'write', offset: 0, message: e.message });
+      this.#around.emit('diskError', {
+        operation: e.operation,
+        offset: e.offset,
+        message: e.message,
+        isOver: e.operation !== 'read' || e instanceof SilentDiskError,
+      });
+    else this.#around.emit('diskError', { operation: 'write', offset: 0, message: e.message, isOver: true });
   }
 
   async #closedNow(command: string): Promise<Opened> {
@@ -455,6 +498,12 @@ export class Mirror {
   #need(command: string, mode: MirrorMode): Opened {
     if (this.#mode !== mode || !this.#opened) throw new Error(`${command}: this copy is '${this.#mode}', not '${mode}'`);
     return this.#opened;
+  }
+
+  #equalTarget(command: string): Opened {
+    const o = this.#need(command, 'target');
+    if (!o.follower.isEqual) throw new Error(`${command}: this copy is not equal to the partner's: a resync must end first`);
+    return o;
   }
 
   #replica(command: string): Replica {

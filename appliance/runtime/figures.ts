@@ -5,7 +5,7 @@ import { attentionOf } from '../core/attention.ts';
 import type { State } from '../core/machine.ts';
 import { effectiveMode } from '../core/modes.ts';
 import { pictureOf } from '../core/picture.ts';
-import { ACTIONS, mayRequest } from '../core/requests.ts';
+import { ACTIONS, actionLabel, mayRequest } from '../core/requests.ts';
 import type { ProgressView, Snapshot, TimelineEntry } from '../core/snapshot.ts';
 import type { GateStatus } from '../gate/api.ts';
 import type { HeartbeatStatus } from '../heartbeat/api.ts';
@@ -131,7 +131,7 @@ export class Figures {
       workload: {
         name: workload.name,
         state: picture.workloadState,
-        level: 'faultTolerant',
+        level: picture.level,
         addresses: this.#gate ? [...this.#gate.addresses.ipv4, ...this.#gate.addresses.ipv6] : [],
         acceleration: this.#config.engine.acceleration,
         sentence: picture.workloadSentence,
@@ -165,7 +165,7 @@ export class Figures {
       process: { rssBytes: process.memoryUsage.rss(), cpuPercent: usage },
       actions: ACTIONS.map((action) => {
         const verdict = mayRequest(state, action.name);
-        return { ...action, allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
+        return { ...action, label: actionLabel(state, action), allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
       }),
       lab: this.#config.labSocket !== '',
     };

@@ -47,7 +47,16 @@ export class Checkers {
   constructor(world: World) {
     this.#world = world;
     this.mirror = new MirrorCheckers(world, this);
-    const notes = (): Notes => ({ alone: NOTHING, failures: 0, failedAt: 0, lostPowerAt: 0, unanswered: 0, losses: [], quarantinedUntil: 0, kept: null });
+    const notes = (): Notes => ({
+      alone: NOTHING,
+      failures: 0,
+      failedAt: 0,
+      lostPowerAt: 0,
+      unanswered: 0,
+      losses: [],
+      quarantinedUntil: 0,
+      kept: null,
+    });
     this.#notes = { A: notes(), B: notes() };
   }
 
@@ -197,7 +206,8 @@ export class Checkers {
 
   repairs(s: CoServer, offset: number, from: 'own' | 'partner'): void {
     const [good, bad] = from === 'own' ? [s, s.partner] : [s.partner, s];
-    if (good.copy.isBad(blockAt(offset))) throw new Violation(`block ${offset} of ${bad.name} is repaired from the bad one of ${good.name}`);
+    if (good.copy.isBad(blockAt(offset)))
+      throw new Violation(`block ${offset} of ${bad.name} is repaired from the bad one of ${good.name}`);
   }
 
   quarantines(offset: number): void {

@@ -52,7 +52,11 @@ export function obey(world: World, s: CoServer, c: Command): number {
         if (s.disk.failed || s.openings !== opening) return false;
         if (isAdopted && !s.guest) return false;
         if (!isAdopted && random.chance(speeds.failure)) return false;
-        if (!isAdopted) {
+        if (isAdopted && s.guest) {
+          s.guest.role = 'alone';
+          s.guest.paused = false;
+          world.checkers.served(s, s.guest.deed);
+        } else {
           world.checkers.started(s);
           world.checkers.mirror.started(s);
           s.guest = { role: 'alone', deed: s.disk.content, paused: false, brokenAt: null };
@@ -83,6 +87,14 @@ export function obey(world: World, s: CoServer, c: Command): number {
     case 'protect':
       protect(world, s, p, c);
       return 0;
+    case 'confirmCopy': {
+      const { session } = world.guests;
+      phaseWork(world, s, c, random.between(1, 20), () => {
+        const isEqual = s.copy.mode === 'target' && s.copy.opened?.isEqual === true;
+        return isEqual && session !== null && world.guests.session === session && session.secondary === s;
+      });
+      return 0;
+    }
     case 'releaseReady':
       phaseWork(world, s, c, random.between(5, 60), () => {
         if (!world.network.isConnected || world.network.connection !== world.guests.copiedOver) return false;
@@ -131,14 +143,21 @@ export function obey(world: World, s: CoServer, c: Command): number {
     case 'leaveLockstep':
       world.guests.end();
       p.copy.interval = 0;
-      phaseSteps(world, s, c, random.between(10, 100), [(ended) => s.copy.collapse(ended)], () => {
-        if (!world.network.isConnected) return false;
-        s.endGuest();
-        s.gate = 'closed';
-        s.disk.content = p.disk.content;
-        s.disk.flushed = p.disk.flushed;
-        return true;
-      });
+      phaseSteps(
+        world,
+        s,
+        c,
+        random.between(10, 100),
+        [(ended) => (s.copy.mode === 'replica' ? s.copy.collapse(ended) : ended(true))],
+        () => {
+          if (!world.network.isConnected) return false;
+          s.endGuest();
+          s.gate = 'closed';
+          s.disk.content = p.disk.content;
+          s.disk.flushed = p.disk.flushed;
+          return true;
+        },
+      );
       return 0;
     case 'shutDownGuest':
       phaseWork(world, s, c, random.between(300, 2_000), () => {
@@ -174,6 +193,9 @@ export function obey(world: World, s: CoServer, c: Command): number {
     case 'lendNetwork':
       return 0;
     case 'setMode':
+      return 0;
+    case 'endProcess':
+      s.crash('as it was asked to');
       return 0;
     case 'endServer':
       s.powerOff('it ends itself');
@@ -279,14 +301,7 @@ function phaseSteps(world: World, s: CoServer, c: Command, ms: number, steps: re
 }
 
 /** Survival: waits for nothing that is under way. `isVoid`: output was withheld since, and must not be let out by this. */
-function exclusive(
-  world: World,
-  s: CoServer,
-  c: Command,
-  ms: number,
-  steps: readonly Step[],
-  work: (isVoid: boolean) => boolean,
-): void {
+function exclusive(world: World, s: CoServer, c: Command, ms: number, steps: readonly Step[], work: (isVoid: boolean) => boolean): void {
   for (const abort of s.aborts) abort();
   s.aborts = [];
   world.guests.leave(s);
@@ -295,11 +310,16 @@ function exclusive(
   const own = new Effect();
   s.effect = own;
   s.at(ms, () => {
-    oneByOne(steps, () => false, (isDone) => {
-      own.end();
-      const ok = isDone && work(isVoid());
-      if (s.running) s.feed({ kind: 'commandFinished', command: c.kind, ok, reason: ok ? '' : 'simulated failure' });
-    }, isVoid);
+    oneByOne(
+      steps,
+      () => false,
+      (isDone) => {
+        own.end();
+        const ok = isDone && work(isVoid());
+        if (s.running) s.feed({ kind: 'commandFinished', command: c.kind, ok, reason: ok ? '' : 'simulated failure' });
+      },
+      isVoid,
+    );
   });
 }
 
@@ -340,6 +360,14 @@ function resync(world: World, s: CoServer, p: CoServer, c: Command): void {
     p.disk.content = s.disk.content;
     p.disk.flushed = s.disk.content;
     p.disk.whole = true;
+    if (world.level === 3) return true;
+    // Every write goes to both from here on. The partner has no guest: what stands for one is what it would be started from.
+    if (!s.guest) return false;
+    p.disk.content = s.guest.deed;
+    p.guest = { role: 'secondary', deed: s.guest.deed, paused: false, brokenAt: null };
+    s.guest.role = 'primary';
+    s.gate = 'holding';
+    world.guests.begin(s, p);
     return true;
   });
 }

@@ -47,8 +47,7 @@ async function mutants(): Promise<void> {
     const { failures } = await campaign({ first: o.first, count: MUTANT_SEEDS, jobs: o.jobs, mutant: name, stopAfter: 1 });
     const caught = failures[0];
     console.log(`${caught ? `caught by seed ${caught.seed}`.padEnd(22) : 'MISSED                '}${name}`);
-    if (caught)
-      console.log(`        ${caught.violation}\n        npm run sim -- --seed ${caught.seed} --mutant "${name}"`);
+    if (caught) console.log(`        ${caught.violation}\n        npm run sim -- --seed ${caught.seed} --mutant "${name}"`);
     else process.exitCode = 1;
   }
 }

@@ -74,6 +74,7 @@ function settle(world: World): void {
   const { A, B } = world.sides;
   world.runUntil(world.now + SETTLE_MS, () => A.diskGuest.isIdle && B.diskGuest.isIdle);
   if (!world.isDuplex) return;
-  if (!A.diskGuest.isIdle || !B.diskGuest.isIdle) throw new Violation(`mirror: the guest has waited for its disk for ${SETTLE_MS / 1000} s`);
+  if (!A.diskGuest.isIdle || !B.diskGuest.isIdle)
+    throw new Violation(`mirror: the guest has waited for its disk for ${SETTLE_MS / 1000} s`);
   world.checkers.mirror.equal(A.state.phase.kind === 'duplex' ? A : B);
 }

@@ -1,7 +1,8 @@
 // A whole pair in one thread: the real core on both sides; links, witness, management controllers, disks and guests as models that
 // fail. One generator decides everything: the same seed gives the same story.
-import type { MirrorOrder } from '../../appliance/core/mirror-orders.ts';
+
 import { DEFAULT_TIMING, step, type Timing } from '../../appliance/core/machine.ts';
+import type { MirrorOrder } from '../../appliance/core/mirror-orders.ts';
 import { Checkers } from './checkers.ts';
 import { Guests } from './guests.ts';
 import { Ledger } from './mirror/ledger.ts';

@@ -22,7 +22,8 @@ export class MirrorCheckers {
 
   acknowledged(s: CoServer, block: number, content: Content, isAlone: boolean): void {
     const { ledger, now } = this.#world;
-    if (ledger.isDead(content)) this.#unlessForced(`${s.name} acknowledges write ${content}, and the guest runs on ${s.partner.name} without it`);
+    if (ledger.isDead(content))
+      this.#unlessForced(`${s.name} acknowledges write ${content}, and the guest runs on ${s.partner.name} without it`);
     const { record } = s.copy.metadataMedium;
     if (isAlone && (record === null || record.base === null))
       this.#unlessForced(`${s.name} acknowledges a write that only it has, and its generation is not on its disk yet`);
@@ -66,7 +67,9 @@ export class MirrorCheckers {
     if (this.#all.lostPowerAt(s) < line.at)
       this.#unlessForced(`${s.name} starts with write ${found} of block ${block}, and ${line.acknowledged} was acknowledged`);
     if (this.#all.failedAt(p) < line.at && !p.copy.isPartial && !p.disk.failed && p.copy.latest(block) === line.acknowledged)
-      this.#unlessForced(`${s.name} starts without write ${line.acknowledged} of block ${block}, and ${p.name}, which never failed, has it`);
+      this.#unlessForced(
+        `${s.name} starts without write ${line.acknowledged} of block ${block}, and ${p.name}, which never failed, has it`,
+      );
     this.#world.count('disk: an unflushed write lost with the power');
   }
 
@@ -142,7 +145,10 @@ export class MirrorCheckers {
       if (lock?.isFree(block) === false || a.expected(block) !== undefined || b.expected(block) !== undefined) continue;
       if (a.forgotten.has(block) || b.forgotten.has(block) || this.#excused.has(block)) continue;
       const [mine, theirs] = [s.copy.latest(block), p.copy.latest(block)];
-      if (mine !== theirs) this.#unlessForced(`block ${block} is write ${mine} on ${s.name} and ${theirs} on ${p.name}, and both copies are recorded as equal`);
+      if (mine !== theirs)
+        this.#unlessForced(
+          `block ${block} is write ${mine} on ${s.name} and ${theirs} on ${p.name}, and both copies are recorded as equal`,
+        );
     }
   }
 

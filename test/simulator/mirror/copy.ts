@@ -376,7 +376,8 @@ export class Copy {
     if (this.mode !== 'closed') return ended(false);
     this.#open((ok) => {
       const o = this.opened;
-      if (!ok || !o) return ended(false);
+      // It was being made equal, and that has not ended.
+      if (!ok || !o || o.metadata.record.inconsistent) return ended(false);
       this.#run(o, serveAlone(o.metadata.log, this.#newGeneration()), (ok) => {
         if (ok) this.mode = 'solo';
         ended(ok);
@@ -439,7 +440,8 @@ export class Copy {
     this.#world.checkers.mirror.planned(this.#s, plan);
     const todo = isPart ? [...plan.extents] : Array.from({ length: EXTENTS }, (_, i) => i);
     this.#world.tell(
-      () => `${this.#s.name} makes ${this.#s.partner.name} equal: ${isPart ? `extents ${todo.join(' ') || '-'}` : `everything (${plan.kind})`}`,
+      () =>
+        `${this.#s.name} makes ${this.#s.partner.name} equal: ${isPart ? `extents ${todo.join(' ') || '-'}` : `everything (${plan.kind})`}`,
     );
     const { record } = metadata;
     const isStill = (): boolean => this.opened === o && o.partner === partner && !partner.isLost;
@@ -450,7 +452,10 @@ export class Copy {
         this.#compare(o, partner, extent, (ok) => (ok ? this.#s.at(this.#world.pauseMs(), next) : ended(false)));
         return;
       }
-      const end = endResync({ log: metadata.log, isStill: () => o.partner === partner && metadata.record.current === record.current }, record);
+      const end = endResync(
+        { log: metadata.log, isStill: () => o.partner === partner && metadata.record.current === record.current },
+        record,
+      );
       this.#run(o, end, (ok) => {
         if (!ok || !isStill()) return ended(false);
         o.isUnknown = false;
@@ -473,21 +478,25 @@ export class Copy {
       const read = (): void => {
         const blocks = Array.from({ length: BLOCKS_PER_EXTENT }, (_, i) => first + i);
         const contents = blocks.map((b) => ({ block: b, content: this.medium.read(b), bad: this.medium.expected(b) }));
-        partner.ask({ kind: 'compare', contents }, (answer) => {
-          let open = 1;
-          const one = (): void => {
-            if (--open === 0) over(true);
-          };
-          for (const { block, content, how } of answer as { block: number; content: Content; how: 'differs' | 'right' | 'bad' }[]) {
-            // The checksum here says that the partner has it right.
-            if (how === 'right') this.medium.repair(block, content);
-            else if (how === 'differs') {
-              open++;
-              partner.ask({ kind: 'write', block, content: contents[block - first]?.content ?? 0, interval: 0 }, one, failed);
+        partner.ask(
+          { kind: 'compare', contents },
+          (answer) => {
+            let open = 1;
+            const one = (): void => {
+              if (--open === 0) over(true);
+            };
+            for (const { block, content, how } of answer as { block: number; content: Content; how: 'differs' | 'right' | 'bad' }[]) {
+              // The checksum here says that the partner has it right.
+              if (how === 'right') this.medium.repair(block, content);
+              else if (how === 'differs') {
+                open++;
+                partner.ask({ kind: 'write', block, content: contents[block - first]?.content ?? 0, interval: 0 }, one, failed);
+              }
             }
-          }
-          one();
-        }, failed);
+            one();
+          },
+          failed,
+        );
       };
       this.io(o, read, failed, false);
     });

@@ -110,14 +110,18 @@ export class DiskGuest {
     const { copy } = this.#s;
     this.open.set(block, content);
     const { interval } = copy;
-    copy.guestWrite(block, () => content, (isWell) => {
-      if (this.open.get(block) !== content) return;
-      this.open.delete(block);
-      this.#told[block] = isWell ? content : null;
-      if (!isWell) return;
-      const isAlone = copy.mode === 'solo';
-      this.#tell(interval, () => this.#world.checkers.mirror.acknowledged(this.#s, block, content, isAlone));
-    });
+    copy.guestWrite(
+      block,
+      () => content,
+      (isWell) => {
+        if (this.open.get(block) !== content) return;
+        this.open.delete(block);
+        this.#told[block] = isWell ? content : null;
+        if (!isWell) return;
+        const isAlone = copy.mode === 'solo';
+        this.#tell(interval, () => this.#world.checkers.mirror.acknowledged(this.#s, block, content, isAlone));
+      },
+    );
   }
 
   #askFlush(): void {

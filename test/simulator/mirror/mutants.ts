@@ -1,8 +1,9 @@
 // Deliberate faults of the mirror: one for each of its rules, and a few more of the orders in which things become durable. `because`
 // is what a checker says of it: caught for another reason is not caught.
+
+import { type Step, step } from '../../../appliance/core/machine.ts';
 import type { CopyRecord } from '../../../appliance/core/mirror.ts';
 import type { MirrorOrder, MirrorStep } from '../../../appliance/core/mirror-orders.ts';
-import { type Step, step } from '../../../appliance/core/machine.ts';
 import type { Mutant } from '../world.ts';
 
 const DIFFERENT = /are recorded as equal/;
@@ -82,14 +83,22 @@ function granted(state: Parameters<typeof step>[0], event: Parameters<typeof ste
 }
 
 export const MIRROR_MUTANTS: Mutant[] = [
-  { name: 'mirror 1: no region log: a write goes out before its extent is durably suspect', because: DIFFERENT, flaws: { mirror: 'no region log' } },
+  {
+    name: 'mirror 1: no region log: a write goes out before its extent is durably suspect',
+    because: DIFFERENT,
+    flaws: { mirror: 'no region log' },
+  },
   { name: 'mirror 2: a write is acknowledged before both have it', because: LOST, flaws: { mirror: 'acknowledged before both have it' } },
   {
     name: 'mirror 3: what the partner has not flushed is forgotten',
     because: DIFFERENT,
     flaws: { mirror: 'what the partner has not flushed is forgotten' },
   },
-  { name: 'mirror 4a: new writes are not held while it is undecided who may run', because: LOST, flaws: { mirror: 'new writes are not held' } },
+  {
+    name: 'mirror 4a: new writes are not held while it is undecided who may run',
+    because: LOST,
+    flaws: { mirror: 'new writes are not held' },
+  },
   {
     name: 'mirror 4b: writes are released before the new generation is durable',
     because: /its generation is not on its disk yet/,

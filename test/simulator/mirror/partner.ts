@@ -14,8 +14,12 @@ export type Request =
   | { kind: 'settle' }
   | { kind: 'commit'; interval: number };
 
+/** What is only busy answers sooner. */
+const ACKNOWLEDGE_MS = 4_000;
+
 interface Pending {
   isGuest: boolean;
+  since: number;
   done: (value?: unknown) => void;
   failed: () => void;
 }
@@ -23,6 +27,7 @@ interface Pending {
 export class Partner {
   isLost = false;
   #isReleased = false;
+  #isWatched = false;
   readonly #world: World;
   readonly #s: CoServer;
   readonly #attachment: number;
@@ -40,12 +45,12 @@ export class Partner {
   /** A request of the guest. */
   hold(r: Request, done: () => void): void {
     if (this.#isReleased) done();
-    else this.#send(r, { isGuest: true, done, failed: () => undefined });
+    else this.#send(r, { isGuest: true, since: this.#world.now, done, failed: () => undefined });
   }
 
   ask(r: Request, done: (value?: unknown) => void, failed: () => void): void {
     if (this.#isReleased || this.isLost) failed();
-    else this.#send(r, { isGuest: false, done, failed });
+    else this.#send(r, { isGuest: false, since: this.#world.now, done, failed });
   }
 
   /** The source went on alone. */
@@ -57,6 +62,7 @@ export class Partner {
   #send(r: Request, pending: Pending): void {
     this.#pending.add(pending);
     if (this.isLost) return;
+    if (pending.isGuest && !this.#isWatched) this.#watch(ACKNOWLEDGE_MS);
     const { network } = this.#world;
     const s = this.#s;
     const p = s.partner;
@@ -64,6 +70,20 @@ export class Partner {
       p.copy.receive(this.#attachment, r, (ok, value) => {
         network.send(p, () => this.#answered(pending, ok, value));
       });
+    });
+  }
+
+  /** The guest waits for the partner for so long, and no longer. */
+  #watch(ms: number): void {
+    this.#isWatched = true;
+    this.#s.at(ms, () => {
+      this.#isWatched = false;
+      let oldest: Pending | undefined;
+      for (const p of this.#pending) if (p.isGuest && (!oldest || p.since < oldest.since)) oldest = p;
+      if (!oldest || this.isLost || this.#isReleased) return;
+      const left = oldest.since + ACKNOWLEDGE_MS - this.#world.now;
+      if (left > 0) this.#watch(left);
+      else this.lose();
     });
   }
 
