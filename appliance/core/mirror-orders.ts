@@ -3,8 +3,8 @@
 // Each order is a generator: it yields one step, whoever runs it does that step to its end, and asks for the next. So the worker
 // thread (appliance/mirror) and the simulator obey the same orders, and a step that is cut short ends the order where it was.
 //
-//   serveAlone    generation -> serve                       goAlone   generation -> release
-//   follow        inconsistent (-> the partner is answered)      merge     suspects -> generation (-> the overlay is merged)
+//   serveAlone    generation -> serve                          goAlone   generation -> release
+//   follow        inconsistent (-> the partner is answered)    merge     suspects, generation (-> the overlay is merged)
 //   endResync     flush here -> partner: synced -> together -> clear
 //   becomeEqual   flush here -> the source's generation, whole -> clear
 //   coolDown      flush here -> partner: flush -> clear
@@ -16,6 +16,8 @@ export type MirrorStep =
   | { kind: 'record'; change: (record: CopyRecord) => CopyRecord }
   /** Suspect when it ends, durably. */
   | { kind: 'suspect'; extents: readonly number[] }
+  /** All of them, in any order. */
+  | { kind: 'all'; steps: readonly MirrorStep[] }
   /** Not suspect any more. Lost with the power it only costs a comparison. */
   | { kind: 'clear'; extents: readonly number[] }
   /** This copy's disk: everything that had ended before is on stable media when it ends. */
@@ -24,13 +26,13 @@ export type MirrorStep =
   | { kind: 'askSynced'; record: CopyRecord }
   /** The partner flushes its copy. Answers the interval up to which it has everything on its disk. */
   | { kind: 'askSettle' }
-  /** What the guest waits for ends; its writes go to this copy alone from here on. */
+  /** What the guest waits for ends; its writes go to this copy alone from here on. Answers how many requests that were. */
   | { kind: 'release' }
   /** The guest's requests are taken. */
   | { kind: 'serve' };
 
-/** Takes the answer of the step that has ended (of `askSettle`; else it is not looked at). */
-export type MirrorOrder = Generator<MirrorStep, void, number | undefined>;
+/** Takes the answer of the step that has ended, where it has one. */
+export type MirrorOrder<T = void> = Generator<MirrorStep, T, number | undefined>;
 
 /** What an order may have to look at again after each step. */
 export interface Standing {
@@ -47,17 +49,17 @@ export function* serveAlone(log: ActivityLog, next: DataGeneration): MirrorOrder
 }
 
 /** source -> solo, with the arbiter's grant. Until it has ended everything is held, also what comes new. */
-export function* goAlone({ log, isStill }: Standing, next: DataGeneration): MirrorOrder {
+export function* goAlone({ log, isStill }: Standing, next: DataGeneration): MirrorOrder<number> {
   yield { kind: 'record', change: (r) => goneAlone(r, next) };
-  if (!isStill()) return;
+  if (!isStill()) return 0;
   apart(log);
-  yield { kind: 'release' };
+  return (yield { kind: 'release' }) ?? 0;
 }
 
 /** replica -> solo, with the arbiter's grant: before what its own guest wrote since the last commit is made part of the copy. */
 export function* merge(log: ActivityLog, next: DataGeneration, extents: readonly number[]): MirrorOrder {
-  yield { kind: 'suspect', extents };
-  yield { kind: 'record', change: (r) => goneAlone(r, next) };
+  const record: MirrorStep = { kind: 'record', change: (r) => goneAlone(r, next) };
+  yield { kind: 'all', steps: [{ kind: 'suspect', extents }, record] };
   apart(log);
 }
 

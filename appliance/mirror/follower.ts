@@ -23,8 +23,8 @@ export interface FollowerParts {
   isDoubtful(): boolean;
   /** A source attaches: durable when it ends. Answers what this copy knows of itself. */
   attached(): Promise<Uint8Array>;
-  /** Made equal to the source, whose record this is: durable when it ends. */
-  madeEqual(source: Buffer): Promise<void>;
+  /** Made equal to the source, whose record this is: flushed and durable when it ends. `isStill`: it is attached. */
+  madeEqual(source: Buffer, isStill: () => boolean): Promise<void>;
 }
 
 /** To `settle`, of a copy that has no journal. */
@@ -143,9 +143,7 @@ export class Follower {
         return compare(await this.#disk.read(m.offset, m.length), m.data);
       case 'synced':
         if (replica) throw new Error('the partner is a replica already');
-        await this.#disk.flush();
-        if (m.attachment !== this.#attachment) return undefined;
-        await this.#parts.madeEqual(m.data as Buffer);
+        await this.#parts.madeEqual(m.data as Buffer, () => m.attachment === this.#attachment);
         if (m.attachment === this.#attachment) this.#equal = true;
         return undefined;
       case 'settle': {

@@ -8,8 +8,19 @@ import { rm } from 'node:fs/promises';
 import { type BlockStore, type FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
 import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
-import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/activity-log.ts';
-import { becomingEqual, broughtTogether, type CopyState, goneAlone, madeEqual, planResync } from '../core/mirror.ts';
+import { isCrowded, joining } from '../core/activity-log.ts';
+import { type CopyState, planResync } from '../core/mirror.ts';
+import {
+  becomeEqual,
+  coolDown,
+  endResync,
+  follow,
+  goAlone,
+  type MirrorOrder,
+  type MirrorStep,
+  merge,
+  serveAlone,
+} from '../core/mirror-orders.ts';
 import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
 import { identifyDisk } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
@@ -189,19 +200,21 @@ export class Mirror {
         onError,
         isDoubtful: () => doubtful.why !== null,
         attached: async () => {
-          await metadata.change(becomingEqual);
+          await this.#obey(opened, follow());
           return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
         },
-        madeEqual: async (bytes) => {
+        madeEqual: async (bytes, isStill) => {
           const source = decodeCopy(bytes, 0);
           if (!source) throw new Error('the partner sent no record of its copy: do both CoServers run the same version?');
-          await metadata.change((r) => madeEqual(r, source.record));
-          if (this.#opened?.metadata === metadata) this.#opened.unknown = null;
-          await metadata.cleared(settleAll(metadata.log, moment(metadata.log)));
+          await this.#obey(opened, becomeEqual({ log: metadata.log, isStill }, source.record));
+          // Not attached any more: it is not equal.
+          if (metadata.record.inconsistent) return;
+          opened.unknown = null;
           await doubtful.trust();
         },
       });
-      this.#opened = { disk, watched, doubtful, journal, metadata, unknown, guest, follower, server: undefined, replica: undefined };
+      const opened: Opened = { disk, watched, doubtful, journal, metadata, unknown, guest, follower, server: undefined, replica: undefined };
+      this.#opened = opened;
       return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded };
     } catch (e) {
       await Promise.allSettled(stores.map((s) => s.close()));
@@ -213,9 +226,7 @@ export class Mirror {
     const o = await this.#closedNow('serveSolo');
     if (o.metadata.record.inconsistent)
       throw new Error('serveSolo: this copy is not whole: it was being made equal to the partner, and that has not ended');
-    apart(o.metadata.log);
-    await o.metadata.change((r) => goneAlone(r, newGeneration()));
-    await this.#export(o);
+    await this.#obey(o, serveAlone(o.metadata.log, newGeneration()));
     this.#mode = 'solo';
   }
 
@@ -268,7 +279,7 @@ export class Mirror {
       ? `what either copy wrote since they were equal, ${plan.extents.size} of ${metadata.extents} extents`
       : `the whole disk, because ${o.unknown ?? ('reason' in plan ? plan.reason : 'the partner has the newer record')}`;
     const { record } = metadata;
-    let since = 0;
+    const isStill = (): boolean => o.guest.partner === partner && metadata.record.current === record.current;
     const done = await resync({
       disk: o.disk,
       partner,
@@ -278,18 +289,10 @@ export class Mirror {
         o.guest.latencies = latencies;
       },
       suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
-      record: encodeCopy(record, new Set(), 0),
-      onCompared: () => {
-        since = moment(metadata.log);
-      },
+      end: () => this.#obey(o, endResync({ log: metadata.log, isStill }, record)),
       onProgress: (p) => this.#around.emit('resyncProgress', p),
     });
-    // If it went on alone meanwhile, that is what the record says.
-    await metadata.change((r) => (r.current === record.current ? broughtTogether(r) : r));
-    if (o.guest.partner === partner && metadata.record.current === record.current) {
-      o.unknown = null;
-      await metadata.cleared(settleAll(metadata.log, since));
-    }
+    if (isStill()) o.unknown = null;
     return { ...done, why };
   }
 
@@ -309,9 +312,7 @@ export class Mirror {
         return await this.#around.openStore({ path: this.#scratchPath, sizeBytes: SCRATCH_BYTES });
       },
       merging: async (runs) => {
-        // In either order: nothing is merged before both are durable.
-        await Promise.all([o.metadata.suspectRanges(runs), o.metadata.change((r) => goneAlone(r, newGeneration()))]);
-        apart(o.metadata.log);
+        await this.#obey(o, merge(o.metadata.log, newGeneration(), o.metadata.extentsOf(runs)));
       },
       onError: (e) => this.#report(e),
     });
@@ -337,12 +338,9 @@ export class Mirror {
     }
     const o = this.#need('goSolo', 'source');
     const { partner } = o.guest;
-    await this.#reporting(o.metadata.change((r) => goneAlone(r, newGeneration())));
-    if (this.#opened !== o || o.guest.partner !== partner) return { released: 0 };
-    apart(o.metadata.log);
-    o.guest.partner = undefined;
-    this.#mode = 'solo';
-    return { released: partner?.release() ?? 0 };
+    const isStill = (): boolean => this.#opened === o && o.guest.partner === partner;
+    const order = goAlone({ log: o.metadata.log, isStill }, newGeneration());
+    return { released: await this.#reporting(this.#obey(o, order)) };
   }
 
   async #takeOver(): Promise<{ committed: number; discardedBytes: number; mergedBytes: number }> {
@@ -423,16 +421,58 @@ export class Mirror {
       return;
     this.#settling = true;
     try {
-      const { log } = o.metadata;
-      const since = moment(log);
-      await o.disk.flush();
-      const interval = Buffer.from(await partner.ask({ kind: 'settle' })).readUInt32BE(0);
-      if (o.guest.partner === partner) await o.metadata.cleared(settle(log, since, interval));
+      await this.#obey(o, coolDown({ log: o.metadata.log, isStill: () => o.guest.partner === partner }));
     } catch (e) {
       if (e instanceof StoreError) this.#report(e);
     } finally {
       this.#settling = false;
       this.#settledMs = performance.now();
+    }
+  }
+
+  /** The steps of an order, one after another. One that fails ends it. */
+  async #obey<T>(o: Opened, order: MirrorOrder<T>): Promise<T> {
+    for (let answer: number | undefined; ; ) {
+      const { done, value } = order.next(answer);
+      if (done) return value;
+      answer = await this.#step(o, value);
+    }
+  }
+
+  async #step(o: Opened, step: MirrorStep): Promise<number | undefined> {
+    const { metadata, guest } = o;
+    switch (step.kind) {
+      case 'record':
+        await metadata.change(step.change);
+        return undefined;
+      case 'suspect':
+        await metadata.suspect(step.extents);
+        return undefined;
+      case 'all':
+        await Promise.all(step.steps.map((s) => this.#step(o, s)));
+        return undefined;
+      case 'clear':
+        await metadata.cleared(step.extents);
+        return undefined;
+      case 'flush':
+        await o.disk.flush();
+        return undefined;
+      case 'askSynced':
+        await partnerOf(guest).ask({ kind: 'synced', data: encodeCopy(step.record, new Set(), 0) });
+        return undefined;
+      case 'askSettle':
+        return Buffer.from(await partnerOf(guest).ask({ kind: 'settle' })).readUInt32BE(0);
+      case 'release': {
+        const { partner } = guest;
+        guest.partner = undefined;
+        this.#mode = 'solo';
+        return partner?.release() ?? 0;
+      }
+      case 'serve':
+        await this.#export(o);
+        return undefined;
+      default:
+        throw new Error(`unknown step ${JSON.stringify(step satisfies never)}`);
     }
   }
 
@@ -517,4 +557,9 @@ export class Mirror {
     this.#turn = run.catch(() => undefined);
     return run;
   }
+}
+
+function partnerOf({ partner }: GuestDisk): Partner {
+  if (!partner) throw new Error('there is no partner any more');
+  return partner;
 }

@@ -35,7 +35,7 @@ export interface Flaws {
   watchdogNotArmed?: boolean;
   mirror?: MirrorFlaw;
   /** Another order in place of the real one. */
-  orders?: (order: MirrorOrder) => MirrorOrder;
+  orders?: (order: MirrorOrder<unknown>) => MirrorOrder<unknown>;
 }
 
 /** What the mirror does wrong. */

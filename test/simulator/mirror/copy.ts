@@ -196,7 +196,7 @@ export class Copy {
 
   // ---- orders
 
-  #run(o: Opened, real: MirrorOrder, ended: Ended): void {
+  #run(o: Opened, real: MirrorOrder<unknown>, ended: Ended): void {
     const order = this.#world.flaws.orders?.(real) ?? real;
     const next = (answer?: number): void => {
       const { done, value } = order.next(answer);
@@ -215,6 +215,21 @@ export class Copy {
       case 'suspect':
         metadata.suspect(step.extents, done, failed);
         return;
+      case 'all': {
+        let open = step.steps.length;
+        let isWell = true;
+        const ended = (): void => {
+          if (--open > 0) return;
+          if (isWell) done();
+          else failed();
+        };
+        for (const each of step.steps)
+          this.#step(o, each, ended, () => {
+            isWell = false;
+            ended();
+          });
+        return;
+      }
       case 'clear':
         metadata.clear(step.extents);
         done();

@@ -10,13 +10,14 @@ const DIFFERENT = /are recorded as equal/;
 const LOST = /was acknowledged|was told|were flushed|without it|which never failed/;
 
 /** The real order, with each of its steps replaced. */
-function* replaced(order: MirrorOrder, change: (step: MirrorStep) => readonly MirrorStep[]): MirrorOrder {
+function* replaced(order: MirrorOrder<unknown>, change: (step: MirrorStep) => readonly MirrorStep[]): MirrorOrder<unknown> {
   let answer: number | undefined;
   for (;;) {
     const { done, value } = order.next(answer);
-    if (done) return;
+    if (done) return undefined;
     answer = undefined;
-    for (const other of change(value)) answer = yield other;
+    const steps = value.kind === 'all' ? [{ ...value, steps: value.steps.flatMap(change) }] : change(value);
+    for (const other of steps) answer = yield other;
   }
 }
 
@@ -28,21 +29,22 @@ const ANY: CopyRecord = { pair: '', current: '', base: null, history: [], incons
 const saysInconsistent = (s: MirrorStep): boolean => s.kind === 'record' && s.change(ANY).inconsistent;
 
 /** goAlone, the other way round. */
-function* released(order: MirrorOrder): MirrorOrder {
+function* released(order: MirrorOrder<unknown>): MirrorOrder<unknown> {
   const first = order.next();
-  if (first.done) return;
+  if (first.done) return undefined;
   const second = order.next();
   if (!second.done && second.value.kind === 'release') {
     yield second.value;
     yield first.value;
-    return;
+    return undefined;
   }
   yield first.value;
   for (let at = second; !at.done; ) at = order.next(yield at.value);
+  return undefined;
 }
 
 /** A step, and the one behind it, the other way round. */
-function* swapped(order: MirrorOrder, first: (step: MirrorStep) => boolean, second: MirrorStep['kind']): MirrorOrder {
+function* swapped(order: MirrorOrder<unknown>, first: (step: MirrorStep) => boolean, second: MirrorStep['kind']): MirrorOrder<unknown> {
   const list: MirrorStep[] = [];
   let answer: number | undefined;
   for (;;) {
@@ -57,6 +59,7 @@ function* swapped(order: MirrorOrder, first: (step: MirrorStep) => boolean, seco
     if (value.kind === second) for (const held of list.splice(0)) yield held;
   }
   for (const held of list) yield held;
+  return undefined;
 }
 
 /** Where a copy goes on alone, only the generation that the partner is most likely at is kept. */
