@@ -30,7 +30,7 @@ export type MirrorMode = 'closed' | 'solo' | 'source' | 'target' | 'replica';
 
 export type MirrorCommands = {
   /**
-   * Opens disk and journal. A journal left by a crash is replayed up to its last commit record, the rest discarded.
+   * Opens disk and journal. A journal left by a crash is replayed, all of it; after a takeover what the partner had not committed is discarded.
    * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes.
    */
   open(a: Record<string, never>): Promise<{ committed: number; replayed: number; discarded: number }>;

@@ -42,7 +42,7 @@ export async function openDisk(p: Parts): Promise<void> {
   const { committed, replayed, discarded } = await p.workers.mirror.call('open', {}, 120_000);
   p.disk.isOpen = true;
   if (replayed + discarded === 0) return;
-  const text = `The disk's journal was replayed up to interval ${committed}: ${replayed} bytes applied, ${discarded} bytes of uncommitted intervals discarded.`;
+  const text = `The disk's journal was replayed: ${replayed} bytes applied, the last checkpoint in it was ${committed}; ${discarded} bytes discarded that a takeover had left behind.`;
   p.history.add({ severity: 'info', row: null, text });
 }
 

@@ -87,7 +87,9 @@ function isSlot(item: Item): item is Slot {
 }
 
 function newest(items: readonly Item[]): Slot | null {
-  return items.filter(isSlot).sort((a, b) => b.counter - a.counter)[0] ?? null;
+  let found: Slot | null = null;
+  for (const item of items) if (isSlot(item) && (!found || item.counter > found.counter)) found = item;
+  return found;
 }
 
 /** How a write with its flush is done: one of them is called when it is over, in this life of the process. */
