@@ -188,6 +188,8 @@ export function obey(world: World, s: CoServer, c: Command): number {
     case 'quarantineBlock':
       world.checkers.quarantines(c.offset);
       return 0;
+    case 'chooseBlock':
+    case 'scrub':
     case 'redirectNetwork':
       return 0;
     case 'lendNetwork':
@@ -250,16 +252,16 @@ function persist(world: World, s: CoServer, record: World['sides']['A']['state']
 /** What is under way: the next work of a phase begins when it is over. */
 export class Effect {
   #isOver = false;
-  readonly #then: (() => void)[] = [];
+  readonly #waiting: (() => void)[] = [];
 
-  then(run: () => void): void {
+  whenOver(run: () => void): void {
     if (this.#isOver) run();
-    else this.#then.push(run);
+    else this.#waiting.push(run);
   }
 
   end(): void {
     this.#isOver = true;
-    for (const run of this.#then.splice(0)) run();
+    for (const run of this.#waiting.splice(0)) run();
   }
 }
 
@@ -280,8 +282,11 @@ function phaseSteps(world: World, s: CoServer, c: Command, ms: number, steps: re
   const before = s.effect;
   const own = new Effect();
   s.effect = own;
-  before.then(() => {
-    if (isOver) return own.end();
+  before.whenOver(() => {
+    if (isOver) {
+      own.end();
+      return;
+    }
     s.at(ms, () => {
       const isVoid = (): boolean => isOver;
       oneByOne(steps, isVoid, (isDone) => {

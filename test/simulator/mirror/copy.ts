@@ -196,17 +196,18 @@ export class Copy {
 
   // ---- orders
 
-  #run(o: Opened, real: MirrorOrder<unknown>, ended: Ended): void {
+  /** `asked`: the partner that the order is about. */
+  #run(o: Opened, real: MirrorOrder<unknown>, ended: Ended, asked: Partner | null = null): void {
     const order = this.#world.flaws.orders?.(real) ?? real;
     const next = (answer?: number): void => {
       const { done, value } = order.next(answer);
       if (done) ended(true);
-      else this.#step(o, value, next, () => ended(false));
+      else this.#step(o, value, asked, next, () => ended(false));
     };
     next();
   }
 
-  #step(o: Opened, step: MirrorStep, done: (answer?: number) => void, failed: () => void): void {
+  #step(o: Opened, step: MirrorStep, asked: Partner | null, done: (answer?: number) => void, failed: () => void): void {
     const { metadata } = o;
     switch (step.kind) {
       case 'record':
@@ -224,7 +225,7 @@ export class Copy {
           else failed();
         };
         for (const each of step.steps)
-          this.#step(o, each, ended, () => {
+          this.#step(o, each, asked, ended, () => {
             isWell = false;
             ended();
           });
@@ -237,14 +238,11 @@ export class Copy {
       case 'flush':
         this.flush(o, done, failed);
         return;
-      case 'askSynced': {
-        if (!o.partner) return failed();
-        o.partner.ask({ kind: 'synced', record: step.record }, () => done(), failed);
+      case 'askSynced':
+        asked?.ask({ kind: 'synced', record: step.record }, () => done(), failed);
         return;
-      }
       case 'askSettle':
-        if (!o.partner) return failed();
-        o.partner.ask({ kind: 'settle' }, (answer) => done(answer as number), failed);
+        asked?.ask({ kind: 'settle' }, (answer) => done(answer as number), failed);
         return;
       case 'release': {
         const { partner } = o;
@@ -282,9 +280,15 @@ export class Copy {
   }
 
   #open(ended: Ended): void {
-    if (this.opened) return ended(true);
+    if (this.opened) {
+      ended(true);
+      return;
+    }
     const { disk } = this.#s;
-    if (disk.failed) return ended(false);
+    if (disk.failed) {
+      ended(false);
+      return;
+    }
     const io = (done: () => void, failed: () => void): void => {
       if (this.opened) this.io(this.opened, done, failed);
     };
@@ -317,7 +321,8 @@ export class Copy {
     this.writeAll(o, replay, (ok) => {
       if (!ok) {
         this.opened = null;
-        return ended(false);
+        ended(false);
+        return;
       }
       this.flush(
         o,
@@ -388,11 +393,17 @@ export class Copy {
   }
 
   #serveSolo(ended: Ended): void {
-    if (this.mode !== 'closed') return ended(false);
+    if (this.mode !== 'closed') {
+      ended(false);
+      return;
+    }
     this.#open((ok) => {
       const o = this.opened;
       // It was being made equal, and that has not ended.
-      if (!ok || !o || o.metadata.record.inconsistent) return ended(false);
+      if (!ok || !o || o.metadata.record.inconsistent) {
+        ended(false);
+        return;
+      }
       this.#run(o, serveAlone(o.metadata.log, this.#newGeneration()), (ok) => {
         if (ok) this.mode = 'solo';
         ended(ok);
@@ -401,7 +412,10 @@ export class Copy {
   }
 
   #startTarget(ended: Ended): void {
-    if (this.mode !== 'closed') return ended(false);
+    if (this.mode !== 'closed') {
+      ended(false);
+      return;
+    }
     this.#open((ok) => {
       if (ok) this.mode = 'target';
       ended(ok);
@@ -410,7 +424,10 @@ export class Copy {
 
   #startSource(ended: Ended): void {
     const o = this.opened;
-    if (this.mode !== 'solo' || !o) return ended(false);
+    if (this.mode !== 'solo' || !o) {
+      ended(false);
+      return;
+    }
     const partner = new Partner(this.#world, this.#s, ++this.#world.serial, () => {
       if (o.partner === partner) this.#s.at(this.#world.random.between(0.1, 5), () => this.#lost(partner));
       else over(false);
@@ -427,7 +444,10 @@ export class Copy {
     partner.ask(
       { kind: 'attach' },
       (answer) => {
-        if (isOver || this.mode !== 'solo' || this.opened !== o) return over(false);
+        if (isOver || this.mode !== 'solo' || this.opened !== o) {
+          over(false);
+          return;
+        }
         o.partner = partner;
         joining(o.metadata.log);
         o.theirs = answer as CopyState | null;
@@ -447,7 +467,10 @@ export class Copy {
   resync(ended: Ended): void {
     const o = this.opened;
     const partner = o?.partner;
-    if (this.mode !== 'source' || !o || !partner) return ended(false);
+    if (this.mode !== 'source' || !o || !partner) {
+      ended(false);
+      return;
+    }
     const { metadata, theirs } = o;
     const plan = planResync(o.isUnknown ? null : { record: metadata.record, suspects: metadata.log.suspects }, theirs);
     o.theirs = null;
@@ -461,7 +484,10 @@ export class Copy {
     const { record } = metadata;
     const isStill = (): boolean => this.opened === o && o.partner === partner && !partner.isLost;
     const next = (): void => {
-      if (!isStill()) return ended(false);
+      if (!isStill()) {
+        ended(false);
+        return;
+      }
       const extent = todo.shift();
       if (extent !== undefined) {
         this.#compare(o, partner, extent, (ok) => (ok ? this.#s.at(this.#world.pauseMs(), next) : ended(false)));
@@ -471,12 +497,20 @@ export class Copy {
         { log: metadata.log, isStill: () => o.partner === partner && metadata.record.current === record.current },
         record,
       );
-      this.#run(o, end, (ok) => {
-        if (!ok || !isStill()) return ended(false);
-        o.isUnknown = false;
-        this.#world.checkers.mirror.synced(this.#s);
-        ended(true);
-      });
+      this.#run(
+        o,
+        end,
+        (ok) => {
+          if (!ok || !isStill()) {
+            ended(false);
+            return;
+          }
+          o.isUnknown = false;
+          this.#world.checkers.mirror.synced(this.#s);
+          ended(true);
+        },
+        partner,
+      );
     };
     next();
   }
@@ -519,7 +553,10 @@ export class Copy {
 
   #startReplica(ended: Ended): void {
     const o = this.opened;
-    if (this.mode !== 'target' || !o?.isEqual) return ended(false);
+    if (this.mode !== 'target' || !o?.isEqual) {
+      ended(false);
+      return;
+    }
     o.replica = new Replica(this, o, this.journal, this.#world.isLockstep);
     this.mode = 'replica';
     ended(true);
@@ -528,10 +565,14 @@ export class Copy {
   goSolo(ended: Ended): void {
     if (this.mode === 'solo') {
       this.#attaching?.lose();
-      return ended(true);
+      ended(true);
+      return;
     }
     const o = this.opened;
-    if (this.mode !== 'source' || !o) return ended(false);
+    if (this.mode !== 'source' || !o) {
+      ended(false);
+      return;
+    }
     const { partner } = o;
     const order = goAlone({ log: o.metadata.log, isStill: () => this.opened === o && o.partner === partner }, this.#newGeneration());
     this.#run(o, order, ended);
@@ -540,7 +581,10 @@ export class Copy {
   #takeOver(ended: Ended): void {
     const o = this.opened;
     const replica = o?.replica;
-    if (this.mode !== 'replica' || !o || !replica) return ended(false);
+    if (this.mode !== 'replica' || !o || !replica) {
+      ended(false);
+      return;
+    }
     this.#detach(o);
     this.#world.ledger.merge(replica.overlay);
     replica.takeOver(
@@ -559,7 +603,10 @@ export class Copy {
   #collapse(ended: Ended): void {
     const o = this.opened;
     const replica = o?.replica;
-    if (this.mode !== 'replica' || !o || !replica) return ended(false);
+    if (this.mode !== 'replica' || !o || !replica) {
+      ended(false);
+      return;
+    }
     replica.collapse((ok) => {
       if (ok) {
         o.replica = null;
@@ -573,7 +620,10 @@ export class Copy {
   /** Also when the disk hangs it is over some time. */
   #close(ended: Ended): void {
     const o = this.opened;
-    if (!o) return ended(true);
+    if (!o) {
+      ended(true);
+      return;
+    }
     if (this.#world.flaws.mirror === 'a primary that was refused forgets its log' && this.mode === 'source') {
       const all = [...o.metadata.log.suspects];
       o.metadata.log.suspects.clear();
@@ -707,9 +757,10 @@ export class Copy {
     if (!partner || partner.isLost || o.isCooling || this.opened !== o || !isCrowded(log)) return;
     o.isCooling = true;
     const order = coolDown({ log, isStill: () => this.opened === o && o.partner === partner });
-    this.#run(o, order, () => {
+    const over = (): void => {
       o.isCooling = false;
-    });
+    };
+    this.#run(o, order, over, partner);
   }
 
   // ---- as the partner's follower
@@ -746,7 +797,10 @@ export class Copy {
   }
 
   #attached(o: Opened, attachment: number, answer: (ok: boolean, value?: unknown) => void): void {
-    if (o.replica) return answer(false);
+    if (o.replica) {
+      answer(false);
+      return;
+    }
     this.#detach(o);
     const { life } = this.#s;
     const begin = (): void => {
@@ -757,7 +811,10 @@ export class Copy {
         return;
       }
       this.#run(o, follow(), (ok) => {
-        if (!ok) return answer(false);
+        if (!ok) {
+          answer(false);
+          return;
+        }
         o.attachment = attachment;
         this.#world.checkers.mirror.attached(this.#s);
         answer(true, o.isUnknown ? null : { record: o.metadata.record, suspects: new Set(o.metadata.log.suspects) });
@@ -779,13 +836,22 @@ export class Copy {
         else this.flush(o, () => over(true), failed);
         return;
       case 'compare':
-        if (replica) return failed();
+        if (replica) {
+          failed();
+          return;
+        }
         this.io(o, () => over(true, this.#differing(r.contents)), failed, false);
         return;
       case 'synced':
-        if (replica) return failed();
+        if (replica) {
+          failed();
+          return;
+        }
         this.#run(o, becomeEqual({ log: o.metadata.log, isStill: () => o.attachment === attachment }, r.record), (ok) => {
-          if (!ok) return failed();
+          if (!ok) {
+            failed();
+            return;
+          }
           if (o.attachment === attachment) {
             o.isUnknown = false;
             o.isEqual = true;

@@ -52,7 +52,10 @@ export class Replica {
       this.#copy.write(this.#o, block, content, done, failed);
       return;
     }
-    if (interval <= this.#decided || this.isEnding) return failed();
+    if (interval <= this.#decided || this.isEnding) {
+      failed();
+      return;
+    }
     this.isJournaling = true;
     this.#journal.append({ kind: 'write', interval, block, content });
     this.#open.push({ interval, block, content });
@@ -91,7 +94,10 @@ export class Replica {
 
   /** Decided, loaded, applied: the answer. */
   commit(interval: number, done: () => void, failed: () => void): void {
-    if (interval <= this.#decided || this.isEnding) return failed();
+    if (interval <= this.#decided || this.isEnding) {
+      failed();
+      return;
+    }
     this.#decided = interval;
     const commit = (): void => {
       this.#journal.append({ kind: 'commit', interval });
@@ -128,7 +134,10 @@ export class Replica {
       for (const ended of this.#whenWritten.splice(0)) ended(false);
     };
     this.#copy.writeAll(this.#o, list, (ok) => {
-      if (!ok) return failed();
+      if (!ok) {
+        failed();
+        return;
+      }
       for (const { block, content } of list) if (this.#patch.get(block) === content) this.#patch.delete(block);
       this.writtenBack = interval;
       this.#copy.flush(
@@ -156,13 +165,19 @@ export class Replica {
       this.#open = [];
       const list = [...this.overlay].map(([block, content]) => ({ block, content }));
       merging([...new Set(list.map(({ block }) => extentOf(block)))], (ok) => {
-        if (!ok) return ended(false);
+        if (!ok) {
+          ended(false);
+          return;
+        }
         for (const w of list) this.#journal.append({ kind: 'overlay', ...w });
         this.#journal.append({ kind: 'takeOver' });
         const failed = (): void => ended(false);
         const write = (): void =>
           this.#copy.writeAll(this.#o, list, (ok) => {
-            if (!ok) return ended(false);
+            if (!ok) {
+              ended(false);
+              return;
+            }
             this.#copy.flush(
               this.#o,
               () => {
@@ -187,7 +202,10 @@ export class Replica {
     this.#sync(() => {
       this.#apply(last);
       this.#whenAllWritten((ok) => {
-        if (!ok) return ended(false);
+        if (!ok) {
+          ended(false);
+          return;
+        }
         this.#copy.flush(
           this.#o,
           () => {

@@ -30,6 +30,12 @@ export interface PairOptions {
   sizeBytes: number;
   openStore?: (options: FileStoreOptions) => Promise<BlockStore>;
   scale?: MetadataScale;
+  /** Of both sides. */
+  setup?: Pick<MirrorSetup, 'timeoutMs' | 'acknowledgeMs' | 'scrub'>;
+  pairId?: string;
+  /** An engine that outlived an earlier process is expected on both. */
+  isAwaited?: boolean;
+  isWriteThrough?: boolean;
 }
 
 export class MirrorPair {
@@ -88,6 +94,10 @@ export class MirrorPair {
       sizeBytes: options.sizeBytes,
       journalPath: join(this.directory, `journal-${name}`),
       socketPath: join(this.directory, `nbd-${name}`),
+      ...options.setup,
+      ...(options.pairId ? { pairId: options.pairId } : {}),
+      ...(options.isAwaited ? { isAwaited: true } : {}),
+      isWriteThrough: options.isWriteThrough ?? false,
     };
     runMirrorWorker(setup, main.port1, commit.port1, {
       openChannel: () => channel,

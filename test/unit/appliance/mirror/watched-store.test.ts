@@ -69,7 +69,8 @@ t.test('a disk that does not answer is over: what waits and what comes fails at 
   const waiting: Promise<unknown>[] = [store.write(4096, Buffer.alloc(512)), store.read(0, 512), store.flush(), store.read(512, 512)];
   for (const w of waiting) w.catch(() => undefined);
   await failed;
-  for (const w of waiting) await t.rejects(() => w, { name: 'SilentDiskError', message: '/dev/silent: the disk does not answer for 0.1 s' });
+  for (const w of waiting)
+    await t.rejects(() => w, { name: 'SilentDiskError', message: '/dev/silent: the disk does not answer for 0.1 s' });
   await t.rejects(store.read(0, 512), SilentDiskError);
   t.match(failures, [{ operation: 'write', offset: 4096 }], 'told once, of the oldest request');
   t.same(disk.calls, ['write', 'read'], 'the medium had no more than its places');
