@@ -1,5 +1,8 @@
 // What the mirror's worker thread is asked and what it reports. Offsets and sizes in bytes.
 import type { ChannelSetup } from '../wire/channel-setup.ts';
+import type { PointCommands, PointEvents, PointsSetup } from './restore-points/api.ts';
+
+export type { PointStatus, PointsSetup, PointsStatus } from './restore-points/api.ts';
 
 export interface MirrorSetup {
   channel: ChannelSetup;
@@ -11,6 +14,8 @@ export interface MirrorSetup {
   journalPath: string;
   /** Unix socket of the NBD export named `disk0`. */
   socketPath: string;
+  /** Missing: beside the disk, with the defaults. */
+  points?: PointsSetup;
 }
 
 /**
@@ -24,7 +29,7 @@ export interface MirrorSetup {
  */
 export type MirrorMode = 'closed' | 'solo' | 'source' | 'target' | 'replica';
 
-export type MirrorCommands = {
+export type MirrorCommands = PointCommands & {
   /**
    * Opens disk and journal. A journal left by a crash is replayed up to its last commit record, the rest discarded.
    * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes.
@@ -70,7 +75,7 @@ export interface MirrorStatus {
   committed: number;
 }
 
-export type MirrorEvents = {
+export type MirrorEvents = PointEvents & {
   resyncProgress: { comparedBytes: number; copiedBytes: number; totalBytes: number; rateBytesPerS: number };
   /** An I/O error of the local disk: never retried. */
   diskError: { operation: 'read' | 'write' | 'flush'; offset: number; message: string };

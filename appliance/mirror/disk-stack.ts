@@ -1,18 +1,55 @@
 // The guest's disk as the mirror sees it: the medium, and what lies over it, each layer a BlockStore itself.
+import { createHash } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import type { BlockStore, FileStoreOptions } from '../../drivers/block/index.ts';
+import type { PointsSetup } from './restore-points/api.ts';
+import { CATALOGUE_BYTES } from './restore-points/catalogue.ts';
+import { openPoints } from './restore-points/open-points.ts';
+import { openPointFolder } from './restore-points/point-folder.ts';
+import type { PointStore } from './restore-points/point-store.ts';
 
 export interface DiskStackOptions {
   openStore(options: FileStoreOptions): Promise<BlockStore>;
   path: string;
   sizeBytes: number;
+  /** Of the catalogue of restore points. */
+  pointsPath: string;
+  points: PointsSetup;
+  /** What the operator should know of the restore points. */
+  told(text: string): void;
 }
 
 export interface DiskStack {
   /** The topmost layer: everything that reads or writes the guest's disk goes through it. Closes all below it. */
   disk: BlockStore;
+  points: PointStore;
 }
 
 export async function openDiskStack(options: DiskStackOptions): Promise<DiskStack> {
-  const medium = await options.openStore({ path: options.path, sizeBytes: options.sizeBytes });
-  return { disk: medium };
+  const { openStore, path, sizeBytes } = options;
+  const opened: BlockStore[] = [];
+  try {
+    const medium = await openStore({ path, sizeBytes });
+    opened.push(medium);
+    const points = await pointsOver(medium, options, opened);
+    return { disk: points, points };
+  } catch (e) {
+    await Promise.allSettled(opened.map((s) => s.close()));
+    throw e;
+  }
+}
+
+async function pointsOver(below: BlockStore, options: DiskStackOptions, opened: BlockStore[]): Promise<PointStore> {
+  const { openStore, path, pointsPath, told } = options;
+  const { directory, maximumBytes, reserveBytes } = options.points;
+  const catalogue = await openStore({ path: pointsPath, sizeBytes: CATALOGUE_BYTES });
+  opened.push(catalogue);
+  const folder = await openPointFolder({ directory, diskPath: path, openStore });
+  return await openPoints({ below, disk: await nameOf(path), catalogue, folder, maximumBytes, reserveBytes, told });
+}
+
+/** A block device has no name that is always there: whoever puts another one in its place must remove the catalogue. */
+async function nameOf(path: string): Promise<string> {
+  const found = await stat(path, { bigint: true }).catch(() => null);
+  return found?.isFile() ? createHash('sha256').update(`${found.ino} ${found.birthtimeNs}`).digest('hex').slice(0, 32) : '';
 }

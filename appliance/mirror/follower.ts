@@ -23,6 +23,8 @@ export interface FollowerParts {
   attached(): Promise<Uint8Array>;
   /** Made equal to the source, whose record this is: durable when it ends. */
   madeEqual(source: Buffer): Promise<void>;
+  /** About a restore point. Rejects with the reason of a refusal. */
+  cut(m: MirrorMessage): Promise<Uint8Array>;
 }
 
 /** To `settle`, of a copy that has no journal. */
@@ -95,7 +97,7 @@ export class Follower {
       }
     } catch (e) {
       const error = e as Error;
-      if (m.kind === 'attach') this.#answer(m, 'refused', Buffer.from(error.message));
+      if (m.kind === 'attach' || m.kind === 'cut') this.#answer(m, 'refused', Buffer.from(error.message));
       else if (m.attachment === this.#attachment) this.#answer(m, 'failed', Buffer.from(error.message));
       if (error instanceof StoreError) this.#parts.onError(error);
     }
@@ -117,6 +119,7 @@ export class Follower {
   }
 
   async #perform(m: MirrorMessage): Promise<Uint8Array | undefined> {
+    if (m.kind === 'cut') return await this.#parts.cut(m);
     if (m.offset + m.length > this.#disk.sizeBytes) throw new Error(`${m.length} bytes at ${m.offset} are outside of the partner's disk`);
     const replica = this.#replica;
     switch (m.kind) {

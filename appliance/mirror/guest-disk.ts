@@ -44,6 +44,11 @@ export class GuestDisk implements NbdExport {
   replica: Replica | undefined;
   /** Set: writes wait for its end. */
   gate: Promise<void> | undefined;
+  /** Set: changes received in an interval after `after` wait for its end. */
+  #hold: { after: number; until: Promise<void>; want(): void } | undefined;
+  /** Changes under way; who waits until there are none. */
+  #changing = 0;
+  readonly #idle: (() => void)[] = [];
   readonly #parts: GuestDiskParts;
   readonly #disk: BlockStore;
 
@@ -93,7 +98,51 @@ export class GuestDisk implements NbdExport {
     return this.#parts.interval();
   }
 
+  /**
+   * Changes of later intervals wait until `release`; -1: all that are not under way. wanted: the first one waits, `since` when.
+   * One hold at a time, and a short one.
+   */
+  holdAfter(after: number): { wanted: Promise<void>; readonly since: number; release(): void } {
+    const until = Promise.withResolvers<void>();
+    const wanted = Promise.withResolvers<void>();
+    const held = { wanted: wanted.promise, since: 0, release: () => {} };
+    const hold = {
+      after,
+      until: until.promise,
+      want: () => {
+        held.since ||= performance.now();
+        wanted.resolve();
+      },
+    };
+    held.release = () => {
+      if (this.#hold === hold) this.#hold = undefined;
+      until.resolve();
+    };
+    this.#hold = hold;
+    return held;
+  }
+
+  /** Ends when no change is under way; those that are held are not. */
+  idle(): Promise<void> {
+    if (this.#changing === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
   async #change(interval: number, offset: number, length: number, data: Buffer | undefined, fua: boolean): Promise<void> {
+    while (this.#hold && interval > this.#hold.after) {
+      this.#hold.want();
+      await this.#hold.until;
+    }
+    this.#changing++;
+    try {
+      await this.#changeLocked(interval, offset, length, data, fua);
+    } finally {
+      this.#changing--;
+      if (this.#changing === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  }
+
+  async #changeLocked(interval: number, offset: number, length: number, data: Buffer | undefined, fua: boolean): Promise<void> {
     await this.lock.with(offset, offset + length, async () => {
       const { metadata } = this.#parts;
       const cold = metadata.begin(offset, length, interval);

@@ -4,7 +4,7 @@
 // the end of the channel's session, the source's `goSolo` or the next `attach`: what belongs to another is ignored.
 
 export const MESSAGE_HEADER_BYTES = 32;
-export const MESSAGE_VERSION = 2;
+export const MESSAGE_VERSION = 3;
 /** Data of one message: longer writes are cut, so that no write waits long behind another on the links. */
 export const MESSAGE_MAX_DATA_BYTES = 1024 * 1024;
 /** A resync compares blocks of this size... */
@@ -20,9 +20,10 @@ export const DIGEST_BYTES = 32;
  *  compare  `length` bytes of the disk; data: the digest of each block. Answered with one byte per block: 1 if it differs
  *  synced   resync: all that may differ was compared; data: the source's record. Answered when all is durable
  *  settle   answered with the interval up to which every write that was answered is in stable storage on the disk (4 bytes)
+ *  cut      a restore point; data: restore-points/cut-codec.ts. `interval`: at whose end, 0: now. Answered with the list of those there
  *  answer   `status`; data: compare's answer, or the reason (UTF-8)
  */
-export type MessageKind = 'attach' | 'write' | 'zero' | 'flush' | 'compare' | 'synced' | 'answer' | 'settle';
+export type MessageKind = 'attach' | 'write' | 'zero' | 'flush' | 'compare' | 'synced' | 'answer' | 'settle' | 'cut';
 const KINDS: readonly (MessageKind | undefined)[] = [
   undefined,
   'attach',
@@ -33,6 +34,8 @@ const KINDS: readonly (MessageKind | undefined)[] = [
   'synced',
   'answer',
   'settle',
+  undefined,
+  'cut',
 ];
 
 /** refused: not now, in this mode. failed: the copy cannot follow any more. */
@@ -81,6 +84,7 @@ export function decodeMessage(bytes: Buffer): MirrorMessage {
   if (!Number.isSafeInteger(offset)) throw new Error(`a disk message for offset ${offset}`);
   if (kind === 'write' && (data.length !== m.length || data.length > MESSAGE_MAX_DATA_BYTES))
     throw new Error(`a write of ${m.length} bytes with ${data.length}`);
+  if (kind === 'cut' && data.length > MESSAGE_MAX_DATA_BYTES) throw new Error(`${data.length} bytes about a restore point`);
   if (
     kind === 'compare' &&
     (m.length > MESSAGE_MAX_DATA_BYTES || data.length !== Math.ceil(m.length / COMPARE_BLOCK_BYTES) * DIGEST_BYTES)

@@ -5,6 +5,7 @@
 //                  ^------ collapse                            any -> closed
 import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { type BlockStore, type FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
 import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
@@ -21,6 +22,8 @@ import { METADATA_BYTES, Metadata, MetadataError, type MetadataScale, newGenerat
 import { decodeCopy, encodeCopy } from './metadata-codec.ts';
 import { Partner } from './partner.ts';
 import { Replica, writeRuns } from './replica.ts';
+import { DEFAULT_POINTS, type PointsStatus } from './restore-points/api.ts';
+import { PointService } from './restore-points/point-service.ts';
 import { resync } from './resync.ts';
 
 /** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
@@ -50,6 +53,7 @@ interface Opened {
   unknown: string | null;
   guest: GuestDisk;
   follower: Follower;
+  points: PointService;
   server: NbdServer | undefined;
   replica: Replica | undefined;
 }
@@ -64,6 +68,8 @@ export class Mirror {
   #attaching: Partner | undefined;
   /** What the attached partner's copy said of itself. */
   #theirs: CopyState | null = null;
+  /** Of the restore points, as they were known last. */
+  #points: PointsStatus | null = null;
   #settling = false;
   #settledMs = -Infinity;
   /** One command that changes the mode at a time. */
@@ -79,6 +85,7 @@ export class Mirror {
     this.#channel.on('down', () => around.emit('channel', { up: false }));
     this.#channel.on('reset', (reason) => {
       this.#opened?.follower.detach();
+      if (this.#mode === 'target' || this.#mode === 'replica') void this.#opened?.points.cuts.partnerGone();
       this.#attaching?.lose(`the disk stream's session ended: ${reason}`);
       this.#opened?.guest.partner?.lose(`the disk stream's session ended: ${reason}`);
     });
@@ -96,7 +103,17 @@ export class Mirror {
       goSolo: async () => this.#goSolo(),
       takeOver: () => this.#inTurn(() => this.#takeOver()),
       collapse: () => this.#inTurn(() => this.#collapse()),
-      close: () => this.#inTurn(() => this.#close()),
+      close: () => {
+        // What takes long is finished at the next start.
+        this.#opened?.points.stop();
+        return this.#inTurn(() => this.#close());
+      },
+      takePoint: (a) => this.#openPoints('takePoint').take(a),
+      removePoint: ({ name }) => this.#openPoints('removePoint').remove(name),
+      listPoints: async () => this.#opened?.points.status() ?? this.#points,
+      exportPoint: ({ name }) => this.#openPoints('exportPoint').export(name),
+      endPointExport: async ({ name }) => this.#opened?.points.endExport(name),
+      rollBack: (a) => this.#inTurn(() => this.#rollBack(a)),
       linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
       status: () => this.status(),
     };
@@ -139,7 +156,14 @@ export class Mirror {
       return s;
     };
     try {
-      const { disk } = await openDiskStack({ openStore, path: setup.diskPath, sizeBytes: setup.sizeBytes });
+      const { disk, points } = await openDiskStack({
+        openStore,
+        path: setup.diskPath,
+        sizeBytes: setup.sizeBytes,
+        pointsPath: `${setup.journalPath}.points`,
+        points: setup.points ?? DEFAULT_POINTS,
+        told: (text) => this.#around.emit('pointNews', { text }),
+      });
       stores.push(disk);
       const segments = [
         await store(`${setup.journalPath}.0`, SEGMENT_BYTES),
@@ -170,8 +194,24 @@ export class Mirror {
           if (this.#opened?.metadata === metadata) this.#opened.unknown = null;
           await metadata.cleared(settleAll(metadata.log, moment(metadata.log)));
         },
+        cut: (m) => service.asked(m),
       });
-      this.#opened = { disk, journal, metadata, unknown, guest, follower, server: undefined, replica: undefined };
+      const service = new PointService({
+        points,
+        guest,
+        metadata,
+        directory: join(dirname(setup.socketPath), 'points'),
+        interval: this.#around.interval,
+        isEqual: () => follower.isEqual,
+        replica: () => this.#opened?.replica,
+        onStatus: (s) => {
+          this.#points = s;
+          this.#around.emit('points', s);
+        },
+        onProgress: (p) => this.#around.emit('rollBackProgress', p),
+      });
+      this.#opened = { disk, journal, metadata, unknown, guest, follower, points: service, server: undefined, replica: undefined };
+      this.#points = service.status();
       return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded };
     } catch (e) {
       await Promise.allSettled(stores.map((s) => s.close()));
@@ -183,6 +223,7 @@ export class Mirror {
     const o = await this.#closedNow('serveSolo');
     apart(o.metadata.log);
     await o.metadata.change((r) => goneAlone(r, newGeneration()));
+    await o.points.finishRollBack();
     await this.#export(o);
     this.#mode = 'solo';
   }
@@ -251,12 +292,14 @@ export class Mirror {
     if (o.guest.partner === partner && metadata.record.current === record.current) {
       o.unknown = null;
       await metadata.cleared(settleAll(metadata.log, since));
+      void o.points.cuts.compareLists().catch(() => undefined);
     }
     return { ...done, why };
   }
 
   async #startTarget(): Promise<void> {
-    await this.#closedNow('startTarget');
+    const o = await this.#closedNow('startTarget');
+    await o.points.forgetRollBack();
     this.#mode = 'target';
   }
 
@@ -321,6 +364,7 @@ export class Mirror {
     o.guest.gate = undefined;
     this.#mode = 'solo';
     resolve();
+    await o.points.cuts.partnerGone();
     await rm(this.#scratchPath, { force: true });
     return result;
   }
@@ -340,9 +384,27 @@ export class Mirror {
     return { appliedBytes };
   }
 
+  /** Of a disk that nobody uses; the record says from the first write on that the partner does not have it. */
+  async #rollBack({ name, takenAt }: { name: string; takenAt: number }): Promise<{ before: string; writtenBytes: number }> {
+    const o = await this.#closedNow('rollBack');
+    return await this.#reporting(
+      o.points.rollBack(name, takenAt, async () => {
+        apart(o.metadata.log);
+        await o.metadata.change((r) => goneAlone(r, newGeneration()));
+      }),
+    );
+  }
+
+  #openPoints(command: string): PointService {
+    if (!this.#opened) throw new Error(`${command}: the disk is not open here`);
+    return this.#opened.points;
+  }
+
   async #close(): Promise<void> {
     const o = this.#opened;
     if (!o) return;
+    await o.points.close();
+    this.#points = o.points.status();
     await o.server?.close();
     o.follower.detach();
     o.guest.partner = undefined;

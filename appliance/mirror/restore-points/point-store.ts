@@ -132,6 +132,10 @@ export class PointStore implements SpaceStore {
     return this.#segments.get(id)?.bytes ?? 0;
   }
 
+  get refusal(): string {
+    return this.#parts.place.refusal;
+  }
+
   get usedBytes(): number {
     let bytes = 0;
     for (const s of this.#segments.values()) bytes += s.bytes;
@@ -229,6 +233,16 @@ export class PointStore implements SpaceStore {
       // One change: an entry that is 'removed' has its file.
       if (this.#segments.has(id)) await this.#change1(id, (p) => ({ ...p, state: 'removed', trouble: '' }));
       else await this.#parts.catalogue.change((c) => ({ ...c, points: c.points.filter((p) => p.id !== id) }));
+      await this.#tidy();
+    });
+  }
+
+  /** One that was begun and is not kept; of any other nothing changes. */
+  dropCutting(id: string): Promise<void> {
+    return this.#inTurn(async () => {
+      if (!this.catalogue.points.some((p) => p.id === id && p.state === 'cutting')) return;
+      this.#givenUp.add(id);
+      await this.#change1(id, (p) => ({ ...p, state: 'removed' }));
       await this.#tidy();
     });
   }
