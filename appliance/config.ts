@@ -39,8 +39,9 @@ export interface CoServerConfig {
     cipherSuite: 3 | 17;
   };
   watchdog: {
-    /** `/dev/watchdog`, or `unix:/path` of a stand-in; empty: none. */
+    /** `/dev/watchdog`, or `unix:/path` of a stand-in; empty: none. Level 2 needs one. */
     device: string;
+    /** At level 2 this is what the partner waits before it starts the guest: 3 by default there, 10 otherwise. */
     timeoutS: number;
   };
   /** Of this CoServer, by Network UPS Tools' upsd. */
@@ -52,6 +53,11 @@ export interface CoServerConfig {
     name: string;
   };
   heartbeat: { intervalMs: number; timeoutMs: number };
+  /** By itself a resync goes as fast as the guest's writes do not feel it. */
+  resync: {
+    /** It never sends more than this; 0: no such limit. */
+    maximumMiBPerS: number;
+  };
   checkpoint: {
     /** lockstep: what both replicas agree on leaves at once, and the policy may fall back. passive: all output always waits for its commit. */
     mode: 'passive' | 'lockstep';
@@ -65,6 +71,19 @@ export interface CoServerConfig {
     idleMs: number;
     /** The shortest time between two checkpoints. */
     minimumMs: number;
+  };
+  /** States of the guest's disk that are kept: to read files from, and to go back to. */
+  restorePoints: {
+    /** Folder of what was overwritten since; empty: beside the disk, which must be a file then. */
+    directory: string;
+    /** All of it on this CoServer; 0: as much as the disk has. When it is full the oldest points go. */
+    maximumMiB: number;
+    /** So much of that folder's file system stays free. */
+    reserveMiB: number;
+    /** One is taken by itself as often; 0: none is. */
+    everyMinutes: number;
+    /** So many of those are kept. */
+    keep: number;
   };
   console: {
     /** TLS port on the management address; 0: none. */
@@ -94,6 +113,8 @@ export interface CoServerConfig {
   };
   workload: {
     name: string;
+    /** 3: two replicas run, a loss is not noticed. 2: one runs, its disk is mirrored, a loss restarts it on the other. The same on both. */
+    level: 2 | 3;
     memoryMiB: number;
     cpus: number;
     mac: string;

@@ -215,7 +215,7 @@ export function progressModel(s: Snapshot): ProgressModel | null {
     fraction,
     // 100 % is said by the progress being gone, not by rounding up.
     percent: `${Math.floor(fraction * 100)} %`,
-    detail: `${sizeText(p.doneBytes)} of ${sizeText(p.totalBytes)}, ${rateText(p.rateBytesPerS)}, ${left}`,
+    detail: `${sizeText(p.doneBytes)} of ${sizeText(p.totalBytes)}, ${sizeText(Math.max(0, p.totalBytes - p.doneBytes))} to do, ${rateText(p.rateBytesPerS)}, ${left}`,
   };
 }
 

@@ -61,7 +61,8 @@ export function onPartnerGone(work: Work, why: string): void {
     case 'steppingDown':
       if (state.record.standing !== 'duplexPrimary') return;
       commands.push({ kind: 'freeze' });
-      claimAfterLoss(work, 'continue', why, 0);
+      // Switched off already: whoever is granted only records it.
+      claimAfterLoss(work, state.phase.next === 'off' ? 'start' : 'continue', why, 0);
       return;
     case 'target':
     case 'incoming':
@@ -95,10 +96,11 @@ export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs
       claim(work, goal, 'witness', row ?? (state.partnerHeard ? '2' : '5'), why, Math.max(delayMs, leaseMs));
       return;
     case 'fence': {
+      // No lease: what is verified off does not speak when it wakes.
       const bias = isSecondary ? Math.max(0, timing.fenceBiasMs - waited) : 0;
       const forYield = state.partnerHeard ? timing.yieldWithinMs : 0;
       const applied = row ?? (wasWitnessLost(state) ? '9' : '6');
-      claim(work, goal, 'fence', applied, why, Math.max(delayMs, leaseMs, bias, forYield));
+      claim(work, goal, 'fence', applied, why, Math.max(delayMs, bias, forYield));
       if (bias >= 1_000)
         work.commands.push({
           kind: 'record',
@@ -126,9 +128,12 @@ export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs
   }
 }
 
-/** Level 2: nothing was compared, so a primary that is asleep may speak when it wakes, until its watchdog has ended it. */
-export function leaseOf({ level, record, timing }: State): number {
-  return level === 2 && record.standing === 'duplexSecondary' ? timing.leaseMs : 0;
+/**
+ * Level 2: nothing was compared, so a primary that is asleep may speak when it wakes, until its watchdog has ended it. What it said of
+ * its own watchdog counts, if that is the slower one. Its yield, and its being verified off, need no lease.
+ */
+export function leaseOf({ level, record, timing, newest }: State): number {
+  return level === 2 && record.standing === 'duplexSecondary' ? Math.max(timing.leaseMs, newest?.leaseMs ?? 0) : 0;
 }
 
 function wasWitnessLost(s: State): boolean {
@@ -186,6 +191,18 @@ export function onPartnerStatus(work: Work, status: PartnerStatus, path: 'link' 
       text: 'The partner is held and asks this CoServer to yield: it stops and rejoins.',
     });
     stopOutdated(work, 'the partner asked for it');
+    return;
+  }
+  // Its process restarts under the running guest: it goes on without this side before it ends.
+  const follows = state.phase.kind === 'secondary' || state.phase.kind === 'ready';
+  if (path === 'link' && status.restarting && follows && RUNS_SHARED.includes(status.phase) && isShared(state)) {
+    commands.push({
+      kind: 'record',
+      severity: 'info',
+      row: '28',
+      text: 'The process on the partner is restarted under the running guest: this CoServer leaves, and rejoins afterwards.',
+    });
+    stopOutdated(work, 'the process on the partner is restarted', { row: '28' });
     return;
   }
   // It lost this side, though this side lost nothing: the two no longer run as one, and only one of them knows.

@@ -56,6 +56,8 @@ export type Event = { at: number } & (
   // Operator, and the ends of commands
   /** by: at which console, in words. */
   | { kind: 'operatorRequested'; action: string; by?: string }
+  /** This process is asked to end, and will be started again: for an update, or a change of its configuration. */
+  | { kind: 'stopRequested' }
   | { kind: 'commandFinished'; command: CommandName; ok: boolean; reason: string }
 );
 
@@ -80,13 +82,16 @@ export type Command =
   /** What was switched off for certain may be well: it boots, finds that it was left behind, and rejoins. */
   | { kind: 'powerOnPartner' }
   | { kind: 'armWatchdog'; armed: boolean }
-  | { kind: 'startGuest'; generation: number }
+  /** row, reason: at level 2 this is the takeover. */
+  | { kind: 'startGuest'; generation: number; row?: string; reason?: string }
   | { kind: 'adoptGuest'; generation: number }
   | { kind: 'resync' }
   | { kind: 'protect' }
   | { kind: 'releaseReady' }
   | { kind: 'openTarget' }
   | { kind: 'openIncoming' }
+  /** Level 2: this copy is equal to the primary's and follows its writes; fails when that is not certain. */
+  | { kind: 'confirmCopy' }
   | { kind: 'takeOver'; generation: number; row: string; reason: string }
   | { kind: 'continueAlone'; generation: number; row: string; reason: string }
   /** Primary, never duplex: forget the partner and run on. */
@@ -105,6 +110,8 @@ export type Command =
   /** No copy of the block can be trusted: reads and writes of it wait until the operator chooses. */
   | { kind: 'quarantineBlock'; offset: number }
   /** This server can no longer be trusted: end the engine and this process at once. */
-  | { kind: 'endServer'; reason: string };
+  | { kind: 'endServer'; reason: string }
+  /** What was asked for with stopRequested: nothing depends on this process any more. */
+  | { kind: 'endProcess' };
 
 export type CommandName = Command['kind'];

@@ -81,6 +81,8 @@ export function causeOf(e: Event): string {
       return `wall clock jumped by ${e.byMs} ms`;
     case 'operatorRequested':
       return `the operator asked: ${e.action}${e.by ? `, at ${e.by}` : ''}`;
+    case 'stopRequested':
+      return 'this process was asked to end';
     case 'commandFinished':
       return `${inWords(e.command)}: ${e.ok ? 'done' : 'failed'}${e.reason ? `, ${e.reason}` : ''}`;
     default:

@@ -7,13 +7,15 @@
 //   standby --> target --> incoming --> ready --> secondary --partner lost--> claiming --granted--> take over --> running
 //      ^                                                                        |
 //      +---------------------------------- refused, yielded --------------------+
+//
+// Level 2 has no memory to copy: resyncing --> committing --> duplex, target --> secondary, and who takes over starts the guest.
 import { onArbiterSight, tickArbiters } from './arbiters.ts';
 import { onPartnerGone, onPartnerStatus, onWitnessAnswer, tickArbitration } from './arbitration.ts';
 import { onAudit, tickAudit } from './audit.ts';
 import { onBlock, onDiskFailed, tickNetwork } from './copies.ts';
 import { causeOf, evidenceOf } from './evidence.ts';
 import { onComparison, tickModes } from './modes.ts';
-import { onHardware, onUps, tickMoves } from './moves.ts';
+import { onHardware, onStopRequested, onUps, tickMoves } from './moves.ts';
 import { onOperator } from './requests.ts';
 import { tickRestart } from './restart.ts';
 import { type Event, never, type State, type Step, statusOf, type Work } from './state.ts';
@@ -103,6 +105,9 @@ export function step(before: State, event: Event): Step {
     case 'operatorRequested':
       onOperator(work, event.action, event.by);
       break;
+    case 'stopRequested':
+      onStopRequested(work);
+      break;
     case 'commandFinished':
       onFinished(work, event.command, event.ok, event.reason);
       break;
@@ -125,9 +130,11 @@ export function step(before: State, event: Event): Step {
 
 /** The second line (rule 8): where a guest runs, a CoServer that hangs is ended by its watchdog. Never during a planned stop. */
 function tickWatchdog({ state, commands }: Work): void {
-  const armed = PRIMARY_PHASES.includes(state.phase.kind) || state.phase.kind === 'secondary' || state.phase.kind === 'ready';
+  const { kind } = state.phase;
+  const hasReplica = state.level === 3 && (kind === 'secondary' || kind === 'ready');
+  const armed = PRIMARY_PHASES.includes(kind) || hasReplica;
   // While it is undecided or changing over, it stays as it was.
-  if (state.phase.kind === 'claiming' || state.phase.kind === 'acting' || armed === state.watchdogArmed) return;
+  if (kind === 'claiming' || kind === 'acting' || armed === state.watchdogArmed) return;
   // A server that ends itself may fail even in that: then the watchdog does it.
   if (state.phase.busy === 'endServer') return;
   state.watchdogArmed = armed;

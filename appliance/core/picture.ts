@@ -2,8 +2,8 @@
 
 import { namedOf } from './arbiter-view.ts';
 import { isProved } from './audit.ts';
-import type { CopyState, CoServerName, CoServerView, Redundancy, Role, WorkloadView } from './snapshot.ts';
-import type { PartnerStatus, PhaseKind, State } from './state.ts';
+import type { CopyState, CoServerName, CoServerView, ProtectionLevel, Redundancy, Role, WorkloadView } from './snapshot.ts';
+import type { PartnerStatus, PhaseKind, ProtectedLevel, State } from './state.ts';
 
 export interface Picture {
   redundancy: Redundancy;
@@ -12,6 +12,7 @@ export interface Picture {
   coServers: CoServerView[];
   workloadState: WorkloadView['state'];
   workloadSentence: string;
+  level: ProtectionLevel;
 }
 
 const PRIMARY: readonly PhaseKind[] = ['starting', 'running', 'resyncing', 'protecting', 'committing', 'duplex', 'steppingDown'];
@@ -35,7 +36,7 @@ export function pictureOf(s: State): Picture {
     present: true,
     role: roleOf(s.phase.kind, s.record.standing),
     phase: s.phase.kind,
-    sentence: sentenceOf(s.phase.kind, s.phase.note, s.record.maintenance),
+    sentence: sentenceOf(s.phase.kind, s.phase.note, s.record.maintenance, s.level),
     generation: s.record.generation,
     copy: copyOf(s.record.standing, s.phase.kind),
     version: s.version,
@@ -51,7 +52,14 @@ export function pictureOf(s: State): Picture {
     singlePoints: singlePoints(s, redundancy, other),
     coServers: s.me === 'A' ? [mine, theirs] : [theirs, mine],
     ...workloadOf(s, other),
+    level: levelOf(s, redundancy),
   };
+}
+
+/** What a failure of a server would cost now, whatever is configured. Alone: a guest that ends is started again, on this server. */
+function levelOf(s: State, redundancy: Redundancy): ProtectionLevel {
+  if (redundancy === 'duplex') return s.level === 2 ? 'highlyAvailable' : 'faultTolerant';
+  return redundancy === 'simplex' ? 'restart' : 'unprotected';
 }
 
 function redundancyOf(s: State): Redundancy {
@@ -77,6 +85,7 @@ function redundancySentence(s: State, redundancy: Redundancy, other: CoServerNam
       return `Simplex: the workload runs on ${s.me}; the disk of ${other} is being made equal.`;
     case 'protecting':
     case 'committing':
+      if (s.level === 2) return `Simplex: the workload runs on ${s.me}; the equal copy on ${other} is being recorded.`;
       return `Simplex: the workload runs on ${s.me}; its memory is being copied to ${other}.`;
     case 'starting':
       return `The workload is starting on ${s.me}.`;
@@ -108,14 +117,31 @@ function whyAlone(s: State): string {
 }
 
 /** Two replicas run: what a loss costs depends on who decides then. */
-function duplexSentence({ record }: State): string {
+function duplexSentence(s: State): string {
+  const { record } = s;
   const alone = namedOf(record.arbiter);
+  if (s.level === 2) return mirroredSentence(s, alone);
   if (alone) return `Duplex: if ${alone === 'A' ? 'B' : 'A'} fails now, clients notice nothing; if ${alone} fails, the other one freezes.`;
   if (record.arbiter === 'fence') return 'Duplex: either server may fail now; the other goes on when that one is switched off for certain.';
   return 'Duplex: either server may fail now, clients notice nothing.';
 }
 
-function claimSentence({ phase: { claim }, record }: State): string {
+/** Level 2: what a loss costs depends on whose it is. */
+function mirroredSentence(s: State, alone: CoServerName | null): string {
+  const runs = s.phase.kind === 'secondary' ? (s.me === 'A' ? 'B' : 'A') : s.me;
+  const other = runs === 'A' ? 'B' : 'A';
+  if (s.moving) return `Level 2: the guest is shut down on ${runs}, to start on ${other}.`;
+  const mirror = `Level 2: the guest runs on ${runs}, every write is on both servers.`;
+  if (alone === runs) return `${mirror} If ${other} fails now, it runs on; if ${runs} fails, the other one freezes.`;
+  if (alone === other) return `${mirror} If ${runs} fails now, it restarts on ${other}; if ${other} fails, it freezes.`;
+  return `${mirror} If ${runs} fails now, it restarts on ${other} and clients connect again; if ${other} fails, they notice nothing.`;
+}
+
+function claimSentence(s: State): string {
+  const {
+    phase: { claim },
+    record,
+  } = s;
   if (claim && claim.unreachableSince !== null) {
     if (claim.by === 'witness')
       return 'Frozen: the partner is lost and the witness does not help. Output waits for either of them, or for you.';
@@ -127,6 +153,8 @@ function claimSentence({ phase: { claim }, record }: State): string {
   }
   if (claim?.by === 'fence' && !claim.asked)
     return 'Held: the partner is lost. If it lives it acts first; after that it is switched off through its management controller.';
+  if (s.level === 2 && claim?.goal === 'takeOver' && !claim.asked)
+    return `The partner is lost: the guest is started here in ${Math.max(0, Math.ceil((claim.askAt - s.now) / 1000))} s, when its watchdog has ended the other one for certain.`;
   return claim?.by === 'fence'
     ? 'Held: the partner is lost and is being switched off through its management controller.'
     : 'Held for a moment: the partner is lost, the witness is asked.';
@@ -169,12 +197,14 @@ function workloadOf(s: State, other: CoServerName): { workloadState: WorkloadVie
   const where = PRIMARY.includes(s.phase.kind) ? s.me : other;
   switch (kind) {
     case 'duplex':
+      if (s.level === 2) return { workloadState: 'running', workloadSentence: `Runs on ${where}; its disk is mirrored.` };
       return { workloadState: 'running', workloadSentence: `Runs on both; ${where} is the primary.` };
     case 'running':
     case 'resyncing':
       return { workloadState: 'running', workloadSentence: `Runs on ${where} alone.` };
     case 'protecting':
     case 'committing':
+      if (s.level === 2) return { workloadState: 'running', workloadSentence: `Runs on ${where}; its disk is equal on both.` };
       return { workloadState: 'running', workloadSentence: `Runs on ${where}; its memory is being copied.` };
     case 'starting':
       return { workloadState: 'starting', workloadSentence: `Is starting on ${where}.` };
@@ -221,7 +251,7 @@ function partnerView(name: CoServerName, p: PartnerStatus | null, s: State): CoS
     present: true,
     role: roleOf(p.phase, p.record.standing),
     phase: p.phase,
-    sentence: sentenceOf(p.phase, '', p.record.maintenance),
+    sentence: sentenceOf(p.phase, '', p.record.maintenance, p.level),
     generation: p.record.generation,
     copy: copyOf(p.record.standing, p.phase),
     version: p.version,
@@ -255,8 +285,12 @@ function copyOf(standing: State['record']['standing'], phase: PhaseKind): CopySt
   }
 }
 
-function sentenceOf(phase: PhaseKind, note: string, maintenance: boolean): string {
+function sentenceOf(phase: PhaseKind, note: string, maintenance: boolean, level: ProtectedLevel): string {
   const more = note ? ` (${note})` : '';
+  if (level === 2) {
+    if (phase === 'duplex') return 'Runs the guest; every write goes to both copies.';
+    if (phase === 'secondary') return 'Follows every write, ready to start the guest.';
+  }
   switch (phase) {
     case 'isolated':
       return `Decides whether it may run${more}.`;

@@ -31,6 +31,9 @@ export function whyNotJoin(work: Work): string | null {
   if (!partner) return 'the partner is not heard';
   if (state.record.maintenance || partner.record.maintenance) return 'the partner is out for maintenance';
   if (isSettling(state)) return 'the guest was restarted after a panic: it has to run for a minute first';
+  if (state.stop) return 'the process here is restarted';
+  if (partner.restarting) return "the partner's process is restarted";
+  if (!fitsLevel(work, partner)) return `the partner is configured for protection level ${partner.level}, this CoServer for ${state.level}`;
   if (partner.record.keep !== null) return 'the partner keeps its own history aside first';
   if (state.quarantinedUntil !== null) {
     if (state.now < state.quarantinedUntil)
@@ -53,6 +56,25 @@ export function whyNotJoin(work: Work): string | null {
   state.toldVersion = null;
   if (state.power !== 'mains' || partner.power !== 'mains') return 'a CoServer runs on battery';
   return null;
+}
+
+/** Records once that the two are configured for different levels. */
+export function fitsLevel({ state, commands }: Work, partner: PartnerStatus): boolean {
+  // A journal of a release that knew no other level says nothing of it.
+  const level = partner.level ?? 3;
+  if (level === state.level) {
+    state.toldLevel = null;
+    return true;
+  }
+  if (state.toldLevel !== level)
+    commands.push({
+      kind: 'record',
+      severity: 'warning',
+      row: null,
+      text: `The partner is configured for protection level ${level}, this CoServer for ${state.level}: they do not run duplex. Set workload.level to the same in both configurations, and restart the process whose was changed.`,
+    });
+  state.toldLevel = level;
+  return false;
 }
 
 /** Declared by either of them. */

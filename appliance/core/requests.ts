@@ -2,7 +2,7 @@
 
 import { thaw } from './copies.ts';
 import { applyPin, effectiveMode } from './modes.ts';
-import { canMove, leave, moveRole } from './moves.ts';
+import { canMove, leave, moveByRestart, moveRole } from './moves.ts';
 import { goSimplex } from './simplex.ts';
 import { enter, type OutputMode, type PhaseKind, persist, type State, type Work } from './state.ts';
 import { stopOutdated } from './yields.ts';
@@ -47,6 +47,14 @@ export const ACTIONS: Action[] = [
   },
 ];
 
+/** Its label at this protection level: at level 2 a move costs the guest a restart, and says so. */
+export function actionLabel({ level }: State, action: Action): string {
+  if (level === 3) return action.label;
+  if (action.name === 'move-workload') return 'Move the workload to the other CoServer (the guest restarts there)';
+  if (action.name === 'enter-maintenance') return 'Take this CoServer out for maintenance (a guest that runs here restarts on the other)';
+  return action.label;
+}
+
 /** Phases of a partner in which it runs the guest. */
 const RUNS: readonly PhaseKind[] = ['starting', 'running', 'resyncing', 'protecting', 'committing', 'duplex', 'steppingDown'];
 
@@ -56,6 +64,7 @@ export function mayRequest(s: State, action: string): Verdict {
   const kind = s.phase.kind;
   switch (action) {
     case 'shutdown-guest':
+      if (s.moving && kind === 'duplex') return no('It is being shut down already, to start on the other CoServer.');
       if (kind === 'duplex' || kind === 'running') return yes;
       if (kind === 'secondary') return no('The primary runs on the other CoServer: ask there.');
       if (kind === 'off') return no('The guest is off already.');
@@ -65,7 +74,13 @@ export function mayRequest(s: State, action: string): Verdict {
       return no('The guest is not switched off here.');
     case 'move-workload':
       if (kind === 'secondary') return no('The primary runs on the other CoServer: ask there.');
-      return canMove(s) ? yes : no('Possible while the pair is duplex and the secondary has proved that it can take over.');
+      if (canMove(s)) return yes;
+      if (s.moving) return no('It is on its way.');
+      return no(
+        s.level === 2
+          ? 'Possible while the disk is mirrored on both CoServers.'
+          : 'Possible while the pair is duplex and the secondary has proved that it can take over.',
+      );
     case 'enter-maintenance':
       if (s.record.maintenance) return no('It is out already.');
       if (kind === 'secondary' || kind === 'standby' || canMove(s)) return yes;
@@ -77,6 +92,7 @@ export function mayRequest(s: State, action: string): Verdict {
     case 'pin-lockstep':
     case 'pin-passive':
     case 'automatic-mode':
+      if (s.level === 2) return no('At protection level 2 one guest runs: there is nothing to compare.');
       if (!s.canCompare) return no('This pair is configured as passive (checkpoint.mode): its replicas are not compared.');
       if (kind === 'secondary' || kind === 'ready') return no('The primary runs on the other CoServer: ask there.');
       if (kind !== 'duplex' && kind !== 'running') return no('Possible when the guest runs and no resync or takeover is under way.');
@@ -140,10 +156,21 @@ export function onOperator(work: Work, action: string, by = ''): void {
       enter(work, 'isolated', 'the operator asked for the guest to start');
       return;
     case 'move-workload':
+      if (state.level === 2) {
+        moveByRestart(work, 'move', '28', 'The guest is shut down here and started on the partner, as the operator asked.');
+        return;
+      }
       moveRole(work, '28', 'info', 'The workload moves to the partner, as the operator asked.');
       return;
     case 'enter-maintenance':
       if (state.phase.kind === 'standby') persist(work, { maintenance: true });
+      else if (state.level === 2 && state.phase.kind === 'duplex')
+        moveByRestart(
+          work,
+          'maintenance',
+          '28',
+          'The guest is shut down here and started on the partner: this CoServer leaves for maintenance.',
+        );
       else leave(work);
       return;
     case 'end-maintenance':

@@ -6,6 +6,9 @@ import { claim, leaseOf } from './arbitration.ts';
 import { enter, type PartnerStatus, persist, type Work } from './state.ts';
 import { isShared, stopOutdated } from './yields.ts';
 
+/** The witness client connects while this process boots; one that is not there by then is asked all the same. */
+const WITNESS_ANSWERS_WITHIN_MS = 1_000;
+
 export function tickRestart(work: Work): void {
   const { state } = work;
   if (state.phase.kind === 'isolated') decide(work);
@@ -90,7 +93,8 @@ function decide(work: Work): void {
       return;
     case 'duplexPrimary':
     case 'duplexSecondary':
-      if (partner) bothReturned(work, partner);
+      if (state.adoptable) takeUp(work, waited);
+      else if (partner) bothReturned(work, partner);
       else if (waited >= state.timing.restartGraceMs) {
         if (record.arbiter === 'witness')
           claim(
@@ -123,6 +127,25 @@ function decide(work: Work): void {
       }
       return;
   }
+}
+
+/**
+ * This process restarted under the primary's guest, which has not lost anything: its output and its disk wait for this process. Asked
+ * for at once, as after any loss of the partner: at level 2 that one waits for the lease, and what it would start has lost its memory.
+ */
+function takeUp(work: Work, waitedMs: number): void {
+  const { state } = work;
+  const why = 'this process restarted under the running guest';
+  if (state.record.arbiter === 'witness') {
+    if (!state.witness.ok && waitedMs < WITNESS_ANSWERS_WITHIN_MS) return;
+    claim(work, 'start', 'witness', '2', why, 0);
+    return;
+  }
+  // After a restart nobody grants itself anything: the partner's yield, its return, or the operator.
+  const { now } = state;
+  enter(work, 'claiming', why, {
+    claim: { goal: 'start', by: 'none', row: '2', why, askAt: now, asked: true, unreachableSince: now },
+  });
 }
 
 /** Both new: B holds nothing and never starts by itself, so its word "new" is as good as a yield if there is no witness. */

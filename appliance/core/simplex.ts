@@ -15,9 +15,22 @@ export function goSimplex(work: Work, goal: ClaimGoal, row: string, why: string,
         row,
         text: `This CoServer may run generation ${generation}: ${why}.`,
       });
-      enter(work, 'starting', why);
+      // The guest had switched itself off when the partner was lost.
+      if (state.record.workloadOff) act(work, { kind: 'stopAll', reason: why }, 'off', 'the workload is switched off');
+      else enter(work, 'starting', why);
       return;
     case 'takeOver':
+      if (state.level === 2) {
+        commands.push({
+          kind: 'record',
+          severity: severityOf(row),
+          row,
+          text: `Starts the guest here as generation ${generation}: ${why}. Not redundant until the partner is back.`,
+        });
+        enter(work, 'starting', why, { busy: 'startGuest' });
+        commands.push({ kind: 'startGuest', generation, row, reason: why });
+        return;
+      }
       commands.push({
         kind: 'record',
         severity: severityOf(row),

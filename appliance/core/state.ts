@@ -96,7 +96,16 @@ export interface PartnerStatus {
   needsNic: boolean;
   /** Why it yielded, as a row of the decision table; null: it did not, or for no row of its own. */
   yieldRow: string | null;
+  /** Its configured protection level: both must have the same. */
+  level: ProtectedLevel;
+  /** Level 2: so long after its last sign of life it may still speak, until its watchdog has ended it. 0: not at all. */
+  leaseMs: number;
+  /** Its process is about to end and to be started again, as for an update: the partner lets go of it in order. */
+  restarting: boolean;
 }
+
+/** 3: output is compared or waits for its commit. 2: nothing is compared, so a lease keeps two from speaking. */
+export type ProtectedLevel = 2 | 3;
 
 export type ClaimGoal = 'start' | 'takeOver' | 'continue';
 
@@ -188,8 +197,13 @@ export interface State {
   watchdogArmed: boolean;
   /** The component and sentence of an early sign of failure on this server; null: healthy. */
   preFail: { component: string; sentence: string } | null;
-  /** 3: output is compared or waits for its commit. 2: nothing is compared, so a lease keeps two from speaking. */
-  level: 2 | 3;
+  level: ProtectedLevel;
+  /** The level that was told of as not fitting. */
+  toldLevel: ProtectedLevel | null;
+  /** Level 2: the guest is being shut down here so that it starts on the partner, and why; null: it is not. */
+  moving: 'move' | 'maintenance' | null;
+  /** This process is to end and to be started again (moves.ts); ordered: nothing is left to be done before. */
+  stop: 'wanted' | 'ordered' | null;
   /** Versions of the partner's software that this one may run duplex with, besides its own. */
   compatibleVersions: readonly string[];
   /** What was said once: two histories; a version that does not fit. */
@@ -224,7 +238,7 @@ export interface Timing {
   flapLosses: number;
   flapWindowMs: number;
   quarantineMs: number;
-  /** Level 2: how long after the loss the secondary waits with its grant. Longer than the watchdog of the side that may be asleep. */
+  /** Level 2: how long after the loss the secondary waits with its claim. Longer than the watchdog of the side that may be asleep. */
   leaseMs: number;
   /** Both on battery for so long: the pair stops in order. */
   batteryGraceMs: number;
@@ -261,7 +275,7 @@ export interface StateOptions {
   canCompare: boolean;
   /** Whether a witness and the partner's BMC are configured. */
   arbiters?: { witness: boolean; fence: boolean };
-  level?: 2 | 3;
+  level?: ProtectedLevel;
   compatibleVersions?: readonly string[];
   timing?: Timing;
 }
@@ -288,11 +302,12 @@ export function initialState(a: StateOptions): State {
     partnerHeard: false,
     partnerSince: a.now,
     partner: null,
-    adoptable: a.adoptable,
+    // A replica's engine knows nothing of what its disk lost with this process.
+    adoptable: a.adoptable && (a.record.standing === 'simplex' || a.record.standing === 'duplexPrimary'),
     failures: 0,
     retryAt: a.now,
     partnerPromotable: false,
-    canCompare: a.canCompare,
+    canCompare: a.canCompare && (a.level ?? 3) === 3,
     audit: NO_AUDIT,
     policy: { mode: 'lockstep', since: a.now, why: 'the replicas agree', isTrial: false, tryAt: 0, pauseMs: FIRST_PAUSE_MS, seen: [] },
     witness: sight(arbiters.witness),
@@ -316,6 +331,9 @@ export function initialState(a: StateOptions): State {
     watchdogArmed: false,
     preFail: null,
     level: a.level ?? 3,
+    toldLevel: null,
+    moving: null,
+    stop: null,
     compatibleVersions: a.compatibleVersions ?? [],
     toldDiverged: false,
     toldVersion: null,
@@ -345,7 +363,7 @@ export function statusOf(s: State): PartnerStatus {
     version: s.version,
     compatibleVersions: s.compatibleVersions,
     pairId: s.pairId,
-    proved: s.phase.kind === 'duplex' && (s.audit.state === 'proven' || s.audit.state === 'unprovable'),
+    proved: s.phase.kind === 'duplex' && (s.level === 2 || s.audit.state === 'proven' || s.audit.state === 'unprovable'),
     asksYield: asksYield(s),
     arbiters: { witness: s.witness.ok, fence: s.fence.ok },
     wish: s.wish,
@@ -354,6 +372,9 @@ export function statusOf(s: State): PartnerStatus {
     businessUp: s.businessUp,
     needsNic: s.redirected,
     yieldRow: s.record.standing === 'outdated' ? s.yieldRow : null,
+    level: s.level,
+    leaseMs: s.level === 2 ? s.timing.leaseMs : 0,
+    restarting: s.stop === 'wanted' || s.stop === 'ordered',
   };
 }
 
@@ -364,9 +385,17 @@ function asksYield({ phase: { claim }, record, audit }: State): boolean {
   return claim.goal === 'continue' && record.standing === 'duplexPrimary' && audit.state === 'broken';
 }
 
+/** On the way of a restarted process to the guest that outlived it. Elsewhere its engine was ended, or is nobody's. */
+const MAY_ADOPT: readonly PhaseKind[] = ['isolated', 'claiming', 'starting'];
+
+/** A guest that is being shut down to move may lose the partner meanwhile: then it starts here again. */
+const MAY_MOVE: readonly PhaseKind[] = ['duplex', 'claiming', 'acting', 'running'];
+
 /** Enters a phase: the partner is told at the end of the step. */
 export function enter(work: Work, kind: PhaseKind, note: string, more: Partial<Phase> = {}): void {
   const { state } = work;
+  if (!MAY_ADOPT.includes(kind)) state.adoptable = false;
+  if (!MAY_MOVE.includes(kind)) state.moving = null;
   state.phase = { kind, since: state.now, busy: null, claim: null, next: null, note, ...more };
   state.revision++;
 }

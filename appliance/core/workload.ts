@@ -8,10 +8,23 @@ import { firstArbiter } from './arbiters.ts';
 import { claimAfterLoss, onFenced, onPartnerGone } from './arbitration.ts';
 import { beginAudit, broken } from './audit.ts';
 import { beginModes } from './modes.ts';
+import { movedOff } from './moves.ts';
 import { panicOver, STABLE_MS, whyNotRestart } from './panics.ts';
-import { whyNotJoin } from './rejoin.ts';
+import { fitsLevel, whyNotJoin } from './rejoin.ts';
 import { goSimplex } from './simplex.ts';
-import { act, type Command, type CommandName, type Event, enter, type PhaseKind, persist, setRetry, type Work } from './state.ts';
+import {
+  act,
+  type Command,
+  type CommandName,
+  type Event,
+  enter,
+  NO_AUDIT,
+  type PartnerStatus,
+  type PhaseKind,
+  persist,
+  setRetry,
+  type Work,
+} from './state.ts';
 import { inWords } from './words.ts';
 import { stopOutdated } from './yields.ts';
 
@@ -45,6 +58,11 @@ export function tickWorkload(work: Work): void {
     case 'starting':
       // After a crash: the pause before the next attempt is over.
       if (state.now < state.retryAt) return;
+      if (state.adoptable) {
+        state.phase = { ...phase, busy: 'adoptGuest' };
+        work.commands.push({ kind: 'adoptGuest', generation: record.generation });
+        return;
+      }
       state.phase = { ...phase, busy: 'startGuest' };
       work.commands.push({ kind: 'startGuest', generation: record.generation });
       return;
@@ -66,8 +84,10 @@ export function tickWorkload(work: Work): void {
       if (partner?.phase === 'incoming') start(work, 'protect');
       return;
     case 'committing':
-      if (partner?.phase === 'ready' && partner.record.standing === 'duplexSecondary' && partner.record.generation === record.generation)
-        start(work, 'releaseReady');
+      if (partner?.record.standing !== 'duplexSecondary' || partner.record.generation !== record.generation) return;
+      if (state.level === 2) {
+        if (partner.phase === 'secondary') mirrored(work);
+      } else if (partner.phase === 'ready') start(work, 'releaseReady');
       return;
     case 'diverged':
       // The partner's history was given up: its durable word is a yield.
@@ -85,6 +105,7 @@ export function tickWorkload(work: Work): void {
       if (!partner || record.maintenance || state.now < state.retryAt) return;
       // A word from before the partner went above this side's generation: the next one follows.
       if (partner.record.generation < record.generation) return;
+      if (state.stop || !fitsLevel(work, partner)) return;
       if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
         persist(work, {
           generation: partner.record.generation,
@@ -99,15 +120,13 @@ export function tickWorkload(work: Work): void {
     case 'target':
       if (!partner) return;
       if (partner.phase === 'protecting') start(work, 'openIncoming');
-      else if (partner.phase === 'running' || partner.phase === 'isolated' || partner.phase === 'off')
-        backToStandby(work, 'the partner gave up making this copy equal');
+      else if (state.level === 2 && mayFollow(work, partner)) start(work, 'confirmCopy');
+      else if (GIVES_UP.includes(partner.phase)) backToStandby(work, 'the partner gave up making this copy equal');
       return;
     case 'incoming':
       if (!partner) return;
       if (partner.phase === 'committing' && partner.record.standing === 'duplexPrimary' && phase.note === READY_HELD) {
-        persist(work, { generation: partner.record.generation, standing: 'duplexSecondary', arbiter: partner.record.arbiter });
-        // A primary that restarted counts its wishes anew: an answer to an earlier one must not fit a new one.
-        state.wishSeen = 0;
+        recordSecondary(work, partner);
         enter(work, 'ready', 'equal: waits for the first interval');
       } else if (partner.phase === 'running' || partner.phase === 'isolated') backToStandby(work, 'the partner gave up the protection');
       return;
@@ -124,14 +143,47 @@ export function tickWorkload(work: Work): void {
         if (partner?.record.standing !== 'outdated' || partner.record.generation !== record.generation) return;
         persist(work, { standing: 'simplex', generation: record.generation + 1 });
       }
-      start(work, 'shutDownGuest');
+      if (phase.next === 'off') act(work, { kind: 'stopAll', reason: 'the guest shut down' }, 'off', 'the guest shut down');
+      else start(work, 'shutDownGuest');
       return;
     default:
       return;
   }
 }
 
+/** Of a partner that was to make this copy equal. Claiming: its process restarted, and it waits for this side's word. */
+const GIVES_UP: readonly PhaseKind[] = ['running', 'isolated', 'off', 'claiming'];
 const READY_HELD = 'holds the whole state of the guest';
+
+/** The primary's record says duplex; its generation may be a newer one than when this copy was opened. */
+function mayFollow({ state: { record } }: Work, partner: PartnerStatus): boolean {
+  return partner.phase === 'committing' && partner.record.standing === 'duplexPrimary' && partner.record.generation >= record.generation;
+}
+
+function recordSecondary(work: Work, partner: PartnerStatus): void {
+  persist(work, { generation: partner.record.generation, standing: 'duplexSecondary', arbiter: partner.record.arbiter });
+  // A primary that restarted counts its wishes anew: an answer to an earlier one must not fit a new one.
+  work.state.wishSeen = 0;
+}
+
+/** Level 2: the partner's copy is recorded as equal, and every write goes to both. */
+function mirrored(work: Work): void {
+  const { state, commands } = work;
+  enter(work, 'duplex', 'the disk is mirrored');
+  state.audit = { ...NO_AUDIT, since: state.now };
+  commands.push({
+    kind: 'record',
+    severity: 'info',
+    row: null,
+    text: `The disk is mirrored, as generation ${state.record.generation}: if this server fails, the guest is restarted on the other one.`,
+  });
+}
+
+/** From here on this side may not go on alone without a grant: the record first, then the partner's. */
+function recordPrimary(work: Work, note: string): void {
+  persist(work, { standing: 'duplexPrimary', arbiter: firstArbiter(work.state) });
+  enter(work, 'committing', note);
+}
 
 function backToStandby(work: Work, reason: string): void {
   work.commands.push({ kind: 'record', severity: 'warning', row: null, text: `Stops following the partner: ${reason}.` });
@@ -140,7 +192,7 @@ function backToStandby(work: Work, reason: string): void {
 
 type Simple = Extract<
   CommandName,
-  'resync' | 'protect' | 'releaseReady' | 'openTarget' | 'openIncoming' | 'leaveLockstep' | 'shutDownGuest'
+  'resync' | 'protect' | 'releaseReady' | 'openTarget' | 'openIncoming' | 'confirmCopy' | 'leaveLockstep' | 'shutDownGuest'
 >;
 
 function start(work: Work, command: Simple): void {
@@ -155,9 +207,7 @@ export function onStream(work: Work, e: Extract<Event, { kind: 'streamLost' | 'r
   switch (e.kind) {
     case 'readyHeld':
       if (phase.kind === 'protecting') {
-        // From here on this side may not go on alone without a grant: the record first, then the partner's.
-        persist(work, { standing: 'duplexPrimary', arbiter: firstArbiter(state) });
-        enter(work, 'committing', 'the partner holds the whole state of the guest');
+        recordPrimary(work, 'the partner holds the whole state of the guest');
       } else if (phase.kind === 'incoming') state.phase = { ...phase, note: READY_HELD };
       return;
     case 'intervalsStarted':
@@ -212,7 +262,7 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
   // The start itself fails then, and says more.
   if (kind === 'starting') return;
   if (kind === 'acting' && state.phase.next === 'running') {
-    const isOff = e.cause === 'guestShutdown' && record.standing === 'simplex';
+    const isOff = e.cause === 'guestShutdown' && record.standing === 'simplex' && !state.moving;
     if (isOff) persist(work, { workloadOff: true });
     state.phase = { ...state.phase, next: isOff ? 'off' : 'starting' };
     // The first one here: a guest that was restarted for a panic has no partner yet that could have gone on.
@@ -239,7 +289,20 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
     backToStandby(work, `the replica that was being prepared ended: ${e.reason}`);
     return;
   }
-  if (e.cause === 'guestShutdown' && PRIMARY_PHASES.includes(kind) && record.standing === 'simplex') {
+  if (state.level === 2 && e.cause === 'guestShutdown' && (kind === 'duplex' || kind === 'committing' || kind === 'steppingDown')) {
+    if (state.moving && record.standing === 'duplexPrimary') {
+      movedOff(work);
+      return;
+    }
+    if (record.standing === 'duplexPrimary') {
+      // No replica does the same: the partner would start what was switched off. It yields first, as for any planned end.
+      persist(work, { workloadOff: true });
+      commands.push({ kind: 'record', severity: 'info', row: null, text: GUEST_IS_OFF });
+      enter(work, 'steppingDown', 'the guest shut itself down', { next: 'off' });
+      return;
+    }
+  }
+  if (e.cause === 'guestShutdown' && PRIMARY_PHASES.includes(kind) && record.standing === 'simplex' && !state.moving) {
     // Shut down for lack of mains: nobody switched the workload off, and it starts again when mains is back, also after a restart.
     if (!state.stoppedForPower) {
       persist(work, { workloadOff: true });
@@ -338,7 +401,18 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
       return;
     case 'resync':
       commands.push({ kind: 'record', severity: 'info', row: null, text: `The disks are equal: ${reason}.` });
-      enter(work, 'protecting', 'the disks are equal; the memory follows');
+      if (state.level === 2) recordPrimary(work, 'the disks are equal');
+      else enter(work, 'protecting', 'the disks are equal; the memory follows');
+      return;
+    case 'confirmCopy':
+      // What the partner was when it was asked for, it may not be any more.
+      if (!state.partner || !mayFollow(work, state.partner)) {
+        backToStandby(work, 'the partner went on alone');
+        return;
+      }
+      recordSecondary(work, state.partner);
+      enter(work, 'secondary', "follows the primary's writes");
+      commands.push({ kind: 'record', severity: 'info', row: null, text: 'The copy of the disk here is equal and follows every write.' });
       return;
     case 'openIncoming':
       enter(work, 'incoming', "waits for the guest's memory");
@@ -417,6 +491,12 @@ function failed(work: Work, command: CommandName, reason: string): void {
       return;
     case 'shutDownGuest':
       commands.push({ kind: 'record', severity: 'warning', row: null, text: `The guest did not shut down: ${reason}.` });
+      if (state.moving) {
+        // It runs on as it was, mirrored.
+        state.moving = null;
+        state.revision++;
+        return;
+      }
       act(work, { kind: 'abandonPartner', reason }, 'running', reason);
       return;
     case 'keepHistory': {
@@ -429,6 +509,7 @@ function failed(work: Work, command: CommandName, reason: string): void {
     }
     case 'openTarget':
     case 'openIncoming':
+    case 'confirmCopy':
     case 'leaveLockstep':
       backToStandby(work, `${inWords(command)} failed: ${reason}`);
       return;

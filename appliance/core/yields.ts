@@ -25,12 +25,18 @@ export function stopOutdated(work: Work, reason: string, more: { maintenance?: b
  * Not while the arbiter may be granting this side: both would stop. The primary never yields to a secondary that only lost a
  * stream; a side that restarted has no guest to lose and yields to one that has.
  */
-export function mayYield({ phase, record }: State, asking: PartnerStatus): boolean {
+export function mayYield({ phase, record, level, adoptable }: State, asking: PartnerStatus): boolean {
   const { claim } = phase;
+  // At level 2 the memory of the guest is here alone: what the partner would start is a guest that lost it.
+  const keepsGuest = level === 2 && adoptable && record.standing === 'duplexPrimary';
+  if (keepsGuest) return false;
   if (phase.kind === 'isolated') return record.standing === 'duplexSecondary' || record.standing === 'duplexPrimary';
   if (asking.record.standing !== 'duplexPrimary') return phase.kind === 'claiming' && claim?.goal === 'start' && !isAsking(claim);
-  if (phase.kind === 'claiming')
-    return claim?.goal === 'takeOver' && !isAsking(claim) && (claim.by !== 'witness' || claim.unreachableSince !== null);
+  if (phase.kind === 'claiming') {
+    // Restarted as well, and at level 2: the primary may have kept the guest, this side has nothing that it has not.
+    const hasLess = claim?.goal === 'takeOver' || (level === 2 && record.standing === 'duplexSecondary');
+    return claim !== null && hasLess && !isAsking(claim) && (claim.by !== 'witness' || claim.unreachableSince !== null);
+  }
   return phase.kind === 'secondary' || phase.kind === 'ready';
 }
 

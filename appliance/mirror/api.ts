@@ -16,6 +16,10 @@ export interface MirrorSetup {
   socketPath: string;
   /** Missing: beside the disk, with the defaults. */
   points?: PointsSetup;
+  /** A request that the disk does not answer for so long: it has failed. Default: disk-stack.ts. */
+  timeoutMs?: number;
+  /** A write of the guest that the partner does not acknowledge for so long: it is lost. Default: mirror.ts. */
+  acknowledgeMs?: number;
 }
 
 /**
@@ -35,14 +39,19 @@ export type MirrorCommands = PointCommands & {
    * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes.
    */
   open(a: Record<string, never>): Promise<{ committed: number; replayed: number; discarded: number }>;
-  /** closed -> solo: export served. */
+  /** closed -> solo: export served. Refused for a copy that was being made equal and is not whole. */
   serveSolo(a: Record<string, never>): Promise<void>;
   /** solo -> source: from now every write also goes to the partner (which must be `target`). */
   startSource(a: Record<string, never>): Promise<void>;
-  /** source: makes the partner's copy equal (hash compare of what may differ, changed blocks sent). why: what was compared and the reason. Answers when both are equal and flushed on both. */
-  resync(a: { rateBytesPerS?: number }): Promise<{ comparedBytes: number; copiedBytes: number; why: string }>;
+  /**
+   * source: makes the partner's copy equal (hash compare of what may differ, changed blocks sent), as fast as the guest's writes do not
+   * feel it, below `maximumBytesPerS`. why: what was compared and the reason. Answers when both are equal and flushed on both.
+   */
+  resync(a: { maximumBytesPerS?: number }): Promise<{ comparedBytes: number; copiedBytes: number; why: string }>;
   /** closed -> target. */
   startTarget(a: Record<string, never>): Promise<void>;
+  /** target, after the source's resync ended: this copy is equal and follows every write. Fails when it is not certain. Level 2: it stays a target. */
+  confirmEqual(a: Record<string, never>): void;
   /** target -> replica (after the source's resync ended): the export is served with an empty overlay. */
   startReplica(a: Record<string, never>): Promise<void>;
   /** source (or solo) -> solo: pending and held writes are completed with the local result. Only after the arbiter's grant is durable. */
@@ -56,9 +65,18 @@ export type MirrorCommands = PointCommands & {
   collapse(a: Record<string, never>): Promise<{ appliedBytes: number }>;
   /** any -> closed: export closed, pending requests dropped unanswered, disk flushed. */
   close(a: Record<string, never>): Promise<void>;
+  /**
+   * source: makes the 4 KiB block that `offset` is in equal on both copies. from: the copy that has the right bytes; the other one is
+   * rewritten, flushed, read again and verified. replica, target: only `partner` (the source's bytes), as a source repairs itself.
+   * Rejects when the right bytes cannot be had, do not fit their checksum, or the rewritten block still cannot be read.
+   */
+  repairBlock(a: { offset: number; from: BlockSide }): Promise<void>;
   linkVerdict(a: { link: number; up: boolean }): void;
   status(a: Record<string, never>): MirrorStatus;
 };
+
+/** Whose copy: this CoServer's, or the partner's. */
+export type BlockSide = 'own' | 'partner';
 
 export interface MirrorStatus {
   mode: MirrorMode;
@@ -73,12 +91,24 @@ export interface MirrorStatus {
   flushes: number;
   writtenBytes: number;
   committed: number;
+  /** ms that the oldest request of the disk here has been waited for; 0 below a second. */
+  lateMs: number;
+  /** The disk here failed, and its copy has not been made equal since; null: it did not. */
+  doubt: string | null;
 }
 
 export type MirrorEvents = PointEvents & {
+  /** rateBytesPerS: of comparing, over the last seconds: what is left divided by it is the time left. */
   resyncProgress: { comparedBytes: number; copiedBytes: number; totalBytes: number; rateBytesPerS: number };
-  /** An I/O error of the local disk: never retried. */
-  diskError: { operation: 'read' | 'write' | 'flush'; offset: number; message: string };
+  /**
+   * An I/O error of the local disk: never retried. isOver: the disk as a whole counts as failed (it does not answer, or failed to write);
+   * else it was one read.
+   */
+  diskError: { operation: 'read' | 'write' | 'flush'; offset: number; message: string; isOver: boolean };
+  /** A block cannot be read, or does not fit its checksum, and was not repaired at once. Whole blocks of 4 KiB. */
+  blockUnreadable: { offset: number; lengthBytes: number; side: BlockSide };
+  /** A block that could not be read, or did not fit, was rewritten with the other copy's bytes and verified. */
+  repaired: { offset: number; lengthBytes: number; side: BlockSide; why: string };
   /** The channel to the partner came up / went down (all links). */
   channel: { up: boolean };
   /** source: the partner's copy does not follow any more; writes are held until `goSolo`. Once per `startSource`. */

@@ -1,17 +1,27 @@
 // The guest's disk as the mirror sees it: the medium, and what lies over it, each layer a BlockStore itself.
+//
+//   medium -> watched (a disk that does not answer, or failed, is over) -> restore points
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import type { BlockStore, FileStoreOptions } from '../../drivers/block/index.ts';
+import type { BlockStore, FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
 import type { PointsSetup } from './restore-points/api.ts';
 import { CATALOGUE_BYTES } from './restore-points/catalogue.ts';
 import { openPoints } from './restore-points/open-points.ts';
 import { openPointFolder } from './restore-points/point-folder.ts';
 import type { PointStore } from './restore-points/point-store.ts';
+import { mustBeDrained, placesOf, WatchedStore } from './watched-store.ts';
+
+/** Longer than a disk's own attempts: those that are made for servers give up after 7 s. */
+export const DISK_TIMEOUT_MS = 8_000;
 
 export interface DiskStackOptions {
   openStore(options: FileStoreOptions): Promise<BlockStore>;
   path: string;
   sizeBytes: number;
+  /** A request that takes longer: the disk has failed. */
+  timeoutMs?: number;
+  /** The disk is over: what it was asked for fails with this, and all that comes. Once. */
+  onFailed(error: StoreError): void;
   /** Of the catalogue of restore points. */
   pointsPath: string;
   points: PointsSetup;
@@ -22,17 +32,25 @@ export interface DiskStackOptions {
 export interface DiskStack {
   /** The topmost layer: everything that reads or writes the guest's disk goes through it. Closes all below it. */
   disk: BlockStore;
+  watched: WatchedStore;
   points: PointStore;
 }
 
 export async function openDiskStack(options: DiskStackOptions): Promise<DiskStack> {
   const { openStore, path, sizeBytes } = options;
+  mustBeDrained(path);
   const opened: BlockStore[] = [];
   try {
     const medium = await openStore({ path, sizeBytes });
     opened.push(medium);
-    const points = await pointsOver(medium, options, opened);
-    return { disk: points, points };
+    const watched = new WatchedStore(medium, {
+      path,
+      timeoutMs: options.timeoutMs ?? DISK_TIMEOUT_MS,
+      places: placesOf(process.env.UV_THREADPOOL_SIZE),
+      onFailed: options.onFailed,
+    });
+    const points = await pointsOver(watched, options, opened);
+    return { disk: points, watched, points };
   } catch (e) {
     await Promise.allSettled(opened.map((s) => s.close()));
     throw e;

@@ -13,12 +13,14 @@ import {
   MESSAGE_VERSION,
   type MirrorMessage,
 } from './messages.ts';
-import type { Replica } from './replica.ts';
+import { type Replica, spaceOf } from './replica.ts';
 
 export interface FollowerParts {
   disk: BlockStore;
   send(...parts: Uint8Array[]): void;
   onError(e: StoreError): void;
+  /** What is read from the disk may not be what it holds: nothing counts as equal before it was written again. */
+  isDoubtful(): boolean;
   /** A source attaches: durable when it ends. Answers what this copy knows of itself. */
   attached(): Promise<Uint8Array>;
   /** Made equal to the source, whose record this is: durable when it ends. */
@@ -126,9 +128,11 @@ export class Follower {
       case 'write':
       case 'zero': {
         const data = m.kind === 'write' ? m.data : undefined;
-        if (replica) await (data ? replica.write(m.interval, m.offset, data, m.fua) : replica.zero(m.interval, m.offset, m.length, m.fua));
-        else {
-          await (data ? this.#disk.write(m.offset, data) : this.#disk.zero(m.offset, m.length));
+        if (replica) {
+          if (data) await replica.write(m.interval, m.offset, data, m.fua);
+          else await replica.zero(m.interval, m.offset, m.length, m.fua, m.release);
+        } else {
+          await (data ? this.#disk.write(m.offset, data) : this.#disk.zero(m.offset, m.length, spaceOf(m.release)));
           if (m.fua) await this.#disk.flush();
         }
         return undefined;
@@ -138,6 +142,7 @@ export class Follower {
         return undefined;
       case 'compare':
         if (replica) throw new Error('the partner is a replica: it cannot be compared');
+        if (this.#parts.isDoubtful()) return new Uint8Array(m.data.length / DIGEST_BYTES).fill(1);
         return compare(await this.#disk.read(m.offset, m.length), m.data);
       case 'synced':
         if (replica) throw new Error('the partner is a replica already');

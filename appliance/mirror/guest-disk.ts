@@ -7,12 +7,14 @@
 // A failed request of a source is not answered: the guest must not see the fault of one copy. It is reported, and the
 // core lets the partner take over, or ends it by `goSolo` (then the guest gets the error).
 import type { BlockStore, StoreError } from '../../drivers/block/index.ts';
-import type { NbdExport } from '../../drivers/nbd/index.ts';
+import type { NbdExport, ZeroesOrder } from '../../drivers/nbd/index.ts';
+import { ChangeHold } from './change-hold.ts';
 import { MESSAGE_MAX_DATA_BYTES } from './messages.ts';
 import type { Metadata } from './metadata.ts';
 import type { Partner, PartnerRequest } from './partner.ts';
 import { RangeLock } from './range-lock.ts';
-import type { Replica } from './replica.ts';
+import { type Replica, spaceOf } from './replica.ts';
+import type { WriteLatencies } from './write-latencies.ts';
 
 /** Zeroes are one request up to this size: the message's length has 32 bits. */
 const ZERO_MAX_BYTES = 1024 * 1024 * 1024;
@@ -25,6 +27,14 @@ export interface GuestDiskParts {
   onError(e: StoreError): void;
   /** A write has ended. */
   written(): void;
+}
+
+/** What a request of the guest changes: to `data`, or to zeroes. */
+interface Change {
+  offset: number;
+  length: number;
+  data?: Buffer;
+  release?: boolean;
 }
 
 export class GuestDisk implements NbdExport {
@@ -42,13 +52,11 @@ export class GuestDisk implements NbdExport {
   partner: Partner | undefined;
   /** Set: replica. */
   replica: Replica | undefined;
+  /** Set: how long writes take is wanted. */
+  latencies: WriteLatencies | undefined;
   /** Set: writes wait for its end. */
   gate: Promise<void> | undefined;
-  /** Set: changes received in an interval after `after` wait for its end. */
-  #hold: { after: number; until: Promise<void>; want(): void } | undefined;
-  /** Changes under way; who waits until there are none. */
-  #changing = 0;
-  readonly #idle: (() => void)[] = [];
+  readonly changes = new ChangeHold();
   readonly #parts: GuestDiskParts;
   readonly #disk: BlockStore;
 
@@ -72,14 +80,28 @@ export class GuestDisk implements NbdExport {
     const interval = this.#received(data.length);
     if (this.gate) await this.gate;
     if (this.replica) await this.replica.guestWrite(offset, data);
-    else await this.#change(interval, offset, data.length, data, fua);
+    else if (!this.latencies) await this.#change(interval, { offset, length: data.length, data }, fua);
+    else {
+      const beganMs = performance.now();
+      await this.#change(interval, { offset, length: data.length, data }, fua);
+      this.latencies?.add(performance.now() - beganMs);
+    }
   }
 
-  async writeZeroes(offset: number, length: number, fua: boolean): Promise<void> {
+  async writeZeroes(offset: number, length: number, fua: boolean, order: ZeroesOrder): Promise<void> {
+    await this.#zero(offset, length, fua, !order.noHole);
+  }
+
+  /** Offered whatever the two disks can: the range reads as zero on both afterwards, and each gives back what space it can. */
+  async trim(offset: number, length: number, fua: boolean): Promise<void> {
+    await this.#zero(offset, length, fua, true);
+  }
+
+  async #zero(offset: number, length: number, fua: boolean, release: boolean): Promise<void> {
     const interval = this.#received(length);
     if (this.gate) await this.gate;
-    if (this.replica) this.replica.guestZero(offset, length);
-    else await this.#change(interval, offset, length, undefined, fua);
+    if (this.replica) this.replica.guestZero(offset, length, release);
+    else await this.#change(interval, { offset, length, release }, fua);
   }
 
   /** What the secondary's guest writes is private and need not survive anything before it takes over. */
@@ -98,57 +120,18 @@ export class GuestDisk implements NbdExport {
     return this.#parts.interval();
   }
 
-  /**
-   * Changes of later intervals wait until `release`; -1: all that are not under way. wanted: the first one waits, `since` when.
-   * One hold at a time, and a short one.
-   */
-  holdAfter(after: number): { wanted: Promise<void>; readonly since: number; release(): void } {
-    const until = Promise.withResolvers<void>();
-    const wanted = Promise.withResolvers<void>();
-    const held = { wanted: wanted.promise, since: 0, release: () => {} };
-    const hold = {
-      after,
-      until: until.promise,
-      want: () => {
-        held.since ||= performance.now();
-        wanted.resolve();
-      },
-    };
-    held.release = () => {
-      if (this.#hold === hold) this.#hold = undefined;
-      until.resolve();
-    };
-    this.#hold = hold;
-    return held;
+  async #change(interval: number, change: Change, fua: boolean): Promise<void> {
+    await this.changes.run(interval, () => this.#changeLocked(interval, change, fua));
   }
 
-  /** Ends when no change is under way; those that are held are not. */
-  idle(): Promise<void> {
-    if (this.#changing === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#idle.push(resolve));
-  }
-
-  async #change(interval: number, offset: number, length: number, data: Buffer | undefined, fua: boolean): Promise<void> {
-    while (this.#hold && interval > this.#hold.after) {
-      this.#hold.want();
-      await this.#hold.until;
-    }
-    this.#changing++;
-    try {
-      await this.#changeLocked(interval, offset, length, data, fua);
-    } finally {
-      this.#changing--;
-      if (this.#changing === 0) for (const resolve of this.#idle.splice(0)) resolve();
-    }
-  }
-
-  async #changeLocked(interval: number, offset: number, length: number, data: Buffer | undefined, fua: boolean): Promise<void> {
+  async #changeLocked(interval: number, change: Change, fua: boolean): Promise<void> {
+    const { offset, length } = change;
     await this.lock.with(offset, offset + length, async () => {
       const { metadata } = this.#parts;
       const cold = metadata.begin(offset, length, interval);
       try {
         if (cold) await this.#both(this.partner, cold, undefined);
-        await this.#changeBoth(interval, offset, length, data, fua);
+        await this.#changeBoth(interval, change, fua);
       } finally {
         metadata.end(offset, length);
         this.#parts.written();
@@ -156,14 +139,14 @@ export class GuestDisk implements NbdExport {
     });
   }
 
-  async #changeBoth(interval: number, offset: number, length: number, data: Buffer | undefined, fua: boolean): Promise<void> {
+  async #changeBoth(interval: number, change: Change, fua: boolean): Promise<void> {
     const { partner } = this;
-    const there = partner && Promise.all(requests(interval, offset, length, data, fua).map((r) => partner.hold(r)));
-    await this.#both(partner, this.#changeHere(offset, length, data, fua), there);
+    const there = partner && Promise.all(requests(interval, change, fua).map((r) => partner.hold(r)));
+    await this.#both(partner, this.#changeHere(change, fua), there);
   }
 
-  async #changeHere(offset: number, length: number, data: Buffer | undefined, fua: boolean): Promise<void> {
-    await (data ? this.#disk.write(offset, data) : this.#disk.zero(offset, length));
+  async #changeHere({ offset, length, data, release = false }: Change, fua: boolean): Promise<void> {
+    await (data ? this.#disk.write(offset, data) : this.#disk.zero(offset, length, spaceOf(release)));
     if (fua) await this.#disk.flush();
   }
 
@@ -184,7 +167,7 @@ export class GuestDisk implements NbdExport {
   }
 }
 
-function requests(interval: number, offset: number, length: number, data: Buffer | undefined, fua: boolean): PartnerRequest[] {
+function requests(interval: number, { offset, length, data, release = false }: Change, fua: boolean): PartnerRequest[] {
   const step = data ? MESSAGE_MAX_DATA_BYTES : ZERO_MAX_BYTES;
   const list: PartnerRequest[] = [];
   for (let at = 0; at < length; at += step) {
@@ -195,7 +178,7 @@ function requests(interval: number, offset: number, length: number, data: Buffer
       offset: offset + at,
       length: end - at,
       fua,
-      ...(data ? { data: data.subarray(at, end) } : {}),
+      ...(data ? { data: data.subarray(at, end) } : { release }),
     });
   }
   return list;

@@ -8,6 +8,8 @@ import { crc32 } from 'node:zlib';
 export const SEGMENT_MAGIC = 0x5453_4a53; // 'TSJS'
 export const RECORD_MAGIC = 0x5453_4a52; // 'TSJR'
 export const JOURNAL_VERSION = 1;
+/** Bit of a record's byte 5. A reader that does not know it writes the same zeroes. */
+const RELEASE = 1;
 /** Records begin here. */
 export const SEGMENT_HEADER_BYTES = 4096;
 export const RECORD_HEADER_BYTES = 48;
@@ -40,6 +42,8 @@ export interface JournalRecord {
   sequence: number;
   interval: number;
   offset: number;
+  /** Zeroes: the space is given back when they are written back. */
+  release: boolean;
   /** Bytes of the disk. A write's data of this length follows the header. */
   length: number;
   dataCrc: number;
@@ -81,6 +85,7 @@ export function encodeRecordHeader(r: JournalRecord, life: bigint): Buffer {
   const b = Buffer.alloc(RECORD_HEADER_BYTES);
   b.writeUInt32BE(RECORD_MAGIC, 0);
   b.writeUInt8(KINDS.indexOf(r.kind), 4);
+  b.writeUInt8(r.release ? RELEASE : 0, 5);
   b.writeBigUInt64BE(life, 8);
   b.writeBigUInt64BE(BigInt(r.sequence), 16);
   b.writeUInt32BE(r.interval, 24);
@@ -100,5 +105,13 @@ export function decodeRecordHeader(b: Buffer, life: bigint, sequence: number): J
   if (!kind) return undefined;
   const length = b.readUInt32BE(28);
   if (hasData(kind) && length > RECORD_MAX_BYTES) return undefined;
-  return { kind, sequence, interval: b.readUInt32BE(24), offset: Number(b.readBigUInt64BE(32)), length, dataCrc: b.readUInt32BE(40) };
+  return {
+    kind,
+    release: (b.readUInt8(5) & RELEASE) !== 0,
+    sequence,
+    interval: b.readUInt32BE(24),
+    offset: Number(b.readBigUInt64BE(32)),
+    length,
+    dataCrc: b.readUInt32BE(40),
+  };
 }

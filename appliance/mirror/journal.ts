@@ -104,6 +104,7 @@ export class Journal {
     offset: number,
     length: number,
     data: readonly Uint8Array[] = [],
+    release = false,
   ): { file: BlockStore; at: number; done: Promise<void> } {
     const s = this.#active;
     let dataBytes = 0;
@@ -139,7 +140,7 @@ export class Journal {
       );
       s.blank = false;
     }
-    parts.push(encodeRecordHeader({ kind, sequence: this.#sequence++, interval, offset, length, dataCrc }, this.#life), ...data);
+    parts.push(encodeRecordHeader({ kind, release, sequence: this.#sequence++, interval, offset, length, dataCrc }, this.#life), ...data);
     s.tail += header + RECORD_HEADER_BYTES + dataBytes;
     return {
       file: s.store,
@@ -306,7 +307,7 @@ export class Journal {
       (isOverlay ? overlay : recovered.patches).insert(
         r.offset,
         r.offset + r.length,
-        hasData(r.kind) ? { kind: 'file', file, at } : { kind: 'zero' },
+        hasData(r.kind) ? { kind: 'file', file, at } : { kind: 'zero', release: r.release },
       );
     }
     recovered.patches.absorb(overlay);

@@ -15,7 +15,7 @@ export const DIGEST_BYTES = 32;
 /**
  *  attach   `offset`: bytes of the disk, `length`: MESSAGE_VERSION. Answered with what that copy knows of itself
  *  write    data
- *  zero     `length` bytes of the disk
+ *  zero     `length` bytes of the disk; `release`: their space is given back, where the disk there can
  *  flush    everything that was answered is durable
  *  compare  `length` bytes of the disk; data: the digest of each block. Answered with one byte per block: 1 if it differs
  *  synced   resync: all that may differ was compared; data: the source's record. Answered when all is durable
@@ -38,6 +38,8 @@ const KINDS: readonly (MessageKind | undefined)[] = [
   'cut',
 ];
 
+const FLAG = { fua: 1, release: 2 } as const;
+
 /** refused: not now, in this mode. failed: the copy cannot follow any more. */
 export type AnswerStatus = 'ok' | 'refused' | 'failed';
 const STATUSES: readonly AnswerStatus[] = ['ok', 'refused', 'failed'];
@@ -45,6 +47,8 @@ const STATUSES: readonly AnswerStatus[] = ['ok', 'refused', 'failed'];
 export interface MirrorMessage {
   kind: MessageKind;
   fua: boolean;
+  /** zero: the guest has no more use for the space (TRIM). What the range reads as does not depend on it. */
+  release: boolean;
   attachment: number;
   /** Numbers requests within an attachment. */
   request: number;
@@ -56,10 +60,10 @@ export interface MirrorMessage {
 }
 
 /** The header; the data follows it as a part of its own. */
-export function encodeMessageHeader(m: Omit<MirrorMessage, 'data'>): Buffer {
+export function encodeMessageHeader(m: Omit<MirrorMessage, 'data' | 'release'> & { release?: boolean }): Buffer {
   const b = Buffer.alloc(MESSAGE_HEADER_BYTES);
   b.writeUInt8(KINDS.indexOf(m.kind), 0);
-  b.writeUInt8(m.fua ? 1 : 0, 1);
+  b.writeUInt8((m.fua ? FLAG.fua : 0) | (m.release ? FLAG.release : 0), 1);
   b.writeUInt32BE(m.attachment, 4);
   b.writeUInt32BE(m.request, 8);
   b.writeUInt32BE(m.interval, 12);
@@ -91,9 +95,11 @@ export function decodeMessage(bytes: Buffer): MirrorMessage {
   ) {
     throw new Error(`a comparison of ${m.length} bytes with ${data.length} bytes of digests`);
   }
+  const flags = bytes.readUInt8(1);
   return {
     kind,
-    fua: (bytes.readUInt8(1) & 1) !== 0,
+    fua: (flags & FLAG.fua) !== 0,
+    release: (flags & FLAG.release) !== 0,
     attachment: bytes.readUInt32BE(4),
     request: bytes.readUInt32BE(8),
     ...m,

@@ -216,8 +216,11 @@ export class Metadata {
     for (let extent = Math.floor(offset / this.extentBytes); extent <= last; extent++) yield extent;
   }
 
-  suspectRange(offset: number, length: number): Promise<void> {
-    return this.suspect(this.#extentsOf(offset, length));
+  /** All of them at once: one flush, however many there are. `end` is excluded. */
+  async suspectRanges(ranges: Iterable<{ start: number; end: number }>): Promise<void> {
+    const extents = new Set<number>();
+    for (const { start, end } of ranges) for (const extent of this.#extentsOf(start, end - start)) extents.add(extent);
+    await this.suspect(extents);
   }
 
   /** What the log has cleared is written some time: until then the media says more than is true, which is safe. */

@@ -1,7 +1,7 @@
 // One copy of the guest's disk: its modes, and what may follow what. api.ts says what each command means.
 //
 //   closed -> solo <-> source          (the guest runs here)
-//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover)
+//   closed -> target -> replica -> solo        (the partner is the source; the last step is a takeover; level 2 stays a target)
 //                  ^------ collapse                            any -> closed
 import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
@@ -14,6 +14,7 @@ import { becomingEqual, broughtTogether, type CopyState, goneAlone, madeEqual, p
 import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
 import { identifyDisk } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
+import { DoubtfulDisk } from './doubtful-disk.ts';
 import { Follower } from './follower.ts';
 import { GuestDisk } from './guest-disk.ts';
 import { Journal } from './journal.ts';
@@ -25,6 +26,7 @@ import { Replica, writeRuns } from './replica.ts';
 import { DEFAULT_POINTS, type PointsStatus } from './restore-points/api.ts';
 import { PointService } from './restore-points/point-service.ts';
 import { resync } from './resync.ts';
+import { SilentDiskError, type WatchedStore } from './watched-store.ts';
 
 /** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
 const SEGMENT_BYTES = 1024 * 1024 * 1024;
@@ -32,6 +34,13 @@ const SEGMENT_BYTES = 1024 * 1024 * 1024;
 const SCRATCH_BYTES = 4 * 1024 * 1024 * 1024;
 /** The partner answers `attach` when its earlier work has ended; a link may have to come up first. */
 const ATTACH_TIMEOUT_MS = 10_000;
+/**
+ * The guest waits for the partner at most so long: well below what clients bear, well above what a disk takes that is only busy. A copy
+ * that was dropped for it is made equal again, at the cost of what was written meanwhile.
+ */
+const ACKNOWLEDGE_MS = 4_000;
+/** A request of the disk that takes longer is shown. */
+const LATE_MS = 1_000;
 /** Between two attempts to let extents cool down: while nothing is committed, none can. */
 const SETTLE_PAUSE_MS = 1_000;
 
@@ -47,6 +56,8 @@ export interface MirrorSurroundings {
 /** What is open from `open` to `close`. */
 interface Opened {
   disk: BlockStore;
+  watched: WatchedStore;
+  doubtful: DoubtfulDisk;
   journal: Journal;
   metadata: Metadata;
   /** Why nothing was known of the disk when it was opened; null: it was. */
@@ -97,8 +108,9 @@ export class Mirror {
       open: () => this.#inTurn(() => this.#open()),
       serveSolo: () => this.#inTurn(() => this.#serveSolo()),
       startSource: () => this.#inTurn(() => this.#startSource()),
-      resync: (a) => this.#resync(a.rateBytesPerS),
+      resync: (a) => this.#resync(a.maximumBytesPerS),
       startTarget: () => this.#inTurn(() => this.#startTarget()),
+      confirmEqual: () => void this.#equalTarget('confirmEqual'),
       startReplica: () => this.#inTurn(() => this.#startReplica()),
       goSolo: async () => this.#goSolo(),
       takeOver: () => this.#inTurn(() => this.#takeOver()),
@@ -114,6 +126,9 @@ export class Mirror {
       exportPoint: ({ name }) => this.#openPoints('exportPoint').export(name),
       endPointExport: async ({ name }) => this.#opened?.points.endExport(name),
       rollBack: (a) => this.#inTurn(() => this.#rollBack(a)),
+      repairBlock: async ({ offset }) => {
+        throw new Error(`repairBlock: the block at ${offset} is not repaired: checksums are not kept yet`);
+      },
       linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
       status: () => this.status(),
     };
@@ -132,6 +147,7 @@ export class Mirror {
 
   status(): MirrorStatus {
     const o = this.#opened;
+    const lateMs = Math.round(o?.watched.oldestMs ?? 0);
     return {
       mode: this.#mode,
       pendingWrites: o?.guest.partner?.pending ?? 0,
@@ -143,6 +159,8 @@ export class Mirror {
       flushes: o?.guest.flushes ?? 0,
       writtenBytes: o?.guest.writtenBytes ?? 0,
       committed: this.#committed,
+      lateMs: lateMs >= LATE_MS ? lateMs : 0,
+      doubt: o?.doubtful.why ?? null,
     };
   }
 
@@ -156,10 +174,16 @@ export class Mirror {
       return s;
     };
     try {
-      const { disk, points } = await openDiskStack({
+      const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
+      const { disk, watched, points } = await openDiskStack({
         openStore,
         path: setup.diskPath,
         sizeBytes: setup.sizeBytes,
+        ...(setup.timeoutMs === undefined ? {} : { timeoutMs: setup.timeoutMs }),
+        onFailed: (e) => {
+          this.#report(e);
+          doubtful.doubt(e.message).catch((e2: Error) => this.#report(e2));
+        },
         pointsPath: `${setup.journalPath}.points`,
         points: setup.points ?? DEFAULT_POINTS,
         told: (text) => this.#around.emit('pointNews', { text }),
@@ -183,6 +207,7 @@ export class Mirror {
         disk,
         send: (...parts) => void this.#channel.send(...parts),
         onError,
+        isDoubtful: () => doubtful.why !== null,
         attached: async () => {
           await metadata.change(becomingEqual);
           return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
@@ -193,6 +218,7 @@ export class Mirror {
           await metadata.change((r) => madeEqual(r, source.record));
           if (this.#opened?.metadata === metadata) this.#opened.unknown = null;
           await metadata.cleared(settleAll(metadata.log, moment(metadata.log)));
+          await doubtful.trust();
         },
         cut: (m) => service.asked(m),
       });
@@ -210,7 +236,19 @@ export class Mirror {
         },
         onProgress: (p) => this.#around.emit('rollBackProgress', p),
       });
-      this.#opened = { disk, journal, metadata, unknown, guest, follower, points: service, server: undefined, replica: undefined };
+      this.#opened = {
+        disk,
+        watched,
+        doubtful,
+        journal,
+        metadata,
+        unknown,
+        guest,
+        follower,
+        points: service,
+        server: undefined,
+        replica: undefined,
+      };
       this.#points = service.status();
       return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded };
     } catch (e) {
@@ -221,6 +259,8 @@ export class Mirror {
 
   async #serveSolo(): Promise<void> {
     const o = await this.#closedNow('serveSolo');
+    if (o.metadata.record.inconsistent)
+      throw new Error('serveSolo: this copy is not whole: it was being made equal to the partner, and that has not ended');
     apart(o.metadata.log);
     await o.metadata.change((r) => goneAlone(r, newGeneration()));
     await o.points.finishRollBack();
@@ -241,8 +281,11 @@ export class Mirror {
       // A partner that was started again is met with the old session first: that ends, and takes the request with it.
       for (;;) {
         const { promise: ended, resolve } = Promise.withResolvers<'ended'>();
-        const partner = new Partner(this.#channel, randomInt(1, 2 ** 32), (reason) =>
-          o.guest.partner === partner ? this.#around.emit('lost', { reason }) : resolve('ended'),
+        const partner = new Partner(
+          this.#channel,
+          randomInt(1, 2 ** 32),
+          (reason) => (o.guest.partner === partner ? this.#around.emit('lost', { reason }) : resolve('ended')),
+          this.#setup.acknowledgeMs ?? ACKNOWLEDGE_MS,
         );
         // Its answers are looked for from now on; the guest's writes go there only once the partner agreed.
         this.#attaching = partner;
@@ -262,7 +305,7 @@ export class Mirror {
     }
   }
 
-  async #resync(rateBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
+  async #resync(maximumBytesPerS: number | undefined): Promise<{ comparedBytes: number; copiedBytes: number; why: string }> {
     const o = this.#need('resync', 'source');
     const { partner, lock } = o.guest;
     if (!partner) throw new Error('resync: there is no partner');
@@ -279,7 +322,10 @@ export class Mirror {
       disk: o.disk,
       partner,
       lock,
-      rateBytesPerS,
+      maximumBytesPerS,
+      watchWrites: (latencies) => {
+        o.guest.latencies = latencies;
+      },
       suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
       record: encodeCopy(record, new Set(), 0),
       onCompared: () => {
@@ -299,13 +345,13 @@ export class Mirror {
 
   async #startTarget(): Promise<void> {
     const o = await this.#closedNow('startTarget');
+    await this.#reporting(o.doubtful.test(o.watched));
     await o.points.forgetRollBack();
     this.#mode = 'target';
   }
 
   async #startReplica(): Promise<void> {
-    const o = this.#need('startReplica', 'target');
-    if (!o.follower.isEqual) throw new Error("startReplica: this copy is not equal to the partner's: a resync must end first");
+    const o = this.#equalTarget('startReplica');
     const replica = new Replica({
       disk: o.disk,
       journal: o.journal,
@@ -314,8 +360,8 @@ export class Mirror {
         return await this.#around.openStore({ path: this.#scratchPath, sizeBytes: SCRATCH_BYTES });
       },
       merging: async (runs) => {
-        for (const { start, end } of runs) await o.metadata.suspectRange(start, end - start);
-        await o.metadata.change((r) => goneAlone(r, newGeneration()));
+        // In either order: nothing is merged before both are durable.
+        await Promise.all([o.metadata.suspectRanges(runs), o.metadata.change((r) => goneAlone(r, newGeneration()))]);
         apart(o.metadata.log);
       },
       onError: (e) => this.#report(e),
@@ -503,8 +549,13 @@ export class Mirror {
     // What `close` cut short is no fault of the disk.
     if (e instanceof StoreError && e.code === 'EBADF') return;
     if (e instanceof StoreError && e.operation !== 'open')
-      this.#around.emit('diskError', { operation: e.operation, offset: e.offset, message: e.message });
-    else this.#around.emit('diskError', { operation: 'write', offset: 0, message: e.message });
+      this.#around.emit('diskError', {
+        operation: e.operation,
+        offset: e.offset,
+        message: e.message,
+        isOver: e.operation !== 'read' || e instanceof SilentDiskError,
+      });
+    else this.#around.emit('diskError', { operation: 'write', offset: 0, message: e.message, isOver: true });
   }
 
   async #closedNow(command: string): Promise<Opened> {
@@ -517,6 +568,12 @@ export class Mirror {
   #need(command: string, mode: MirrorMode): Opened {
     if (this.#mode !== mode || !this.#opened) throw new Error(`${command}: this copy is '${this.#mode}', not '${mode}'`);
     return this.#opened;
+  }
+
+  #equalTarget(command: string): Opened {
+    const o = this.#need(command, 'target');
+    if (!o.follower.isEqual) throw new Error(`${command}: this copy is not equal to the partner's: a resync must end first`);
+    return o;
   }
 
   #replica(command: string): Replica {

@@ -4,11 +4,13 @@
 // the guest's writes are held. Requests of a resync fail when the partner is lost.
 import type { Channel } from '../../drivers/link/index.ts';
 import { type AnswerStatus, encodeMessageHeader, MESSAGE_VERSION, type MessageKind, type MirrorMessage } from './messages.ts';
+import { Patience, type Wait } from './patience.ts';
 
 /** What the partner is asked. */
 export interface PartnerRequest {
   kind: Exclude<MessageKind, 'answer'>;
   fua?: boolean;
+  release?: boolean;
   interval?: number;
   offset?: number;
   length?: number;
@@ -18,6 +20,7 @@ export interface PartnerRequest {
 interface Pending {
   isGuest: boolean;
   sinceMs: number;
+  wait: Wait | undefined;
   resolve: (data: Uint8Array) => void;
   reject: (e: Error) => void;
 }
@@ -36,14 +39,21 @@ export class Partner {
   #lost: string | undefined;
   #isReleased = false;
   readonly #release: () => void;
+  readonly #patience: Patience | undefined;
 
-  constructor(channel: Channel, attachment: number, onLost: (reason: string) => void) {
+  /** @param acknowledgeMs A request of the guest that waits longer: the partner is lost. Undefined: it is waited for without end. */
+  constructor(channel: Channel, attachment: number, onLost: (reason: string) => void, acknowledgeMs?: number) {
     this.#channel = channel;
     this.attachment = attachment;
     this.#onLost = onLost;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.released = promise;
     this.#release = resolve;
+    if (acknowledgeMs !== undefined)
+      this.#patience = new Patience({
+        limitMs: acknowledgeMs,
+        onExhausted: () => this.lose(`the partner has not acknowledged a write for ${Math.round(acknowledgeMs / 100) / 10} s`),
+      });
   }
 
   /** Answers what the partner's copy knows of itself. */
@@ -77,6 +87,7 @@ export class Partner {
     if (!p) return;
     if (m.status === 'ok') {
       this.#pending.delete(m.request);
+      if (p.wait) this.#patience?.end(p.wait);
       p.resolve(m.data);
     } else this.#refused(p, m.request, m.status, new TextDecoder().decode(m.data));
   }
@@ -103,6 +114,7 @@ export class Partner {
   lose(reason: string): void {
     if (this.#lost !== undefined || this.#isReleased) return;
     this.#lost = reason;
+    this.#patience?.stop();
     this.#outbox.length = 0;
     for (const [request, p] of this.#pending) {
       if (p.isGuest) continue;
@@ -115,6 +127,7 @@ export class Partner {
   /** The source goes on alone: what the guest waits for is given up. Answers how many requests that were. */
   release(): number {
     this.#isReleased = true;
+    this.#patience?.stop();
     this.#outbox.length = 0;
     let n = 0;
     for (const p of this.#pending.values()) {
@@ -133,11 +146,13 @@ export class Partner {
     if (this.#lost !== undefined && !isGuest) return Promise.reject(new Error(this.#lost));
     const request = this.#next++ >>> 0;
     return new Promise((resolve, reject) => {
-      this.#pending.set(request, { isGuest, sinceMs: performance.now(), resolve, reject });
+      const wait = isGuest && this.#lost === undefined ? this.#patience?.begin() : undefined;
+      this.#pending.set(request, { isGuest, sinceMs: performance.now(), wait, resolve, reject });
       if (this.#lost !== undefined) return;
       const header = encodeMessageHeader({
         kind: r.kind,
         fua: r.fua ?? false,
+        release: r.release ?? false,
         attachment: this.attachment,
         request,
         interval: r.interval ?? 0,

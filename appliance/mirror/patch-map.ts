@@ -11,8 +11,11 @@ const RUN_BYTES = 1024 * 1024;
 /** Zeroes are one journal record, whose length has 32 bits. */
 const ZERO_RUN_BYTES = 1024 * 1024 * 1024;
 
-/** Where a piece's bytes are: in memory, in a file (from `at` on), or nowhere as they are zero. */
-export type PieceSource = { kind: 'memory'; data: Uint8Array } | { kind: 'file'; file: BlockStore; at: number } | { kind: 'zero' };
+/** Where a piece's bytes are: in memory, in a file (from `at` on), or nowhere as they are zero. release: so is their space. */
+export type PieceSource =
+  | { kind: 'memory'; data: Uint8Array }
+  | { kind: 'file'; file: BlockStore; at: number }
+  | { kind: 'zero'; release: boolean };
 
 export interface Piece {
   /** Bytes of the disk, `end` excluded. */
@@ -27,6 +30,8 @@ export interface Run {
   end: number;
   /** A zero run has no pieces. */
   pieces: Piece[];
+  /** A zero run whose space is given back. */
+  release: boolean;
 }
 
 export class PatchMap {
@@ -89,10 +94,15 @@ export class PatchMap {
     for (const bucket of [...this.#buckets.keys()].sort((a, b) => a - b)) {
       for (const p of this.#buckets.get(bucket) ?? []) {
         const zero = p.source.kind === 'zero';
+        const release = p.source.kind === 'zero' && p.source.release;
         const joins =
-          run && run.end === p.start && zero === (run.pieces.length === 0) && p.end - run.start <= (zero ? ZERO_RUN_BYTES : RUN_BYTES);
+          run &&
+          run.end === p.start &&
+          zero === (run.pieces.length === 0) &&
+          release === run.release &&
+          p.end - run.start <= (zero ? ZERO_RUN_BYTES : RUN_BYTES);
         if (!run || !joins) {
-          run = { start: p.start, end: p.start, pieces: [] };
+          run = { start: p.start, end: p.start, pieces: [], release };
           runs.push(run);
         }
         run.end = p.end;

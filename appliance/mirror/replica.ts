@@ -7,7 +7,7 @@
 //
 // The disk (with the journal replayed) is always the last committed interval, whole, and nothing newer. `apply` answers
 // at once: the committed records are in the journal durably, so they are written back while the guests run again.
-import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
+import { type BlockStore, StoreError, type ZeroOptions } from '../../drivers/block/index.ts';
 import type { Journal } from './journal.ts';
 import { bytesOf, PatchMap, type Piece, type PieceSource, type Run } from './patch-map.ts';
 
@@ -100,22 +100,29 @@ export class Replica {
     await this.#change(interval, offset, data.length, data, fua);
   }
 
-  async zero(interval: number, offset: number, length: number, fua: boolean): Promise<void> {
-    await this.#change(interval, offset, length, undefined, fua);
+  async zero(interval: number, offset: number, length: number, fua: boolean, release = false): Promise<void> {
+    await this.#change(interval, offset, length, undefined, fua, release);
   }
 
-  async #change(interval: number, offset: number, length: number, data: Uint8Array | undefined, fua: boolean): Promise<void> {
+  async #change(
+    interval: number,
+    offset: number,
+    length: number,
+    data: Uint8Array | undefined,
+    fua: boolean,
+    release = false,
+  ): Promise<void> {
     this.#mustRun();
     if (interval === 0) {
       if (this.#highestInterval > 0)
         throw new Error(`a write of interval 0 after interval ${this.#highestInterval}: the partner's counter went back`);
       this.#diskDirty = true;
-      await (data ? this.#disk.write(offset, data) : this.#disk.zero(offset, length));
+      await (data ? this.#disk.write(offset, data) : this.#disk.zero(offset, length, spaceOf(release)));
     } else {
       if (interval <= this.#decided) throw new Error(`a write of interval ${interval}, which was committed already`);
       this.#highestInterval = Math.max(this.#highestInterval, interval);
-      const { file, at, done } = this.#journal.append(data ? 'write' : 'zero', interval, offset, length, data ? [data] : []);
-      let source: PieceSource = { kind: 'zero' };
+      const { file, at, done } = this.#journal.append(data ? 'write' : 'zero', interval, offset, length, data ? [data] : [], release);
+      let source: PieceSource = { kind: 'zero', release };
       if (data)
         source = this.#journalMemory() + length <= this.#limits.journalMemoryBytes ? { kind: 'memory', data } : { kind: 'file', file, at };
       let patches = this.#open.get(interval);
@@ -194,7 +201,12 @@ export class Replica {
   async #read(offset: number, length: number): Promise<Buffer> {
     const end = offset + length;
     // What is found now stays right while the disk is read: a write-back under way writes these same bytes.
-    const layers = [this.#writing?.find(offset, end) ?? [], this.#waiting.find(offset, end), this.#behind.find(offset, end), this.#overlay.find(offset, end)];
+    const layers = [
+      this.#writing?.find(offset, end) ?? [],
+      this.#waiting.find(offset, end),
+      this.#behind.find(offset, end),
+      this.#overlay.find(offset, end),
+    ];
     const buffer = layers.some((l) => covers(l, offset, end)) ? Buffer.allocUnsafeSlow(length) : await this.#disk.read(offset, length);
     for (const layer of layers) {
       for (const p of layer) {
@@ -214,8 +226,8 @@ export class Replica {
     await this.#tracked(this.#spill(offset, data));
   }
 
-  guestZero(offset: number, length: number): void {
-    this.#overlay.insert(offset, offset + length, { kind: 'zero' });
+  guestZero(offset: number, length: number, release: boolean): void {
+    this.#overlay.insert(offset, offset + length, { kind: 'zero', release });
   }
 
   async #spill(offset: number, data: Uint8Array): Promise<void> {
@@ -271,7 +283,7 @@ export class Replica {
     const runs = this.#overlay.runs();
     await this.#parts.merging?.(runs);
     for (const run of runs) {
-      if (run.pieces.length === 0) this.#journal.append('overlayZero', this.#committed, run.start, run.end - run.start);
+      if (run.pieces.length === 0) this.#journal.append('overlayZero', this.#committed, run.start, run.end - run.start, [], run.release);
       else this.#journal.append('overlayWrite', this.#committed, run.start, run.end - run.start, await gather(run));
     }
     this.#journal.append('takeOver', this.#committed, 0, 0);
@@ -417,11 +429,16 @@ export async function writeRuns(disk: BlockStore, runs: readonly Run[]): Promise
   let next = 0;
   const worker = async (): Promise<void> => {
     for (let run = runs[next++]; run; run = runs[next++]) {
-      if (run.pieces.length === 0) await disk.zero(run.start, run.end - run.start);
+      if (run.pieces.length === 0) await disk.zero(run.start, run.end - run.start, spaceOf(run.release));
       else await disk.write(run.start, ...(await gather(run)));
     }
   };
   await Promise.all(Array.from({ length: WRITE_BACK_REQUESTS }, worker));
+}
+
+/** What becomes of the space of zeroes. */
+export function spaceOf(release: boolean): ZeroOptions {
+  return { space: release ? 'release' : 'keep' };
 }
 
 async function gather(run: Run): Promise<Uint8Array[]> {

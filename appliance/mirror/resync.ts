@@ -1,17 +1,31 @@
-// The source makes the partner's copy equal: of every extent that may differ it compares hashes and sends the blocks that do.
+// The source makes the partner's copy equal: of every piece that may differ it compares hashes and sends the blocks that do.
 //
-// An extent is locked against the guest's writes while it is read, compared and sent, so the guest waits for one extent
-// at most. What the guest writes elsewhere meanwhile goes to both copies as always.
+// A piece is locked against the guest's writes while it is read, compared and sent; what the guest writes elsewhere
+// meanwhile goes to both copies as always. The guest's writes and the resync share the links: how much of it is under way,
+// and how fast it goes, is core/resync-rate.ts's to say.
 import type { BlockStore } from '../../drivers/block/index.ts';
+import {
+  afterWindow,
+  charged,
+  pieceCharge,
+  piecesAtOnce,
+  RESYNC_PIECE_BYTES,
+  RESYNC_WINDOW_MS,
+  type ResyncBucket,
+  type ResyncRate,
+  refilled,
+  startResyncRate,
+  waitMs,
+} from '../core/resync-rate.ts';
 import { digests } from './follower.ts';
-import { COMPARE_BLOCK_BYTES, MESSAGE_MAX_DATA_BYTES } from './messages.ts';
+import { COMPARE_BLOCK_BYTES } from './messages.ts';
 import type { Partner } from './partner.ts';
 import type { RangeLock } from './range-lock.ts';
+import { WriteLatencies } from './write-latencies.ts';
 
-const EXTENT_BYTES = MESSAGE_MAX_DATA_BYTES;
-/** Extents at a time: one is read while another is hashed and a third travels. */
-const PARALLEL_EXTENTS = 4;
 const PROGRESS_EVERY_MS = 250;
+/** The rate that is shown is that of so many reports: calm enough to tell a time from. */
+const RATE_REPORTS = 12;
 const ZERO_BLOCK = Buffer.alloc(COMPARE_BLOCK_BYTES);
 
 export interface ResyncProgress {
@@ -29,8 +43,10 @@ export interface ResyncParts {
   suspects: { extents: ReadonlySet<number>; extentBytes: number } | null;
   /** The record that the partner's copy takes. */
   record: Uint8Array;
-  /** Limit of what is copied; undefined: as fast as it goes. */
-  rateBytesPerS: number | undefined;
+  /** Of what is copied; undefined: as the guest's writes allow. */
+  maximumBytesPerS: number | undefined;
+  /** The guest's writes are added to it from now on; undefined: not any more. */
+  watchWrites(latencies: WriteLatencies | undefined): void;
   /** Everything was compared; both are flushed next. */
   onCompared(): void;
   onProgress(p: ResyncProgress): void;
@@ -38,74 +54,148 @@ export interface ResyncParts {
 
 /** Ends when both copies are equal and durable. Rejected when the partner is lost or either disk fails. */
 export async function resync(parts: ResyncParts): Promise<{ comparedBytes: number; copiedBytes: number }> {
-  const { disk, partner, lock, rateBytesPerS } = parts;
-  const pieces = cut(disk.sizeBytes, parts.suspects);
-  const totalBytes = pieces.reduce((sum, { length }) => sum + length, 0);
-  const startedMs = performance.now();
-  let next = 0;
-  let comparedBytes = 0;
-  let copiedBytes = 0;
+  const { disk, partner, lock } = parts;
+  const ranges = rangesOf(disk.sizeBytes, parts.suspects);
+  const totalBytes = ranges.reduce((sum, { start, end }) => sum + end - start, 0);
+  const progress = new Progress(totalBytes, parts.onProgress);
+  const pace = new Pace(parts.maximumBytesPerS ?? null);
   let failed: Error | undefined;
-  let toldMs = startedMs;
-  let toldBytes = 0;
 
-  const tell = (force: boolean): void => {
-    const nowMs = performance.now();
-    if (!force && nowMs - toldMs < PROGRESS_EVERY_MS) return;
-    const rate = nowMs > toldMs ? ((comparedBytes - toldBytes) * 1000) / (nowMs - toldMs) : 0;
-    toldMs = nowMs;
-    toldBytes = comparedBytes;
-    parts.onProgress({ comparedBytes, copiedBytes, totalBytes, rateBytesPerS: Math.round(rate) });
-  };
-
-  const extent = async (start: number, length: number): Promise<void> => {
+  const piece = async (start: number, length: number): Promise<void> => {
     const bytes = await disk.read(start, length);
     const differs = await partner.ask({ kind: 'compare', offset: start, length, data: digests(bytes) });
     const sent: Promise<unknown>[] = [];
+    let copied = 0;
     for (let i = 0; i < differs.length; i++) {
       if (differs[i] === 0) continue;
       const data = bytes.subarray(i * COMPARE_BLOCK_BYTES, (i + 1) * COMPARE_BLOCK_BYTES);
       const at = { offset: start + i * COMPARE_BLOCK_BYTES, length: data.length };
-      copiedBytes += data.length;
-      sent.push(partner.ask(ZERO_BLOCK.subarray(0, data.length).equals(data) ? { kind: 'zero', ...at } : { kind: 'write', ...at, data }));
+      copied += data.length;
+      sent.push(
+        partner.ask(
+          ZERO_BLOCK.subarray(0, data.length).equals(data) ? { kind: 'zero', release: true, ...at } : { kind: 'write', ...at, data },
+        ),
+      );
     }
+    pace.charge(pieceCharge(length, copied));
     await Promise.all(sent);
-    comparedBytes += length;
+    progress.add(length, copied);
   };
 
-  const worker = async (): Promise<void> => {
-    for (let piece = pieces[next++]; piece && !failed; piece = pieces[next++]) {
-      const { start, length } = piece;
-      try {
-        await lock.with(start, start + length, () => extent(start, length));
-      } catch (e) {
-        failed ??= e as Error;
-      }
-      tell(false);
-      if (rateBytesPerS) {
-        const aheadMs = (copiedBytes * 1000) / rateBytesPerS - (performance.now() - startedMs);
-        if (aheadMs > 1) await new Promise((resolve) => setTimeout(resolve, aheadMs));
-      }
+  const running = new Set<Promise<void>>();
+  parts.watchWrites(pace.latencies);
+  try {
+    for (const { start, length } of piecesOf(ranges)) {
+      await pace.turn();
+      while (running.size >= pace.atOnce) await Promise.race(running);
+      if (failed) break;
+      const work = lock
+        .with(start, start + length, () => piece(start, length))
+        .catch((e: Error) => {
+          failed ??= e;
+        })
+        .finally(() => running.delete(work));
+      running.add(work);
     }
-  };
-  await Promise.all(Array.from({ length: PARALLEL_EXTENTS }, worker));
+    await Promise.all(running);
+  } finally {
+    parts.watchWrites(undefined);
+  }
   if (failed) throw failed;
   // Ours first: what it lost of its cache after the partner has forgotten that they differed would stay different.
   parts.onCompared();
   await disk.flush();
   await partner.ask({ kind: 'synced', data: parts.record });
-  tell(true);
-  return { comparedBytes, copiedBytes };
+  progress.tell();
+  return { comparedBytes: progress.comparedBytes, copiedBytes: progress.copiedBytes };
 }
 
-function cut(sizeBytes: number, suspects: ResyncParts['suspects']): { start: number; length: number }[] {
-  const ranges = suspects
-    ? [...suspects.extents]
-        .sort((a, b) => a - b)
-        .map((e) => ({ start: e * suspects.extentBytes, end: Math.min(sizeBytes, (e + 1) * suspects.extentBytes) }))
-    : [{ start: 0, end: sizeBytes }];
-  const pieces: { start: number; length: number }[] = [];
+/** Holds the pieces back so that they go at the rate; the rate follows the guest's writes. */
+class Pace {
+  readonly latencies = new WriteLatencies();
+  #rate: ResyncRate;
+  #bucket: ResyncBucket;
+  #windowMs: number;
+  #chargedBytes = 0;
+
+  constructor(ceiling: number | null) {
+    this.#rate = startResyncRate(ceiling);
+    this.#windowMs = performance.now();
+    this.#bucket = { allowance: 0, atMs: this.#windowMs };
+  }
+
+  get atOnce(): number {
+    return piecesAtOnce(this.#rate);
+  }
+
+  charge(bytes: number): void {
+    this.#chargedBytes += bytes;
+    this.#bucket = charged(this.#bucket, bytes);
+  }
+
+  /** Ends when the next piece may begin. */
+  async turn(): Promise<void> {
+    for (;;) {
+      const nowMs = performance.now();
+      const ms = nowMs - this.#windowMs;
+      this.#bucket = refilled(this.#bucket, this.#rate.listens ? 0 : this.#rate.bytesPerS, nowMs);
+      if (ms >= RESYNC_WINDOW_MS) {
+        this.#rate = afterWindow(this.#rate, { ms, chargedBytes: this.#chargedBytes, ...this.latencies.take() });
+        this.#windowMs = nowMs;
+        this.#chargedBytes = 0;
+        continue;
+      }
+      const left = RESYNC_WINDOW_MS - ms;
+      const wait = this.#rate.listens ? left : Math.min(left, waitMs(this.#bucket, this.#rate.bytesPerS));
+      // A timer is a millisecond late at least: what is due sooner begins now, and stays in the bucket's debt.
+      if (wait < 1) return;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+}
+
+/** Counts, and tells from time to time. */
+class Progress {
+  comparedBytes = 0;
+  copiedBytes = 0;
+  readonly #totalBytes: number;
+  readonly #onProgress: (p: ResyncProgress) => void;
+  readonly #reports = [{ ms: performance.now(), bytes: 0 }];
+
+  constructor(totalBytes: number, onProgress: (p: ResyncProgress) => void) {
+    this.#totalBytes = totalBytes;
+    this.#onProgress = onProgress;
+  }
+
+  add(comparedBytes: number, copiedBytes: number): void {
+    this.comparedBytes += comparedBytes;
+    this.copiedBytes += copiedBytes;
+    if (performance.now() - (this.#reports.at(-1)?.ms ?? 0) >= PROGRESS_EVERY_MS) this.tell();
+  }
+
+  tell(): void {
+    const { comparedBytes, copiedBytes } = this;
+    const ms = performance.now();
+    const first = this.#reports[0] ?? { ms, bytes: comparedBytes };
+    const rate = ms > first.ms ? ((comparedBytes - first.bytes) * 1000) / (ms - first.ms) : 0;
+    this.#reports.push({ ms, bytes: comparedBytes });
+    if (this.#reports.length > RATE_REPORTS) this.#reports.shift();
+    this.#onProgress({ comparedBytes, copiedBytes, totalBytes: this.#totalBytes, rateBytesPerS: Math.round(rate) });
+  }
+}
+
+interface Range {
+  start: number;
+  end: number;
+}
+
+function rangesOf(sizeBytes: number, suspects: ResyncParts['suspects']): Range[] {
+  if (!suspects) return [{ start: 0, end: sizeBytes }];
+  const { extents, extentBytes } = suspects;
+  return [...extents].sort((a, b) => a - b).map((e) => ({ start: e * extentBytes, end: Math.min(sizeBytes, (e + 1) * extentBytes) }));
+}
+
+function* piecesOf(ranges: readonly Range[]): Iterable<{ start: number; length: number }> {
   for (const { start, end } of ranges)
-    for (let at = start; at < end; at += EXTENT_BYTES) pieces.push({ start: at, length: Math.min(EXTENT_BYTES, end - at) });
-  return pieces;
+    for (let at = start; at < end; at += RESYNC_PIECE_BYTES) yield { start: at, length: Math.min(RESYNC_PIECE_BYTES, end - at) };
 }

@@ -5,7 +5,7 @@ import { attentionOf } from '../core/attention.ts';
 import type { State } from '../core/machine.ts';
 import { effectiveMode } from '../core/modes.ts';
 import { pictureOf } from '../core/picture.ts';
-import { ACTIONS, mayRequest } from '../core/requests.ts';
+import { ACTIONS, actionLabel, mayRequest } from '../core/requests.ts';
 import type { ProgressView, Snapshot, TimelineEntry } from '../core/snapshot.ts';
 import type { GateStatus } from '../gate/api.ts';
 import type { HeartbeatStatus } from '../heartbeat/api.ts';
@@ -13,6 +13,7 @@ import { DROP_KINDS, DROP_WORDS } from '../heartbeat/dropped.ts';
 import type { CheckpointReport } from '../memory/api.ts';
 import type { History } from './history.ts';
 import { LockstepFigures } from './lockstep-figures.ts';
+import type { RestorePoints } from './restore-points.ts';
 import type { Workers } from './workers.ts';
 
 /** Checkpoints kept for the charts and the percentiles. */
@@ -25,6 +26,7 @@ export class Figures {
   readonly #config: CoServerConfig;
   readonly #history: History;
   readonly lockstep = new LockstepFigures();
+  points: RestorePoints | undefined;
   readonly #startedAt = performance.now();
   readonly #checkpoints: (CheckpointReport & { at: number; atMs: number })[] = [];
   #gate: GateStatus | null = null;
@@ -131,12 +133,12 @@ export class Figures {
       workload: {
         name: workload.name,
         state: picture.workloadState,
-        level: 'faultTolerant',
+        level: picture.level,
         addresses: this.#gate ? [...this.#gate.addresses.ipv4, ...this.#gate.addresses.ipv6] : [],
         acceleration: this.#config.engine.acceleration,
         sentence: picture.workloadSentence,
       },
-      progress: this.#keeping?.view ?? this.#progress,
+      progress: this.#keeping?.view ?? this.points?.progress ?? this.#progress,
       checkpoints: {
         mode: effectiveMode(state),
         interval: this.#checkpoints.at(-1)?.interval ?? 0,
@@ -163,10 +165,14 @@ export class Figures {
       audit: this.lockstep.audit(state),
       incidents: this.#history.incidents.map(({ id: _, ...incident }) => incident),
       process: { rssBytes: process.memoryUsage.rss(), cpuPercent: usage },
-      actions: ACTIONS.map((action) => {
-        const verdict = mayRequest(state, action.name);
-        return { ...action, allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
-      }),
+      actions: [
+        ...ACTIONS.map((action) => {
+          const verdict = mayRequest(state, action.name);
+          return { ...action, label: actionLabel(state, action), allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
+        }),
+        ...(this.points?.actions(state) ?? []),
+      ],
+      restorePoints: this.points?.views ?? [],
       lab: this.#config.labSocket !== '',
     };
   }

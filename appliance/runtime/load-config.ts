@@ -59,12 +59,20 @@ const SHAPE: Shape = {
   watchdog: { device: watchdogDevice, timeoutS: whole(1, 600) },
   ups: { address: addressOrNone, port, name: (v) => (typeof v === 'string' && UPS_NAME.test(v) ? null : 'the name of a UPS in upsd') },
   heartbeat: { intervalMs: whole(5, 1000), timeoutMs: whole(50, 10_000) },
+  resync: { maximumMiBPerS: whole(0, 100_000) },
   checkpoint: {
     mode: oneOf('passive', 'lockstep'),
     hold: { dataMs: whole(1, 1000), ackMs: whole(1, 1000) },
     outputDelayMs: whole(0, 1000),
     idleMs: whole(50, 60_000),
     minimumMs: whole(0, 10_000),
+  },
+  restorePoints: {
+    directory: pathOrNone,
+    maximumMiB: whole(0, 1 << 26),
+    reserveMiB: whole(0, 1 << 26),
+    everyMinutes: whole(0, MINUTES_PER_WEEK),
+    keep: whole(1, 168),
   },
   console: { port: whole(0, 65535), passwordHash: text, socket: path, serial: pathOrNone, urls: { A: text, B: text } },
   stateDir: path,
@@ -73,6 +81,7 @@ const SHAPE: Shape = {
   engine: { binary: path, version: filled, acceleration: oneOf('kvm', 'tcg'), logDir: path },
   workload: {
     name: filled,
+    level: (v) => (v === 2 || v === 3 ? null : '2 or 3'),
     memoryMiB: whole(16, 1 << 20),
     cpus: whole(1, 64),
     mac,
@@ -86,15 +95,22 @@ const SHAPE: Shape = {
   },
 };
 
+const WATCHDOG_S = 10;
+
 /** What may be left out. */
 const DEFAULTS: { [section: string]: { [key: string]: string | number | string[] } } = {
   management: { peer: '' },
   fence: { address: '', port: 623, username: '', passwordFile: '', cipherSuite: 17 },
-  watchdog: { device: '', timeoutS: 10 },
+  watchdog: { device: '', timeoutS: WATCHDOG_S },
   ups: { address: '', port: 3493, name: 'ups' },
+  restorePoints: { directory: '', maximumMiB: 0, reserveMiB: 1024, everyMinutes: 0, keep: 24 },
   rejoin: { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] },
-  workload: { keepDir: '' },
+  resync: { maximumMiBPerS: 0 },
+  workload: { keepDir: '', level: 3 },
 };
+
+/** At level 2 the partner waits for it, and 5 s after a loss the guest's restart has begun. */
+const LEVEL_2_WATCHDOG_S = 3;
 
 export function parseConfig(source: string, file: string): CoServerConfig {
   let value: unknown;
@@ -106,7 +122,10 @@ export function parseConfig(source: string, file: string): CoServerConfig {
   const errors: string[] = [];
   value = withDefaults(value);
   check(value, SHAPE, '', errors);
-  if (errors.length === 0) checkFence(value as CoServerConfig, errors);
+  if (errors.length === 0) {
+    checkFence(value as CoServerConfig, errors);
+    checkLevel(value as CoServerConfig, errors);
+  }
   if (errors.length > 0) throw new ConfigError(`${file}: ${errors.join('; ')}`);
   return value as CoServerConfig;
 }
@@ -165,6 +184,9 @@ function withDefaults(value: unknown): unknown {
     const section = value[name] ?? {};
     if (isSection(section)) whole[name] = { ...defaults, ...section };
   }
+  const { watchdog, workload } = whole;
+  const given = isSection(value['watchdog']) && Object.hasOwn(value['watchdog'], 'timeoutS');
+  if (!given && isSection(watchdog) && isSection(workload) && workload['level'] === 2) watchdog['timeoutS'] = LEVEL_2_WATCHDOG_S;
   return whole;
 }
 
@@ -172,6 +194,13 @@ function checkFence({ fence }: CoServerConfig, errors: string[]): void {
   if (fence.address === '') return;
   if (fence.username === '') errors.push("fence.username: missing, the user of the partner's BMC is needed");
   if (fence.passwordFile === '') errors.push('fence.passwordFile: missing, a file with its password is needed');
+}
+
+function checkLevel({ workload, watchdog }: CoServerConfig, errors: string[]): void {
+  if (workload.level === 2 && watchdog.device === '')
+    errors.push(
+      'watchdog.device: missing, workload.level 2 needs one: without it a server that only stood still could speak again after its guest was started on the other',
+    );
 }
 
 function check(value: unknown, shape: Shape, at: string, errors: string[]): void {

@@ -23,6 +23,7 @@ import { Fence } from './effects/fence.ts';
 import { acknowledgeAtOnce, sortLinkQueue } from './effects/link-queues.ts';
 import { Obey } from './effects/obey.ts';
 import { partnerPower } from './effects/partner-power.ts';
+import { openDisk, type Parts } from './effects/parts.ts';
 import { WatchdogKeeper } from './effects/watchdog.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
@@ -34,6 +35,7 @@ import { log } from './log.ts';
 import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
+import { RestorePoints } from './restore-points.ts';
 import { BusinessNic } from './sources/business-nic.ts';
 import { ClockSource } from './sources/clock.ts';
 import { ControlStream } from './sources/control.ts';
@@ -51,6 +53,10 @@ const JITTER_MEASUREMENT_MS = 1_000;
 const CARRIER_ANSWER_MS = 2_000;
 /** A dead partner is heard for the heartbeat's time-out, which a busy machine's own lateness may have raised. */
 const FLOOR_ALLOWANCE_MS = 2_000;
+/** The watchdog's own inexactness, and the rounds that a renewal may be late by; see decision 0009. */
+const LEASE_MARGIN_MS = 500;
+/** Asked to end, what is shared with the partner ends in order first: a planned takeover, or its yield. Longer, and it ends all the same. */
+const ORDERLY_STOP_MS = 8_000;
 const CLOCK_SYNCHRONISED = "This CoServer's clock is synchronised again.";
 const CLOCK_LOST =
   "This CoServer's clock is no longer synchronised: the times that the consoles show may be wrong. Nothing is decided on it.";
@@ -99,7 +105,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     source: join(config.runDir, 'mig-out.sock'),
     incoming: join(config.runDir, 'mig-in.sock'),
   };
-  const lockstep = config.checkpoint.mode === 'lockstep';
+  const { level } = config.workload;
+  const lockstep = level === 3 && config.checkpoint.mode === 'lockstep';
   // Before the threads start: from there to the listeners below nothing is awaited, so none of their news is missed.
   const engine = new Engine(config, sockets, {
     exited: (news) => pump.feed({ kind: 'engineExited', ...news }),
@@ -126,6 +133,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         sizeBytes: config.workload.disk.sizeMiB * 1048576,
         journalPath: join(config.stateDir, 'intervals.journal'),
         socketPath: sockets.mirror,
+        points: {
+          directory: config.restorePoints.directory,
+          maximumBytes: config.restorePoints.maximumMiB * 1048576,
+          reserveBytes: config.restorePoints.reserveMiB * 1048576,
+        },
       },
       gate: {
         channel: channel('network'),
@@ -238,7 +250,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     send: (text) => control.tell(text),
   });
 
-  const obey = new Obey({
+  let mayEnd = () => {};
+  const parts: Parts = {
     config,
     workers,
     engine,
@@ -255,6 +268,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       figures.setKeeping(progress);
       changed();
     },
+    endProcess: () => mayEnd(),
     say: (status) => {
       workers.heartbeat
         .call('setPayload', { generation: status.record.generation, role: roleNumber(pump.state), revision: status.revision })
@@ -264,7 +278,18 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     },
     feed: (event) => pump.feed(event),
     state: () => pump.state,
+  };
+  const obey = new Obey(parts);
+  const points = new RestorePoints({
+    me: config.coServer,
+    mirror: workers.mirror,
+    history,
+    schedule: config.restorePoints,
+    state: () => pump.state,
+    openDisk: () => openDisk(parts),
+    changed,
   });
+  figures.points = points;
   const life: StateOptions = {
     me: config.coServer,
     incarnation,
@@ -277,8 +302,10 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     canCompare: lockstep,
     arbiters: { witness: true, fence: config.fence.address !== '' },
     compatibleVersions: config.rejoin.compatibleVersions,
+    level,
     timing: {
       ...DEFAULT_TIMING,
+      leaseMs: config.watchdog.timeoutS * 1000 + LEASE_MARGIN_MS,
       flapLosses: config.rejoin.losses,
       flapWindowMs: config.rejoin.windowMinutes * 60_000,
       quarantineMs: config.rejoin.quarantineMinutes * 60_000,
@@ -366,16 +393,15 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     pump.feed({ kind: 'diskFailed', reason: `${operation} at ${offset}: ${message}` }),
   );
 
-  const [jitter] = await Promise.all([
-    workers.heartbeat.call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }),
-    workers.gate.call('open', {}),
-    watchdog.settle(),
-  ]);
-  log(
-    'info',
-    `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`,
-  );
-  const consoles = await startConsoles({
+  const measured = workers.heartbeat
+    .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS })
+    .then((jitter) =>
+      log(
+        'info',
+        `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`,
+      ),
+    );
+  const consolesUp = startConsoles({
     config,
     webRoot,
     snapshot: () => figures.snapshot(pump.state),
@@ -383,15 +409,19 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       changes.add(f);
       return () => changes.delete(f);
     },
+    points: (verb, name, by, typed) => points.request(verb, name, by, typed),
     request: async (action, _args, by) => {
       const offered = figures.snapshot(pump.state).actions.find((a) => a.name === action);
       if (!offered) return { accepted: false, reason: `There is no action '${action}'.` };
       if (!offered.allowed) return { accepted: false, reason: offered.reason };
+      const ofPoint = points.action(action, by);
+      if (ofPoint) return await ofPoint;
       pump.feed({ kind: 'operatorRequested', action, by });
       return { accepted: true };
     },
   });
-
+  // A guest that outlived the last process waits with its disk and its network for this one: what can wait, waits.
+  await Promise.all([workers.gate.call('open', {}), watchdog.settle(), ...(adoptable ? [] : [measured, consolesUp])]);
   history.add({
     severity: 'info',
     row: null,
@@ -410,10 +440,18 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   const ticks = setInterval(() => {
     pump.feed({ kind: 'tick' });
     watchdog.tick();
+    points.tick(performance.now());
   }, TICK_MS);
 
+  const consoles = await consolesUp;
+  const inOrder = Promise.withResolvers<boolean>();
+  mayEnd = () => inOrder.resolve(true);
   const end = async (signal: string) => {
-    log('info', `${signal}: stops; the guest's engine runs on and is taken up at the next start`);
+    log('info', `${signal}: leaves the partner in order, then ends; an engine that runs here is taken up at the next start`);
+    pump.feed({ kind: 'stopRequested' });
+    const late = sleep(ORDERLY_STOP_MS, false, { ref: false });
+    if (!(await Promise.race([inOrder.promise, late])))
+      log('warning', `not in order within ${ORDERLY_STOP_MS / 1000} s (${pump.state.phase.kind}): ends all the same`);
     clearInterval(ticks);
     stopClock();
     pump.stop();

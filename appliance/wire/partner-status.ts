@@ -58,6 +58,10 @@ export function parsePartnerStatus(message: unknown): PartnerStatus {
     businessUp: m['businessUp'] === true,
     needsNic: m['needsNic'] === true,
     yieldRow: typeof m['yieldRow'] === 'string' ? short(m['yieldRow'], 'yieldRow') : null,
+    // An earlier release knew level 3 alone.
+    level: m['level'] === undefined ? 3 : level(m['level']),
+    leaseMs: m['leaseMs'] === undefined ? 0 : whole(m['leaseMs'], 'leaseMs'),
+    restarting: m['restarting'] === true,
   };
 }
 
@@ -66,6 +70,11 @@ function versions(v: unknown): string[] {
   if (v === undefined) return [];
   if (!Array.isArray(v) || v.length > VERSIONS) throw new Error(`compatibleVersions is no list of at most ${VERSIONS}`);
   return v.map((one) => short(one, 'compatibleVersions'));
+}
+
+function level(v: unknown): PartnerStatus['level'] {
+  if (v !== 2 && v !== 3) throw new Error(`level is ${JSON.stringify(v)?.slice(0, 40)}`);
+  return v;
 }
 
 function wish(v: unknown): Wish | null {

@@ -9,6 +9,11 @@ export interface Native {
    * Between them, up to `knownUntil`, are holes.
    */
   dataRanges(fd: number, offset: number, end: number): Promise<number | number[]>;
+  /**
+   * Several writes in one job of the pool, each whole or failed by itself: at `positions[i]` the next `counts[i]` of `parts`. Answers null
+   * when all were done, else an errno for each (0: done).
+   */
+  writeMany(fd: number, positions: readonly number[], counts: readonly number[], parts: readonly Uint8Array[]): Promise<number[] | null>;
 }
 
 /** <linux/falloc.h> */

@@ -9,6 +9,7 @@ import * as path from 'node:path';
 import { promisify } from 'node:util';
 import { deviceNumbers, Medium } from './medium.ts';
 import { type SpaceStore, StoreError, type StoreExtent, type StoreOperation, type ZeroOptions } from './types.ts';
+import { WriteQueue } from './write-queue.ts';
 
 const open = promisify(fs.open);
 const close = promisify(fs.close);
@@ -16,14 +17,12 @@ const fstat = promisify(fs.fstat);
 const ftruncate = promisify(fs.ftruncate);
 const fsync = promisify(fs.fsync);
 
-/** Requests given to the thread pool at a time: more only queue there, in front of everybody else's. */
+/** Requests other than writes given to the thread pool at a time: more only queue there, in front of everybody else's. */
 const PARALLEL_REQUESTS = 16;
 /** Zeroes are looked for and written in steps of this size. */
 const ZERO_STEP_BYTES = 1024 * 1024;
 /** Below this, zeroes are cheaper written than turned into extents of their own. */
 const SMALL_ZERO_BYTES = 64 * 1024;
-/** The kernel takes at most IOV_MAX = 1024 parts in one call. */
-const PARTS_PER_CALL = 1024;
 const ZEROES = Buffer.alloc(ZERO_STEP_BYTES);
 
 export interface FileStoreOptions {
@@ -37,7 +36,10 @@ export class FileStore implements SpaceStore {
   readonly #fd: number;
   readonly #path: string;
   readonly #medium: Medium;
+  readonly #writes: WriteQueue;
   #running = 0;
+  /** Writes given to the queue. */
+  #writing = 0;
   readonly #waiting: (() => void)[] = [];
   #flushing: Promise<void> | undefined;
   #nextFlush: Promise<void> | undefined;
@@ -50,6 +52,7 @@ export class FileStore implements SpaceStore {
     this.#fd = fd;
     this.#path = filePath;
     this.#medium = new Medium(fd);
+    this.#writes = new WriteQueue(fd);
     this.sizeBytes = sizeBytes;
   }
 
@@ -114,20 +117,15 @@ export class FileStore implements SpaceStore {
     let length = 0;
     for (const p of parts) length += p.length;
     this.#check('write', offset, length);
-    const wait = this.#enter();
-    if (wait) await wait;
+    if (length === 0) return;
+    this.#writing++;
     try {
-      let rest = parts;
-      let at = offset;
-      while (length > 0) {
-        const n = await this.#pwrite(rest, at);
-        if (n === 0) throw new StoreError('io', 'write', at, `${this.#path}: takes no more bytes at ${at}`);
-        at += n;
-        length -= n;
-        if (length > 0) rest = withoutFirst(rest, n);
-      }
+      await this.#writes.write(offset, length, parts);
+    } catch (e) {
+      throw this.#classify('write', offset, e as NodeJS.ErrnoException);
     } finally {
-      this.#leave();
+      this.#writing--;
+      this.#idle?.();
     }
   }
 
@@ -207,10 +205,10 @@ export class FileStore implements SpaceStore {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#running > 0 || this.#flushing) {
+    if (this.#running > 0 || this.#writing > 0 || this.#flushing) {
       await new Promise<void>((resolve) => {
         this.#idle = () => {
-          if (this.#running === 0 && !this.#flushing) resolve();
+          if (this.#running === 0 && this.#writing === 0 && !this.#flushing) resolve();
         };
       });
     }
@@ -254,15 +252,6 @@ export class FileStore implements SpaceStore {
     });
   }
 
-  #pwrite(parts: Uint8Array[], position: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const ended = (e: NodeJS.ErrnoException | null, n: number): void => (e ? reject(this.#classify('write', position, e)) : resolve(n));
-      const [first] = parts;
-      if (first && parts.length === 1) fs.write(this.#fd, first, 0, first.length, position, ended);
-      else fs.writev(this.#fd, parts.length > PARTS_PER_CALL ? parts.slice(0, PARTS_PER_CALL) : parts, position, ended);
-    });
-  }
-
   #fdatasync(): Promise<void> {
     return new Promise<void>((resolve, reject) => {
       fs.fdatasync(this.#fd, (e) => {
@@ -287,18 +276,6 @@ export class FileStore implements SpaceStore {
       kind === 'noSpace' ? 'ENOSPC' : 'EIO',
     );
   }
-}
-
-function withoutFirst(parts: Uint8Array[], bytes: number): Uint8Array[] {
-  const rest: Uint8Array[] = [];
-  for (const p of parts) {
-    if (bytes >= p.length) bytes -= p.length;
-    else {
-      rest.push(bytes > 0 ? p.subarray(bytes) : p);
-      bytes = 0;
-    }
-  }
-  return rest;
 }
 
 async function isEmptyFile(fd: number): Promise<boolean> {

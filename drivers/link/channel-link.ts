@@ -1,6 +1,6 @@
 // One of a channel's links: its endpoint, the connection that carries messages, and those that have not said hello yet. A new connection
 // replaces the present one only with its hello, so that a stranger's attempt costs nothing.
-import type { TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
 import type { Connection } from './connection.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { ChannelStats } from './types.ts';
@@ -9,7 +9,7 @@ import type { ChannelStats } from './types.ts';
 const HELLO_TIMEOUT_MS = 2_000;
 
 /** Node has no public way to a socket's descriptor. Undefined: it is closed already, or Node has changed. */
-function descriptorOf(socket: TLSSocket): number | undefined {
+function descriptorOf(socket: Socket): number | undefined {
   const fd = (socket as { _handle?: { fd?: unknown } | null })._handle?.fd;
   return typeof fd === 'number' && fd >= 0 ? fd : undefined;
 }
@@ -46,7 +46,7 @@ export class ChannelLink {
   }
 
   /** A socket was connected: it gets what the channel's owner gives to each (its traffic class). */
-  equip(socket: TLSSocket, onSocket: ((fd: number) => string) | undefined): void {
+  equip(socket: Socket, onSocket: ((fd: number) => string) | undefined): void {
     const fd = descriptorOf(socket);
     this.lack = (fd === undefined ? '' : onSocket?.(fd)) ?? '';
   }

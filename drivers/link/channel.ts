@@ -8,7 +8,7 @@
 // start empty under the new pair. A pair never returns, so nothing old can be taken for new. README.md draws the cases.
 import { randomBytes } from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import type { TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
 import { ChannelLink } from './channel-link.ts';
 import {
   decodeHello,
@@ -68,14 +68,15 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
   #lastDownReason = '';
   #lastDownMs = Number.NEGATIVE_INFINITY;
 
-  constructor(options: ChannelOptions) {
+  /** @param makeEndpoint Another than TLS is for measurements of what TLS costs; no configuration leads there. */
+  constructor(options: ChannelOptions, makeEndpoint: typeof createEndpoint = createEndpoint) {
     super();
     this.#windowBytes = options.windowBytes ?? DEFAULT_WINDOW_BYTES;
     this.#onSocket = options.onSocket;
     this.#outbox = new Outbox(this.#windowBytes);
     this.#links = options.links.map((addresses, index) => {
       const link: ChannelLink = new ChannelLink(
-        createEndpoint(
+        makeEndpoint(
           options.side,
           { ...addresses, port: options.port, key: options.key },
           {
@@ -150,7 +151,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
 
   // --- connections ---
 
-  #connected(index: number, socket: TLSSocket): void {
+  #connected(index: number, socket: Socket): void {
     const link = this.#links[index];
     if (this.#closed || !link?.allowed) {
       socket.on('error', () => undefined).destroy();

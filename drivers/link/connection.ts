@@ -1,5 +1,5 @@
 // One established connection of a link: frames in, frames out. Knows nothing of order or sessions.
-import type { TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
 import {
   encodeHeader,
   encodeHello,
@@ -33,12 +33,12 @@ export class Connection {
   established = false;
   sentBytes = 0;
   receivedBytes = 0;
-  readonly #socket: TLSSocket;
+  readonly #socket: Socket;
   readonly #events: ConnectionEvents;
   readonly #reader = new FrameReader();
   #ended = false;
 
-  constructor(link: number, socket: TLSSocket, events: ConnectionEvents) {
+  constructor(link: number, socket: Socket, events: ConnectionEvents) {
     this.link = link;
     this.#socket = socket;
     this.#events = events;

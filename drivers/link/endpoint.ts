@@ -2,6 +2,7 @@
 //
 // Both ends prove that they have the key before a byte of ours is exchanged (TLS 1.3 with an external pre-shared key).
 // Nothing here throws: every failure becomes a sentence (`problem`), or a stranger.
+import type { Socket } from 'node:net';
 import tls from 'node:tls';
 
 /** How long A waits after a connection ended or failed. Short: a link that comes back should carry at once. */
@@ -26,7 +27,7 @@ export interface EndpointOptions {
 
 export interface EndpointEvents {
   /** Both ends have the key. The callee owns the socket. */
-  onSocket(socket: tls.TLSSocket): void;
+  onSocket(socket: Socket): void;
   onStranger(remoteAddress: string, message: string): void;
   /** Why there is no connection, in one sentence. */
   onProblem(message: string): void;

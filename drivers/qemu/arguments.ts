@@ -39,8 +39,12 @@ export const DEFAULT_MACHINE = 'pc-i440fx-11.1';
 /** The guest's RAM in the checkpoint stream: the machine's own name for it, kept so that streams look the same however it is backed. */
 export const GUEST_RAM_BLOCK = 'pc.ram';
 
-/** How long the engine holds disk requests while the mirror's socket is away (our process restarts): then an I/O error. */
-const DISK_RECONNECT_S = 30;
+/**
+ * How long the engine holds disk requests while the mirror's socket is away (our process restarts): then an I/O error, which a guest
+ * answers by giving its file system up. It tries again after 1, 3, 7, 15, 31 s, then every 16 s; whoever does not want to wait so long
+ * for our process ends the engine.
+ */
+const DISK_RECONNECT_S = 600;
 const NETWORK_RECONNECT_MS = 100;
 
 /** Our process computes no checksums: every offload that lets incomplete ones or oversized frames pass is off. */
@@ -110,7 +114,8 @@ export function engineArguments(d: EngineDescription): string[] {
   if (d.disk) {
     const path = socketPath(d.disk.socketPath, 'disk socket');
     const server = `server.type=unix,server.path=${path},export=${quote(d.disk.exportName)}`;
-    args.push('-blockdev', `driver=nbd,node-name=d0,${server},reconnect-delay=${DISK_RECONNECT_S}`);
+    // What the guest trims gets as far as the copies, which both give it back.
+    args.push('-blockdev', `driver=nbd,node-name=d0,${server},reconnect-delay=${DISK_RECONNECT_S},discard=unmap`);
     args.push('-device', 'virtio-blk-pci,id=disk0,drive=d0');
   }
   if (d.panicDevice) args.push('-device', 'pvpanic');

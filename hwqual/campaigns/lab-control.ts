@@ -67,6 +67,8 @@ export interface LabControl {
   killAtPhase?(server: CoServerName, phase: CheckpointPhase, share: number, delayMs: number): Promise<{ byte: number | null; at: number }>;
   /** Breaks the guest of a CoServer, not its engine (../lab/break-secondary.ts). Answers what was done. */
   breakGuest?(server: CoServerName, how: Break): Promise<string>;
+  /** What the disk below a CoServer's copy does from now on (../lab/disk-faults.ts): words as behind `lab disk A`. Answers what that is. */
+  disk?(server: CoServerName, ...words: string[]): Promise<string>;
   /** Files and folders that explain a failure: guest serial logs, engine logs, journals, state. */
   evidencePaths(): string[];
   log(text: string): void;

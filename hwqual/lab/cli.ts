@@ -10,6 +10,7 @@ import { parseBreak } from './break-secondary.ts';
 import { attachConsole } from './console-attach.ts';
 import { askLab, type LabRequest } from './control-socket.ts';
 import { describePowerOff, describeStatus, type LabStatus } from './describe.ts';
+import { DISK_ACTIONS, parseDiskAction } from './disk-faults.ts';
 import { holdLab, parseCoServer, parseLink } from './holder.ts';
 import { BMC_FAULTS, parseBmcFault } from './lab-bmc.ts';
 import { LabError, messageOf } from './lab-error.ts';
@@ -229,6 +230,18 @@ program
   });
 
 program
+  .command('disk')
+  .description(
+    "break the disk below a CoServer's copy: read-error OFFSET [LENGTH], write-error, flush-error, hang, slow MS, rot OFFSET [LENGTH], full; ok mends",
+  )
+  .argument('<A|B>', 'the CoServer')
+  .argument('<action...>', `${DISK_ACTIONS.join('|')}, with its numbers`)
+  .action(async (name: string, words: string[]) => {
+    parseDiskAction(words);
+    print(`disk of ${parseCoServer(name)}: ${await ask('disk', [parseCoServer(name), ...words].join(':'))}`);
+  });
+
+program
   .command('lan')
   .description("cut or mend a CoServer's cable to the business LAN")
   .argument('<A|B>', 'the CoServer')
@@ -246,6 +259,15 @@ program
   .action(async (name: string, action: string) => {
     requireRoot();
     await requestAction(coServerPaths(settingsOf(), parseCoServer(name)).consoleSocket, action);
+  });
+
+program
+  .command('restart-process')
+  .description("end the product's process on a CoServer as an update does, its guest running on; it is started again at once")
+  .argument('<A|B>', 'the CoServer')
+  .option('--kill', 'without a last word (SIGKILL)')
+  .action(async (name: string, options: { kill?: boolean }) => {
+    await ask(options.kill ? 'kill-process' : 'restart-process', parseCoServer(name));
   });
 
 program

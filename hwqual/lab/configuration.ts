@@ -28,6 +28,8 @@ export interface LabWorkload {
   rejoin: { losses: number; windowMinutes: number; quarantineMinutes: number };
   /** Not renewed for so long, a CoServer is reset. */
   watchdogS: number;
+  /** The protection level; 3 when it is left out. */
+  level?: 2 | 3;
 }
 
 /** The guest's own address; the clients in the LAN namespace reach it there. */
@@ -80,6 +82,7 @@ export function coServerConfig(
     management: { nic: 'mgmt0', address: ADDRESSES.management[name], peer: ADDRESSES.management[partnerOf(name)] },
     witness: { address: ADDRESSES.witness, port: ADDRESSES.witnessPort },
     rejoin: { ...workload.rejoin, compatibleVersions: [] },
+    resync: { maximumMiBPerS: 0 },
     fence: {
       address: ADDRESSES.bmc[partnerOf(name)],
       port: ADDRESSES.bmcPort,
@@ -99,6 +102,7 @@ export function coServerConfig(
       idleMs: workload.idleMs,
       minimumMs: 20,
     },
+    restorePoints: { directory: '', maximumMiB: 0, reserveMiB: 64, everyMinutes: 0, keep: 24 },
     console: {
       port: 443,
       passwordHash: secrets.passwordHash,
@@ -112,6 +116,7 @@ export function coServerConfig(
     engine: { binary: '/usr/bin/qemu-system-x86_64', version: '11.1', acceleration: workload.acceleration, logDir: INSIDE.log },
     workload: {
       name: 'records',
+      level: workload.level ?? 3,
       memoryMiB: 256,
       cpus: 1,
       mac: GUEST_MAC,

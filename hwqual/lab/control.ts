@@ -34,6 +34,7 @@ export function labControl(settings: LabSettings, log: (text: string) => void): 
     killAtPhase: async (server, phase, share, delayMs) =>
       (await ask('power-off-at', `${server}:${phase}:${share}:${delayMs}`)) as Awaited<ReturnType<NonNullable<LabControl['killAtPhase']>>>,
     breakGuest: async (server, how) => String(await ask('break-guest', `${server}:${how}`)),
+    disk: async (server, ...words) => String(await ask('disk', [server, ...words].join(':'))),
     powerOn: async (server) => void (await ask('power-on', server)),
     link: async (link: LinkNumber, state) => void (await ask(state === 'up' ? 'mend-link' : 'cut-link', String(link))),
     freeze: async (server) => void (await ask('freeze', server)),

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
+import { DISK_FAULTS_FILE, makeFaultFile } from './disk-faults.ts';
 import { LabError } from './lab-error.ts';
 import { continueTree, firstChild, processTree, stopTree } from './processes.ts';
 import { coServerPaths, type LabSettings, labPaths } from './settings.ts';
@@ -55,6 +56,7 @@ export class CoServer {
     for (const directory of [paths.root, paths.run, paths.undo, paths.state, paths.disks, paths.log])
       mkdirSync(directory, { recursive: true });
     for (const directory of [paths.run, paths.state, paths.disks, paths.undo]) chmodSync(directory, 0o700);
+    makeFaultFile(join(paths.undo, DISK_FAULTS_FILE));
     const script = join(labPaths(settings).tools, 'mount.sh');
     const unshare = ['--mount', '--uts', '--ipc', '--pid', '--fork', '--kill-child', '--', 'sh', script];
     const args = [parts.engineRoot, join(settings.directory, name), settings.directory, parts.nodeBinary, name.toLowerCase(), parts.serial];

@@ -1,5 +1,6 @@
 // The lab's facts in words, for a terminal. Pure.
 import type { CoServerName, Snapshot } from '../../appliance/core/snapshot.ts';
+import { WELL } from './disk-faults.ts';
 import type { LabView, PowerOffReport } from './lab.ts';
 import { CO_SERVERS, LINKS, partnerOf } from './settings.ts';
 
@@ -36,7 +37,7 @@ export function leadingPicture(status: LabStatus): Snapshot | null {
 /** One line per CoServer: by itself if it answers, else by its partner, else what the lab knows. */
 export function describeCoServer(status: LabStatus, name: CoServerName): string {
   const known = status.lab.coServers[name];
-  const bmc = known.bmc === 'ok' ? '' : `  [BMC: ${known.bmc}]`;
+  const bmc = (known.bmc === 'ok' ? '' : `  [BMC: ${known.bmc}]`) + (known.disk === WELL ? '' : `  [its disk ${known.disk}]`);
   if (!known.powered) return `${name}  no power${bmc}`;
   const frozen = known.frozen === 'no' ? '' : known.frozen === 'all' ? '  [frozen]' : '  [process frozen]';
   const own = status.coServers[name]?.coServers.find((c) => c.name === name);

@@ -2,6 +2,7 @@
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import { parseBreak } from './break-secondary.ts';
 import { ControlSocket, type LabRequest } from './control-socket.ts';
+import { parseDiskAction } from './disk-faults.ts';
 import { Lab } from './lab.ts';
 import { parseBmcFault } from './lab-bmc.ts';
 import { LabError } from './lab-error.ts';
@@ -93,6 +94,10 @@ async function obey(lab: Lab, request: LabRequest, closed: Promise<void>, takeDo
       const [name = '', fault = ''] = target.split(':');
       return lab.breakBmc(parseCoServer(name), parseBmcFault(fault));
     }
+    case 'disk': {
+      const [name = '', ...words] = target.split(':');
+      return lab.breakDisk(parseCoServer(name), parseDiskAction(words));
+    }
     case 'cut-link':
       return lab.setLink(parseLink(target), 'down');
     case 'mend-link':
@@ -101,6 +106,10 @@ async function obey(lab: Lab, request: LabRequest, closed: Promise<void>, takeDo
       return lab.setLan(parseCoServer(target), 'down');
     case 'mend-lan':
       return lab.setLan(parseCoServer(target), 'up');
+    case 'restart-process':
+      return lab.killProduct(parseCoServer(target), 'SIGTERM');
+    case 'kill-process':
+      return lab.killProduct(parseCoServer(target));
     case 'freeze':
       return lab.freeze(parseCoServer(target), 'all');
     case 'freeze-process':

@@ -12,6 +12,7 @@ import type { Break } from '../campaigns/lab-control.ts';
 import { type Broken, breakGuest, engineOf } from './break-secondary.ts';
 import { makeSecrets, type PairSecrets, writeConfiguration } from './configuration.ts';
 import { CoServer, type Frozen } from './coserver.ts';
+import { breakDisk, DISK_FAULTS_FILE, type DiskAction, diskFaults } from './disk-faults.ts';
 import { Guard } from './guard.ts';
 import { type BmcFault, LabBmc, type PowerOrder } from './lab-bmc.ts';
 import { LabError, messageOf } from './lab-error.ts';
@@ -44,7 +45,7 @@ export interface LabView {
   pid: number;
   /** Wall clock, ms. */
   since: number;
-  coServers: Record<CoServerName, { powered: boolean; frozen: Frozen; web: string; bmc: BmcFault }>;
+  coServers: Record<CoServerName, { powered: boolean; frozen: Frozen; web: string; bmc: BmcFault; disk: string }>;
   links: Record<LinkNumber, 'up' | 'down'>;
   lastPowerOff: PowerOffReport | null;
 }
@@ -302,6 +303,16 @@ export class Lab extends EventEmitter<LabEvents> {
     });
   }
 
+  /** Without power too: a disk may be found broken at the next start. Answers what it does now. */
+  breakDisk(name: CoServerName, action: DiskAction): Promise<string> {
+    return this.#exclusive(async () => {
+      const { undo, disks } = coServerPaths(this.settings, name);
+      const said = breakDisk(join(undo, DISK_FAULTS_FILE), join(disks, 'disk0'), action);
+      this.#say(`CoServer ${name}: its disk ${said}`);
+      return said;
+    });
+  }
+
   /** Answers whether it had reset the CoServer. */
   async #stopWatchdog(name: CoServerName): Promise<boolean> {
     const watchdog = this.#watchdogs[name];
@@ -349,12 +360,12 @@ export class Lab extends EventEmitter<LabEvents> {
     });
   }
 
-  /** Kills our process on a CoServer, and nothing else: its engine runs on, pid 1 starts it again. */
-  killProduct(name: CoServerName): void {
+  /** Kills our process on a CoServer, or asks it to end as an update does, and nothing else: its engine runs on, pid 1 starts it again. */
+  killProduct(name: CoServerName, signal: 'SIGKILL' | 'SIGTERM' = 'SIGKILL'): void {
     const pid = this.#powered(name).product();
     if (pid === undefined) throw new LabError(`the product's process on ${name} does not run now`, `npm run lab -- logs ${name}`);
-    process.kill(pid, 'SIGKILL');
-    this.#say(`CoServer ${name}: the product's process killed`);
+    process.kill(pid, signal);
+    this.#say(`CoServer ${name}: the product's process ${signal === 'SIGKILL' ? 'killed' : 'asked to end'}`);
   }
 
   /** Breaks the guest on this CoServer, not its engine. Which of the two is the secondary the caller knows. */
@@ -386,6 +397,7 @@ export class Lab extends EventEmitter<LabEvents> {
       frozen: this.#running[name]?.frozen ?? ('no' as const),
       web: `https://127.0.0.1:${this.settings.webPorts[name]}/`,
       bmc: this.#bmcs[name]?.fault ?? ('ok' as const),
+      disk: diskFaults(join(coServerPaths(this.settings, name).undo, DISK_FAULTS_FILE)),
     });
     const link = (l: LinkNumber) => (this.#network.whole[l] ? ('up' as const) : ('down' as const));
     return {

@@ -96,6 +96,7 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
       diskMiB,
       rejoin: labRejoin(),
       watchdogS: options.watchdogS ?? labWatchdogS(),
+      level: labLevel(),
     },
     makeDisks: (directories) => makeDisks(engineRoot, directories, diskMiB),
   };
@@ -129,9 +130,19 @@ export function labRejoin(text: string = process.env.TWINSTEP_REJOIN ?? '1000,60
   return { losses, windowMinutes, quarantineMinutes };
 }
 
-/** TWINSTEP_WATCHDOG_S: longer than what is frozen in a campaign, and than two busy cores keep a CoServer waiting. */
+/** TWINSTEP_LEVEL=2: one guest runs, its disk is mirrored. */
+function labLevel(): 2 | 3 {
+  const text = process.env.TWINSTEP_LEVEL ?? '3';
+  if (text !== '2' && text !== '3') throw new LabError(`TWINSTEP_LEVEL is '${text}'`, 'give 2 or 3');
+  return text === '2' ? 2 : 3;
+}
+
+/**
+ * TWINSTEP_WATCHDOG_S: longer than what is frozen in a campaign, and than two busy cores keep a CoServer waiting. At level 2 the product's
+ * own default, because the restart on the other waits for it.
+ */
 function labWatchdogS(): number {
-  const text = process.env.TWINSTEP_WATCHDOG_S ?? '30';
+  const text = process.env.TWINSTEP_WATCHDOG_S ?? (labLevel() === 2 ? '3' : '30');
   const seconds = Number(text);
   if (!Number.isInteger(seconds) || seconds < 2 || seconds > 600)
     throw new LabError(`TWINSTEP_WATCHDOG_S is '${text}'`, 'give whole seconds, 2 to 600');

@@ -206,7 +206,7 @@ t.test('the page', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not in
     t.match(await page.getByRole('article', { name: 'CoServer A' }).textContent(), /not heard/);
     t.match(await page.locator('.events').textContent(), /row 5: partner silent on every path/);
     h.set(resyncing());
-    await page.getByText('125 MB of 268 MB, 21.3 MB/s, 7 s left').waitFor();
+    await page.getByText('125 MB of 268 MB, 143 MB to do, 21.3 MB/s, 7 s left').waitFor();
     t.equal(await page.getByRole('progressbar').getAttribute('value'), String(125_000_000 / 268_435_456));
     t.equal(await page.evaluate('window.loadedOnce'), true, 'it is the same page');
     t.equal(await page.locator('.chart canvas').count(), 3);

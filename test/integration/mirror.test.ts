@@ -1,7 +1,7 @@
 // Two mirror workers joined by the real channel over loopback, used by the engine's own tools as its guest would.
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -89,7 +89,7 @@ async function tool(side: Side, ...argv: string[]): Promise<string> {
 }
 
 const qemuIo = (side: Side, ...commands: string[]): Promise<string> =>
-  tool(side, 'qemu-io', '-f', 'raw', ...commands.flatMap((c) => ['-c', c]), 'URI');
+  tool(side, 'qemu-io', '-f', 'raw', '-d', 'unmap', ...commands.flatMap((c) => ['-c', c]), 'URI');
 const skip =
   process.getuid?.() === 0 && existsSync(join(ENGINE_ROOT, 'usr/bin/qemu-io')) ? false : 'needs root and the engine (npm start builds it)';
 
@@ -176,6 +176,14 @@ t.test("the pair of copies under the engine's tools", { skip, timeout: 120_000 }
   const again = await a.mirror.call('resync', {}, 60_000);
   t.ok(again.copiedBytes < 12 * MIB, `only what differs was copied: ${again.copiedBytes}`);
   t.ok(a.disk().equals(b.disk()), 'identical after the return');
+
+  // What is trimmed is given back by both.
+  const spaceOf = (side: Side): number => statSync(side.setup.diskPath).blocks * 512;
+  const space = [spaceOf(a), spaceOf(b)];
+  t.notMatch(await qemuIo(a, 'discard 40M 4M', 'write -z -u 44M 1M', 'flush', 'read -P 0 40M 5M'), /fail|verif/i);
+  for (const [i, side] of [a, b].entries())
+    t.ok(spaceOf(side) <= (space[i] ?? 0) - 5 * MIB + 8192, `${space[i]} bytes before, ${spaceOf(side)} after the trim`);
+  t.ok(a.disk().equals(b.disk()), 'identical after the trim');
 
   // Takeover at B with the secondary's writes under way.
   await b.mirror.call('startReplica', {});

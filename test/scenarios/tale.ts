@@ -85,11 +85,13 @@ function commandLines(c: Command): string[] {
     case 'releaseReady':
     case 'openTarget':
     case 'openIncoming':
+    case 'confirmCopy':
     case 'abandonPartner':
     case 'stopAll':
     case 'shutDownGuest':
     case 'leaveLockstep':
     case 'endServer':
+    case 'endProcess':
     case 'powerOnPartner':
       return [c.kind];
     default:

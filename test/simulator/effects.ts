@@ -47,7 +47,11 @@ export function obey(world: World, s: CoServer, c: Command): number {
         if (s.disk.failed || s.openings !== opening) return false;
         if (isAdopted && !s.guest) return false;
         if (!isAdopted && random.chance(speeds.failure)) return false;
-        if (!isAdopted) {
+        if (isAdopted && s.guest) {
+          s.guest.role = 'alone';
+          s.guest.paused = false;
+          world.checkers.served(s, s.guest.deed);
+        } else {
           world.checkers.started(s);
           s.guest = { role: 'alone', deed: s.disk.content, paused: false, brokenAt: null };
         }
@@ -76,6 +80,11 @@ export function obey(world: World, s: CoServer, c: Command): number {
     case 'protect':
       protect(world, s, p, c);
       return 0;
+    case 'confirmCopy': {
+      const { session } = world.guests;
+      phaseWork(world, s, c, random.between(1, 20), () => session !== null && world.guests.session === session && session.secondary === s);
+      return 0;
+    }
     case 'releaseReady':
       phaseWork(world, s, c, random.between(5, 60), () => {
         if (!world.network.isConnected || world.network.connection !== world.guests.copiedOver) return false;
@@ -157,6 +166,9 @@ export function obey(world: World, s: CoServer, c: Command): number {
     case 'lendNetwork':
       return 0;
     case 'setMode':
+      return 0;
+    case 'endProcess':
+      s.crash('as it was asked to');
       return 0;
     case 'endServer':
       s.powerOff('it ends itself');
@@ -263,6 +275,14 @@ function resync(world: World, s: CoServer, p: CoServer, c: Command): void {
     p.disk.flushed = s.disk.content;
     p.disk.whole = true;
     p.disk.rotten.clear();
+    if (world.level === 3) return true;
+    // Every write goes to both from here on. The partner has no guest: what stands for one is what it would be started from.
+    if (!s.guest) return false;
+    p.disk.content = s.guest.deed;
+    p.guest = { role: 'secondary', deed: s.guest.deed, paused: false, brokenAt: null };
+    s.guest.role = 'primary';
+    s.gate = 'holding';
+    world.guests.begin(s, p);
     return true;
   });
 }

@@ -73,6 +73,7 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
     },
   ],
   'crash of the process': [4, (_, s) => s.crash('killed')],
+  'ended in order': [2, (_, s) => s.at(0, () => s.feed({ kind: 'stopRequested' }))],
   'crash at a command': [
     6,
     (world, s) => {

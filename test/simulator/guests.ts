@@ -120,7 +120,7 @@ export class Guests {
   #probe(session: Session): void {
     const { now, random, network, checkers } = this.#world;
     const { primary, secondary, interval } = session;
-    if (now - session.probedAt < PROBE_EVERY_MS || !network.passes) return;
+    if (this.#world.level === 2 || now - session.probedAt < PROBE_EVERY_MS || !network.passes) return;
     session.probedAt = now;
     const isBroken = secondary.guest === null || secondary.guest.brokenAt !== null;
     primary.at(isBroken ? random.between(300, 900) : random.between(2, 40), () => {

@@ -115,7 +115,8 @@ export class CoServer {
     this.#pending = [];
     this.#blocked = false;
     this.#dueArmed = 0;
-    if (this.guest && this.guest.role !== 'alone') this.guest = null;
+    // A replica's engine outlives it too, and is worth nothing without what this process knew of its disk.
+    if (this.guest?.role === 'secondary') this.guest = null;
     this.#world.witness.ended(this);
     this.#world.guests.ended(this);
     this.#world.network.reset();
@@ -135,7 +136,7 @@ export class CoServer {
       this.#world.count('no start without a record');
       return;
     }
-    const adoptable = this.guest !== null && record.standing === 'simplex';
+    const adoptable = this.guest !== null && (record.standing === 'simplex' || record.standing === 'duplexPrimary');
     if (!adoptable) this.guest = null;
     this.running = true;
     this.state = this.#newState(adoptable);

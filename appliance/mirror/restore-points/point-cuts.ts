@@ -5,7 +5,7 @@
 // the point durable afterwards, and one that was not made durable is none. What the partner cannot do is no reason not to have the
 // point here.
 import { randomBytes } from 'node:crypto';
-import type { GuestDisk } from '../guest-disk.ts';
+import type { ChangeHold, Hold } from '../change-hold.ts';
 import type { MirrorMessage } from '../messages.ts';
 import type { Partner } from '../partner.ts';
 import type { Replica } from '../replica.ts';
@@ -26,7 +26,7 @@ const ATTEMPTS = 3;
 
 export interface PointCutsParts {
   points: PointStore;
-  guest: GuestDisk;
+  guest: { readonly changes: ChangeHold; readonly partner: Partner | undefined };
   interval(): number;
   /** As a follower: its copy is equal to the source's. */
   isEqual(): boolean;
@@ -53,9 +53,19 @@ export class PointCuts {
     return this.#inTurn(() => this.#take(a));
   }
 
-  async #take({ name, kind, takenAt }: { name: string; kind: PointKind; takenAt: number }): Promise<{ at: number; alone: string; heldMs: number }> {
+  async #take({
+    name,
+    kind,
+    takenAt,
+  }: {
+    name: string;
+    kind: PointKind;
+    takenAt: number;
+  }): Promise<{ at: number; alone: string; heldMs: number }> {
     if (!POINT_NAME.test(name))
-      throw new Error(`'${name}' is no name for a restore point: 1 to 40 small letters, digits and hyphens, a letter or digit at both ends`);
+      throw new Error(
+        `'${name}' is no name for a restore point: 1 to 40 small letters, digits and hyphens, a letter or digit at both ends`,
+      );
     const id = randomBytes(8).toString('hex');
     const { partner } = this.#parts.guest;
     if (partner && this.theirs.some((p) => p.name === name && p.state === 'kept'))
@@ -93,7 +103,7 @@ export class PointCuts {
       const now = interval();
       if (now > 0 && isShared) {
         const at = now + 1;
-        const hold = guest.holdAfter(at);
+        const hold = guest.changes.holdAfter(at);
         try {
           const refused = await this.#tell(partner, { step: 'cut', id }, at).then(
             () => null,
@@ -108,10 +118,10 @@ export class PointCuts {
           hold.release();
         }
       }
-      const hold = guest.holdAfter(-1);
+      const hold = guest.changes.holdAfter(-1);
       const since = performance.now();
       try {
-        await within(HOLD_MS, guest.idle(), 'the writes under way did not end');
+        await within(HOLD_MS, guest.changes.idle(), 'the writes under way did not end');
         // Lockstep began meanwhile: its intervals say when.
         if (isShared && interval() > 0) continue;
         if (isShared)
@@ -119,15 +129,19 @@ export class PointCuts {
             alone = e.message;
           });
         await this.#points.cut(id, HOLD_MS);
-        return { at: 0, alone: isShared || !partner ? alone : alone || 'the other CoServer was lost meanwhile', heldMs: performance.now() - since };
+        return {
+          at: 0,
+          alone: isShared || !partner ? alone : alone || 'the other CoServer was lost meanwhile',
+          heldMs: performance.now() - since,
+        };
       } finally {
         hold.release();
       }
     }
   }
 
-  async #cutHere(id: string, hold: { since: number }): Promise<number> {
-    await within(HOLD_MS, this.#parts.guest.idle(), 'the writes under way did not end');
+  async #cutHere(id: string, hold: Hold): Promise<number> {
+    await within(HOLD_MS, this.#parts.guest.changes.idle(), 'the writes under way did not end');
     await this.#points.cut(id, HOLD_MS);
     return hold.since === 0 ? 0 : performance.now() - hold.since;
   }

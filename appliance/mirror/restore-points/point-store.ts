@@ -68,6 +68,7 @@ export class PointStore implements SpaceStore {
   /** Given up before they were kept. */
   readonly #givenUp = new Set<string>();
   #turn: Promise<unknown> = Promise.resolve();
+  #closed = false;
 
   constructor(parts: PointStoreParts) {
     this.#parts = parts;
@@ -97,7 +98,9 @@ export class PointStore implements SpaceStore {
     }
   }
 
+  /** Whoever is late must not flush, with a file that is another one by then, what is closed. */
   flush(): Promise<void> {
+    if (this.#closed) return Promise.reject(new StoreError('range', 'flush', 0, 'the disk is closed', 'EBADF'));
     return this.#below.flush();
   }
 
@@ -111,6 +114,7 @@ export class PointStore implements SpaceStore {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     await this.#turn;
     const opened = [...this.#segments.values()];
     await Promise.allSettled([...opened.map((s) => s.close()), this.#parts.catalogue.close()]);
@@ -209,7 +213,7 @@ export class PointStore implements SpaceStore {
   /** Everything written before the cut becomes durable, then the point. */
   keep(id: string): Promise<void> {
     return this.#inTurn(async () => {
-      await this.#below.flush();
+      await this.flush();
       await this.#parts.catalogue.change((c) => {
         const at = c.points.findIndex((p) => p.id === id && p.state === 'cutting');
         if (at < 0 || this.#givenUp.has(id)) throw new Error('this restore point was given up');
@@ -257,7 +261,8 @@ export class PointStore implements SpaceStore {
     const entry = this.#entry(id);
     const segment = this.#segments.get(id);
     if (entry.trouble !== '') throw new Error(`the restore point '${entry.name}' cannot be used: ${entry.trouble}`);
-    if (entry.state !== 'kept' || !segment || !this.#chain.includes(segment)) throw new Error(`the restore point '${entry.name}' is not there any more`);
+    if (entry.state !== 'kept' || !segment || !this.#chain.includes(segment))
+      throw new Error(`the restore point '${entry.name}' is not there any more`);
     return this.#chain.slice(this.#chain.indexOf(segment));
   }
 
@@ -363,24 +368,26 @@ export class PointStore implements SpaceStore {
   /** Null: durable. Else why not. */
   async #saveBatch(segment: Segment, clusters: number[]): Promise<string | null> {
     const { place, saveWithinMs = SAVE_WITHIN_MS } = this.#parts;
-    const { promise: tooLate, resolve } = Promise.withResolvers<string>();
-    const timer = setTimeout(() => resolve(`what was overwritten could not be kept within ${saveWithinMs / 1000} s`), saveWithinMs);
-    const save = async (): Promise<string | null> => {
-      try {
-        const images = await Promise.all(clusters.map((c) => this.#image(c)));
-        const bytes = images.length * CLUSTER_BYTES;
-        if ((await place.room(this.usedBytes)) < bytes) await this.#makeRoom(bytes, null);
-        if (segment !== this.#active) return null;
-        if ((await place.room(this.usedBytes)) < bytes || !segment.hasRoomFor(bytes)) return 'there was no room for what was overwritten';
-        await segment.append(images);
-        return null;
-      } catch (e) {
-        return `what was overwritten could not be kept: ${(e as Error).message}`;
-      }
+    let timer: NodeJS.Timeout | undefined;
+    const save = async (images: Image[]): Promise<string | null> => {
+      const bytes = images.length * CLUSTER_BYTES;
+      if ((await place.room(this.usedBytes)) < bytes) await this.#makeRoom(bytes, null);
+      if (segment !== this.#active) return null;
+      if ((await place.room(this.usedBytes)) < bytes || !segment.hasRoomFor(bytes)) return 'there was no room for what was overwritten';
+      await segment.append(images);
+      return null;
     };
-    const reason = await Promise.race([save(), tooLate]);
-    clearTimeout(timer);
-    return reason;
+    try {
+      // A disk that hangs holds the write as well: that is not the fault of the restore points.
+      const images = await Promise.all(clusters.map((c) => this.#image(c)));
+      const { promise: tooLate, resolve } = Promise.withResolvers<string>();
+      timer = setTimeout(() => resolve(`what was overwritten could not be kept within ${saveWithinMs / 1000} s`), saveWithinMs);
+      return await Promise.race([save(images), tooLate]);
+    } catch (e) {
+      return `what was overwritten could not be kept: ${(e as Error).message}`;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #image(cluster: number): Promise<Image> {
@@ -422,7 +429,8 @@ export class PointStore implements SpaceStore {
     for (const p of this.catalogue.points) if (p.state === 'cutting') this.#givenUp.add(p.id);
     this.#active = undefined;
     this.#chain = [];
-    if (names.length > 0) this.#parts.told(`Restore points ${names.join(', ')} were given up: ${reason}. The guest's disk is not affected.`);
+    if (names.length > 0)
+      this.#parts.told(`Restore points ${names.join(', ')} were given up: ${reason}. The guest's disk is not affected.`);
     await this.#parts.catalogue
       .change((c) => ({
         ...c,
@@ -445,7 +453,9 @@ export class PointStore implements SpaceStore {
     const { points } = catalogue.value;
     const isPoint = (p: PointEntry): boolean => p.state === 'kept' || p.state === 'cutting';
     const first = points.findIndex(isPoint);
-    const gone = points.filter((p, i) => (p.state === 'removed' || p.state === 'lost') && (first < 0 || i < first) && this.#segments.has(p.id));
+    const gone = points.filter(
+      (p, i) => (p.state === 'removed' || p.state === 'lost') && (first < 0 || i < first) && this.#segments.has(p.id),
+    );
     // The catalogue last: a file that is left over is removed at the next start, an entry without its file would be a lost point.
     for (const p of gone) {
       const segment = this.#segments.get(p.id);
@@ -457,7 +467,8 @@ export class PointStore implements SpaceStore {
     }
     if (points.some((p, i) => p.state === 'removed' && (first < 0 || i < first)))
       await catalogue.change((c) => ({ ...c, points: c.points.filter((p) => p.state !== 'removed' || this.#segments.has(p.id)) }));
-    for (const p of gone) await place.remove(p.id).catch((e: Error) => this.#parts.told(`A file of restore points is left over: ${e.message}`));
+    for (const p of gone)
+      await place.remove(p.id).catch((e: Error) => this.#parts.told(`A file of restore points is left over: ${e.message}`));
     await this.#releaseCovered();
   }
 
@@ -497,6 +508,7 @@ export class PointStore implements SpaceStore {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(new Error('the disk is closed'));
     const run = this.#turn.then(work);
     this.#turn = run.catch(() => undefined);
     return run;

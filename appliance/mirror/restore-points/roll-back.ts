@@ -38,7 +38,12 @@ export async function beginRollBack(points: PointStore, id: string, signal: Abor
 }
 
 /** What the mark says, from the start. Answers the bytes that differed. */
-export async function finishRollBack({ points, metadata, signal, onProgress }: RollBackParts): Promise<{ name: string; writtenBytes: number }> {
+export async function finishRollBack({
+  points,
+  metadata,
+  signal,
+  onProgress,
+}: RollBackParts): Promise<{ name: string; writtenBytes: number }> {
   const to = points.catalogue.rollingBack;
   if (!to) throw new Error('the disk is not being rolled back');
   let writtenBytes = 0;
@@ -53,7 +58,12 @@ export async function finishRollBack({ points, metadata, signal, onProgress }: R
       toldMs = performance.now();
       const seconds = (toldMs - startedMs) / 1000;
       const doneBytes = done * CLUSTER_BYTES;
-      onProgress({ name: to.name, doneBytes, totalBytes: clusters.length * CLUSTER_BYTES, rateBytesPerS: seconds > 0 ? doneBytes / seconds : 0 });
+      onProgress({
+        name: to.name,
+        doneBytes,
+        totalBytes: clusters.length * CLUSTER_BYTES,
+        rateBytesPerS: seconds > 0 ? doneBytes / seconds : 0,
+      });
     };
     await each(clusters, signal, async (cluster) => {
       const [offset, length] = [cluster * CLUSTER_BYTES, lengthOf(points, cluster)];
@@ -75,7 +85,9 @@ export async function finishRollBack({ points, metadata, signal, onProgress }: R
     tell();
   } catch (e) {
     if (signal.aborted) throw new Error(`rolling back to '${to.name}' was interrupted: it is finished before the workload starts`);
-    throw new Error(`rolling back to '${to.name}' failed, and the disk must not be used until it is rolled back to some point: ${(e as Error).message}`);
+    throw new Error(
+      `rolling back to '${to.name}' failed, and the disk must not be used until it is rolled back to some point: ${(e as Error).message}`,
+    );
   } finally {
     end();
   }

@@ -1,7 +1,7 @@
 // One engine at a time on this CoServer: started, adopted, watched, spoken to over three monitors (control, checkpoint
 // trigger, emergency), killed. What the engine's end means is the core's business; what is expected is known here.
 import { mkdirSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   checkVersion,
@@ -20,6 +20,12 @@ import {
 import type { CoServerConfig } from '../../config.ts';
 import { PROCESS_PRIORITY } from '../priority.ts';
 import { type EngineExitNews, exitNews, panicLine } from './exit-news.ts';
+
+interface EngineLife {
+  isReplica: boolean;
+  /** Where in the guest's console file its own words begin. */
+  serialFrom: number;
+}
 
 export interface EngineEvents {
   exited: (news: EngineExitNews) => void;
@@ -74,9 +80,10 @@ export class Engine {
     return this.#panic !== null && this.#monitors !== null;
   }
 
-  /** A secondary's engine that takes over: from here on the end of its guest is the end of the guest. */
-  promote(): { hadShutDown: boolean } {
+  /** A secondary's engine that takes over: from here on the end of its guest is the end of the guest. Its disk is whole by now. */
+  async promote(): Promise<{ hadShutDown: boolean }> {
     this.#isReplica = false;
+    await this.#noteLife();
     return { hadShutDown: this.#guestShutdown };
   }
 
@@ -117,6 +124,28 @@ export class Engine {
     return join(this.#config.runDir, 'engine.pid');
   }
 
+  /** What the next life of this process has to know of the engine, beside its pid. In the same folder: gone with it at a power loss. */
+  get #lifeFile(): string {
+    return join(this.#config.runDir, 'engine-life.json');
+  }
+
+  async #noteLife(): Promise<void> {
+    const life: EngineLife = { isReplica: this.#isReplica, serialFrom: this.#serialFrom };
+    const part = `${this.#lifeFile}.part`;
+    await writeFile(part, JSON.stringify(life));
+    await rename(part, this.#lifeFile);
+  }
+
+  /** An engine of an earlier release left no word; it was not asked to be a replica's then. */
+  async #readLife(): Promise<EngineLife> {
+    try {
+      const { isReplica, serialFrom } = JSON.parse(await readFile(this.#lifeFile, 'utf8')) as Partial<EngineLife>;
+      return { isReplica: isReplica === true, serialFrom: typeof serialFrom === 'number' ? serialFrom : 0 };
+    } catch {
+      return { isReplica: false, serialFrom: 0 };
+    }
+  }
+
   #monitorPath(name: string): string {
     return join(this.#config.runDir, `engine-${name}.sock`);
   }
@@ -132,6 +161,7 @@ export class Engine {
     this.#expected = false;
     this.#guestShutdown = false;
     this.#isReplica = incoming;
+    await this.#noteLife();
     const started = await EngineProcess.start({
       // The engine must not inherit our priority: its CPUs would starve the heartbeat.
       command: ['nice', '-n', String(-PROCESS_PRIORITY), engine.binary],
@@ -171,15 +201,19 @@ export class Engine {
     if (!found) return false;
     this.#expected = false;
     this.#isReplica = false;
+    this.#serialFrom = (await this.#readLife()).serialFrom;
     this.#watch(found);
     await this.#connect(found);
     this.version = formatVersion(this.control.version);
     return true;
   }
 
-  /** Is there an engine of an earlier life? Nothing is connected yet. */
+  /**
+   * Is there an engine of an earlier life with the guest of this CoServer? Nothing is connected yet. Not a replica's: what it wrote since
+   * the last commit was in this process alone.
+   */
   async isAdoptable(): Promise<boolean> {
-    return (await EngineProcess.adopt(this.#pidFile)) !== undefined;
+    return (await EngineProcess.adopt(this.#pidFile)) !== undefined && !(await this.#readLife()).isReplica;
   }
 
   async kill(): Promise<void> {

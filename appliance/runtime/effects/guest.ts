@@ -14,15 +14,24 @@ export class Guest {
     this.#survival = survival;
   }
 
-  async start(signal: AbortSignal): Promise<string> {
+  /** @param why row and reason: it is the takeover of level 2, and recorded as one. */
+  async start(signal: AbortSignal, why: { row?: string; reason?: string }): Promise<string> {
     const { workers, engine, config } = this.#p;
+    const told = why.row === undefined ? null : this.#survival.restartHere(why.row, why.reason ?? '');
     await this.#survival.stopAll(Promise.resolve());
     signal.throwIfAborted();
     await openDisk(this.#p);
-    await workers.mirror.call('serveSolo', {});
+    // A roll-back that was cut short is finished first.
+    await workers.mirror.call('serveSolo', {}, Number.POSITIVE_INFINITY);
+    told?.step('disk: this copy is served');
     await workers.gate.call('setMode', { mode: 'solo' });
     await engine.start(false);
-    if (config.workload.readyMarker) await engine.waitReady(config.workload.readyMarker, config.workload.bootTimeoutS, signal);
+    told?.step('engine started: the guest boots');
+    if (config.workload.readyMarker) {
+      await engine.waitReady(config.workload.readyMarker, config.workload.bootTimeoutS, signal);
+      told?.step('guest is up');
+    }
+    told?.end();
     return `engine ${engine.version}`;
   }
 
@@ -34,6 +43,12 @@ export class Guest {
     if (!(await engine.adopt())) throw new Error('the engine has ended meanwhile');
     const client = engine.control;
     // It may have been in a checkpoint stream with the partner when our process died.
+    const status = await qemu.queryStatus(client);
+    if (status === 'shutdown') {
+      // It switched itself off while nobody listened. Told when this command has ended: until then it would count as a failed start.
+      setImmediate(() => void engine.endShutDown());
+      return `engine ${engine.version} adopted, its guest had switched itself off`;
+    }
     await this.#survival.leaveStream(client);
     return `engine ${engine.version} adopted`;
   }

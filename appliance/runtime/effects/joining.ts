@@ -26,9 +26,12 @@ export class Joining {
   }
 
   async resync(): Promise<string> {
-    const { mirror } = this.#p.workers;
+    const { workers, config } = this.#p;
+    const { mirror } = workers;
     await mirror.call('startSource', {});
-    const done = await mirror.call('resync', {}, Infinity);
+    const { maximumMiBPerS } = config.resync;
+    const limit = maximumMiBPerS > 0 ? { maximumBytesPerS: maximumMiBPerS * 1048576 } : {};
+    const done = await mirror.call('resync', limit, Infinity);
     return `${mebibytes(done.comparedBytes)} compared, ${mebibytes(done.copiedBytes)} copied: ${done.why}`;
   }
 
@@ -42,6 +45,12 @@ export class Joining {
     await qemu.migrateIncoming(engine.control, sockets.incoming);
     signal.throwIfAborted();
     await workers.memory.call('startTarget', await this.#audited());
+    return '';
+  }
+
+  /** Level 2: this copy stays a target for good. */
+  async confirmCopy(): Promise<string> {
+    await this.#p.workers.mirror.call('confirmEqual', {});
     return '';
   }
 
@@ -99,7 +108,9 @@ export class Joining {
     const { workers, engine } = this.#p;
     await engine.kill();
     await workers.memory.call('stop', {});
-    await workers.mirror.call('collapse', {});
+    // At level 2 it is a target already.
+    const { mode } = await workers.mirror.call('status', {});
+    if (mode === 'replica') await workers.mirror.call('collapse', {});
     return '';
   }
 

@@ -57,12 +57,15 @@ export class Obey implements Effects {
         return p.fence.powerOn();
       case 'armWatchdog':
         return p.watchdog.arm(command.armed);
+      case 'endProcess':
+        p.endProcess();
+        return Promise.resolve('');
       case 'endServer':
         return endServer(p, command.reason);
       case 'keepHistory':
         return this.#phaseWork((signal) => keepHistory(p, command.generation, signal));
       case 'startGuest':
-        return this.#phaseWork((signal) => this.#guest.start(signal));
+        return this.#phaseWork((signal) => this.#guest.start(signal, command));
       case 'adoptGuest':
         return this.#phaseWork(() => this.#guest.adopt());
       case 'resync':
@@ -75,6 +78,8 @@ export class Obey implements Effects {
         return this.#phaseWork((signal) => this.#joining.openTarget(signal));
       case 'openIncoming':
         return this.#phaseWork((signal) => this.#joining.openIncoming(signal));
+      case 'confirmCopy':
+        return this.#phaseWork(() => this.#joining.confirmCopy());
       case 'leaveLockstep':
         return this.#phaseWork(() => this.#joining.leaveLockstep());
       case 'shutDownGuest':

@@ -29,6 +29,8 @@ export interface Parts {
   disk: { isOpen: boolean };
   /** How far the copy of this CoServer's own history is; null: none is made. */
   keeping: (progress: { doneBytes: number; totalBytes: number } | null) => void;
+  /** Nothing depends on this process any more: it may end. */
+  endProcess: () => void;
   say: (status: PartnerStatus) => void;
   feed: (event: NewEvent) => void;
   state: () => State;

@@ -36,6 +36,11 @@ export class Survival {
     this.#signAt = now;
   }
 
+  /** Level 2: the guest is started here, in place of the partner's. */
+  restartHere(row: string, reason: string): { step: (s: string) => void; end: () => void } {
+    return this.#timeline('takeover', row, reason, null);
+  }
+
   /** @param mayOpen Throws when output must stay withheld. */
   async takeOver(row: string, reason: string, mayOpen: () => void): Promise<string> {
     const { workers, engine } = this.#p;
@@ -59,7 +64,7 @@ export class Survival {
     network.catch(() => undefined);
     await leaving;
     told.step('engine left the stream');
-    const { hadShutDown } = engine.promote();
+    const { hadShutDown } = await engine.promote();
     await qemu.failOver(engine.control, RUNNING_WITHIN_MS);
     told.step('guest runs');
     await network;
@@ -73,7 +78,8 @@ export class Survival {
   async continueAlone(told: { row: string; reason: string } | null, mayOpen: () => void): Promise<string> {
     const { workers, engine, trigger } = this.#p;
     trigger.disable();
-    const line = told ? this.#timeline('continue', told.row, told.reason, lossDuring(await workers.memory.call('status', {}))) : null;
+    const during = this.#p.config.workload.level === 3 ? lossDuring(await workers.memory.call('status', {})) : null;
+    const line = told ? this.#timeline('continue', told.row, told.reason, during) : null;
     // The disk first: an engine that stops its guest for a checkpoint waits for its writes, and answers nothing meanwhile.
     const { mode } = await workers.mirror.call('status', {});
     mayOpen();
@@ -142,7 +148,7 @@ export class Survival {
     kind: 'takeover' | 'continue',
     row: string,
     reason: string,
-    during: LossDuring,
+    during: LossDuring | null,
   ): { step: (s: string) => void; end: () => void } {
     const { history, config } = this.#p;
     const zero = this.#lossAt || performance.now();
@@ -153,7 +159,7 @@ export class Survival {
       kind,
       reason,
       row,
-      during,
+      ...(during === null ? {} : { during }),
       steps: [{ step: 'partner lost', atMs: 0 }],
     };
     const step = (s: string) => view.steps.push({ step: s, atMs: Math.round((performance.now() - zero) * 10) / 10 });

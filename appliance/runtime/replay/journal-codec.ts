@@ -70,6 +70,8 @@ function essence(c: Command): unknown {
     case 'takeOver':
     case 'continueAlone':
       return [c.generation, c.row];
+    case 'startGuest':
+      return { kind: c.kind, generation: c.generation };
     case 'stopAll':
     case 'abandonPartner':
     case 'endServer':

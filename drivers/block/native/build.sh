@@ -12,9 +12,10 @@ command -v gcc >/dev/null || { echo "build.sh: gcc is missing: apt-get install g
 
 # Written beside and renamed: a run that is interrupted, or a second one, leaves no half file.
 mkdir -p build
-if [ ! build/space.node -nt space.c ] || [ ! build/space.node -nt build.sh ]; then
+newest=$(ls -t space.c writes.c writes.h build.sh | head -n 1)
+if [ ! build/space.node -nt "$newest" ]; then
   gcc -std=gnu17 -O2 -g -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
-    -I "$headers" space.c -o "build/space.node.$$"
+    -I "$headers" space.c writes.c -o "build/space.node.$$"
   mv "build/space.node.$$" build/space.node
   echo "built drivers/block/native/build/space.node"
 fi

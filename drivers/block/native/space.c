@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "writes.h"
+
 // Of one answer of dataRanges: a file of more pieces is asked again from where the answer ends.
 #define RANGES_MAX 4096
 
@@ -166,7 +168,9 @@ NAPI_MODULE_INIT() {
   if (napi_create_function(env, "fallocate", NAPI_AUTO_LENGTH, Fallocate, NULL, &function) != napi_ok ||
       napi_set_named_property(env, exports, "fallocate", function) != napi_ok ||
       napi_create_function(env, "dataRanges", NAPI_AUTO_LENGTH, DataRanges, NULL, &function) != napi_ok ||
-      napi_set_named_property(env, exports, "dataRanges", function) != napi_ok) {
+      napi_set_named_property(env, exports, "dataRanges", function) != napi_ok ||
+      napi_create_function(env, "writeMany", NAPI_AUTO_LENGTH, WriteMany, NULL, &function) != napi_ok ||
+      napi_set_named_property(env, exports, "writeMany", function) != napi_ok) {
     return NULL;
   }
   return exports;

@@ -10,6 +10,7 @@
  * Left out, so durable at once: rename, unlink, mkdir, truncate by path, copy_file_range, sendfile, reflinks, mmap.
  * Children of the process are not covered: LD_PRELOAD is taken out of the environment when it is loaded. */
 #define _GNU_SOURCE
+#include "disk-faults.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -245,12 +246,14 @@ static uint64_t total(const struct iovec *v, int count) {
 
 #define RECORDED(fd, offset_of, bytes, call)                                    \
   struct statx s;                                                               \
+  if (disk_fault(fd, DISK_WRITE, 0, 0)) return -1;                                                               \
   struct file *f = tracked(fd, &s);                                             \
   if (!f) return (call);                                                        \
   uint64_t at = (offset_of);                                                    \
   int was_clean = is_clean(f);                                                  \
   if (!writing(f, &s, at, (bytes))) { pthread_mutex_unlock(&f->lock); return -1; } \
   ssize_t n = (call);                                                           \
+  if (n > 0) disk_rewritten(fd, at, (uint64_t)n);                               \
   wrote(f, fd, at, n, was_clean);                                               \
   return n;
 
@@ -263,6 +266,7 @@ ssize_t pwritev(int fd, const struct iovec *v, int count, off_t offset) { return
 
 static int synced(int fd, long number) {
   struct statx s;
+  if (disk_fault(fd, DISK_FLUSH, 0, 0)) return -1;
   struct file *f = tracked(fd, &s);
   if (!f) return (int)syscall(number, fd);
   /* Every record up to here is of a write that has returned: this flush covers it. Later ones it may not. */
@@ -296,12 +300,14 @@ int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
 /* Punching and zeroing replace bytes like a write; a plain preallocation changes at most the size. */
 int fallocate64(int fd, int mode, off64_t offset, off64_t length) {
   struct statx s;
+  if (disk_fault(fd, DISK_WRITE, 0, 0)) return -1;
   struct file *f = tracked(fd, &s);
   if (!f) return (int)syscall(SYS_fallocate, fd, (long)mode, offset, length);
   uint64_t after = mode & FALLOC_FL_KEEP_SIZE ? s.stx_size : (uint64_t)(offset + length) > s.stx_size ? (uint64_t)(offset + length) : s.stx_size;
   int recorded = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE) ? writing(f, &s, (uint64_t)offset, (uint64_t)length)
                  : after == s.stx_size ? 1 : append(f, KIND_TRUNCATE, after, 0, s.stx_size, 0);
   int result = recorded ? (int)syscall(SYS_fallocate, fd, (long)mode, offset, length) : -1;
+  if (!result && mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) disk_rewritten(fd, (uint64_t)offset, (uint64_t)length);
   pthread_mutex_unlock(&f->lock);
   return result;
 }

@@ -19,4 +19,7 @@ export const OUTDATED_STATUS: PartnerStatus = {
   needsNic: false,
   yieldRow: null,
   compatibleVersions: [],
+  level: 3,
+  leaseMs: 0,
+  restarting: false,
 };

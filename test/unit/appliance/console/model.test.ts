@@ -78,12 +78,12 @@ t.test('resync: progress in bytes, rate and time', async (t) => {
     what: 'Disk copy from B to A',
     fraction: 125_000_000 / 268_435_456,
     percent: '46 %',
-    detail: '125 MB of 268 MB, 21.3 MB/s, 7 s left',
+    detail: '125 MB of 268 MB, 143 MB to do, 21.3 MB/s, 7 s left',
   });
   t.equal(m.links[1]?.state, 'silent', 'a carrier without heartbeats is not up');
   t.equal(m.workload.facts.find((f) => f.label === 'Runs on')?.value, 'B, replica on A (not yet equal)');
   const odd = consoleModel({ ...resyncing(), progress: { what: 'x', doneBytes: 5, totalBytes: 0, rateBytesPerS: 0, etaS: null } });
-  t.match(odd.progress, { fraction: 0, detail: '5 B of 0 B, 0 B/s, time left not known' });
+  t.match(odd.progress, { fraction: 0, detail: '5 B of 0 B, 0 B to do, 0 B/s, time left not known' });
 });
 
 t.test('isolated and holding say what is missing', async (t) => {

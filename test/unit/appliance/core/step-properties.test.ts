@@ -63,6 +63,9 @@ const status = fc.record<PartnerStatus>({
   needsNic: fc.boolean(),
   yieldRow: fc.constantFrom(null, '12', '16', '27', '28'),
   compatibleVersions: fc.constant([]),
+  level: fc.constantFrom(2 as const, 3 as const),
+  leaseMs: fc.constantFrom(0, 3_500),
+  restarting: fc.boolean(),
 });
 
 const COMMANDS: Command['kind'][] = [
@@ -76,12 +79,14 @@ const COMMANDS: Command['kind'][] = [
   'releaseReady',
   'openTarget',
   'openIncoming',
+  'confirmCopy',
   'leaveLockstep',
   'shutDownGuest',
   'fence',
   'keepHistory',
   'armWatchdog',
   'adoptGuest',
+  'endProcess',
 ];
 const reason = fc.constantFrom('', 'because');
 const event: fc.Arbitrary<NewEvent> = fc.oneof(
@@ -161,6 +166,7 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
   fc.record({ kind: fc.constant('upsObserved' as const), onBattery: fc.boolean(), low: fc.boolean() }),
   fc.record({ kind: fc.constant('lateTick' as const), lateMs: fc.nat(9_000) }),
   fc.constant<NewEvent>({ kind: 'clockJumped', byMs: -5_000 }),
+  fc.constant<NewEvent>({ kind: 'stopRequested' }),
   {
     weight: 2,
     arbitrary: fc.record({

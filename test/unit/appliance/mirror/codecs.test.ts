@@ -9,12 +9,18 @@ import {
   type RecordKind,
   SEGMENT_HEADER_BYTES,
 } from '../../../../appliance/mirror/journal-codec.ts';
-import { decodeMessage, encodeMessageHeader, MESSAGE_HEADER_BYTES, type MessageKind } from '../../../../appliance/mirror/messages.ts';
+import {
+  decodeMessage,
+  encodeMessageHeader,
+  MESSAGE_HEADER_BYTES,
+  type MessageKind,
+  type MirrorMessage,
+} from '../../../../appliance/mirror/messages.ts';
 
 t.test('the examples of the README', async (t) => {
   t.equal(
     encodeRecordHeader(
-      { kind: 'write', sequence: 7, interval: 3, offset: 4096, length: 512, dataCrc: 0x11223344 },
+      { kind: 'write', release: false, sequence: 7, interval: 3, offset: 4096, length: 512, dataCrc: 0x11223344 },
       0xa1a2a3a4a5a6a7a8n,
     ).toString('hex'),
     '54534a5201000000a1a2a3a4a5a6a7a800000000000000070000000300000200000000000000100011223344723ff74c',
@@ -31,6 +37,11 @@ t.test('the examples of the README', async (t) => {
       status: 'ok',
     }).toString('hex'),
     '0201000001020304000000090000000300000000000010000000020000000000',
+  );
+  const trim = { kind: 'zero', fua: false, release: true, attachment: 1, request: 2, interval: 3, offset: 4096, length: 512, status: 'ok' };
+  t.equal(
+    encodeMessageHeader(trim as MirrorMessage).toString('hex'),
+    `0302${'0000000000010000000200000003000000000000100000000200'.padEnd(60, '0')}`,
   );
 });
 
@@ -50,9 +61,11 @@ t.test('segment headers', async (t) => {
 });
 
 t.test('a record counts only whole, in its life, in its place', async (t) => {
-  const r = { kind: 'overlayWrite' as RecordKind, sequence: 11, interval: 2, offset: 2 ** 41, length: 4096, dataCrc: 1 };
+  const r = { kind: 'overlayWrite' as RecordKind, release: false, sequence: 11, interval: 2, offset: 2 ** 41, length: 4096, dataCrc: 1 };
   const b = encodeRecordHeader(r, 77n);
   t.same(decodeRecordHeader(b, 77n, 11), r);
+  const zero = { ...r, kind: 'zero' as RecordKind, release: true };
+  t.same(decodeRecordHeader(encodeRecordHeader(zero, 77n), 77n, 11), zero);
   t.equal(decodeRecordHeader(b, 78n, 11), undefined);
   t.equal(decodeRecordHeader(b, 77n, 12), undefined);
   t.equal(decodeRecordHeader(b.subarray(1), 77n, 11), undefined);
@@ -76,7 +89,17 @@ t.test('messages: what was said is understood, anything else is refused by an er
       fc.uint8Array({ maxLength: 100 }),
       fc.constantFrom('ok' as const, 'refused' as const, 'failed' as const),
       (kind, fua, n, offset, data, status) => {
-        const m = { kind, fua, attachment: n, request: n, interval: n, offset, length: kind === 'write' ? data.length : n, status };
+        const m = {
+          kind,
+          fua,
+          release: n % 2 === 0,
+          attachment: n,
+          request: n,
+          interval: n,
+          offset,
+          length: kind === 'write' ? data.length : n,
+          status,
+        };
         t.same(decodeMessage(Buffer.concat([encodeMessageHeader(m), data])), { ...m, data: Buffer.from(data) });
       },
     ),

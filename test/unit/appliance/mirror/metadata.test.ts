@@ -111,6 +111,24 @@ t.test('a first write to an extent costs one flush, the next ones none; many at 
   t.same((await again(store.afterLoss(() => 0))).log.suspects, m.log.suspects, 'and all of them survive');
 });
 
+t.test('a takeover marks all that it merges with one flush', async (t) => {
+  const store = blank();
+  const m = await Metadata.create(store, IDENTITY);
+  let flushes = 0;
+  const flush = store.flush.bind(store);
+  store.flush = () => {
+    flushes++;
+    return flush();
+  };
+  // Of all pages, one extent twice, one range over three of them.
+  const ranges = Array.from({ length: 500 }, (_, i) => ({ start: 2 * i * 20 * EXTENT, end: 2 * i * 20 * EXTENT + 4096 }));
+  ranges.push({ start: 8192, end: 12_288 }, { start: 7 * EXTENT - 1, end: 8 * EXTENT + 1 });
+  await m.suspectRanges(ranges);
+  t.equal(flushes, 1);
+  t.equal(m.log.suspects.size, 503);
+  t.same((await again(store.afterLoss(() => 0))).log.suspects, m.log.suspects);
+});
+
 t.test('whoever waited may wait for the next at once', async (t) => {
   const m = await Metadata.create(blank(), IDENTITY);
   let next = 0;

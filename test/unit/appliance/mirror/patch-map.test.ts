@@ -29,7 +29,11 @@ t.test('against plain bytes: the newest wins, runs are sorted and whole, two map
         maps[which].insert(
           c.start,
           end,
-          c.kind === 'memory' ? { kind: 'memory', data } : c.kind === 'file' ? { kind: 'file', file, at: c.start } : { kind: 'zero' },
+          c.kind === 'memory'
+            ? { kind: 'memory', data }
+            : c.kind === 'file'
+              ? { kind: 'file', file, at: c.start }
+              : { kind: 'zero', release: c.byte % 2 === 0 },
         );
         for (let i = c.start; i < end; i++) bytes[which][i] = c.kind === 'memory' ? c.byte : c.kind === 'file' ? (i * 31) % 251 : 0;
       }
@@ -45,6 +49,8 @@ t.test('against plain bytes: the newest wins, runs are sorted and whole, two map
         if (run.start < at || run.end <= run.start) throw new Error('runs overlap');
         at = run.end;
         if (run.pieces.length === 0) found.fill(0, run.start, run.end);
+        for (const p of maps[0].find(run.start, run.end))
+          if ((p.source.kind === 'zero' && p.source.release) !== run.release) throw new Error('a run of both kinds of zeroes');
         let inside = run.start;
         for (const p of run.pieces) {
           if (p.start !== inside) throw new Error('a gap in a run');
@@ -75,7 +81,7 @@ t.test('a small rest does not keep a large buffer alive', async (t) => {
   const map = new PatchMap();
   const data = Buffer.alloc(1024 * 1024, 1);
   map.insert(0, data.length, { kind: 'memory', data });
-  map.insert(512, data.length, { kind: 'zero' });
+  map.insert(512, data.length, { kind: 'zero', release: false });
   const [rest] = map.find(0, 512);
   t.ok(rest?.source.kind === 'memory' && rest.source.data.buffer.byteLength <= 1024);
   t.equal(map.memoryBytes, 512);

@@ -119,7 +119,7 @@ async function life(name: string, chance: () => number, m: Machine, journal: Jou
       const { offset, length } = range();
       if (chance() < 0.15) {
         secondary.fill(0, offset, offset + length);
-        replica.guestZero(offset, length);
+        replica.guestZero(offset, length, chance() < 0.5);
       } else {
         const data = Buffer.alloc(length, mark++ % 255);
         data.copy(secondary, offset);

@@ -26,6 +26,12 @@ t.test('a good configuration', async (t) => {
   t.equal(parseConfig(GOOD, 'f').workload.memoryMiB, 256);
 });
 
+t.test('a resync has no ceiling unless the configuration gives one', async (t) => {
+  t.same(parseConfig(GOOD, 'f').resync, { maximumMiBPerS: 0 });
+  t.same(parseConfig(`${GOOD}resync: { maximumMiBPerS: 50 }\n`, 'f').resync, { maximumMiBPerS: 50 });
+  t.throws(() => parseConfig(`${GOOD}resync: { maximumMiBPerS: fast }\n`, 'f'), /resync\.maximumMiBPerS: 'fast', a whole number/);
+});
+
 t.test('a partner that comes and goes is quarantined as the table says, unless the configuration says otherwise', async (t) => {
   t.same(parseConfig(GOOD, 'f').rejoin, { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] });
   const { rejoin } = parseConfig(`${GOOD}rejoin: { losses: 5, compatibleVersions: ['0.4.1'] }\n`, 'f');

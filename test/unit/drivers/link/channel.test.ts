@@ -1,6 +1,7 @@
 import { once } from 'node:events';
+import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
-import { createServer, getCACertificates, setDefaultCACertificates, type TLSSocket } from 'node:tls';
+import { createServer, getCACertificates, setDefaultCACertificates } from 'node:tls';
 import t from 'tap';
 import { consoleCertificate } from '../../../../appliance/console/api/certificate.ts';
 import {
@@ -331,7 +332,7 @@ t.test('the largest message passes, a larger one is refused', { timeout: 150_000
 });
 
 /** A partner that has the key and then misbehaves. */
-async function hostile(port: number, speak: (socket: TLSSocket) => void): Promise<{ problem: string; close(): Promise<void> }> {
+async function hostile(port: number, speak: (socket: Socket) => void): Promise<{ problem: string; close(): Promise<void> }> {
   const b = side('B', port, { links: 1 });
   const endpoint = createEndpoint(
     'A',
@@ -365,7 +366,7 @@ t.test('a partner with the key that breaks the protocol is cut off with the reas
       }),
     ]);
   /** Names B's session as B told it, then goes on. */
-  const introduced = (then: Buffer) => (socket: TLSSocket) => {
+  const introduced = (then: Buffer) => (socket: Socket) => {
     socket.write(hello(0));
     let heard = Buffer.alloc(0);
     socket.on('data', (piece) => {
@@ -392,7 +393,7 @@ t.test('a partner with the key that breaks the protocol is cut off with the reas
       Buffer.concat([encodeHeader({ type: FRAME_DATA, length: 12_000_000, sequence, acknowledged: 0 }), Buffer.alloc(12_000_000)]),
     ),
   );
-  const cases: [string, (socket: TLSSocket) => void, RegExp][] = [
+  const cases: [string, (socket: Socket) => void, RegExp][] = [
     ['noise', (s) => s.write(Buffer.alloc(100, 0xee)), /broke the protocol: unknown frame type 238/],
     ['data first', (s) => s.write(encodeHeader({ type: FRAME_DATA, length: 0, sequence: 1, acknowledged: 0 })), /a frame before the hello/],
     ['crossed cables', (s) => s.write(hello(1)), /link 1 here is link 2 at the partner: the cables are crossed/],

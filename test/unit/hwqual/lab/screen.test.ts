@@ -63,6 +63,7 @@ function status(A: Snapshot | null, B: Snapshot | null, powered = { A: true, B: 
     powered: powered[name],
     frozen: 'no' as const,
     bmc: 'ok' as const,
+    disk: 'does what it should',
     web: `https://127.0.0.1:844${name === 'A' ? 3 : 4}/`,
   });
   return {

@@ -17,7 +17,11 @@ export interface PointImages {
   files: Map<string, Buffer>;
 }
 
-export const blankImages = (): PointImages => ({ disk: Buffer.alloc(DISK_BYTES, 0xee), catalogue: Buffer.alloc(CATALOGUE_BYTES), files: new Map() });
+export const blankImages = (): PointImages => ({
+  disk: Buffer.alloc(DISK_BYTES, 0xee),
+  catalogue: Buffer.alloc(CATALOGUE_BYTES),
+  files: new Map(),
+});
 
 export type Lie = 'none' | 'disk' | 'files' | 'catalogue';
 

@@ -143,7 +143,8 @@ async function life(seed: number, t: Tap): Promise<void> {
         if (done) truth.set(done.before, Buffer.from(model));
         else {
           t.ok(cutShort);
-          for (const p of (await source.mirror.call('listPoints', {}))?.points ?? []) if (p.kind === 'rollback') truth.set(p.name, truth.get(p.name) ?? Buffer.from(model));
+          for (const p of (await source.mirror.call('listPoints', {}))?.points ?? [])
+            if (p.kind === 'rollback') truth.set(p.name, truth.get(p.name) ?? Buffer.from(model));
         }
         const status = await source.mirror.call('listPoints', {});
         if (done || status?.rollingBack) model = Buffer.from(want);
