@@ -2,7 +2,7 @@
 import { rename, rm, stat } from 'node:fs/promises';
 import { durationText, rateText, sizeText } from '../format.ts';
 import type { CommandIo } from './local-socket.ts';
-import { type PointExportAnswer, PointsRefusal } from './points.ts';
+import { type PointExportAnswer, PointsRefusal } from './points-refusal.ts';
 import { runProgram } from './programs.ts';
 
 const TELL_EVERY_MS = 1_000;

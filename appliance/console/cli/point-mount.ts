@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileSystemOf, partitionAt, SUPERBLOCK_BYTES, TABLE_BYTES } from './disk-layout.ts';
 import { DEFAULT_SOCKET } from './local-socket.ts';
-import { type PointExportAnswer, PointsRefusal } from './points.ts';
+import { type PointExportAnswer, PointsRefusal } from './points-refusal.ts';
 import { runProgram } from './programs.ts';
 
 const ENGINE = 'qemu-storage-daemon';

@@ -8,6 +8,7 @@ import { askSocket, type CommandIo, DEFAULT_SOCKET, oneSnapshot } from './local-
 import { parseArguments } from './parse-arguments.ts';
 import { exportPoint } from './point-export.ts';
 import { mountPoint, unmountPoint } from './point-mount.ts';
+import { type PointExportAnswer, PointsRefusal } from './points-refusal.ts';
 
 /** The end of an interval is waited for. */
 const ANSWER_TIMEOUT_MS = 120_000;
@@ -16,17 +17,6 @@ const ROLL_BACK_TIMEOUT_MS = 24 * 3_600_000;
 const ANSWER_MAX_CHARS = 64 * 1024;
 const LOOK_EVERY_MS = 1_000;
 const WIDTH = 80;
-
-/** Refused: by the process, or by what is needed here. Its message is the operator's. */
-export class PointsRefusal extends Error {
-  override name = 'PointsRefusal';
-}
-
-export interface PointExportAnswer {
-  socketPath: string;
-  exportName: string;
-  sizeBytes: number;
-}
 
 /** `argv`: what follows `points`. Answers the exit code: 0 done, 1 refused, 2 wrong arguments, 3 the process does not answer. */
 export async function runPoints(argv: readonly string[], io: CommandIo): Promise<number> {

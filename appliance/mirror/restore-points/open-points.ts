@@ -5,7 +5,7 @@ import type { Catalogue, PointEntry } from './catalogue-codec.ts';
 import type { PointFolder } from './point-folder.ts';
 import { type PointPlace, PointStore } from './point-store.ts';
 import { Segment } from './segment.ts';
-import { CLUSTER_BYTES, segmentBytes } from './segment-codec.ts';
+import { GRAIN_BYTES, segmentBytes } from './segment-codec.ts';
 
 /** How much room there is, is asked once per so much that was written: a look at the file system costs more than a comparison. */
 const LOOK_EVERY_BYTES = 64 * 1024 * 1024;
@@ -45,8 +45,8 @@ export async function openPoints(parts: OpenPointsParts): Promise<PointStore> {
     told,
     ...(parts.saveWithinMs === undefined ? {} : { saveWithinMs: parts.saveWithinMs }),
   });
-  for (const [id, { damaged: clusters }] of segments)
-    for (const cluster of clusters) await points.spoilt(id, cluster, `what was kept of 64 KiB at ${cluster * CLUSTER_BYTES} is damaged`);
+  for (const [id, { damaged: grains }] of segments)
+    for (const grain of grains) await points.spoilt(id, grain, `what was kept of 64 KiB at ${grain * GRAIN_BYTES} is damaged`);
   await points.settle();
   // Left over by a crash between the making of a file and its entry, or between a point's end and its file's.
   for (const id of await folder.list()) if (points.keptBytes(id) === 0) await folder.remove(id);
@@ -70,8 +70,8 @@ async function openSegments(parts: OpenPointsParts, catalogue: Catalogue): Promi
     lose(other, points.length);
     return { segments, found: { disk, sizeBytes: below.sizeBytes, points: points.filter((p) => p.state === 'lost'), rollingBack: null } };
   }
-  const live = (cluster: number): Promise<Buffer> =>
-    below.read(cluster * CLUSTER_BYTES, Math.min(CLUSTER_BYTES, below.sizeBytes - cluster * CLUSTER_BYTES));
+  const live = (grain: number): Promise<Buffer> =>
+    below.read(grain * GRAIN_BYTES, Math.min(GRAIN_BYTES, below.sizeBytes - grain * GRAIN_BYTES));
   for (const [i, p] of catalogue.points.entries()) {
     if (p.state === 'lost') continue;
     const { opened, trouble } = await openSegment(parts, p, live);
@@ -84,7 +84,7 @@ async function openSegments(parts: OpenPointsParts, catalogue: Catalogue): Promi
 async function openSegment(
   { folder, below, maximumBytes }: OpenPointsParts,
   p: PointEntry,
-  live: (cluster: number) => Promise<Buffer>,
+  live: (grain: number) => Promise<Buffer>,
 ): Promise<{ opened: { segment: Segment; damaged: number[] } | null; trouble: string }> {
   let store: BlockStore | null = null;
   try {

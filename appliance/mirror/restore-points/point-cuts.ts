@@ -86,6 +86,7 @@ export class PointCuts {
           alone = e.message;
         });
       if (partner && alone !== '') await this.#drop(partner, id);
+      await this.compareLists().catch(() => undefined);
       this.#parts.changed();
       return { at: done.at, heldMs: done.heldMs, alone };
     } catch (e) {
@@ -173,6 +174,7 @@ export class PointCuts {
       if (!ours && !partner) throw new Error(`the restore point '${name}' is on the other CoServer only, which does not follow now`);
       if (ours) await this.#points.remove(ours.id);
       if (partner && theirs) await this.#tell(partner, { step: 'drop', id: theirs.id });
+      await this.compareLists().catch(() => undefined);
       this.#parts.changed();
     });
   }
@@ -180,7 +182,9 @@ export class PointCuts {
   /** Each learns what the other has. */
   async compareLists(): Promise<void> {
     const { partner } = this.#parts.guest;
-    if (partner) await this.#tell(partner, { step: 'list', points: this.#points.points });
+    if (!partner) return;
+    await this.#tell(partner, { step: 'list', points: this.#points.points });
+    this.#parts.changed();
   }
 
   // The other side.

@@ -1,10 +1,10 @@
 // The disk as a restore point keeps it, read while the guest goes on writing.
 //
-// No lock: a cluster is overwritten only after its old content is kept, so what was read of the live disk is the point's if nothing
+// No lock: a grain is overwritten only after its old content is kept, so what was read of the live disk is the point's if nothing
 // of it is kept by then; else what is kept is.
 import type { PointStore } from './point-store.ts';
 import { ImageError, type Segment } from './segment.ts';
-import { CLUSTER_BYTES } from './segment-codec.ts';
+import { GRAIN_BYTES } from './segment-codec.ts';
 
 export class PointReader {
   readonly sizeBytes: number;
@@ -28,44 +28,44 @@ export class PointReader {
       let stop = at;
       const chain = this.#points.chainOf(this.#id);
       // Neighbours that are on the live disk are read in one go.
-      while (stop < end && !source(chain, clusterOf(stop))) stop = Math.min(end, (clusterOf(stop) + 1) * CLUSTER_BYTES);
+      while (stop < end && !source(chain, grainOf(stop))) stop = Math.min(end, (grainOf(stop) + 1) * GRAIN_BYTES);
       if (stop > at) {
         (await this.#points.readBelow(at, stop - at)).copy(buffer, at - offset);
         const now = this.#points.chainOf(this.#id);
-        for (let c = clusterOf(at); c * CLUSTER_BYTES < stop; c++) if (source(now, c)) kept.push(c);
+        for (let c = grainOf(at); c * GRAIN_BYTES < stop; c++) if (source(now, c)) kept.push(c);
         at = stop;
       } else {
-        kept.push(clusterOf(at));
-        at = Math.min(end, (clusterOf(at) + 1) * CLUSTER_BYTES);
+        kept.push(grainOf(at));
+        at = Math.min(end, (grainOf(at) + 1) * GRAIN_BYTES);
       }
     }
-    for (const cluster of kept) {
-      const image = await this.#image(cluster);
-      const start = cluster * CLUSTER_BYTES;
+    for (const grain of kept) {
+      const image = await this.#image(grain);
+      const start = grain * GRAIN_BYTES;
       image.copy(buffer, Math.max(0, start - offset), Math.max(0, offset - start), Math.min(image.length, end - start));
     }
     return buffer;
   }
 
-  /** Clusters that may differ from the live disk, ascending. */
+  /** Grains that may differ from the live disk, ascending. */
   changed(): number[] {
     const all = new Set<number>();
-    for (const s of this.#points.chainOf(this.#id)) for (const c of s.clusters()) all.add(c);
+    for (const s of this.#points.chainOf(this.#id)) for (const c of s.grains()) all.add(c);
     return [...all].sort((a, b) => a - b);
   }
 
-  async #image(cluster: number): Promise<Buffer> {
-    const segment = source(this.#points.chainOf(this.#id), cluster);
-    if (!segment) throw new Error(`cluster ${cluster} is not kept any more`);
+  async #image(grain: number): Promise<Buffer> {
+    const segment = source(this.#points.chainOf(this.#id), grain);
+    if (!segment) throw new Error(`grain ${grain} is not kept any more`);
     try {
-      return await segment.read(cluster);
+      return await segment.read(grain);
     } catch (e) {
-      if (e instanceof ImageError) await this.#points.spoilt(segment.id, cluster, e.message);
+      if (e instanceof ImageError) await this.#points.spoilt(segment.id, grain, e.message);
       throw e;
     }
   }
 }
 
-const clusterOf = (offset: number): number => Math.floor(offset / CLUSTER_BYTES);
+const grainOf = (offset: number): number => Math.floor(offset / GRAIN_BYTES);
 
-const source = (chain: readonly Segment[], cluster: number): Segment | undefined => chain.find((s) => s.has(cluster));
+const source = (chain: readonly Segment[], grain: number): Segment | undefined => chain.find((s) => s.has(grain));

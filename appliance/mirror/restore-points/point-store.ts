@@ -1,9 +1,9 @@
-// The guest's disk with its restore points: before the first write to a cluster since the last point, what stood there is kept.
+// The guest's disk with its restore points: before the first write to a grain since the last point, what stood there is kept.
 //
 //   point 1 ....... point 2 ....... point 3 ....... now
 //     | segment 1     | segment 2     | segment 3     |        a segment: the first content, since its point, of what was written
 //
-// Point k, at a cluster: the oldest segment from k on that has it; else the live disk. So the newest segment serves every point, and
+// Point k, at a grain: the oldest segment from k on that has it; else the live disk. So the newest segment serves every point, and
 // none can go on without it. An overwrite waits until the old content is durable; those that wait share a flush. With no point there
 // is nothing but one comparison. What a restore point costs is never the guest's fault: where it cannot be kept (no room, its place
 // failed or hangs) points are given up, by name and durably, and the write goes on.
@@ -11,14 +11,14 @@ import { type BlockStore, type SpaceStore, StoreError, type StoreExtent, type Ze
 import type { CatalogueFile } from './catalogue.ts';
 import type { Catalogue, PointEntry, PointKind } from './catalogue-codec.ts';
 import type { Image, Segment } from './segment.ts';
-import { BATCH_CLUSTERS, CLUSTER_BYTES } from './segment-codec.ts';
+import { BATCH_GRAINS, GRAIN_BYTES } from './segment-codec.ts';
 
 /** A write waits no longer for its before-image; then the points are given up. Most disks that come back do so within this. */
 const SAVE_WITHIN_MS = 5_000;
 /** Entries that are no points any more included; a scheduled point an hour for a week. More would not fit into the catalogue. */
 export const POINTS_MOST = 200;
 /** Zeroes are done in steps: what a step covers is read and kept first. */
-const ZERO_STEP_BYTES = BATCH_CLUSTERS * CLUSTER_BYTES;
+const ZERO_STEP_BYTES = BATCH_GRAINS * GRAIN_BYTES;
 
 export interface PointPlace {
   create(id: string): Promise<Segment>;
@@ -61,7 +61,7 @@ export class PointStore implements SpaceStore {
   #idle: (() => void) | undefined;
   /** Set while a cut waits for the changes under way: new ones wait for its end. */
   #gate: Promise<void> | undefined;
-  /** By cluster: those whose before-image is on its way. */
+  /** By grain: those whose before-image is on its way. */
   readonly #waiting = new Map<number, { promise: Promise<void>; resolve: () => void }>();
   #saving = false;
   readonly #inUse = new Map<string, number>();
@@ -271,10 +271,10 @@ export class PointStore implements SpaceStore {
   }
 
   /** A before-image is damaged: every point that reads it from there is in trouble from now on. */
-  async spoilt(segmentId: string, cluster: number, reason: string): Promise<void> {
+  async spoilt(segmentId: string, grain: number, reason: string): Promise<void> {
     const ids = new Set<string>();
     for (const [i, s] of this.#chain.entries()) {
-      const source = this.#chain.slice(i).find((other) => other.has(cluster));
+      const source = this.#chain.slice(i).find((other) => other.has(grain));
       if (source?.id === segmentId) ids.add(s.id);
     }
     const names = this.points.filter((p) => ids.has(p.id) && p.trouble === '').map((p) => p.name);
@@ -326,14 +326,14 @@ export class PointStore implements SpaceStore {
     // What is outside of the disk is refused below, with a better reason.
     if (!active || length <= 0 || offset < 0 || offset + length > this.sizeBytes) return undefined;
     let saves: Promise<void>[] | undefined;
-    const last = Math.floor((offset + length - 1) / CLUSTER_BYTES);
-    for (let cluster = Math.floor(offset / CLUSTER_BYTES); cluster <= last; cluster++) {
-      if (active.has(cluster)) continue;
-      let waiting = this.#waiting.get(cluster);
+    const last = Math.floor((offset + length - 1) / GRAIN_BYTES);
+    for (let grain = Math.floor(offset / GRAIN_BYTES); grain <= last; grain++) {
+      if (active.has(grain)) continue;
+      let waiting = this.#waiting.get(grain);
       if (!waiting) {
         const { promise, resolve } = Promise.withResolvers<void>();
         waiting = { promise, resolve };
-        this.#waiting.set(cluster, waiting);
+        this.#waiting.set(grain, waiting);
       }
       saves ??= [];
       saves.push(waiting.promise);
@@ -348,17 +348,17 @@ export class PointStore implements SpaceStore {
     // What is asked for in the same turn shares the flush.
     await undefined;
     while (this.#waiting.size > 0) {
-      const batch = [...this.#waiting.entries()].slice(0, BATCH_CLUSTERS);
+      const batch = [...this.#waiting.entries()].slice(0, BATCH_GRAINS);
       const segment = this.#active;
       if (segment) {
         const reason = await this.#saveBatch(
           segment,
-          batch.map(([cluster]) => cluster),
+          batch.map(([grain]) => grain),
         );
         if (reason !== null) await this.#giveUp(reason);
       }
-      for (const [cluster, { resolve }] of batch) {
-        this.#waiting.delete(cluster);
+      for (const [grain, { resolve }] of batch) {
+        this.#waiting.delete(grain);
         resolve();
       }
     }
@@ -366,11 +366,11 @@ export class PointStore implements SpaceStore {
   }
 
   /** Null: durable. Else why not. */
-  async #saveBatch(segment: Segment, clusters: number[]): Promise<string | null> {
+  async #saveBatch(segment: Segment, grains: number[]): Promise<string | null> {
     const { place, saveWithinMs = SAVE_WITHIN_MS } = this.#parts;
     let timer: NodeJS.Timeout | undefined;
     const save = async (images: Image[]): Promise<string | null> => {
-      const bytes = images.length * CLUSTER_BYTES;
+      const bytes = images.length * GRAIN_BYTES;
       if ((await place.room(this.usedBytes)) < bytes) await this.#makeRoom(bytes, null);
       if (segment !== this.#active) return null;
       if ((await place.room(this.usedBytes)) < bytes || !segment.hasRoomFor(bytes)) return 'there was no room for what was overwritten';
@@ -379,7 +379,7 @@ export class PointStore implements SpaceStore {
     };
     try {
       // A disk that hangs holds the write as well: that is not the fault of the restore points.
-      const images = await Promise.all(clusters.map((c) => this.#image(c)));
+      const images = await Promise.all(grains.map((c) => this.#image(c)));
       const { promise: tooLate, resolve } = Promise.withResolvers<string>();
       timer = setTimeout(() => resolve(`what was overwritten could not be kept within ${saveWithinMs / 1000} s`), saveWithinMs);
       return await Promise.race([save(images), tooLate]);
@@ -390,13 +390,13 @@ export class PointStore implements SpaceStore {
     }
   }
 
-  async #image(cluster: number): Promise<Image> {
-    const offset = cluster * CLUSTER_BYTES;
+  async #image(grain: number): Promise<Image> {
+    const offset = grain * GRAIN_BYTES;
     try {
-      return { cluster, data: await this.#below.read(offset, Math.min(CLUSTER_BYTES, this.sizeBytes - offset)) };
+      return { grain, data: await this.#below.read(offset, Math.min(GRAIN_BYTES, this.sizeBytes - offset)) };
     } catch (e) {
       if (!(e instanceof StoreError)) throw e;
-      return { cluster, data: null };
+      return { grain, data: null };
     }
   }
 
@@ -479,7 +479,7 @@ export class PointStore implements SpaceStore {
       // Points before this one read from the last of them on; whatever stands in there hides what is here.
       const from = this.#chain.slice(0, i).findLastIndex((other) => state(other) !== 'removed');
       const older = this.#chain.slice(Math.max(0, from), i);
-      for (const cluster of [...s.clusters()]) if (older.some((o) => o.has(cluster))) await s.forget(cluster);
+      for (const grain of [...s.grains()]) if (older.some((o) => o.has(grain))) await s.forget(grain);
     }
   }
 

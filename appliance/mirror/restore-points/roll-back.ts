@@ -7,16 +7,16 @@
 import type { Metadata } from '../metadata.ts';
 import { PointReader } from './point-reader.ts';
 import type { PointStore } from './point-store.ts';
-import { CLUSTER_BYTES } from './segment-codec.ts';
+import { GRAIN_BYTES } from './segment-codec.ts';
 
-/** Clusters at a time: one is read while another is written. */
+/** Grains at a time: one is read while another is written. */
 const PARALLEL = 8;
 const TELL_EVERY_MS = 250;
 
 export interface RollBackParts {
   points: PointStore;
   metadata: Metadata;
-  /** Ends it at the next cluster; it is finished before the disk is served. */
+  /** Ends it at the next grain; it is finished before the disk is served. */
   signal: AbortSignal;
   onProgress(p: { name: string; doneBytes: number; totalBytes: number; rateBytesPerS: number }): void;
 }
@@ -28,8 +28,8 @@ export async function beginRollBack(points: PointStore, id: string, signal: Abor
   const end = points.use(id);
   try {
     const reader = new PointReader(points, id);
-    await each(reader.changed(), signal, async (cluster) => {
-      await reader.read(cluster * CLUSTER_BYTES, lengthOf(points, cluster));
+    await each(reader.changed(), signal, async (grain) => {
+      await reader.read(grain * GRAIN_BYTES, lengthOf(points, grain));
     });
     await points.setRollingBack({ id, name: entry.name });
   } finally {
@@ -53,20 +53,20 @@ export async function finishRollBack({
   const end = points.use(to.id);
   try {
     const reader = new PointReader(points, to.id);
-    const clusters = reader.changed();
+    const grains = reader.changed();
     const tell = (): void => {
       toldMs = performance.now();
       const seconds = (toldMs - startedMs) / 1000;
-      const doneBytes = done * CLUSTER_BYTES;
+      const doneBytes = done * GRAIN_BYTES;
       onProgress({
         name: to.name,
         doneBytes,
-        totalBytes: clusters.length * CLUSTER_BYTES,
+        totalBytes: grains.length * GRAIN_BYTES,
         rateBytesPerS: seconds > 0 ? doneBytes / seconds : 0,
       });
     };
-    await each(clusters, signal, async (cluster) => {
-      const [offset, length] = [cluster * CLUSTER_BYTES, lengthOf(points, cluster)];
+    await each(grains, signal, async (grain) => {
+      const [offset, length] = [grain * GRAIN_BYTES, lengthOf(points, grain)];
       const then = await reader.read(offset, length);
       // A block that cannot be read is written as well: that may mend it.
       const now = await points.read(offset, length).catch(() => null);
@@ -96,10 +96,10 @@ export async function finishRollBack({
   return { name: to.name, writtenBytes };
 }
 
-async function each(clusters: readonly number[], signal: AbortSignal, work: (cluster: number) => Promise<void>): Promise<void> {
+async function each(grains: readonly number[], signal: AbortSignal, work: (grain: number) => Promise<void>): Promise<void> {
   let next = 0;
   const worker = async (): Promise<void> => {
-    for (let c = clusters[next++]; c !== undefined; c = clusters[next++]) {
+    for (let c = grains[next++]; c !== undefined; c = grains[next++]) {
       signal.throwIfAborted();
       await work(c);
     }
@@ -107,4 +107,4 @@ async function each(clusters: readonly number[], signal: AbortSignal, work: (clu
   await Promise.all(Array.from({ length: PARALLEL }, worker));
 }
 
-const lengthOf = (points: PointStore, cluster: number): number => Math.min(CLUSTER_BYTES, points.sizeBytes - cluster * CLUSTER_BYTES);
+const lengthOf = (points: PointStore, grain: number): number => Math.min(GRAIN_BYTES, points.sizeBytes - grain * GRAIN_BYTES);

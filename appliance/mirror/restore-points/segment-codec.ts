@@ -5,10 +5,10 @@
 import { crc32 } from 'node:zlib';
 
 /** What is kept at a time: the smallest piece whose bookkeeping stays small beside it. */
-export const CLUSTER_BYTES = 64 * 1024;
+export const GRAIN_BYTES = 64 * 1024;
 export const PAGE_BYTES = 4096;
 /** Of one batch: memory, and how long the next write waits behind it. */
-export const BATCH_CLUSTERS = 60;
+export const BATCH_GRAINS = 60;
 const HEADER_MAGIC = 'TSPTSEG1';
 const BATCH_MAGIC = 0x5453_5042; // 'TSPB'
 const BATCH_HEADER_BYTES = 24;
@@ -19,10 +19,10 @@ export type ImageKind = 'data' | 'zero' | 'unreadable';
 const KINDS: readonly ImageKind[] = ['data', 'zero', 'unreadable'];
 
 export interface ImageEntry {
-  cluster: number;
+  grain: number;
   kind: ImageKind;
   crc: number;
-  /** Below CLUSTER_BYTES for the disk's last one only. */
+  /** Below GRAIN_BYTES for the disk's last one only. */
   lengthBytes: number;
 }
 
@@ -37,7 +37,7 @@ export function encodeSegmentPage(id: string, sizeBytes: number): Buffer {
   b.write(HEADER_MAGIC, 0, 'latin1');
   b.write(id, 8, 'hex');
   b.writeBigUInt64BE(BigInt(sizeBytes), 16);
-  b.writeUInt32BE(CLUSTER_BYTES, 24);
+  b.writeUInt32BE(GRAIN_BYTES, 24);
   b.writeUInt32BE(crc32(b.subarray(0, PAGE_BYTES - 4)), PAGE_BYTES - 4);
   return b;
 }
@@ -54,7 +54,7 @@ export function encodeBatchPage(id: string, batch: Batch): Buffer {
   b.writeUInt32BE(batch.entries.length, 16);
   for (const [i, e] of batch.entries.entries()) {
     const at = BATCH_HEADER_BYTES + i * ENTRY_BYTES;
-    b.writeUInt32BE(e.cluster, at);
+    b.writeUInt32BE(e.grain, at);
     b.writeUInt32BE(e.crc, at + 4);
     b.writeUInt32BE(e.lengthBytes, at + 8);
     b.writeUInt32BE(KINDS.indexOf(e.kind), at + 12);
@@ -68,14 +68,14 @@ export function decodeBatchPage(b: Buffer, id: string): Batch | null {
   if (b.length !== PAGE_BYTES || b.readUInt32BE(0) !== BATCH_MAGIC || b.toString('hex', 8, 16) !== id) return null;
   if (b.readUInt32BE(PAGE_BYTES - 4) !== crc32(b.subarray(0, PAGE_BYTES - 4))) return null;
   const count = b.readUInt32BE(16);
-  if (count === 0 || count > BATCH_CLUSTERS) return null;
+  if (count === 0 || count > BATCH_GRAINS) return null;
   const entries: ImageEntry[] = [];
   for (let i = 0; i < count; i++) {
     const at = BATCH_HEADER_BYTES + i * ENTRY_BYTES;
     const kind = KINDS[b.readUInt32BE(at + 12)];
     const lengthBytes = b.readUInt32BE(at + 8);
-    if (!kind || lengthBytes === 0 || lengthBytes > CLUSTER_BYTES) return null;
-    entries.push({ cluster: b.readUInt32BE(at), kind, crc: b.readUInt32BE(at + 4), lengthBytes });
+    if (!kind || lengthBytes === 0 || lengthBytes > GRAIN_BYTES) return null;
+    entries.push({ grain: b.readUInt32BE(at), kind, crc: b.readUInt32BE(at + 4), lengthBytes });
   }
   return { sequence: b.readUInt32BE(4), entries };
 }
@@ -91,8 +91,8 @@ export function layOut(entries: readonly ImageEntry[], at: number): { images: nu
   return { images, secondPage: next };
 }
 
-/** Enough for every cluster in a batch of its own. */
+/** Enough for every grain in a batch of its own. */
 export function segmentBytes(diskBytes: number, maximumBytes: number): number {
-  const all = PAGE_BYTES + Math.ceil(diskBytes / CLUSTER_BYTES) * (CLUSTER_BYTES + 2 * PAGE_BYTES);
+  const all = PAGE_BYTES + Math.ceil(diskBytes / GRAIN_BYTES) * (GRAIN_BYTES + 2 * PAGE_BYTES);
   return Math.min(all, maximumBytes + PAGE_BYTES);
 }

@@ -1,16 +1,16 @@
-// One file of before-images: what the disk held when its point was taken, of every cluster written since, until the next point.
+// One file of before-images: what the disk held when its point was taken, of every grain written since, until the next point.
 //
-// One batch at a time, durable when `append` ends: whoever overwrites a cluster waits for that. Only the last batch can be torn,
+// One batch at a time, durable when `append` ends: whoever overwrites a grain waits for that. Only the last batch can be torn,
 // and then nothing of it was overwritten: it is read from the live disk again.
 import { crc32 } from 'node:zlib';
 import type { BlockStore } from '../../../drivers/block/index.ts';
 import {
-  BATCH_CLUSTERS,
+  BATCH_GRAINS,
   type Batch,
-  CLUSTER_BYTES,
   decodeBatchPage,
   encodeBatchPage,
   encodeSegmentPage,
+  GRAIN_BYTES,
   type ImageEntry,
   isSegmentPage,
   layOut,
@@ -18,12 +18,12 @@ import {
 } from './segment-codec.ts';
 
 /** A page that follows a damaged one is looked for so far behind it. */
-const BATCH_MOST_BYTES = 2 * PAGE_BYTES + BATCH_CLUSTERS * CLUSTER_BYTES;
+const BATCH_MOST_BYTES = 2 * PAGE_BYTES + BATCH_GRAINS * GRAIN_BYTES;
 const ZERO_AT = 0;
 const UNREADABLE_AT = -1;
 
 export interface Image {
-  cluster: number;
+  grain: number;
   /** Null: the disk did not give it. */
   data: Buffer | null;
 }
@@ -36,7 +36,7 @@ export class ImageError extends Error {
 export class Segment {
   readonly id: string;
   readonly #store: BlockStore;
-  /** By cluster: a row of the columns. */
+  /** By grain: a row of the columns. */
   readonly #rows = new Map<number, number>();
   readonly #at: number[] = [];
   readonly #crc: number[] = [];
@@ -58,15 +58,15 @@ export class Segment {
 
   /**
    * @param batches How many there must be; null: nobody knows, the last one may be torn.
-   * @param live Reads a cluster of the live disk, which nobody has written to since the start.
-   * trouble: what is wrong with it as a whole; `damaged`: clusters whose image is gone.
+   * @param live Reads a grain of the live disk, which nobody has written to since the start.
+   * trouble: what is wrong with it as a whole; `damaged`: grains whose image is gone.
    */
   static async open(
     store: BlockStore,
     id: string,
     diskBytes: number,
     batches: number | null,
-    live: (cluster: number) => Promise<Buffer>,
+    live: (grain: number) => Promise<Buffer>,
   ): Promise<{ segment: Segment; trouble: string; damaged: number[] }> {
     const segment = new Segment(store, id);
     if (!isSegmentPage(await store.read(0, PAGE_BYTES), id, diskBytes))
@@ -92,11 +92,11 @@ export class Segment {
     return this.#batches;
   }
 
-  has(cluster: number): boolean {
-    return this.#rows.has(cluster);
+  has(grain: number): boolean {
+    return this.#rows.has(grain);
   }
 
-  clusters(): Iterable<number> {
+  grains(): Iterable<number> {
     return this.#rows.keys();
   }
 
@@ -105,12 +105,12 @@ export class Segment {
     return this.#tail + bytes + 2 * PAGE_BYTES <= this.#store.sizeBytes;
   }
 
-  /** Durable when it ends, and only then `has`. At most one at a time; of at most BATCH_CLUSTERS. */
+  /** Durable when it ends, and only then `has`. At most one at a time; of at most BATCH_GRAINS. */
   async append(images: readonly Image[]): Promise<void> {
-    const entries = images.map(({ cluster, data }): ImageEntry => {
-      if (!data) return { cluster, kind: 'unreadable', crc: 0, lengthBytes: CLUSTER_BYTES };
+    const entries = images.map(({ grain, data }): ImageEntry => {
+      if (!data) return { grain, kind: 'unreadable', crc: 0, lengthBytes: GRAIN_BYTES };
       const kind = isZero(data) ? 'zero' : 'data';
-      return { cluster, kind, crc: kind === 'zero' ? 0 : crc32(data), lengthBytes: data.length };
+      return { grain, kind, crc: kind === 'zero' ? 0 : crc32(data), lengthBytes: data.length };
     });
     const page = encodeBatchPage(this.id, { sequence: this.#batches, entries });
     const parts: Uint8Array[] = [page];
@@ -127,13 +127,13 @@ export class Segment {
   }
 
   /** Rejects with ImageError when the image is gone. */
-  async read(cluster: number): Promise<Buffer> {
-    const row = this.#rows.get(cluster);
+  async read(grain: number): Promise<Buffer> {
+    const row = this.#rows.get(grain);
     const at = row === undefined ? undefined : this.#at[row];
-    if (row === undefined || at === undefined) throw new Error(`cluster ${cluster} is not here`);
+    if (row === undefined || at === undefined) throw new Error(`grain ${grain} is not here`);
     const length = this.#length[row] ?? 0;
     if (at === ZERO_AT) return Buffer.alloc(length);
-    const where = `64 KiB at ${cluster * CLUSTER_BYTES}`;
+    const where = `64 KiB at ${grain * GRAIN_BYTES}`;
     if (at === UNREADABLE_AT) throw new ImageError(`${where} could not be read from the disk when they were overwritten`);
     const data = await this.#store.read(at, length);
     if (crc32(data) !== this.#crc[row]) throw new ImageError(`what was kept of ${where} is damaged`);
@@ -141,11 +141,11 @@ export class Segment {
   }
 
   /** No point needs it any more: its space is given back where the medium can. */
-  async forget(cluster: number): Promise<void> {
-    const row = this.#rows.get(cluster);
+  async forget(grain: number): Promise<void> {
+    const row = this.#rows.get(grain);
     const at = row === undefined ? undefined : this.#at[row];
     if (row === undefined || at === undefined) return;
-    this.#rows.delete(cluster);
+    this.#rows.delete(grain);
     if (at <= ZERO_AT) return;
     const length = Math.ceil((this.#length[row] ?? 0) / PAGE_BYTES) * PAGE_BYTES;
     await this.#store.zero(at, length, { space: 'release' });
@@ -159,7 +159,7 @@ export class Segment {
   #take(entries: readonly ImageEntry[]): void {
     const { images, secondPage } = layOut(entries, this.#tail);
     for (const [i, e] of entries.entries()) {
-      this.#rows.set(e.cluster, this.#at.length);
+      this.#rows.set(e.grain, this.#at.length);
       this.#at.push(e.kind === 'zero' ? ZERO_AT : e.kind === 'unreadable' ? UNREADABLE_AT : (images[i] ?? 0));
       this.#crc.push(e.crc);
       this.#length.push(e.lengthBytes);
@@ -184,7 +184,7 @@ export class Segment {
   }
 
   /** The last batch, which a loss of power may have torn. Answers what cannot be mended: it was overwritten, and its image is damaged. */
-  async #mend(batch: Batch, at: number, live: (cluster: number) => Promise<Buffer>): Promise<number[]> {
+  async #mend(batch: Batch, at: number, live: (grain: number) => Promise<Buffer>): Promise<number[]> {
     const damaged: number[] = [];
     const { images, secondPage } = layOut(batch.entries, at);
     const page = encodeBatchPage(this.id, batch);
@@ -196,9 +196,9 @@ export class Segment {
     for (const [i, e] of batch.entries.entries()) {
       const where = images[i] ?? 0;
       if (e.kind !== 'data' || crc32(await this.#store.read(where, e.lengthBytes)) === e.crc) continue;
-      const now = await live(e.cluster).catch(() => null);
+      const now = await live(e.grain).catch(() => null);
       if (now && crc32(now) === e.crc) await put(where, now);
-      else damaged.push(e.cluster);
+      else damaged.push(e.grain);
     }
     for (const where of [at, secondPage]) if (!(await this.#store.read(where, PAGE_BYTES)).equals(page)) await put(where, page);
     if (mended) await this.#store.flush();
@@ -206,7 +206,7 @@ export class Segment {
   }
 }
 
-const ZEROES = Buffer.alloc(CLUSTER_BYTES);
+const ZEROES = Buffer.alloc(GRAIN_BYTES);
 
 function isZero(data: Buffer): boolean {
   return data.equals(ZEROES.subarray(0, data.length));

@@ -4,12 +4,12 @@ import { openPoints } from '../../../../../appliance/mirror/restore-points/open-
 import type { PointFolder } from '../../../../../appliance/mirror/restore-points/point-folder.ts';
 import { PointReader } from '../../../../../appliance/mirror/restore-points/point-reader.ts';
 import type { PointStore } from '../../../../../appliance/mirror/restore-points/point-store.ts';
-import { CLUSTER_BYTES } from '../../../../../appliance/mirror/restore-points/segment-codec.ts';
+import { GRAIN_BYTES } from '../../../../../appliance/mirror/restore-points/segment-codec.ts';
 import type { BlockStore } from '../../../../../drivers/block/index.ts';
 import { LosableStore, Power } from '../losable-store.ts';
 
-/** The last cluster is a short one. */
-export const DISK_BYTES = 3 * CLUSTER_BYTES + 3000;
+/** The last grain is a short one. */
+export const DISK_BYTES = 3 * GRAIN_BYTES + 3000;
 
 export interface PointImages {
   disk: Buffer;
@@ -96,6 +96,6 @@ export async function take(points: PointStore, id: string, name: string, kind: '
 
 export const idOf = (n: number): string => n.toString(16).padStart(16, '0');
 
-export function contentOf(points: PointStore, id: string): Promise<Buffer> {
-  return new PointReader(points, id).read(0, points.sizeBytes);
+export async function contentOf(points: PointStore, id: string): Promise<Buffer> {
+  return await new PointReader(points, id).read(0, points.sizeBytes);
 }
