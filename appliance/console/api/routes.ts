@@ -3,6 +3,7 @@
 //   GET  /api/live            the picture at every change, server-sent events
 //   POST /api/actions/:name   {"args": {...}, "typed": "force"} -> {"accepted": true} | 409 {"accepted": false, "reason"}
 //                             typed: the word that an action needs which can lose data; 422 without it
+//   POST /api/points/:verb    {"name": "..."}: restore points; answered when it is done
 //   POST /api/lab/:action     {"target": "A"} in the lab only
 //   POST /api/login, /api/logout (TLS only)
 // Against cross-site requests: SameSite=Strict, JSON only, a header that no foreign page can send without asking first, and Origin.
