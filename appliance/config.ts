@@ -85,6 +85,19 @@ export interface CoServerConfig {
     /** So many of those are kept. */
     keep: number;
   };
+  /** The guest's disk here. */
+  disk: {
+    /** A request that it does not answer for so long: it has failed. Longer than a disk's own attempts at a bad block (7 s for those of servers). */
+    timeoutMs: number;
+    /** The longest that a write of the guest waits for the other copy before that is dropped. */
+    acknowledgeMs: number;
+  };
+  /** Both copies of the disk are compared. */
+  scrub: {
+    rateMiBPerS: number;
+    /** 0: only when the operator asks. */
+    everyHours: number;
+  };
   console: {
     /** TLS port on the management address; 0: none. */
     port: number;
@@ -118,7 +131,15 @@ export interface CoServerConfig {
     memoryMiB: number;
     cpus: number;
     mac: string;
-    disk: { path: string; sizeMiB: number };
+    disk: {
+      path: string;
+      /** Of the guest's disk; the file or device may be larger. */
+      sizeMiB: number;
+      /** buffered: through the host's page cache; direct: past it (O_DIRECT), where the file system can. */
+      cache: 'buffered' | 'direct';
+      /** flushed: a write survives a loss of power of both CoServers when a flush after it has ended; write-through: when it has itself. */
+      durability: 'flushed' | 'write-through';
+    };
     /** Folder for histories that were given up; empty: beside the disk, which must be a file then. */
     keepDir: string;
     kernel: string;

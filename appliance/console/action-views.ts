@@ -21,6 +21,9 @@ const GROUP_OF: Readonly<Record<string, ActionGroup>> = {
   'enter-maintenance': 'maintenance',
   'end-maintenance': 'maintenance',
   'let-rejoin': 'maintenance',
+  'try-disk': 'maintenance',
+  'start-scrub': 'maintenance',
+  'stop-scrub': 'maintenance',
   'pin-lockstep': 'mode',
   'pin-passive': 'mode',
   'automatic-mode': 'mode',
@@ -30,7 +33,15 @@ const GROUP_OF: Readonly<Record<string, ActionGroup>> = {
 };
 
 /** The opposite of what is so now, or an end of what has not begun: when it is not possible, its reason says nothing new. */
-const ONLY_WHEN_POSSIBLE: readonly string[] = ['start-guest', 'end-maintenance', 'let-rejoin', 'automatic-mode'];
+const ONLY_WHEN_POSSIBLE: readonly string[] = [
+  'start-guest',
+  'end-maintenance',
+  'let-rejoin',
+  'try-disk',
+  'start-scrub',
+  'stop-scrub',
+  'automatic-mode',
+];
 
 /** Two for each restore point: by how they begin. */
 const POINT_ACTIONS = /^(take-point$|remove-point-|roll-back-to-)/;

@@ -1,6 +1,7 @@
 // What the operator should know of or decide, in his words: what is going on, what ends it by itself, what he can do and what that
 // costs. The consoles put the names of the actions together with their buttons; nothing here decides anything.
 import { namedOf } from './arbiter-view.ts';
+import { QUARANTINED_OFFERED } from './copies.ts';
 import type { AttentionView, CoServerName } from './snapshot.ts';
 import type { Power, State } from './state.ts';
 
@@ -10,9 +11,23 @@ const SEVERITY: Readonly<Record<AttentionView['severity'], number>> = { critical
 
 /** The most severe first, in the order below where they are equal. */
 export function attentionOf(s: State): AttentionView[] {
-  return [frozen, diskFailed, diverged, failed, waiting, quarantined, forced, hardware, network, version, power, maintenance]
-    .flatMap((find) => find(s))
-    .sort((x, y) => SEVERITY[x.severity] - SEVERITY[y.severity]);
+  const all = [
+    frozen,
+    diskFailed,
+    diskOut,
+    block,
+    diverged,
+    failed,
+    waiting,
+    quarantined,
+    forced,
+    hardware,
+    network,
+    version,
+    power,
+    maintenance,
+  ];
+  return bySeverity(all.flatMap((find) => find(s)));
 }
 
 const otherOf = (s: State): CoServerName => (s.me === 'A' ? 'B' : 'A');
@@ -100,6 +115,91 @@ function diskFailed(s: State): AttentionView[] {
       },
     ),
   ];
+}
+
+/** Row 12. */
+function diskOut(s: State): AttentionView[] {
+  const other = otherOf(s);
+  if (s.diskFailed !== null && s.phase.kind !== 'frozen')
+    return [
+      view(
+        'diskOut',
+        'critical',
+        `The disk of CoServer ${s.me} failed`,
+        `${sentence(s.diskFailed)} Its copy is out of use, and is not joined by itself: it would be lost again.`,
+        {
+          row: '12',
+          ways: [way('When the disk is well again, or was replaced (what was written since is sent to it):', 'try-disk')],
+        },
+      ),
+    ];
+  if (s.partner?.diskFailed !== true) return [];
+  return [
+    view(
+      'diskOut',
+      'critical',
+      `The disk of CoServer ${other} failed`,
+      'Its copy is out of use: the workload runs here alone, not redundant.',
+      {
+        row: '12',
+        ways: [way(`When the disk is well again, or was replaced: ask for "Use the disk here again" at CoServer ${other}.`)],
+      },
+    ),
+  ];
+}
+
+/** Row 15. */
+function block(s: State): AttentionView[] {
+  const { quarantined } = s;
+  const [first] = quarantined;
+  if (first === undefined) return [];
+  const title =
+    quarantined.length === 1
+      ? `The block at byte ${first} of the disk waits: nobody knows which copy is right`
+      : `${quarantined.length} blocks of the disk wait: nobody knows which copy of them is right`;
+  return [
+    view(
+      'block',
+      'critical',
+      title,
+      'The two copies differ, and no checksum tells which one changed. Reads and writes of such a block wait, and whatever in the guest needs it.',
+      {
+        row: '15',
+        endsWhen: ['the guest overwrites it as a whole'],
+        ways: quarantined
+          .slice(0, QUARANTINED_OFFERED)
+          .flatMap((offset) => [
+            way(`Byte ${offset}: when the copy of CoServer ${s.me} is right:`, `keep-own-block-${offset}`),
+            way(`Byte ${offset}: when the copy of CoServer ${otherOf(s)} is right:`, `keep-partner-block-${offset}`),
+          ]),
+      },
+    ),
+  ];
+}
+
+/** What only the mirror sees: a disk that is slow to answer, and may be about to fail. */
+export function lateDisk(coServer: CoServerName, lateMs: number, timeoutMs: number): AttentionView[] {
+  if (lateMs === 0) return [];
+  return [
+    view(
+      'diskLate',
+      'warning',
+      `The disk of CoServer ${coServer} is slow to answer`,
+      `It has been asked ${(lateMs / 1000).toFixed(0)} s ago. After ${timeoutMs / 1000} s it counts as failed.`,
+      {
+        endsWhen: ['it answers'],
+      },
+    ),
+  ];
+}
+
+/** The most severe first. */
+export function bySeverity(views: AttentionView[]): AttentionView[] {
+  return views.sort((x, y) => SEVERITY[x.severity] - SEVERITY[y.severity]);
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 }
 
 /** Row 25. */

@@ -1,11 +1,18 @@
 // The two copies of the disk, as far as they decide who runs: a disk that fails (12, 26), blocks that one copy has lost (14), blocks
 // that differ (15); and the business network beside them, which may be dead where the disk is alive (13).
 import { claim, onPartnerGone } from './arbitration.ts';
-import { act, type Event, enter, never, type PhaseKind, type Work } from './state.ts';
+import { act, type Event, enter, never, type PhaseKind, type State, type Work } from './state.ts';
 import { stopOutdated } from './yields.ts';
 
+/**
+ * A disk that failed stays out until the operator wants it tried again, or a restart: it is not joined and lost in turn. One failure is
+ * told once, however many requests met it.
+ */
 export function onDiskFailed(work: Work, reason: string): void {
   const { state, commands } = work;
+  if (state.diskFailed !== null) return;
+  state.diskFailed = reason;
+  state.revision++;
   const failed = (row: string, text: string) => commands.push({ kind: 'record', severity: 'critical', row, text });
   switch (state.phase.kind) {
     case 'duplex':
@@ -40,9 +47,59 @@ export function onDiskFailed(work: Work, reason: string): void {
       failed('12', `The disk here failed while it was undecided who may run: ${reason}.`);
       if (state.phase.claim && !state.phase.claim.asked) stopOutdated(work, `the local disk failed: ${reason}`);
       return;
+    case 'target':
+    case 'incoming':
+      failed('12', `The disk here failed while it was being made equal (${reason}): this copy is dropped.`);
+      act(work, { kind: 'stopAll', reason }, 'standby', `the local disk failed: ${reason}`);
+      return;
     default:
       failed('12', `The local disk failed: ${reason}.`);
   }
+}
+
+/** The operator says that the disk here is well again, or was replaced. What it holds is believed only as far as a restart would. */
+export function tryDisk(work: Work): void {
+  const { state } = work;
+  state.diskFailed = null;
+  state.failures = 0;
+  state.retryAt = state.now;
+  state.revision++;
+}
+
+export function onCopies({ state, commands }: Work, e: Extract<Event, { kind: 'copiesObserved' }>): void {
+  const healed = state.quarantined.filter((offset) => !e.quarantined.includes(offset));
+  // More than the list holds: one that is not on it may only have made room for another.
+  if (e.quarantined.length < QUARANTINED_SHOWN)
+    for (const offset of healed)
+      commands.push({
+        kind: 'record',
+        severity: 'info',
+        row: '15',
+        text: `The block at byte ${offset} is served again: both copies of it are the same.`,
+      });
+  state.scrubbing = e.scrubbing;
+  state.quarantined = e.quarantined;
+}
+
+/** Of an event: more blocks than anybody chooses one by one. */
+const QUARANTINED_SHOWN = 100;
+/** Of them, so many have their buttons: the next ones follow when these are decided. */
+export const QUARANTINED_OFFERED = 3;
+
+/** 'keep-own-block-8192': which copy of which block the operator says is right. Null: no such action. */
+export function choiceOf(action: string): { offset: number; keep: 'own' | 'partner' } | null {
+  const found = /^keep-(own|partner)-block-(\d{1,16})$/.exec(action);
+  return found ? { offset: Number(found[2]), keep: found[1] === 'own' ? 'own' : 'partner' } : null;
+}
+
+/** Where the guest runs, and may therefore be served another content. */
+export function mayChoose(s: State, choice: { offset: number; keep: 'own' | 'partner' }): string | null {
+  const { kind } = s.phase;
+  if (!s.quarantined.includes(choice.offset)) return 'This block does not wait.';
+  if (kind === 'secondary' || kind === 'ready') return 'The primary runs on the other CoServer: ask there.';
+  if (kind === 'duplex') return null;
+  if (choice.keep === 'partner') return 'Possible while the pair is duplex: the copy of the other CoServer is needed.';
+  return kind === 'running' ? null : 'Possible when the guest runs and no resync or takeover is under way.';
 }
 
 export function onBlock(work: Work, e: Extract<Event, { kind: 'blockUnreadable' | 'copiesDiffer' }>): void {
@@ -134,5 +191,6 @@ export function tickNetwork(work: Work): void {
 /** A disk that failed is back, or was replaced: the operator wants the guest of a frozen owner again. */
 export function thaw(work: Work): void {
   const { record } = work.state;
+  tryDisk(work);
   claim(work, 'start', record.arbiter === 'witness' ? 'witness' : 'none', '26', 'the operator starts the guest again from this copy', 0);
 }

@@ -47,6 +47,8 @@ export type Event = { at: number } & (
   | { kind: 'blockUnreadable'; offset: number; side: 'own' | 'partner' }
   /** The two copies of a block differ with no write in flight; whose stored checksum fits. */
   | { kind: 'copiesDiffer'; offset: number; fits: 'own' | 'partner' | 'neither' }
+  /** What the mirror knows of the copies, whenever it changes: the comparison of both runs; blocks that wait for a choice, at most 100. */
+  | { kind: 'copiesObserved'; scrubbing: boolean; quarantined: readonly number[] }
   /** preFail: early signs on a component of this server. uncorrectable: its memory or CPU can no longer be trusted. */
   | { kind: 'hardwareJudged'; verdict: 'preFail' | 'uncorrectable' | 'healthy'; component: string; sentence: string }
   | { kind: 'businessNicObserved'; up: boolean }
@@ -109,6 +111,10 @@ export type Command =
   | { kind: 'repairBlock'; offset: number; from: 'own' | 'partner' }
   /** No copy of the block can be trusted: reads and writes of it wait until the operator chooses. */
   | { kind: 'quarantineBlock'; offset: number }
+  /** The operator says which copy of a quarantined block is right: the other one is made equal, and the block is served again. */
+  | { kind: 'chooseBlock'; offset: number; keep: 'own' | 'partner' }
+  /** Compare both copies, or stop doing so. */
+  | { kind: 'scrub'; run: boolean }
   /** This server can no longer be trusted: end the engine and this process at once. */
   | { kind: 'endServer'; reason: string }
   /** What was asked for with stopRequested: nothing depends on this process any more. */

@@ -69,6 +69,8 @@ export function causeOf(e: Event): string {
       return `block at ${e.offset} of the ${e.side} copy cannot be read`;
     case 'copiesDiffer':
       return `copies differ at ${e.offset}, checksum fits ${e.fits}`;
+    case 'copiesObserved':
+      return `${e.scrubbing ? 'the copies are being compared' : 'the copies are not being compared'}, ${e.quarantined.length} blocks wait`;
     case 'hardwareJudged':
       return `${e.component}: ${e.sentence}`;
     case 'businessNicObserved':

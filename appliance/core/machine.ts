@@ -12,7 +12,7 @@
 import { onArbiterSight, tickArbiters } from './arbiters.ts';
 import { onPartnerGone, onPartnerStatus, onWitnessAnswer, tickArbitration } from './arbitration.ts';
 import { onAudit, tickAudit } from './audit.ts';
-import { onBlock, onDiskFailed, tickNetwork } from './copies.ts';
+import { onBlock, onCopies, onDiskFailed, tickNetwork } from './copies.ts';
 import { causeOf, evidenceOf } from './evidence.ts';
 import { onComparison, tickModes } from './modes.ts';
 import { onHardware, onStopRequested, onUps, tickMoves } from './moves.ts';
@@ -66,6 +66,9 @@ export function step(before: State, event: Event): Step {
     case 'blockUnreadable':
     case 'copiesDiffer':
       onBlock(work, event);
+      break;
+    case 'copiesObserved':
+      onCopies(work, event);
       break;
     case 'hardwareJudged':
       onHardware(work, event);
@@ -165,7 +168,8 @@ function onLink(work: Work, link: number, up: boolean, silentMs: number): void {
   else
     commands.push({
       kind: 'record',
-      severity: 'critical',
+      // Whose process said that it is restarted is soon back.
+      severity: state.partner?.restarting ? 'info' : 'critical',
       row: null,
       text: `${name} is down (silent for ${Math.round(silentMs)} ms): the partner is not heard on any link.`,
     });

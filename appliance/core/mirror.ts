@@ -38,7 +38,7 @@ export interface CopyState {
  * target     the other way round
  * full       nothing is known of what differs; `source`: it is known who is newer (null: ask the arbitration)
  * diverged   both went on alone from one generation: one history has to be given up, by the arbitration or the operator
- * unrelated  of different pairs, or never equal
+ * unrelated  of different pairs
  * unusable   both were being made equal to the other: neither may be copied from
  */
 export type ResyncPlan =
@@ -69,7 +69,7 @@ export function planResync(mine: CopyState | null, theirs: CopyState | null): Re
   if (iKnow !== 'unknown') return directed(a, 'source', iKnow, extents);
   if (theyKnow !== 'unknown') return directed(b, 'target', theyKnow, extents);
   if (shareHistory(a, b)) return { kind: 'diverged', reason: 'both copies were written to alone, each after the other was lost' };
-  return { kind: 'unrelated', reason: 'the copies have no generation in common' };
+  return { kind: 'full', source: null, reason: 'the copies have no generation in common' };
 }
 
 /** It is known who is newer. A newer copy that was cut short itself cannot be copied from. */
@@ -86,6 +86,11 @@ function reaches(record: CopyRecord, generation: DataGeneration): 'suspects' | '
   if (at < 0) return 'unknown';
   if (record.base === null) return 'older';
   return at <= record.history.indexOf(record.base) ? 'suspects' : 'older';
+}
+
+/** Nobody has run from it, and it was never made equal to anything. */
+export function isNew(record: CopyRecord): boolean {
+  return record.base === null && record.history.length === 0;
 }
 
 function shareHistory(a: CopyRecord, b: CopyRecord): boolean {

@@ -30,6 +30,7 @@ export function whyNotJoin(work: Work): string | null {
   const { partner } = state;
   if (!partner) return 'the partner is not heard';
   if (state.record.maintenance || partner.record.maintenance) return 'the partner is out for maintenance';
+  if (partner.diskFailed) return "the partner's disk failed: when it is well again, ask there to use it";
   if (isSettling(state)) return 'the guest was restarted after a panic: it has to run for a minute first';
   if (state.stop) return 'the process here is restarted';
   if (partner.restarting) return "the partner's process is restarted";

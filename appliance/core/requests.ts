@@ -1,6 +1,6 @@
 // May the operator do this now? Accepted, or the sentence that stands next to the grey button.
 
-import { thaw } from './copies.ts';
+import { choiceOf, mayChoose, QUARANTINED_OFFERED, thaw, tryDisk } from './copies.ts';
 import { applyPin, effectiveMode } from './modes.ts';
 import { canMove, leave, moveByRestart, moveRole } from './moves.ts';
 import { goSimplex } from './simplex.ts';
@@ -16,7 +16,7 @@ export interface Action {
   typed?: { word: string; meaning: string };
 }
 
-/** Every action an operator may ask for, with its label. */
+/** Every action an operator may ask for, with its label. Those of single blocks: actionsOf. */
 export const ACTIONS: Action[] = [
   { name: 'shutdown-guest', label: 'Shut the guest down' },
   { name: 'start-guest', label: 'Start the guest' },
@@ -24,6 +24,9 @@ export const ACTIONS: Action[] = [
   { name: 'enter-maintenance', label: 'Take this CoServer out for maintenance' },
   { name: 'end-maintenance', label: 'Bring this CoServer back' },
   { name: 'let-rejoin', label: 'Let the partner rejoin now' },
+  { name: 'try-disk', label: 'Use the disk here again' },
+  { name: 'start-scrub', label: 'Compare both copies of the disk now' },
+  { name: 'stop-scrub', label: 'Stop comparing the copies' },
   { name: 'pin-lockstep', label: 'Always lockstep' },
   { name: 'pin-passive', label: 'Always passive' },
   { name: 'automatic-mode', label: 'Let Twinstep choose' },
@@ -46,6 +49,23 @@ export const ACTIONS: Action[] = [
     typed: { word: 'give up', meaning: 'This copy is kept aside and then made equal to the other CoServer, which goes on.' },
   },
 ];
+
+/** All of them as things stand. */
+export function actionsOf(s: State): Action[] {
+  return [...ACTIONS, ...s.quarantined.slice(0, QUARANTINED_OFFERED).flatMap(blockActions)];
+}
+
+function blockActions(offset: number): Action[] {
+  const meaning = `The other copy of the block at byte ${offset} is overwritten, and nothing tells whether it was the right one.`;
+  return [
+    { name: `keep-own-block-${offset}`, label: `Block ${offset}: the copy here is right`, typed: { word: 'here', meaning } },
+    {
+      name: `keep-partner-block-${offset}`,
+      label: `Block ${offset}: the other CoServer's copy is right`,
+      typed: { word: 'other', meaning },
+    },
+  ];
+}
 
 /** Its label at this protection level: at level 2 a move costs the guest a restart, and says so. */
 export function actionLabel({ level }: State, action: Action): string {
@@ -104,8 +124,21 @@ export function mayRequest(s: State, action: string): Verdict {
       if (s.record.standing !== 'simplex' || s.partner?.record.standing !== 'simplex') return no('There is only one history.');
       if (kind === 'acting') return no('Possible when the change that is under way has ended.');
       return yes;
-    default:
-      return no(`There is no action '${action}'.`);
+    case 'try-disk':
+      if (s.diskFailed === null) return no('The disk here has not failed.');
+      return kind === 'standby' ? yes : no('Possible while this CoServer stands by.');
+    case 'start-scrub':
+      if (kind === 'secondary' || kind === 'ready') return no('The primary runs on the other CoServer: ask there.');
+      if (kind !== 'duplex') return no('Possible while the pair is duplex: both copies are needed.');
+      return s.scrubbing ? no('The copies are being compared already.') : yes;
+    case 'stop-scrub':
+      return s.scrubbing ? yes : no('The copies are not being compared now.');
+    default: {
+      const choice = choiceOf(action);
+      if (!choice) return no(`There is no action '${action}'.`);
+      const reason = mayChoose(s, choice);
+      return reason === null ? yes : no(reason);
+    }
   }
 }
 
@@ -187,6 +220,13 @@ export function onOperator(work: Work, action: string, by = ''): void {
     case 'force-older-copy':
       force(work, action === 'force-older-copy');
       return;
+    case 'try-disk':
+      tryDisk(work);
+      return;
+    case 'start-scrub':
+    case 'stop-scrub':
+      commands.push({ kind: 'scrub', run: action === 'start-scrub' });
+      return;
     case 'give-up-history':
       commands.push({
         kind: 'record',
@@ -197,6 +237,11 @@ export function onOperator(work: Work, action: string, by = ''): void {
       stopOutdated(work, 'its history was given up', { keep: state.record.generation });
       return;
     default: {
+      const choice = choiceOf(action);
+      if (choice) {
+        commands.push({ kind: 'chooseBlock', ...choice });
+        return;
+      }
       const before = effectiveMode(state);
       persist(work, { pinnedMode: pinOf(action) });
       applyPin(work, before);
@@ -214,13 +259,15 @@ function force(work: Work, older: boolean): void {
     row: null,
     text: `Started by force on CoServer ${state.me}, without any arbiter${older ? ', from the older copy' : ''}: the operator answers for it that the other CoServer does not run.`,
   });
+  tryDisk(work);
   if (older) commands.push({ kind: 'keepHistory', generation: state.record.generation });
   persist(work, { maintenance: false, workloadOff: false });
   goSimplex(work, claim?.goal ?? 'start', claim?.by === 'witness' ? '7w' : '7', "the operator's force", true);
 }
 
 function labelOf(action: string): string {
-  return ACTIONS.find((a) => a.name === action)?.label ?? action;
+  const choice = choiceOf(action);
+  return [...ACTIONS, ...(choice ? blockActions(choice.offset) : [])].find((a) => a.name === action)?.label ?? action;
 }
 
 function pinOf(action: string): OutputMode | null {

@@ -199,6 +199,7 @@ function bothYielded(work: Work): void {
     record.standing === 'outdated' &&
     record.wasPrimary &&
     !record.maintenance &&
+    state.diskFailed === null &&
     partner?.phase === 'standby' &&
     partner.record.standing === 'outdated' &&
     partner.record.generation === record.generation &&

@@ -54,6 +54,6 @@ export function stampOf(now: number): string {
   const d = ofYear - Math.floor((153 * month + 2) / 5) + 1;
   const m = month < 10 ? month + 3 : month - 9;
   const y = year + era * 400 + (m <= 2 ? 1 : 0);
-  const two = (n: number): string => String(n).padStart(2, '0');
-  return `${String(y).padStart(4, '0')}${two(m)}${two(d)}-${two(Math.floor(rest / 3600))}${two(Math.floor(rest / 60) % 60)}${two(rest % 60)}`;
+  const two = (n: number): string => String(100 + n).slice(1);
+  return `${String(10_000 + y).slice(1)}${two(m)}${two(d)}-${two(Math.floor(rest / 3600))}${two(Math.floor(rest / 60) % 60)}${two(rest % 60)}`;
 }

@@ -36,8 +36,8 @@ export interface ResyncWindow {
 
 export const RESYNC_WINDOW_MS = 500;
 export const RESYNC_FLOOR = 10_000_000;
-/** A third of a gigabit link, until the first window has told more. */
-const START = 40_000_000;
+/** Half a gigabit link, until the first window has told more. */
+const START = 60_000_000;
 /** Fewer writes of a window say nothing about a p95. */
 const LEAST_WRITES = 8;
 const GROWTH_PER_S = 1.05;
@@ -103,15 +103,15 @@ export interface ResyncBucket {
   readonly atMs: number;
 }
 
-/** Time in which nothing was sent is not made up for beyond this. */
-const BURST_BYTES = RESYNC_PIECE_BYTES;
+/** Time in which nothing was sent is not made up for beyond this: a busy CPU, not a pause. How much is under way is bounded apart from it. */
+const BURST_S = 0.1;
 
 export function charged(bucket: ResyncBucket, bytes: number): ResyncBucket {
   return { ...bucket, allowance: bucket.allowance - bytes };
 }
 
 export function refilled(bucket: ResyncBucket, bytesPerS: number, nowMs: number): ResyncBucket {
-  return { allowance: Math.min(BURST_BYTES, bucket.allowance + (bytesPerS * (nowMs - bucket.atMs)) / 1000), atMs: nowMs };
+  return { allowance: Math.min(bytesPerS * BURST_S, bucket.allowance + (bytesPerS * (nowMs - bucket.atMs)) / 1000), atMs: nowMs };
 }
 
 /** After `refilled`: how long until the next piece may begin. */

@@ -96,6 +96,8 @@ export interface PartnerStatus {
   needsNic: boolean;
   /** Why it yielded, as a row of the decision table; null: it did not, or for no row of its own. */
   yieldRow: string | null;
+  /** Its disk failed: it does not join before its operator, or a restart, has the disk tried again. */
+  diskFailed: boolean;
   /** Its configured protection level: both must have the same. */
   level: ProtectedLevel;
   /** Level 2: so long after its last sign of life it may still speak, until its watchdog has ended it. 0: not at all. */
@@ -211,6 +213,11 @@ export interface State {
   toldVersion: string | null;
   /** The row for which this side stopped last. */
   yieldRow: string | null;
+  /** Why the disk here counts as failed, until the operator wants it tried again; a restart forgets it. Null: it does not. */
+  diskFailed: string | null;
+  /** Both copies are being compared; blocks that wait for the operator's choice, ascending. As the mirror said last. */
+  scrubbing: boolean;
+  quarantined: readonly number[];
   /** When it last woke from a sleep; what it hears then is the answer to that (row 18). */
   wokeAt: number | null;
 }
@@ -338,6 +345,9 @@ export function initialState(a: StateOptions): State {
     toldDiverged: false,
     toldVersion: null,
     yieldRow: null,
+    diskFailed: null,
+    scrubbing: false,
+    quarantined: [],
     wokeAt: null,
   };
 }
@@ -372,6 +382,7 @@ export function statusOf(s: State): PartnerStatus {
     businessUp: s.businessUp,
     needsNic: s.redirected,
     yieldRow: s.record.standing === 'outdated' ? s.yieldRow : null,
+    diskFailed: s.diskFailed !== null,
     level: s.level,
     leaseMs: s.level === 2 ? s.timing.leaseMs : 0,
     restarting: s.stop === 'wanted' || s.stop === 'ordered',

@@ -78,7 +78,8 @@ export function tickWorkload(work: Work): void {
       return;
     }
     case 'resyncing':
-      if (partner?.phase === 'target') start(work, 'resync');
+      if (partner?.diskFailed) enter(work, 'running', "the partner's disk failed");
+      else if (partner?.phase === 'target') start(work, 'resync');
       return;
     case 'protecting':
       if (partner?.phase === 'incoming') start(work, 'protect');
@@ -102,7 +103,7 @@ export function tickWorkload(work: Work): void {
         work.commands.push({ kind: 'keepHistory', generation: record.keep });
         return;
       }
-      if (!partner || record.maintenance || state.now < state.retryAt) return;
+      if (!partner || record.maintenance || state.diskFailed !== null || state.now < state.retryAt) return;
       // A word from before the partner went above this side's generation: the next one follows.
       if (partner.record.generation < record.generation) return;
       if (state.stop || !fitsLevel(work, partner)) return;
@@ -358,6 +359,14 @@ export function onWorkload(work: Work, e: Extract<Event, { kind: 'engineExited' 
 }
 
 /** A background command ended. Late answers of a phase that is over are ignored: phase.busy no longer names them. */
+/** What is not the business of a phase. */
+const BLOCK_FAILURES: Partial<Record<CommandName, { row: string; text: string }>> = {
+  repairBlock: { row: '14', text: 'A block of the disk could not be repaired' },
+  quarantineBlock: { row: '15', text: 'A block of the disk could not be kept from the guest' },
+  chooseBlock: { row: '15', text: 'The block stays as it is' },
+  scrub: { row: '15', text: 'Comparing the copies' },
+};
+
 export function onFinished(work: Work, command: CommandName, ok: boolean, reason: string): void {
   const { state, commands } = work;
   const { phase } = state;
@@ -373,6 +382,11 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
         row: null,
         text: `The partner could not be switched on again: ${reason}. Switch it on when its fault is mended.`,
       });
+    return;
+  }
+  const failure = BLOCK_FAILURES[command];
+  if (failure !== undefined) {
+    if (!ok) commands.push({ kind: 'record', severity: 'critical', row: failure.row, text: `${failure.text}: ${reason}.` });
     return;
   }
   if (phase.kind === 'acting') {

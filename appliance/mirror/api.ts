@@ -1,4 +1,6 @@
 // What the mirror's worker thread is asked and what it reports. Offsets and sizes in bytes.
+import type { StoreCache } from '../../drivers/block/index.ts';
+import type { ScrubView } from '../core/snapshot.ts';
 import type { ChannelSetup } from '../wire/channel-setup.ts';
 import type { PointCommands, PointEvents, PointsSetup } from './restore-points/api.ts';
 
@@ -10,8 +12,14 @@ export interface MirrorSetup {
   /** The guest's disk: a file or a block device. Created (sparse, of sizeBytes) when it is a missing file. */
   diskPath: string;
   sizeBytes: number;
+  /** Of the guest's disk. Default: buffered. */
+  cache?: StoreCache;
+  /** Every write of the guest ends only when it is in stable storage, here and at the partner: as if it had FUA. Default: false. */
+  isWriteThrough?: boolean;
   /** The durable journal of checkpoint intervals. */
   journalPath: string;
+  /** Which pair the disk belongs to, over changes of its key: hex. Without it, its key says. */
+  pairId?: string;
   /** Unix socket of the NBD export named `disk0`. */
   socketPath: string;
   /** Missing: beside the disk, with the defaults. */
@@ -20,6 +28,10 @@ export interface MirrorSetup {
   timeoutMs?: number;
   /** A write of the guest that the partner does not acknowledge for so long: it is lost. Default: mirror.ts. */
   acknowledgeMs?: number;
+  /** Of the comparison of both copies. everyHours 0: only when asked for. Default: mirror.ts. */
+  scrub?: { rateBytesPerS: number; everyHours: number };
+  /** An engine that outlived the last process tries to reach the export, more seldom each time: it may connect at once, and waits. */
+  isAwaited?: boolean;
 }
 
 /**
@@ -36,9 +48,13 @@ export type MirrorMode = 'closed' | 'solo' | 'source' | 'target' | 'replica';
 export type MirrorCommands = PointCommands & {
   /**
    * Opens disk and journal. A journal left by a crash is replayed up to its last commit record, the rest discarded.
-   * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes.
+   * serves: the guest has run here before and is to run from this copy: then a disk that is not known is refused (own-record.ts).
+   * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes; notes: what the
+   * operator should know of the disk, in words.
    */
-  open(a: Record<string, never>): Promise<{ committed: number; replayed: number; discarded: number }>;
+  open(a: { serves?: boolean }): Promise<{ committed: number; replayed: number; discarded: number; notes: string[] }>;
+  /** closed: the disk that is there is this pair's from now on, whatever was recorded of it; its journal is given up. */
+  adopt(a: Record<string, never>): Promise<void>;
   /** closed -> solo: export served. Refused for a copy that was being made equal and is not whole. */
   serveSolo(a: Record<string, never>): Promise<void>;
   /** solo -> source: from now every write also goes to the partner (which must be `target`). */
@@ -63,6 +79,13 @@ export type MirrorCommands = PointCommands & {
    * covers, drops the overlay; from now on every write of the partner is applied directly, whatever its interval.
    */
   collapse(a: Record<string, never>): Promise<{ appliedBytes: number }>;
+  /** No copy of the 4 KiB block that `offset` is in can be trusted: what the guest wants of it waits. Durable when it ends. */
+  quarantineBlock(a: { offset: number }): Promise<void>;
+  /** source, solo (own): the operator says which copy of a quarantined block is right. Both have it then, and it is served again. */
+  chooseBlock(a: { offset: number; keep: BlockSide }): Promise<void>;
+  /** source: compares both copies, from the beginning or from where it was cut short. Rejects when that cannot be done now. */
+  startScrub(a: Record<string, never>): Promise<void>;
+  stopScrub(a: Record<string, never>): Promise<void>;
   /** any -> closed: export closed, pending requests dropped unanswered, disk flushed. */
   close(a: Record<string, never>): Promise<void>;
   /**
@@ -95,6 +118,10 @@ export interface MirrorStatus {
   lateMs: number;
   /** The disk here failed, and its copy has not been made equal since; null: it did not. */
   doubt: string | null;
+  /** Requests that a disk which counts as failed has not given back: each holds a thread of the process. */
+  stuckRequests: number;
+  sizeBytes: number;
+  scrub: ScrubView | null;
 }
 
 export type MirrorEvents = PointEvents & {
@@ -109,6 +136,10 @@ export type MirrorEvents = PointEvents & {
   blockUnreadable: { offset: number; lengthBytes: number; side: BlockSide };
   /** A block that could not be read, or did not fit, was rewritten with the other copy's bytes and verified. */
   repaired: { offset: number; lengthBytes: number; side: BlockSide; why: string };
+  /** A block differs between the copies with no write in flight; whose checksum fits. */
+  copiesDiffer: { offset: number; fits: BlockSide | 'neither' };
+  /** Whether the copies are being compared, and which blocks wait for the operator's choice (the first 100, ascending). On every change. */
+  copies: { scrubbing: boolean; quarantined: number[] };
   /** The channel to the partner came up / went down (all links). */
   channel: { up: boolean };
   /** source: the partner's copy does not follow any more; writes are held until `goSolo`. Once per `startSource`. */

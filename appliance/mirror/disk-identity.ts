@@ -1,13 +1,33 @@
 // What tells this disk from another that has its name: a new file where a failed one was must not inherit its record.
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
+import { deviceIdentity, deviceNumbers } from '../../drivers/block/index.ts';
 import { deriveKey } from '../wire/keys.ts';
 import type { DiskIdentity } from './metadata.ts';
 
-/** A block device has no name of its own that is always there: nothing recorded of it is believed. */
-export async function identifyDisk(path: string, sizeBytes: number, pairKey: Uint8Array): Promise<DiskIdentity> {
-  const pair = createHash('sha256').update(deriveKey(pairKey, 'mirror:pair')).digest('hex').slice(0, 16);
+/** Which pair a record belongs to. A pair that has changed its key is still the same one: its id, where that is known. */
+export function pairName(pairKey: Uint8Array, pairId: string | undefined): string {
+  const hash = createHash('sha256');
+  if (pairId === undefined) hash.update(deriveKey(pairKey, 'mirror:pair'));
+  else hash.update(`pair ${pairId}`);
+  return hash.digest('hex').slice(0, 16);
+}
+
+/** A disk that nothing names: nothing recorded of it is believed. */
+export async function identifyDisk(path: string, sizeBytes: number, pair: string): Promise<DiskIdentity> {
   const found = await stat(path, { bigint: true }).catch(() => null);
-  const disk = found?.isFile() ? createHash('sha256').update(`file ${found.ino} ${found.birthtimeNs}`).digest() : randomBytes(32);
-  return { pair, disk, sizeBytes };
+  let name: string | null = null;
+  if (found?.isFile()) name = `file ${found.ino} ${found.birthtimeNs}`;
+  else if (found?.isBlockDevice()) name = await deviceIdentity(deviceNumbers(Number(found.rdev)));
+  return { pair, disk: name === null ? null : createHash('sha256').update(name).digest(), sizeBytes };
+}
+
+/** There is nothing there yet: no file, or one whose creation was cut short. */
+export async function isMissing(path: string): Promise<boolean> {
+  try {
+    const found = await stat(path);
+    return found.isFile() && found.size === 0;
+  } catch (e) {
+    return (e as NodeJS.ErrnoException).code === 'ENOENT';
+  }
 }

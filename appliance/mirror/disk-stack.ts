@@ -3,7 +3,8 @@
 //   medium -> watched (a disk that does not answer, or failed, is over) -> restore points
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
-import type { BlockStore, FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
+import type { BlockStore, FileStoreOptions, StoreCache, StoreError } from '../../drivers/block/index.ts';
+import type { BlockReader } from './block-reader.ts';
 import type { PointsSetup } from './restore-points/api.ts';
 import { CATALOGUE_BYTES } from './restore-points/catalogue.ts';
 import { openPoints } from './restore-points/open-points.ts';
@@ -18,6 +19,7 @@ export interface DiskStackOptions {
   openStore(options: FileStoreOptions): Promise<BlockStore>;
   path: string;
   sizeBytes: number;
+  cache?: StoreCache;
   /** A request that takes longer: the disk has failed. */
   timeoutMs?: number;
   /** The disk is over: what it was asked for fails with this, and all that comes. Once. */
@@ -33,6 +35,10 @@ export interface DiskStack {
   /** The topmost layer: everything that reads or writes the guest's disk goes through it. Closes all below it. */
   disk: BlockStore;
   watched: WatchedStore;
+  /** What the operator should know of the medium. */
+  notes: readonly string[];
+  /** What a comparison of the copies reads. */
+  reader: BlockReader;
   points: PointStore;
 }
 
@@ -41,7 +47,7 @@ export async function openDiskStack(options: DiskStackOptions): Promise<DiskStac
   mustBeDrained(path);
   const opened: BlockStore[] = [];
   try {
-    const medium = await openStore({ path, sizeBytes });
+    const medium = await openStore({ path, sizeBytes, cache: options.cache ?? 'buffered' });
     opened.push(medium);
     const watched = new WatchedStore(medium, {
       path,
@@ -50,7 +56,7 @@ export async function openDiskStack(options: DiskStackOptions): Promise<DiskStac
       onFailed: options.onFailed,
     });
     const points = await pointsOver(watched, options, opened);
-    return { disk: points, watched, points };
+    return { disk: points, watched, points, reader: unchecked(watched), notes: medium.notes ?? [] };
   } catch (e) {
     await Promise.allSettled(opened.map((s) => s.close()));
     throw e;
@@ -70,4 +76,15 @@ async function pointsOver(below: BlockStore, options: DiskStackOptions, opened: 
 async function nameOf(path: string): Promise<string> {
   const found = await stat(path, { bigint: true }).catch(() => null);
   return found?.isFile() ? createHash('sha256').update(`${found.ino} ${found.birthtimeNs}`).digest('hex').slice(0, 32) : '';
+}
+
+/** Of a disk that keeps no checksums: nothing is known of any block. */
+function unchecked(disk: BlockStore): BlockReader {
+  return {
+    check: async (offset, length) => {
+      const data = await disk.read(offset, length);
+      return { data, blocks: Array.from({ length: Math.ceil(length / 4096) }, () => 'unknown' as const) };
+    },
+    learn: () => Promise.resolve(),
+  };
 }

@@ -5,6 +5,7 @@
 // refused nor acknowledged, it waits until `collapse` has made this copy a plain target.
 import { createHash } from 'node:crypto';
 import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
+import type { BlockReader, CheckedRange } from './block-reader.ts';
 import {
   type AnswerStatus,
   COMPARE_BLOCK_BYTES,
@@ -13,7 +14,9 @@ import {
   MESSAGE_VERSION,
   type MirrorMessage,
 } from './messages.ts';
+import { bytesOf } from './patch-map.ts';
 import { type Replica, spaceOf } from './replica.ts';
+import { decodeVerify, digestOf, encodeVerified, VERIFY_BLOCK_BYTES } from './verify-codec.ts';
 
 export interface FollowerParts {
   disk: BlockStore;
@@ -21,6 +24,10 @@ export interface FollowerParts {
   onError(e: StoreError): void;
   /** What is read from the disk may not be what it holds: nothing counts as equal before it was written again. */
   isDoubtful(): boolean;
+  /** Whole blocks of the disk, with what is known of them. */
+  reader: BlockReader;
+  /** The source says which blocks wait for the operator. Durable when it ends. */
+  quarantine(offsets: number[]): Promise<void>;
   /** A source attaches: durable when it ends. Answers what this copy knows of itself. */
   attached(): Promise<Uint8Array>;
   /** Made equal to the source, whose record this is: durable when it ends. */
@@ -157,9 +164,52 @@ export class Follower {
         answer.writeUInt32BE(replica ? await replica.settled() : EVERY_INTERVAL);
         return answer;
       }
+      case 'verify':
+        return await this.#verify(m);
       default:
         throw new Error(`the partner sent '${m.kind}' to a copy that follows`);
     }
+  }
+
+  async #verify(m: MirrorMessage): Promise<Uint8Array | undefined> {
+    const request = decodeVerify(m.data);
+    switch (request.kind) {
+      case 'quarantine':
+        await this.#parts.quarantine(request.offsets);
+        return undefined;
+      case 'fetch':
+        return (await this.#asWritten(m.offset, m.length)).data;
+      case 'compare': {
+        const { data, blocks, isPending } = await this.#asWritten(m.offset, m.length);
+        const isClean = blocks.every((b) => b === 'fits' || b === 'unknown');
+        if (isClean && digestOf(data).equals(request.digest)) {
+          if (!isPending.includes(true)) await this.#parts.reader.learn(m.offset, data);
+          return encodeVerified(null);
+        }
+        const answer = blocks.map((condition, i) => {
+          const bytes = data.subarray(i * VERIFY_BLOCK_BYTES, (i + 1) * VERIFY_BLOCK_BYTES);
+          return { condition, isPending: isPending[i] ?? false, digest: digestOf(bytes) };
+        });
+        return encodeVerified(answer);
+      }
+      default:
+        throw new Error(`unknown ${JSON.stringify(request satisfies never)}`);
+    }
+  }
+
+  /** The blocks as the source has written them: from the disk, or what is on its way there. */
+  async #asWritten(offset: number, length: number): Promise<CheckedRange & { isPending: boolean[] }> {
+    const pieces = this.#replica?.primaryPieces(offset, length) ?? [];
+    const { data, blocks } = await this.#parts.reader.check(offset, length);
+    const isPending = blocks.map(() => false);
+    for (const p of pieces) {
+      const bytes = await bytesOf(p);
+      if (bytes) data.set(bytes, p.start - offset);
+      else data.fill(0, p.start - offset, p.end - offset);
+      for (let at = p.start - (p.start % VERIFY_BLOCK_BYTES); at < p.end; at += VERIFY_BLOCK_BYTES)
+        isPending[Math.max(0, Math.floor((at - offset) / VERIFY_BLOCK_BYTES))] = true;
+    }
+    return { data, blocks, isPending };
   }
 
   #answer(m: MirrorMessage, status: AnswerStatus, data?: Uint8Array): void {

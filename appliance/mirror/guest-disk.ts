@@ -12,6 +12,7 @@ import { ChangeHold } from './change-hold.ts';
 import { MESSAGE_MAX_DATA_BYTES } from './messages.ts';
 import type { Metadata } from './metadata.ts';
 import type { Partner, PartnerRequest } from './partner.ts';
+import type { Quarantine } from './quarantine.ts';
 import { RangeLock } from './range-lock.ts';
 import { type Replica, spaceOf } from './replica.ts';
 import type { WriteLatencies } from './write-latencies.ts';
@@ -25,8 +26,14 @@ export interface GuestDiskParts {
   /** The present interval. */
   interval(): number;
   onError(e: StoreError): void;
+  /** A write ends only when it is in stable storage on both. */
+  isWriteThrough: boolean;
   /** A write has ended. */
   written(): void;
+  /** Blocks whose content nobody knows. */
+  quarantine: Quarantine;
+  /** A whole block of these was overwritten, on both copies. */
+  healed(offset: number, length: number): void;
 }
 
 /** What a request of the guest changes: to `data`, or to zeroes. */
@@ -68,6 +75,8 @@ export class GuestDisk implements NbdExport {
 
   async read(offset: number, length: number): Promise<Buffer> {
     this.reads++;
+    const held = this.#parts.quarantine.beforeRead(offset, length);
+    if (held) await held;
     try {
       return await (this.replica ?? this.#disk).read(offset, length);
     } catch (e) {
@@ -78,6 +87,8 @@ export class GuestDisk implements NbdExport {
 
   async write(offset: number, data: Buffer, fua: boolean): Promise<void> {
     const interval = this.#received(data.length);
+    const held = this.#parts.quarantine.beforeWrite(offset, data.length);
+    if (held) await held;
     if (this.gate) await this.gate;
     if (this.replica) await this.replica.guestWrite(offset, data);
     else if (!this.latencies) await this.#change(interval, { offset, length: data.length, data }, fua);
@@ -99,6 +110,8 @@ export class GuestDisk implements NbdExport {
 
   async #zero(offset: number, length: number, fua: boolean, release: boolean): Promise<void> {
     const interval = this.#received(length);
+    const held = this.#parts.quarantine.beforeWrite(offset, length);
+    if (held) await held;
     if (this.gate) await this.gate;
     if (this.replica) this.replica.guestZero(offset, length, release);
     else await this.#change(interval, { offset, length, release }, fua);
@@ -121,27 +134,35 @@ export class GuestDisk implements NbdExport {
   }
 
   async #change(interval: number, change: Change, fua: boolean): Promise<void> {
-    await this.changes.run(interval, () => this.#changeLocked(interval, change, fua));
+    const { offset, length } = change;
+    await this.changes.run(interval, () =>
+      this.lock.with(offset, offset + length, () => this.#changeLocked(interval, change, fua || this.#parts.isWriteThrough)),
+    );
+    if (this.#parts.quarantine.hasWhole(offset, length)) this.#parts.healed(offset, length);
+  }
+
+  /** Not of the guest: these bytes on both copies, from now on. Whoever calls it holds the lock of the range. */
+  async rewrite(offset: number, data: Buffer): Promise<void> {
+    await this.#changeLocked(this.#parts.interval(), { offset, length: data.length, data }, true);
   }
 
   async #changeLocked(interval: number, change: Change, fua: boolean): Promise<void> {
     const { offset, length } = change;
-    await this.lock.with(offset, offset + length, async () => {
-      const { metadata } = this.#parts;
-      const cold = metadata.begin(offset, length, interval);
-      try {
-        if (cold) await this.#both(this.partner, cold, undefined);
-        await this.#changeBoth(interval, change, fua);
-      } finally {
-        metadata.end(offset, length);
-        this.#parts.written();
-      }
-    });
+    const { metadata } = this.#parts;
+    const cold = metadata.begin(offset, length, interval);
+    try {
+      if (cold) await this.#both(this.partner, cold, undefined);
+      await this.#changeBoth(interval, change, fua);
+    } finally {
+      metadata.end(offset, length);
+      this.#parts.written();
+    }
   }
 
   async #changeBoth(interval: number, change: Change, fua: boolean): Promise<void> {
     const { partner } = this;
-    const there = partner && Promise.all(requests(interval, change, fua).map((r) => partner.hold(r)));
+    const held = partner ? requests(interval, change, fua).map((r) => partner.hold(r)) : [];
+    const there = held.length > 1 ? Promise.all(held) : held[0];
     await this.#both(partner, this.#changeHere(change, fua), there);
   }
 

@@ -340,6 +340,14 @@ async function* readSegment(store: BlockStore, header: SegmentHeader): AsyncGene
   }
 }
 
+/** Durably: nothing of what they have is ever replayed. */
+export async function blankSegments(stores: readonly BlockStore[]): Promise<void> {
+  for (const store of stores) {
+    await store.zero(0, SEGMENT_HEADER_BYTES);
+    await store.flush();
+  }
+}
+
 /** Its caller may listen to `sync` only. */
 function rejected(e: Error): Promise<void> {
   const p = Promise.reject(e);

@@ -21,9 +21,10 @@ export const DIGEST_BYTES = 32;
  *  synced   resync: all that may differ was compared; data: the source's record. Answered when all is durable
  *  settle   answered with the interval up to which every write that was answered is in stable storage on the disk (4 bytes)
  *  cut      a restore point; data: restore-points/cut-codec.ts. `interval`: at whose end, 0: now. Answered with the list of those there
+ *  verify   about `length` bytes of the disk: verify-codec.ts. Answered also by a replica, by what the source has written there
  *  answer   `status`; data: compare's answer, or the reason (UTF-8)
  */
-export type MessageKind = 'attach' | 'write' | 'zero' | 'flush' | 'compare' | 'synced' | 'answer' | 'settle' | 'cut';
+export type MessageKind = 'attach' | 'write' | 'zero' | 'flush' | 'compare' | 'synced' | 'answer' | 'settle' | 'cut' | 'verify';
 const KINDS: readonly (MessageKind | undefined)[] = [
   undefined,
   'attach',
@@ -36,6 +37,7 @@ const KINDS: readonly (MessageKind | undefined)[] = [
   'settle',
   undefined,
   'cut',
+  'verify',
 ];
 
 const FLAG = { fua: 1, release: 2 } as const;

@@ -24,6 +24,7 @@ import {
   type Slot,
 } from './metadata-codec.ts';
 
+const NAMELESS = new Uint8Array(32);
 const MAP_AT = 2 * METADATA_PAGE_BYTES;
 /** Of the file, whatever the size of the disk. */
 export const METADATA_BYTES = MAP_AT + MAP_PAGES * METADATA_PAGE_BYTES;
@@ -32,8 +33,8 @@ export const METADATA_BYTES = MAP_AT + MAP_PAGES * METADATA_PAGE_BYTES;
 export interface DiskIdentity {
   /** 16 hex digits. */
   pair: string;
-  /** 32 bytes that tell this disk from another that has its name. */
-  disk: Uint8Array;
+  /** 32 bytes that tell this disk from another that has its name; null: nothing does. */
+  disk: Uint8Array | null;
   sizeBytes: number;
   scale?: MetadataScale;
 }
@@ -48,9 +49,11 @@ export interface MetadataScale {
 /**
  *  blank      the file is new: nothing is known of the disk
  *  damaged    both slots are: who is right about the disk is for the arbitration or the operator
- *  otherPair, otherDisk, otherSize   it is not about this disk
+ *  otherPair, otherDisk   it is not about this disk
+ *  smaller, larger   it is about this disk when that had another size: the disk is smaller, or larger, now
+ *  unnamed    nothing tells this disk from another in its place
  */
-export type MetadataTrouble = 'blank' | 'damaged' | 'otherPair' | 'otherDisk' | 'otherSize';
+export type MetadataTrouble = 'blank' | 'damaged' | 'otherPair' | 'otherDisk' | 'smaller' | 'larger' | 'unnamed';
 
 export class MetadataError extends Error {
   readonly trouble: MetadataTrouble;
@@ -83,6 +86,8 @@ export class Metadata {
   #waiters: Waiter[] = [];
   #writing: Promise<void> | undefined;
   #failed: Error | undefined;
+  /** Found so by `open`; -1: none. */
+  #damagedSlot = -1;
 
   private constructor(store: BlockStore, identity: DiskIdentity, slot: Slot, suspects: Iterable<number>) {
     this.#store = store;
@@ -98,7 +103,8 @@ export class Metadata {
   /** Writes nothing. Rejects with MetadataError when the file says nothing of this disk. */
   static async open(store: BlockStore, identity: DiskIdentity): Promise<Metadata> {
     const slots = [await store.read(0, METADATA_PAGE_BYTES), await store.read(METADATA_PAGE_BYTES, METADATA_PAGE_BYTES)];
-    const whole = slots.map(decodeMetadataSlot).filter((s) => s !== null);
+    const decoded = slots.map(decodeMetadataSlot);
+    const whole = decoded.filter((s) => s !== null);
     const newest = whole.sort((a, b) => (a.counter < b.counter ? 1 : -1))[0];
     if (!newest) {
       if (slots.every((s) => s.every((byte) => byte === 0))) throw new MetadataError('blank', 'nothing is recorded of this disk yet');
@@ -106,10 +112,14 @@ export class Metadata {
     }
     const { record, sizeBytes, disk, life } = newest;
     if (record.pair !== identity.pair) throw new MetadataError('otherPair', 'the record of this disk is that of another pair');
+    if (identity.disk === null) throw new MetadataError('unnamed', 'nothing tells this disk from another in its place');
     if (!Buffer.from(disk).equals(identity.disk))
       throw new MetadataError('otherDisk', 'the record is of another disk: this one was replaced');
     if (sizeBytes !== identity.sizeBytes)
-      throw new MetadataError('otherSize', `the disk had ${sizeBytes} bytes when it was recorded, now it has ${identity.sizeBytes}`);
+      throw new MetadataError(
+        sizeBytes > identity.sizeBytes ? 'smaller' : 'larger',
+        `the disk had ${sizeBytes} bytes when it was recorded, now it has ${identity.sizeBytes}`,
+      );
     const extents = Math.ceil(sizeBytes / extentBytesOf(sizeBytes, identity.scale?.extentBytes));
     const suspects: number[] = [];
     for (let page = 0; page * EXTENTS_PER_PAGE < extents; page++) {
@@ -121,14 +131,17 @@ export class Metadata {
       else for (let e = first; e < end; e++) suspects.push(e);
     }
     if (suspects.some((e) => e >= extents)) throw new MetadataError('damaged', 'the map of this disk names extents outside of it');
-    return new Metadata(store, identity, newest, suspects);
+    const metadata = new Metadata(store, identity, newest, suspects);
+    metadata.#damagedSlot = decoded.indexOf(null);
+    return metadata;
   }
 
   /** A new record, of a generation nobody else has: the partner's copy is made equal as a whole. */
   static async create(store: BlockStore, identity: DiskIdentity): Promise<Metadata> {
     const record: CopyRecord = { pair: identity.pair, current: newGeneration(), base: null, history: [], inconsistent: false };
     const life = randomBytes(8).readBigUInt64BE();
-    const { disk, sizeBytes } = identity;
+    const { sizeBytes } = identity;
+    const disk = identity.disk ?? NAMELESS;
     // Cut short at any point it is blank or damaged, never a whole record over a map of another life.
     await store.zero(0, MAP_AT);
     await store.flush();
@@ -138,6 +151,27 @@ export class Metadata {
     await metadata.setRecord(record);
     await metadata.#recordTurn;
     return metadata;
+  }
+
+  /** One of the two slots was damaged: it is written again, before any change could put the other one at risk. False: both are whole. */
+  async mend(): Promise<boolean> {
+    const slot = this.#damagedSlot;
+    if (slot < 0) return false;
+    this.#damagedSlot = -1;
+    await this.#store.write(slot * METADATA_PAGE_BYTES, this.#encoded(this.#record));
+    await this.#store.flush();
+    return true;
+  }
+
+  #encoded(record: CopyRecord): Buffer {
+    const { sizeBytes } = this.#identity;
+    return encodeMetadataSlot({
+      counter: this.#counter,
+      life: this.#life,
+      sizeBytes,
+      disk: this.#identity.disk ?? NAMELESS,
+      record,
+    });
   }
 
   get record(): CopyRecord {
@@ -171,8 +205,7 @@ export class Metadata {
 
   async #setRecord(record: CopyRecord, durable: () => void): Promise<void> {
     this.#counter++;
-    const { disk, sizeBytes } = this.#identity;
-    const slot = encodeMetadataSlot({ counter: this.#counter, life: this.#life, sizeBytes, disk, record });
+    const slot = this.#encoded(record);
     const first = Number(this.#counter % 2n) * METADATA_PAGE_BYTES;
     await this.#store.write(first, slot);
     await this.#store.flush();

@@ -10,23 +10,28 @@ import { type BlockStore, type FileStoreOptions, StoreError } from '../../driver
 import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
 import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/activity-log.ts';
-import { becomingEqual, broughtTogether, type CopyState, goneAlone, madeEqual, planResync } from '../core/mirror.ts';
-import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
-import { identifyDisk } from './disk-identity.ts';
+import { becomingEqual, broughtTogether, type CopyState, goneAlone, isNew, madeEqual, planResync } from '../core/mirror.ts';
+import type { BlockSide, CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
+import type { BlockReader } from './block-reader.ts';
+import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
 import { DoubtfulDisk } from './doubtful-disk.ts';
 import { Follower } from './follower.ts';
 import { GuestDisk } from './guest-disk.ts';
-import { Journal } from './journal.ts';
+import { blankSegments, Journal } from './journal.ts';
 import { decodeMessage, encodeMessageHeader, type MirrorMessage } from './messages.ts';
-import { METADATA_BYTES, Metadata, MetadataError, type MetadataScale, newGeneration } from './metadata.ts';
+import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, type MetadataTrouble, newGeneration } from './metadata.ts';
 import { decodeCopy, encodeCopy } from './metadata-codec.ts';
+import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
 import { Partner } from './partner.ts';
+import { blockStart, Quarantine } from './quarantine.ts';
 import { Replica, writeRuns } from './replica.ts';
 import { DEFAULT_POINTS, type PointsStatus } from './restore-points/api.ts';
 import { PointService } from './restore-points/point-service.ts';
 import { resync } from './resync.ts';
-import { SilentDiskError, type WatchedStore } from './watched-store.ts';
+import { Scrub } from './scrub.ts';
+import { encodeVerify, VERIFY_BLOCK_BYTES } from './verify-codec.ts';
+import { SilentDiskError, stuckRequests, type WatchedStore } from './watched-store.ts';
 
 /** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
 const SEGMENT_BYTES = 1024 * 1024 * 1024;
@@ -39,10 +44,18 @@ const ATTACH_TIMEOUT_MS = 10_000;
  * that was dropped for it is made equal again, at the cost of what was written meanwhile.
  */
 const ACKNOWLEDGE_MS = 4_000;
+/** A disk of 1 TiB is compared in 15 hours, once a week. */
+const SCRUB = { rateBytesPerS: 20 * 1024 * 1024, everyHours: 168 };
+const SCRUB_LOOK_MS = 60_000;
+/** Nobody chooses more blocks than these one by one. */
+const TOLD_BLOCKS = 100;
 /** A request of the disk that takes longer is shown. */
 const LATE_MS = 1_000;
 /** Between two attempts to let extents cool down: while nothing is committed, none can. */
 const SETTLE_PAUSE_MS = 1_000;
+const MENDED = 'one of the two records of the disk here was damaged: it is written again';
+/** A disk that came to this pair with it. */
+const NEW_HERE: readonly MetadataTrouble[] = ['blank', 'damaged', 'otherPair', 'otherDisk'];
 
 export interface MirrorSurroundings {
   channel: Channel;
@@ -53,15 +66,25 @@ export interface MirrorSurroundings {
   emit<K extends keyof MirrorEvents>(name: K, data: MirrorEvents[K]): void;
 }
 
+type Opening = Awaited<ReturnType<MirrorCommands['open']>>;
+
 /** What is open from `open` to `close`. */
 interface Opened {
   disk: BlockStore;
   watched: WatchedStore;
   doubtful: DoubtfulDisk;
+  reader: BlockReader;
+  quarantine: Quarantine;
+  scrub: Scrub;
+  scrubbing: NodeJS.Timeout;
+  /** The partner whose copy was made equal to this one. */
+  equal?: Partner;
   journal: Journal;
   metadata: Metadata;
   /** Why nothing was known of the disk when it was opened; null: it was. */
   unknown: string | null;
+  /** What made it so: it may say that this copy must not be copied from. */
+  trouble: MetadataTrouble | null;
   guest: GuestDisk;
   follower: Follower;
   points: PointService;
@@ -83,6 +106,8 @@ export class Mirror {
   #points: PointsStatus | null = null;
   #settling = false;
   #settledMs = -Infinity;
+  /** The export before there is a disk behind it. */
+  #awaited: Promise<NbdServer | undefined> = Promise.resolve(undefined);
   /** One command that changes the mode at a time. */
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -90,6 +115,7 @@ export class Mirror {
     this.#setup = setup;
     this.#around = around;
     this.#channel = around.channel;
+    if (setup.isAwaited) this.#awaited = this.#listenEarly();
     this.#channel.on('message', (bytes) => this.#received(bytes));
     this.#channel.on('drain', () => this.#opened?.guest.partner?.drained());
     this.#channel.on('up', () => around.emit('channel', { up: true }));
@@ -105,7 +131,8 @@ export class Mirror {
   /** What `serve` offers to the main thread. */
   get commands(): MirrorCommands {
     return {
-      open: () => this.#inTurn(() => this.#open()),
+      open: (a) => this.#inTurn(() => this.#open(a.serves ?? false)),
+      adopt: () => this.#inTurn(() => this.#adopt()),
       serveSolo: () => this.#inTurn(() => this.#serveSolo()),
       startSource: () => this.#inTurn(() => this.#startSource()),
       resync: (a) => this.#resync(a.maximumBytesPerS),
@@ -126,6 +153,10 @@ export class Mirror {
       exportPoint: ({ name }) => this.#openPoints('exportPoint').export(name),
       endPointExport: async ({ name }) => this.#opened?.points.endExport(name),
       rollBack: (a) => this.#inTurn(() => this.#rollBack(a)),
+      quarantineBlock: ({ offset }) => this.#quarantineBlock(offset),
+      chooseBlock: (a) => this.#chooseBlock(a.offset, a.keep),
+      startScrub: async () => this.#scrub('startScrub').start(),
+      stopScrub: async () => await this.#scrub('stopScrub').stop(),
       repairBlock: async ({ offset }) => {
         throw new Error(`repairBlock: the block at ${offset} is not repaired: checksums are not kept yet`);
       },
@@ -161,11 +192,14 @@ export class Mirror {
       committed: this.#committed,
       lateMs: lateMs >= LATE_MS ? lateMs : 0,
       doubt: o?.doubtful.why ?? null,
+      stuckRequests: stuckRequests(),
+      sizeBytes: o?.disk.sizeBytes ?? 0,
+      scrub: o?.scrub.view ?? null,
     };
   }
 
-  async #open(): Promise<{ committed: number; replayed: number; discarded: number }> {
-    if (this.#opened) return { committed: this.#committed, replayed: 0, discarded: 0 };
+  async #open(serves: boolean): Promise<Opening> {
+    if (this.#opened) return { committed: this.#committed, replayed: 0, discarded: 0, notes: [] };
     const { setup, openStore } = { setup: this.#setup, openStore: this.#around.openStore };
     const stores: BlockStore[] = [];
     const store = async (path: string, sizeBytes: number): Promise<BlockStore> => {
@@ -174,11 +208,20 @@ export class Mirror {
       return s;
     };
     try {
+      const created = await isMissing(setup.diskPath);
+      if (created && serves) throw refuseMissing(setup.diskPath);
       const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
-      const { disk, watched, points } = await openDiskStack({
+      const {
+        disk,
+        watched,
+        reader,
+        points,
+        notes: ofMedium,
+      } = await openDiskStack({
         openStore,
         path: setup.diskPath,
         sizeBytes: setup.sizeBytes,
+        cache: setup.cache ?? 'buffered',
         ...(setup.timeoutMs === undefined ? {} : { timeoutMs: setup.timeoutMs }),
         onFailed: (e) => {
           this.#report(e);
@@ -189,11 +232,19 @@ export class Mirror {
         told: (text) => this.#around.emit('pointNews', { text }),
       });
       stores.push(disk);
+      const record = await store(this.#recordPath, METADATA_BYTES);
       const segments = [
         await store(`${setup.journalPath}.0`, SEGMENT_BYTES),
         await store(`${setup.journalPath}.1`, SEGMENT_BYTES),
       ] as const;
-      const { metadata, unknown } = await this.#openMetadata(await store(`${setup.journalPath}.regions`, METADATA_BYTES), disk.sizeBytes);
+      const forgetJournal = (): Promise<void> => blankSegments(segments);
+      const known = { path: setup.diskPath, disk, record, identity: await this.#identity(), created, serves, forgetJournal };
+      const { metadata, unknown, trouble, mended } = await openRecord(known);
+      const notes = [
+        ...ofMedium,
+        ...(unknown === null || trouble === 'blank' ? [] : [`nothing is known of the disk here: ${unknown}`]),
+        ...(mended ? [MENDED] : []),
+      ];
       const { journal, recovered } = await Journal.open(segments, disk.sizeBytes);
       if (!recovered.patches.isEmpty) {
         await writeRuns(disk, recovered.patches.runs());
@@ -202,12 +253,24 @@ export class Mirror {
       await journal.reset();
       this.#committed = recovered.committed;
       const onError = (e: Error): void => this.#report(e);
-      const guest = new GuestDisk({ disk, metadata, interval: this.#around.interval, onError, written: () => void this.#settle() });
+      const quarantine = await Quarantine.open(`${setup.journalPath}.quarantine`, () => this.#tellCopies());
+      const guest = new GuestDisk({
+        quarantine,
+        healed: (offset, length) => void this.#lift(offset, length),
+        disk,
+        metadata,
+        interval: this.#around.interval,
+        onError,
+        isWriteThrough: setup.isWriteThrough ?? false,
+        written: () => void this.#settle(),
+      });
       const follower = new Follower({
         disk,
         send: (...parts) => void this.#channel.send(...parts),
         onError,
         isDoubtful: () => doubtful.why !== null,
+        reader,
+        quarantine: (offsets) => quarantine.replace(offsets),
         attached: async () => {
           await metadata.change(becomingEqual);
           return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
@@ -216,12 +279,27 @@ export class Mirror {
           const source = decodeCopy(bytes, 0);
           if (!source) throw new Error('the partner sent no record of its copy: do both CoServers run the same version?');
           await metadata.change((r) => madeEqual(r, source.record));
-          if (this.#opened?.metadata === metadata) this.#opened.unknown = null;
+          if (this.#opened?.metadata === metadata) Object.assign(this.#opened, { unknown: null, trouble: null });
           await metadata.cleared(settleAll(metadata.log, moment(metadata.log)));
           await doubtful.trust();
         },
         cut: (m) => service.asked(m),
       });
+      const scrub = await Scrub.open({
+        sizeBytes: disk.sizeBytes,
+        reader,
+        lock: guest.lock,
+        partner: () => this.#equalPartner(),
+        isQuarantined: (offset) => quarantine.hasWhole(offset, VERIFY_BLOCK_BYTES),
+        ...(setup.scrub ?? SCRUB),
+        path: `${setup.journalPath}.scrub`,
+        onDiffer: (offset, fits) => this.#around.emit('copiesDiffer', { offset, fits }),
+        onUnreadable: (offset, side) => this.#around.emit('blockUnreadable', { offset, lengthBytes: VERIFY_BLOCK_BYTES, side }),
+        renew: (offset, data) => guest.rewrite(offset, data),
+        onChanged: () => this.#tellCopies(),
+      });
+      const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);
+      scrubbing.unref();
       const service = new PointService({
         points,
         guest,
@@ -240,9 +318,14 @@ export class Mirror {
         disk,
         watched,
         doubtful,
+        reader,
+        quarantine,
+        scrub,
+        scrubbing,
         journal,
         metadata,
         unknown,
+        trouble,
         guest,
         follower,
         points: service,
@@ -250,7 +333,8 @@ export class Mirror {
         replica: undefined,
       };
       this.#points = service.status();
-      return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded };
+      this.#tellCopies();
+      return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded, notes };
     } catch (e) {
       await Promise.allSettled(stores.map((s) => s.close()));
       throw e;
@@ -310,8 +394,15 @@ export class Mirror {
     const { partner, lock } = o.guest;
     if (!partner) throw new Error('resync: there is no partner');
     const { metadata } = o;
-    const plan = planResync(o.unknown === null ? metadata.state : null, this.#theirs);
+    const theirs = this.#theirs;
+    const plan = planResync(o.unknown === null ? metadata.state : null, theirs);
     this.#theirs = null;
+    if (plan.kind === 'unrelated') throw new Error(`${plan.reason}: neither is copied over the other`);
+    // A device that nothing names is new at every start.
+    if (theirs && !isNew(theirs.record) && o.trouble !== null && NEW_HERE.includes(o.trouble))
+      throw new Error(
+        `nothing is recorded of the disk here (${o.unknown}), and the partner's copy is known: it is not copied over. Adopt the disk here if it is the right one`,
+      );
     const isPart = plan.kind === 'source' || plan.kind === 'regions';
     const why = isPart
       ? `what either copy wrote since they were equal, ${plan.extents.size} of ${metadata.extents} extents`
@@ -337,13 +428,17 @@ export class Mirror {
     await metadata.change((r) => (r.current === record.current ? broughtTogether(r) : r));
     if (o.guest.partner === partner && metadata.record.current === record.current) {
       o.unknown = null;
+      o.trouble = null;
       await metadata.cleared(settleAll(metadata.log, since));
+      await partner.ask({ kind: 'verify', data: encodeVerify({ kind: 'quarantine', offsets: o.quarantine.offsets }) });
+      o.equal = partner;
       void o.points.cuts.compareLists().catch(() => undefined);
     }
     return { ...done, why };
   }
 
   async #startTarget(): Promise<void> {
+    await (await this.#takeEarly())?.close();
     const o = await this.#closedNow('startTarget');
     await this.#reporting(o.doubtful.test(o.watched));
     await o.points.forgetRollBack();
@@ -447,13 +542,17 @@ export class Mirror {
   }
 
   async #close(): Promise<void> {
+    await (await this.#takeEarly())?.close();
     const o = this.#opened;
     if (!o) return;
+    clearInterval(o.scrubbing);
     await o.points.close();
     this.#points = o.points.status();
     await o.server?.close();
     o.follower.detach();
+    o.guest.partner?.lose('this copy is closed');
     o.guest.partner = undefined;
+    await o.scrub.close();
     this.#channel.reset();
     this.#mode = 'closed';
     this.#opened = undefined;
@@ -463,20 +562,52 @@ export class Mirror {
     } catch (e) {
       this.#report(e as Error);
     }
-    await Promise.allSettled([o.journal.close(), o.metadata.close(), o.disk.close(), rm(this.#scratchPath, { force: true })]);
+    await Promise.allSettled([
+      o.quarantine.close(),
+      o.journal.close(),
+      o.metadata.close(),
+      o.disk.close(),
+      rm(this.#scratchPath, { force: true }),
+    ]);
   }
 
-  /** Of a disk of which nothing is known a new record is made: the partner's copy and this one are then compared as a whole. */
-  async #openMetadata(store: BlockStore, sizeBytes: number): Promise<{ metadata: Metadata; unknown: string | null }> {
-    const { scale } = this.#around;
-    const found = await identifyDisk(this.#setup.diskPath, sizeBytes, this.#setup.channel.pairKey);
-    const identity = scale ? { ...found, scale } : found;
+  /** The operator's word: the disk that is there is this pair's from now on, whatever was recorded. */
+  async #adopt(): Promise<void> {
+    if (this.#opened) throw new Error(`adopt: this copy is in use ('${this.#mode}')`);
+    const { diskPath, sizeBytes, journalPath } = this.#setup;
+    const { openStore } = this.#around;
+    if (await isMissing(diskPath)) throw refuseMissing(diskPath);
+    // Points of what was there before would read what is there now.
+    await rm(`${journalPath}.points`, { force: true });
+    const { disk } = await openDiskStack({
+      openStore,
+      path: diskPath,
+      sizeBytes,
+      onFailed: (e) => this.#report(e),
+      pointsPath: `${journalPath}.points`,
+      points: this.#setup.points ?? DEFAULT_POINTS,
+      told: () => undefined,
+    });
+    const stores = [disk];
     try {
-      return { metadata: await Metadata.open(store, identity), unknown: null };
-    } catch (e) {
-      if (!(e instanceof MetadataError)) throw e;
-      return { metadata: await Metadata.create(store, identity), unknown: e.message };
+      for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
+      const record = await openStore({ path: this.#recordPath, sizeBytes: METADATA_BYTES });
+      stores.push(record);
+      await adoptDisk({ record, identity: await this.#identity(), forgetJournal: () => blankSegments(stores.slice(1, 3)) });
+    } finally {
+      await Promise.allSettled(stores.map((s) => s.close()));
     }
+  }
+
+  async #identity(): Promise<DiskIdentity> {
+    const { diskPath, sizeBytes, channel, pairId } = this.#setup;
+    const { scale } = this.#around;
+    const found = await identifyDisk(diskPath, sizeBytes, pairName(channel.pairKey, pairId));
+    return scale ? { ...found, scale } : found;
+  }
+
+  get #recordPath(): string {
+    return `${this.#setup.journalPath}.regions`;
   }
 
   /** Extents that both copies hold in stable storage become cold, when too many are hot. */
@@ -506,7 +637,92 @@ export class Mirror {
     }
   }
 
+  #scrub(command: string): Scrub {
+    if (!this.#opened) throw new Error(`${command}: this copy is 'closed'`);
+    return this.#opened.scrub;
+  }
+
+  /** Whose copy equals this one, or why there is none. */
+  #equalPartner(): Partner | string {
+    const o = this.#opened;
+    if (!o || this.#mode !== 'source' || !o.guest.partner) return 'the partner does not follow';
+    return o.equal === o.guest.partner ? o.equal : 'the copies are being made equal';
+  }
+
+  /** On both CoServers before it is lifted or added here: whoever goes on alone must know. */
+  async #quarantineBlock(offset: number): Promise<void> {
+    const o = this.#opened;
+    if (!o) throw new Error("quarantineBlock: this copy is 'closed'");
+    await o.quarantine.add(offset);
+    await this.#tellQuarantine(o);
+  }
+
+  async #chooseBlock(offset: number, keep: BlockSide): Promise<void> {
+    const o = this.#opened;
+    if (!o || (this.#mode !== 'source' && this.#mode !== 'solo'))
+      throw new Error(`chooseBlock: this copy is '${this.#mode}', not where the guest runs`);
+    const start = blockStart(offset);
+    if (!o.quarantine.hasWhole(start, VERIFY_BLOCK_BYTES)) throw new Error(`chooseBlock: the block at ${start} does not wait`);
+    const partner = this.#equalPartner();
+    if (keep === 'partner' && typeof partner === 'string') throw new Error(`chooseBlock: ${partner}`);
+    await o.guest.lock.with(start, start + VERIFY_BLOCK_BYTES, async () => {
+      const data =
+        keep === 'partner' && typeof partner !== 'string'
+          ? Buffer.from(
+              await partner.ask({ kind: 'verify', offset: start, length: VERIFY_BLOCK_BYTES, data: encodeVerify({ kind: 'fetch' }) }),
+            )
+          : await readWhole(o.reader, start);
+      await o.guest.rewrite(start, data);
+    });
+    await this.#lift(start, VERIFY_BLOCK_BYTES);
+  }
+
+  async #lift(offset: number, length: number): Promise<void> {
+    const o = this.#opened;
+    if (!o) return;
+    try {
+      await o.quarantine.lift(offset, length);
+      await this.#tellQuarantine(o);
+    } catch (e) {
+      this.#report(e as Error);
+    }
+  }
+
+  async #tellQuarantine(o: Opened): Promise<void> {
+    const partner = this.#equalPartner();
+    if (typeof partner === 'string') return;
+    // A partner that is lost gets the list when it joins again.
+    await partner.ask({ kind: 'verify', data: encodeVerify({ kind: 'quarantine', offsets: o.quarantine.offsets }) }).catch(() => undefined);
+  }
+
+  #tellCopies(): void {
+    const o = this.#opened;
+    this.#around.emit('copies', { scrubbing: o?.scrub.isRunning ?? false, quarantined: o?.quarantine.offsets.slice(0, TOLD_BLOCKS) ?? [] });
+  }
+
+  async #listenEarly(): Promise<NbdServer | undefined> {
+    const server = new NbdServer(null, { trouble: () => undefined });
+    // If not, the export itself says why.
+    return server.listen(this.#setup.socketPath).then(
+      () => server,
+      () => undefined,
+    );
+  }
+
+  /** Once: it is then served, or closed. */
+  async #takeEarly(): Promise<NbdServer | undefined> {
+    const early = await this.#awaited;
+    this.#awaited = Promise.resolve(undefined);
+    return early;
+  }
+
   async #export(o: Opened): Promise<void> {
+    const early = await this.#takeEarly();
+    if (early) {
+      early.serve(o.guest);
+      o.server = early;
+      return;
+    }
     const server = new NbdServer(o.guest, { trouble: () => undefined });
     await server.listen(this.#setup.socketPath);
     o.server = server;
@@ -560,7 +776,7 @@ export class Mirror {
 
   async #closedNow(command: string): Promise<Opened> {
     if (this.#mode !== 'closed') throw new Error(`${command}: this copy is '${this.#mode}', not 'closed'`);
-    await this.#open();
+    await this.#open(false);
     if (!this.#opened) throw new Error(`${command}: closed meanwhile`);
     return this.#opened;
   }
@@ -587,4 +803,10 @@ export class Mirror {
     this.#turn = run.catch(() => undefined);
     return run;
   }
+}
+
+async function readWhole(reader: BlockReader, offset: number): Promise<Buffer> {
+  const { data, blocks } = await reader.check(offset, VERIFY_BLOCK_BYTES);
+  if (blocks[0] === 'unreadable') throw new Error(`the block at ${offset} cannot be read here`);
+  return data;
 }

@@ -62,13 +62,13 @@ export class Partner {
   }
 
   /** A request of the guest: held until the partner has it, or `release`. */
-  async hold(r: PartnerRequest): Promise<void> {
-    await this.#request(r, true);
+  hold(r: PartnerRequest): Promise<unknown> {
+    return this.#request(r, true);
   }
 
   /** A request of a resync. Rejected when the partner refuses or is lost. */
-  async ask(r: PartnerRequest): Promise<Uint8Array> {
-    return await this.#request(r, false);
+  ask(r: PartnerRequest): Promise<Uint8Array> {
+    return this.#request(r, false);
   }
 
   get pending(): number {

@@ -218,6 +218,16 @@ export class Replica {
     return buffer;
   }
 
+  /**
+   * What the primary wrote to the range and the disk may not have yet, of committed and open intervals, oldest first. To be taken before
+   * the disk is read: what is written back meanwhile is in both.
+   */
+  primaryPieces(offset: number, length: number): Piece[] {
+    const end = offset + length;
+    const open = [...this.#open.keys()].sort((a, b) => a - b).flatMap((n) => this.#open.get(n)?.find(offset, end) ?? []);
+    return [...(this.#writing?.find(offset, end) ?? []), ...this.#waiting.find(offset, end), ...open];
+  }
+
   async guestWrite(offset: number, data: Uint8Array): Promise<void> {
     if (this.#overlay.memoryBytes + data.length <= this.#limits.overlayMemoryBytes) {
       this.#overlay.insert(offset, offset + data.length, { kind: 'memory', data });

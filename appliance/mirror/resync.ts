@@ -26,6 +26,8 @@ import { WriteLatencies } from './write-latencies.ts';
 const PROGRESS_EVERY_MS = 250;
 /** The rate that is shown is that of so many reports: calm enough to tell a time from. */
 const RATE_REPORTS = 12;
+/** The partner's disk is flushed each time it got this much: a flush of the guest must not have to wait for all of a resync. */
+const FLUSH_EVERY_BYTES = 64 * 1024 * 1024;
 const ZERO_BLOCK = Buffer.alloc(COMPARE_BLOCK_BYTES);
 
 export interface ResyncProgress {
@@ -60,6 +62,11 @@ export async function resync(parts: ResyncParts): Promise<{ comparedBytes: numbe
   const progress = new Progress(totalBytes, parts.onProgress);
   const pace = new Pace(parts.maximumBytesPerS ?? null);
   let failed: Error | undefined;
+  const fail = (e: Error): void => {
+    failed ??= e;
+  };
+  let unflushedBytes = 0;
+  let flushing: Promise<void> = Promise.resolve();
 
   const piece = async (start: number, length: number): Promise<void> => {
     const bytes = await disk.read(start, length);
@@ -80,6 +87,10 @@ export async function resync(parts: ResyncParts): Promise<{ comparedBytes: numbe
     pace.charge(pieceCharge(length, copied));
     await Promise.all(sent);
     progress.add(length, copied);
+    unflushedBytes += copied;
+    if (unflushedBytes < FLUSH_EVERY_BYTES) return;
+    unflushedBytes = 0;
+    flushing = flushing.then(() => partner.ask({ kind: 'flush' })).then(() => undefined, fail);
   };
 
   const running = new Set<Promise<void>>();
@@ -91,9 +102,7 @@ export async function resync(parts: ResyncParts): Promise<{ comparedBytes: numbe
       if (failed) break;
       const work = lock
         .with(start, start + length, () => piece(start, length))
-        .catch((e: Error) => {
-          failed ??= e;
-        })
+        .catch(fail)
         .finally(() => running.delete(work));
       running.add(work);
     }

@@ -7,7 +7,14 @@
 //
 // A request that hangs holds a thread of the pool that all threads of this process share, for as long as it hangs. So only some of
 // them are given to one disk at a time: the journal, the record and everything else must go on beside it.
-import { type BlockStore, StoreError, type StoreOperation, type ZeroOptions } from '../../drivers/block/index.ts';
+import {
+  type BlockStore,
+  type SpaceStore,
+  StoreError,
+  type StoreExtent,
+  type StoreOperation,
+  type ZeroOptions,
+} from '../../drivers/block/index.ts';
 import { Patience } from './patience.ts';
 
 export interface WatchOptions {
@@ -44,6 +51,13 @@ export function mustBeDrained(path: string): void {
     throw new StoreError('setup', 'open', 0, `the disk ${path} still does not answer: ${requests} earlier requests have not returned`);
 }
 
+/** All of them, of all disks: each holds a thread of the pool. */
+export function stuckRequests(): number {
+  let requests = 0;
+  for (const n of stuck.values()) requests += n;
+  return requests;
+}
+
 /** The disk does not answer: unlike a request that failed, this says nothing of what became of it. */
 export class SilentDiskError extends StoreError {
   override name = 'SilentDiskError';
@@ -55,7 +69,7 @@ interface Request {
   readonly giveUp: (e: StoreError) => void;
 }
 
-export class WatchedStore implements BlockStore {
+export class WatchedStore implements SpaceStore {
   readonly sizeBytes: number;
   readonly #below: BlockStore;
   readonly #options: WatchOptions;
@@ -102,6 +116,17 @@ export class WatchedStore implements BlockStore {
 
   async flush(): Promise<void> {
     await this.#watched('flush', 0, () => this.#below.flush());
+  }
+
+  async extents(offset: number, length: number): Promise<StoreExtent[]> {
+    const below = this.#below;
+    if (!isSpaceStore(below)) return [{ lengthBytes: length, hole: false, zero: false }];
+    return await this.#watched('read', offset, () => below.extents(offset, length));
+  }
+
+  async canRelease(): Promise<boolean> {
+    const below = this.#below;
+    return isSpaceStore(below) && (await this.#watched('read', 0, () => below.canRelease()));
   }
 
   /** Does not wait for a disk that does not answer: that is closed when it has given back what it holds. */
@@ -186,4 +211,8 @@ export class WatchedStore implements BlockStore {
     if (left > 0) stuck.set(path, left);
     else stuck.delete(path);
   }
+}
+
+function isSpaceStore(store: BlockStore): store is SpaceStore {
+  return 'extents' in store && 'canRelease' in store;
 }

@@ -1,16 +1,17 @@
 // The figures behind the picture: what the workers report, kept for the consoles, and the Snapshot made of all of it.
 import type { CoServerConfig } from '../config.ts';
 import { arbiterView } from '../core/arbiter-view.ts';
-import { attentionOf } from '../core/attention.ts';
+import { attentionOf, bySeverity, lateDisk } from '../core/attention.ts';
 import type { State } from '../core/machine.ts';
 import { effectiveMode } from '../core/modes.ts';
 import { pictureOf } from '../core/picture.ts';
-import { ACTIONS, actionLabel, mayRequest } from '../core/requests.ts';
-import type { ProgressView, Snapshot, TimelineEntry } from '../core/snapshot.ts';
+import { actionLabel, actionsOf, mayRequest } from '../core/requests.ts';
+import type { DiskView, ProgressView, Snapshot, TimelineEntry } from '../core/snapshot.ts';
 import type { GateStatus } from '../gate/api.ts';
 import type { HeartbeatStatus } from '../heartbeat/api.ts';
 import { DROP_KINDS, DROP_WORDS } from '../heartbeat/dropped.ts';
 import type { CheckpointReport } from '../memory/api.ts';
+import type { MirrorStatus } from '../mirror/api.ts';
 import type { History } from './history.ts';
 import { LockstepFigures } from './lockstep-figures.ts';
 import type { RestorePoints } from './restore-points.ts';
@@ -18,6 +19,8 @@ import type { Workers } from './workers.ts';
 
 /** Checkpoints kept for the charts and the percentiles. */
 const RECENT_CHECKPOINTS = 240;
+/** Of the disk, as its blocks are repaired. */
+const DISK_BLOCK_BYTES = 4096;
 const RATE_WINDOW_MS = 5_000;
 /** A picture goes out five times a second: what was known is sent of the latest entries only. The durable history keeps all. */
 const EVIDENCED_ENTRIES = 60;
@@ -30,6 +33,8 @@ export class Figures {
   readonly #startedAt = performance.now();
   readonly #checkpoints: (CheckpointReport & { at: number; atMs: number })[] = [];
   #gate: GateStatus | null = null;
+  #mirror: MirrorStatus | null = null;
+  #repairedBlocks = 0;
   #gateRate = { in: 0, out: 0, at: 0, bytesIn: 0, bytesOut: 0 };
   #heartbeat: HeartbeatStatus | null = null;
   #progress: ProgressView | null = null;
@@ -68,6 +73,13 @@ export class Figures {
     workers.memory.on('progress', (p) => {
       const total = this.#config.workload.memoryMiB * 1048576;
       this.#show("Copying the guest's memory", Math.min(p.transferredBytes, total), total, p.rateBytesPerS);
+      onChange();
+    });
+    workers.mirror.on('status', (s) => {
+      this.#mirror = s;
+    });
+    workers.mirror.on('repaired', ({ lengthBytes }) => {
+      this.#repairedBlocks += Math.ceil(lengthBytes / DISK_BLOCK_BYTES);
       onChange();
     });
     workers.mirror.on('resyncProgress', (p) => {
@@ -112,7 +124,7 @@ export class Figures {
       singlePoints: picture.singlePoints,
       generation: state.record.generation,
       arbiter: arbiterView(state),
-      attention: attentionOf(state),
+      attention: bySeverity([...attentionOf(state), ...lateDisk(state.me, this.#mirror?.lateMs ?? 0, this.#config.disk.timeoutMs)]),
       coServers: picture.coServers,
       links: this.#config.links.map((l, i) => {
         const seen = this.#heartbeat?.links[i];
@@ -166,7 +178,7 @@ export class Figures {
       incidents: this.#history.incidents.map(({ id: _, ...incident }) => incident),
       process: { rssBytes: process.memoryUsage.rss(), cpuPercent: usage },
       actions: [
-        ...ACTIONS.map((action) => {
+        ...actionsOf(state).map((action) => {
           const verdict = mayRequest(state, action.name);
           return { ...action, label: actionLabel(state, action), allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
         }),
@@ -174,6 +186,18 @@ export class Figures {
       ],
       restorePoints: this.points?.views ?? [],
       lab: this.#config.labSocket !== '',
+      disk: this.#disk(state),
+    };
+  }
+
+  #disk(state: State): DiskView {
+    const m = this.#mirror;
+    return {
+      sizeBytes: m?.sizeBytes || this.#config.workload.disk.sizeMiB * 1048576,
+      repairedBlocks: this.#repairedBlocks,
+      quarantined: [...state.quarantined],
+      scrub: m?.scrub ?? null,
+      lateMs: m?.lateMs ?? 0,
     };
   }
 

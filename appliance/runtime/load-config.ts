@@ -74,6 +74,8 @@ const SHAPE: Shape = {
     everyMinutes: whole(0, MINUTES_PER_WEEK),
     keep: whole(1, 168),
   },
+  disk: { timeoutMs: whole(100, 120_000), acknowledgeMs: whole(100, 120_000) },
+  scrub: { rateMiBPerS: whole(1, 10_000), everyHours: whole(0, 10_000) },
   console: { port: whole(0, 65535), passwordHash: text, socket: path, serial: pathOrNone, urls: { A: text, B: text } },
   stateDir: path,
   runDir: path,
@@ -85,7 +87,12 @@ const SHAPE: Shape = {
     memoryMiB: whole(16, 1 << 20),
     cpus: whole(1, 64),
     mac,
-    disk: { path, sizeMiB: whole(1, 1 << 26) },
+    disk: {
+      path,
+      sizeMiB: whole(1, 1 << 26),
+      cache: oneOf('buffered', 'direct'),
+      durability: oneOf('flushed', 'write-through'),
+    },
     keepDir: pathOrNone,
     kernel: path,
     initrd: path,
@@ -98,15 +105,18 @@ const SHAPE: Shape = {
 const WATCHDOG_S = 10;
 
 /** What may be left out. */
-const DEFAULTS: { [section: string]: { [key: string]: string | number | string[] } } = {
+type Defaults = { [key: string]: string | number | string[] | Defaults };
+const DEFAULTS: { [section: string]: Defaults } = {
   management: { peer: '' },
   fence: { address: '', port: 623, username: '', passwordFile: '', cipherSuite: 17 },
   watchdog: { device: '', timeoutS: WATCHDOG_S },
   ups: { address: '', port: 3493, name: 'ups' },
   restorePoints: { directory: '', maximumMiB: 0, reserveMiB: 1024, everyMinutes: 0, keep: 24 },
   rejoin: { losses: 3, windowMinutes: 60, quarantineMinutes: 120, compatibleVersions: [] },
+  disk: { timeoutMs: 8_000, acknowledgeMs: 4_000 },
+  scrub: { rateMiBPerS: 20, everyHours: 168 },
   resync: { maximumMiBPerS: 0 },
-  workload: { keepDir: '', level: 3 },
+  workload: { keepDir: '', level: 3, disk: { cache: 'buffered', durability: 'flushed' } },
 };
 
 /** At level 2 the partner waits for it, and 5 s after a loss the guest's restart has begun. */
@@ -177,12 +187,12 @@ function isSection(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-function withDefaults(value: unknown): unknown {
+function withDefaults(value: unknown, defaults: Defaults = DEFAULTS): unknown {
   if (!isSection(value)) return value;
-  const whole = { ...value };
-  for (const [name, defaults] of Object.entries(DEFAULTS)) {
-    const section = value[name] ?? {};
-    if (isSection(section)) whole[name] = { ...defaults, ...section };
+  const whole: { [key: string]: unknown } = { ...value };
+  for (const [name, byDefault] of Object.entries(defaults)) {
+    if (typeof byDefault === 'object' && !Array.isArray(byDefault)) whole[name] = withDefaults(value[name] ?? {}, byDefault);
+    else whole[name] = value[name] ?? byDefault;
   }
   const { watchdog, workload } = whole;
   const given = isSection(value['watchdog']) && Object.hasOwn(value['watchdog'], 'timeoutS');

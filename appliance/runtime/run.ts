@@ -25,6 +25,7 @@ import { Obey } from './effects/obey.ts';
 import { partnerPower } from './effects/partner-power.ts';
 import { openDisk, type Parts } from './effects/parts.ts';
 import { WatchdogKeeper } from './effects/watchdog.ts';
+import { endProcess, noteStuckRequests } from './end-process.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
 import { Incidents } from './incidents.ts';
@@ -64,7 +65,7 @@ const CLOCK_LOST =
 export async function runCoServer(config: CoServerConfig, version: string, script: URL): Promise<void> {
   const fatal = (why: string, error: Error): never => {
     log('fatal', `${why}: ${error.stack ?? error.message}`);
-    process.exit(70);
+    endProcess(70);
   };
   process.on('uncaughtException', (e) => fatal('uncaught', e));
   process.on('unhandledRejection', (e) => fatal('unhandled', e as Error));
@@ -131,6 +132,9 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         interval: interval.buffer,
         diskPath: config.workload.disk.path,
         sizeBytes: config.workload.disk.sizeMiB * 1048576,
+        pairId: config.pair.id,
+        cache: config.workload.disk.cache,
+        isWriteThrough: config.workload.disk.durability === 'write-through',
         journalPath: join(config.stateDir, 'intervals.journal'),
         socketPath: sockets.mirror,
         points: {
@@ -138,6 +142,9 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
           maximumBytes: config.restorePoints.maximumMiB * 1048576,
           reserveBytes: config.restorePoints.reserveMiB * 1048576,
         },
+        ...config.disk,
+        scrub: { rateBytesPerS: config.scrub.rateMiBPerS * 1048576, everyHours: config.scrub.everyHours },
+        isAwaited: adoptable,
       },
       gate: {
         channel: channel('network'),
@@ -286,7 +293,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     history,
     schedule: config.restorePoints,
     state: () => pump.state,
-    openDisk: () => openDisk(parts),
+    openDisk: () => openDisk(parts, { serves: true }),
     changed,
   });
   figures.points = points;
@@ -389,9 +396,15 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     pump.feed({ kind: 'streamLost', stream: 'memory', cause, byPartner, reason });
   });
   workers.mirror.on('lost', ({ reason }) => pump.feed({ kind: 'streamLost', stream: 'disk', cause: 'channel', byPartner: false, reason }));
-  workers.mirror.on('diskError', ({ operation, offset, message }) =>
-    pump.feed({ kind: 'diskFailed', reason: `${operation} at ${offset}: ${message}` }),
-  );
+  // One read is the business of one block: the mirror serves it from the partner, or says that it cannot.
+  workers.mirror.on('diskError', ({ operation, offset, message, isOver }) => {
+    if (isOver) pump.feed({ kind: 'diskFailed', reason: message });
+    else log('warning', `the disk here: ${operation} at ${offset}: ${message}`);
+  });
+  workers.mirror.on('status', (s) => noteStuckRequests(s.stuckRequests));
+  workers.mirror.on('blockUnreadable', ({ offset, side }) => pump.feed({ kind: 'blockUnreadable', offset, side }));
+  workers.mirror.on('copiesDiffer', (found) => pump.feed({ kind: 'copiesDiffer', ...found }));
+  workers.mirror.on('copies', (found) => pump.feed({ kind: 'copiesObserved', ...found }));
 
   const measured = workers.heartbeat
     .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS })
@@ -461,7 +474,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     ups.stop();
     management.close();
     await consoles.close();
-    process.exit(0);
+    endProcess(0);
   };
   process.once('SIGTERM', () => void end('SIGTERM'));
   process.once('SIGINT', () => void end('SIGINT'));

@@ -58,6 +58,7 @@ export function parsePartnerStatus(message: unknown): PartnerStatus {
     businessUp: m['businessUp'] === true,
     needsNic: m['needsNic'] === true,
     yieldRow: typeof m['yieldRow'] === 'string' ? short(m['yieldRow'], 'yieldRow') : null,
+    diskFailed: m['diskFailed'] === true,
     // An earlier release knew level 3 alone.
     level: m['level'] === undefined ? 3 : level(m['level']),
     leaseMs: m['leaseMs'] === undefined ? 0 : whole(m['leaseMs'], 'leaseMs'),

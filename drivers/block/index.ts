@@ -1,6 +1,8 @@
 // A disk kept in a file or on a block device.
 export { type CopiedHow, type CopyAside, copyAside } from './copy-aside.ts';
-export { FileStore, type FileStoreOptions } from './store.ts';
+export { deviceIdentity } from './device-identity.ts';
+export { deviceNumbers } from './medium.ts';
+export { FileStore, type FileStoreOptions, type StoreCache } from './store.ts';
 export {
   type BlockStore,
   type SpaceStore,

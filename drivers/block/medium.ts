@@ -125,6 +125,17 @@ async function kindOf(fd: number): Promise<Kind> {
   };
 }
 
+/** Of the device, or of the device below a file; 4096, which fits all, where that is not known (several devices, a network). */
+export async function logicalBlockBytes(fd: number): Promise<number> {
+  const s = await fstat(fd);
+  try {
+    return Number(await readFile(`${await queueDirectory(s.isBlockDevice() ? s.rdev : s.dev)}/logical_block_size`, 'utf8'));
+  } catch (e) {
+    if ((e as NodeJS.ErrnoException).code === 'ENOENT') return 4096;
+    throw e;
+  }
+}
+
 /** In /sys; a partition has its disk's. */
 async function queueDirectory(rdev: number): Promise<string> {
   const { major, minor } = deviceNumbers(rdev);

@@ -7,7 +7,8 @@
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import { promisify } from 'node:util';
-import { deviceNumbers, Medium } from './medium.ts';
+import { DirectIo, LARGEST_UNIT_BYTES } from './direct.ts';
+import { deviceNumbers, logicalBlockBytes, Medium } from './medium.ts';
 import { type SpaceStore, StoreError, type StoreExtent, type StoreOperation, type ZeroOptions } from './types.ts';
 import { WriteQueue } from './write-queue.ts';
 
@@ -25,10 +26,17 @@ const ZERO_STEP_BYTES = 1024 * 1024;
 const SMALL_ZERO_BYTES = 64 * 1024;
 const ZEROES = Buffer.alloc(ZERO_STEP_BYTES);
 
+export type StoreCache = 'buffered' | 'direct';
+
 export interface FileStoreOptions {
   path: string;
   /** A missing file is created, sparse, of this size. An existing file or device must have at least this size. */
   sizeBytes: number;
+  /**
+   * buffered  through the page cache (default)
+   * direct    past it; where the file system refuses that, through it, and `notes` says so
+   */
+  cache?: StoreCache;
 }
 
 export class FileStore implements SpaceStore {
@@ -37,6 +45,8 @@ export class FileStore implements SpaceStore {
   readonly #path: string;
   readonly #medium: Medium;
   readonly #writes: WriteQueue;
+  #direct: DirectIo | undefined;
+  readonly notes: string[] = [];
   #running = 0;
   /** Writes given to the queue. */
   #writing = 0;
@@ -60,22 +70,8 @@ export class FileStore implements SpaceStore {
     const fail = (message: string, code = 'EIO'): StoreError => new StoreError('setup', 'open', 0, message, code);
     const { path: filePath, sizeBytes } = options;
     if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0) throw fail(`${filePath}: a size of ${sizeBytes} bytes makes no disk`, 'EINVAL');
-    let fd: number;
-    let created = false;
-    try {
-      const device = await isBlockDevice(filePath);
-      // On a device O_EXCL asks the kernel for exclusive use: it refuses one that is mounted or in use elsewhere.
-      fd = await open(filePath, device ? fs.constants.O_RDWR | fs.constants.O_EXCL : fs.constants.O_RDWR);
-    } catch (e) {
-      const error = e as NodeJS.ErrnoException;
-      if (error.code !== 'ENOENT') throw fail(`cannot open the disk ${filePath}: ${error.message}`, error.code);
-      try {
-        fd = await open(filePath, fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL, 0o600);
-        created = true;
-      } catch (e2) {
-        throw fail(`cannot create the disk ${filePath}: ${(e2 as Error).message}`, (e2 as NodeJS.ErrnoException).code);
-      }
-    }
+    const { created, direct, ...opened } = await openFile(filePath, options.cache === 'direct', fail);
+    let { fd } = opened;
     try {
       // An empty file is one whose creation was cut short by a loss of power.
       if (created || (await isEmptyFile(fd))) {
@@ -86,7 +82,16 @@ export class FileStore implements SpaceStore {
       const found = await sizeOf(fd);
       if (found < sizeBytes)
         throw fail(`${filePath} has ${found} bytes, ${sizeBytes} are needed: enlarge it or set a smaller disk`, 'EINVAL');
-      return new FileStore(fd, filePath, sizeBytes);
+      if (options.cache !== 'direct') return new FileStore(fd, filePath, sizeBytes);
+      const unitBytes = direct ? await directUnit(fd, sizeBytes) : null;
+      if (direct && unitBytes === null) {
+        await close(fd);
+        ({ fd } = await openFile(filePath, false, fail));
+      }
+      const store = new FileStore(fd, filePath, sizeBytes);
+      if (unitBytes === null) store.notes.push(`${filePath}: cannot be used past the page cache here (O_DIRECT): it goes through it`);
+      else store.#direct = store.#directIo(unitBytes);
+      return store;
     } catch (e) {
       await close(fd);
       throw e instanceof StoreError
@@ -101,10 +106,14 @@ export class FileStore implements SpaceStore {
     const wait = this.#enter();
     if (wait) await wait;
     try {
+      if (this.#direct) {
+        await this.#direct.read(buffer, offset);
+        return buffer;
+      }
       let done = 0;
       while (done < length) {
         const n = await this.#pread(buffer, done, length - done, offset + done);
-        if (n === 0) throw new StoreError('io', 'read', offset + done, `${this.#path}: ends at ${offset + done}, before its size`);
+        if (n === 0) throw this.#ended('read', offset + done);
         done += n;
       }
       return buffer;
@@ -120,9 +129,10 @@ export class FileStore implements SpaceStore {
     if (length === 0) return;
     this.#writing++;
     try {
-      await this.#writes.write(offset, length, parts);
+      if (this.#direct) await this.#throughDirect(this.#direct, offset, length, parts);
+      else await this.#writes.write(offset, length, parts);
     } catch (e) {
-      throw this.#classify('write', offset, e as NodeJS.ErrnoException);
+      throw e instanceof StoreError ? e : this.#classify('write', offset, e as NodeJS.ErrnoException);
     } finally {
       this.#writing--;
       this.#idle?.();
@@ -152,7 +162,7 @@ export class FileStore implements SpaceStore {
 
   /** False: the medium has no way, and nothing was done. A part of a device's block at either end is written. */
   async #zeroByMedium(offset: number, length: number, options: ZeroOptions): Promise<boolean> {
-    const unit = await this.#medium.blockBytes();
+    const unit = this.#direct?.unitBytes ?? (await this.#medium.blockBytes());
     const start = Math.ceil(offset / unit) * unit;
     const end = Math.floor((offset + length) / unit) * unit;
     if (start >= end) return false;
@@ -246,10 +256,39 @@ export class FileStore implements SpaceStore {
     }
   }
 
+  #directIo(unitBytes: number): DirectIo {
+    return new DirectIo(unitBytes, PARALLEL_REQUESTS, {
+      pread: (buffer, at, length, position) => this.#pread(buffer, at, length, position),
+      pwrite: (buffer, at, length, position) => this.#pwrite(buffer, at, length, position),
+      ended: (operation, position) => this.#ended(operation, position),
+    });
+  }
+
+  #ended(operation: 'read' | 'write', at: number): StoreError {
+    const what = operation === 'read' ? `ends at ${at}, before its size` : `takes no more bytes at ${at}`;
+    return new StoreError('io', operation, at, `${this.#path}: ${what}`);
+  }
+
   #pread(buffer: Buffer, at: number, length: number, position: number): Promise<number> {
     return new Promise((resolve, reject) => {
       fs.read(this.#fd, buffer, at, length, position, (e, n) => (e ? reject(this.#classify('read', position, e)) : resolve(n)));
     });
+  }
+
+  #pwrite(buffer: Buffer, at: number, length: number, position: number): Promise<number> {
+    return new Promise((resolve, reject) => {
+      fs.write(this.#fd, buffer, at, length, position, (e, n) => (e ? reject(this.#classify('write', position, e)) : resolve(n)));
+    });
+  }
+
+  async #throughDirect(direct: DirectIo, offset: number, length: number, parts: Uint8Array[]): Promise<void> {
+    const wait = this.#enter();
+    if (wait) await wait;
+    try {
+      await direct.write(offset, length, parts);
+    } finally {
+      this.#leave();
+    }
   }
 
   #fdatasync(): Promise<void> {
@@ -276,6 +315,49 @@ export class FileStore implements SpaceStore {
       kind === 'noSpace' ? 'ENOSPC' : 'EIO',
     );
   }
+}
+
+/** direct: so it was opened; false where the file system refuses it. */
+async function openFile(
+  filePath: string,
+  wantsDirect: boolean,
+  fail: (message: string, code?: string) => StoreError,
+): Promise<{ fd: number; created: boolean; direct: boolean }> {
+  const { O_RDWR, O_CREAT, O_EXCL, O_DIRECT } = fs.constants;
+  let flags = O_RDWR;
+  let created = false;
+  try {
+    // On a device O_EXCL asks the kernel for exclusive use: it refuses one that is mounted or in use elsewhere.
+    if (await isBlockDevice(filePath)) flags |= O_EXCL;
+  } catch (e) {
+    const error = e as NodeJS.ErrnoException;
+    if (error.code !== 'ENOENT') throw fail(`cannot open the disk ${filePath}: ${error.message}`, error.code);
+    try {
+      await close(await open(filePath, O_RDWR | O_CREAT | O_EXCL, 0o600));
+      created = true;
+    } catch (e2) {
+      throw fail(`cannot create the disk ${filePath}: ${(e2 as Error).message}`, (e2 as NodeJS.ErrnoException).code);
+    }
+  }
+  const failed = (e: NodeJS.ErrnoException): never => {
+    throw fail(`cannot open the disk ${filePath}: ${e.message}`, e.code);
+  };
+  if (wantsDirect) {
+    const fd = await open(filePath, flags | O_DIRECT).catch((e: NodeJS.ErrnoException) => (e.code === 'EINVAL' ? null : failed(e)));
+    if (fd !== null) return { fd, created, direct: true };
+  }
+  return { fd: await open(filePath, flags).catch(failed), created, direct: false };
+}
+
+/** At whose multiples the medium takes requests past the page cache; null: it does not. */
+async function directUnit(fd: number, sizeBytes: number): Promise<number | null> {
+  const unitBytes = await logicalBlockBytes(fd);
+  // The last block of a file must not reach beyond it: writing it would make the file larger.
+  if (unitBytes > LARGEST_UNIT_BYTES || sizeBytes % unitBytes !== 0) return null;
+  const page = Buffer.from(new WebAssembly.Memory({ initial: 1, maximum: 1 }).buffer, 0, unitBytes);
+  return await new Promise((resolve, reject) => {
+    fs.read(fd, page, 0, unitBytes, 0, (e) => (e && e.code !== 'EINVAL' ? reject(e) : resolve(e ? null : unitBytes)));
+  });
 }
 
 async function isEmptyFile(fd: number): Promise<boolean> {

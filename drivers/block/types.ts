@@ -8,6 +8,8 @@
  */
 export interface BlockStore {
   readonly sizeBytes: number;
+  /** What its owner should know of it, in words. */
+  readonly notes?: readonly string[];
   read(offset: number, length: number): Promise<Buffer>;
   /** The parts, one after the other, from `offset` on. The parts must not change until it ends. */
   write(offset: number, ...parts: Uint8Array[]): Promise<void>;

@@ -12,20 +12,40 @@ export interface NbdServerEvents {
 }
 
 export class NbdServer {
-  readonly #export: NbdExport;
+  #export: NbdExport | null;
   readonly #events: NbdServerEvents;
+  /** Clients that came before there was anything to serve. At most CONNECTIONS. */
+  readonly #early = new Set<net.Socket>();
   readonly #server: net.Server;
   readonly #connections = new Set<Connection>();
 
-  constructor(exported: NbdExport, events: NbdServerEvents) {
+  /** @param exported Null: clients may connect already, and wait for `serve`. One that finds nobody may not come again soon. */
+  constructor(exported: NbdExport | null, events: NbdServerEvents) {
     this.#export = exported;
     this.#events = events;
     this.#server = net.createServer((socket) => {
-      const c = new Connection(socket, this.#export, (m) => this.#events.trouble(m));
-      this.#connections.add(c);
-      socket.on('close', () => this.#connections.delete(c));
+      if (this.#export) {
+        this.#begin(socket, this.#export);
+        return;
+      }
+      this.#early.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => this.#early.delete(socket));
     });
     this.#server.maxConnections = CONNECTIONS;
+  }
+
+  /** Greets who waits, and from now on everybody. */
+  serve(exported: NbdExport): void {
+    this.#export = exported;
+    for (const socket of this.#early) this.#begin(socket, exported);
+    this.#early.clear();
+  }
+
+  #begin(socket: net.Socket, exported: NbdExport): void {
+    const c = new Connection(socket, exported, (m) => this.#events.trouble(m));
+    this.#connections.add(c);
+    socket.on('close', () => this.#connections.delete(c));
   }
 
   /** A socket file left by a dead process is replaced. */
@@ -37,7 +57,8 @@ export class NbdServer {
         throw new Error(`cannot replace the socket ${socketPath}: ${(e as Error).message}`);
     }
     await new Promise<void>((resolve, reject) => {
-      const failed = (e: Error): void => reject(new Error(`cannot export '${this.#export.name}' on ${socketPath}: ${e.message}`));
+      const failed = (e: Error): void =>
+        reject(new Error(`cannot export '${this.#export?.name ?? 'a disk'}' on ${socketPath}: ${e.message}`));
       this.#server.once('error', failed);
       this.#server.listen(socketPath, () => {
         this.#server.off('error', failed);
@@ -54,6 +75,7 @@ export class NbdServer {
   /** Open requests are dropped unanswered. */
   async close(): Promise<void> {
     for (const c of this.#connections) c.destroy();
+    for (const socket of this.#early) socket.destroy();
     if (!this.#server.listening) return;
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }

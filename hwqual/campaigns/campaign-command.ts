@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { ClientsProcess } from '../lab/clients/controller.ts';
 import { labControl } from '../lab/control.ts';
+import type { GuestLoad } from '../lab/guest/build.ts';
 import { holdLab } from '../lab/holder.ts';
 import { LabError, messageOf } from '../lab/lab-error.ts';
 import { prepareParts, requireRoot } from '../lab/prepare.ts';
@@ -72,16 +73,21 @@ export function say(text: string): void {
 /** A lab of its own for `work`, taken down whatever happens. */
 export async function withOwnLab<T>(
   flags: CampaignFlags,
-  mode: CampaignOrder['mode'],
+  pair: { mode?: CampaignOrder['mode']; load?: GuestLoad },
   work: (own: { lab: LabControl; wasInterrupted: () => boolean }) => Promise<T>,
 ): Promise<T> {
   const settings = labSettings({ instance: flags.instance, ...(flags.port === undefined ? {} : { webPort: Number(flags.port) }) });
+  const { mode, load } = pair;
   requireRoot();
   const pid = runningSupervisor(settings);
   if (pid !== undefined) throw alreadyRuns(settings, pid);
   const parts = await prepareParts(
     settings,
-    { ...(flags.bundle === undefined ? {} : { bundle: flags.bundle }), ...(mode === undefined ? {} : { mode }) },
+    {
+      ...(flags.bundle === undefined ? {} : { bundle: flags.bundle }),
+      ...(mode === undefined ? {} : { mode }),
+      ...(load === undefined ? {} : { load }),
+    },
     say,
   );
   const held = await holdLab(settings, parts, say);
@@ -101,7 +107,7 @@ export async function withOwnLab<T>(
 }
 
 async function obey<R extends Report>(order: CampaignOrder<R>, flags: CampaignFlags): Promise<number> {
-  return withOwnLab(flags, order.mode, async ({ lab, wasInterrupted }) => {
+  return withOwnLab(flags, { mode: order.mode }, async ({ lab, wasInterrupted }) => {
     const clients = new ClientsProcess({
       spawn: (command) => lab.spawnLan(command),
       onIncident: (incident) => say(`client: ${JSON.stringify(incident)}`),

@@ -39,12 +39,15 @@ export interface ColdRecords {
 }
 
 export interface LabControl {
-  /** A power failure: all its processes and its cables dead in the same moment. Resolves when that has happened. */
-  powerOff(server: CoServerName): Promise<void>;
+  /** A power failure: all its processes and its cables dead in the same moment. Resolves when that has happened. `seed` decides what the
+   *  disks lose of what was not flushed. */
+  powerOff(server: CoServerName, seed?: number): Promise<void>;
   powerOn(server: CoServerName): Promise<void>;
+  /** Whether it has power: its partner may have switched it off. */
+  isPowered?(server: CoServerName): Promise<boolean>;
   link(link: LinkNumber, state: 'up' | 'down'): Promise<void>;
-  /** All processes of a CoServer stopped as by SIGSTOP, its cables alive. */
-  freeze(server: CoServerName): Promise<void>;
+  /** All processes of a CoServer stopped as by SIGSTOP, its cables alive; or only the product's own. */
+  freeze(server: CoServerName, what?: 'all' | 'process'): Promise<void>;
   thaw(server: CoServerName): Promise<void>;
   status(): Promise<PairStatus>;
   /** Resolves when both CoServers say duplex; throws with what they said last after `timeoutS`. */
@@ -55,7 +58,7 @@ export interface LabControl {
   spawnLan(command: string[]): ChildProcess;
   /** Asks the guest to shut down and resolves when it is off on both CoServers and both disk copies are at rest. */
   shutdownGuest(): Promise<void>;
-  /** Byte for byte, after shutdownGuest. */
+  /** Byte for byte, after shutdownGuest, or while the guest has frozen its disk. */
   compareCopies(): Promise<CopiesComparison>;
   /** The records of one copy read without the guest, after shutdownGuest (../lab/guest/data-disk.ts reads them). */
   coldRecords?(server: CoServerName): Promise<ColdRecords>;
@@ -65,10 +68,20 @@ export interface LabControl {
    * the server stood still (wall clock, ms).
    */
   killAtPhase?(server: CoServerName, phase: CheckpointPhase, share: number, delayMs: number): Promise<{ byte: number | null; at: number }>;
+  /** Ends our process alone, asked to (as an update does) or killed; it is started again. Does not wait for it. */
+  restartProcess?(server: CoServerName, how: 'asked' | 'killed'): Promise<void>;
   /** Breaks the guest of a CoServer, not its engine (../lab/break-secondary.ts). Answers what was done. */
   breakGuest?(server: CoServerName, how: Break): Promise<string>;
   /** What the disk below a CoServer's copy does from now on (../lab/disk-faults.ts): words as behind `lab disk A`. Answers what that is. */
   disk?(server: CoServerName, ...words: string[]): Promise<string>;
+  /** SIGKILL for the product's process or the engine of a CoServer, and nothing else. */
+  kill?(server: CoServerName, what: 'product' | 'engine'): Promise<void>;
+  /** Looks through the file systems of a copy to which nothing is written now. */
+  checkDisk?(server: CoServerName): Promise<{ clean: boolean; detail: string }>;
+  /** The log of what the guest says on its serial port there. */
+  guestConsole?(server: CoServerName): string;
+  /** The file of a copy. */
+  copyPath?(server: CoServerName): string;
   /** Files and folders that explain a failure: guest serial logs, engine logs, journals, state. */
   evidencePaths(): string[];
   log(text: string): void;

@@ -14,7 +14,7 @@ await runCommandLine({
   counted: 'trials',
   example: 'npm run lab:links -- 100',
   run: (count, flags) =>
-    withOwnLab(flags, undefined, async ({ lab }) => {
+    withOwnLab(flags, {}, async ({ lab }) => {
       const file = flags.report ?? join(RESULTS_FOLDER, resultsName('links-down', Date.now()), 'report.json');
       const report = await runLinksDown({
         count,

@@ -67,10 +67,15 @@ export function isLinkDown(status: PairStatus, link: LinkNumber): boolean {
 
 /** The latest takeover or continuation that began after `since`. */
 export function takeoverSince(status: PairStatus, since: number): TakeoverView | null {
-  const later = snapshots(status)
+  return takeoversSince(status, since).at(-1) ?? null;
+}
+
+/** All of them, oldest first. */
+export function takeoversSince(status: PairStatus, since: number): TakeoverView[] {
+  return snapshots(status)
     .flatMap((snapshot) => snapshot.takeovers)
-    .filter((takeover) => takeover.at >= since - CLOCK_TOLERANCE_MS);
-  return later.sort((a, b) => a.at - b.at).at(-1) ?? null;
+    .filter((takeover) => takeover.at >= since - CLOCK_TOLERANCE_MS)
+    .sort((a, b) => a.at - b.at);
 }
 
 /**

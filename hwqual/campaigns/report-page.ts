@@ -51,7 +51,8 @@ const ACTION_NAMES: Record<Action, string> = {
 const MAX_POINTS = 900;
 const MAX_NAMED_MARKERS = 40;
 
-const STYLE = `
+/** Of all campaigns' pages. */
+export const PAGE_STYLE = `
 :root{color-scheme:light dark;--ink:#1c2330;--quiet:#667085;--paper:#fff;--edge:#d8dde6;--panel:#f6f7f9;--good:#0a7d43;--bad:#c0271a}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e9ef;--quiet:#98a2b3;--paper:#14171d;--edge:#333a46;--panel:#1d222b;--good:#4cc38a;--bad:#ff7b6b}}
 *{box-sizing:border-box}body{margin:0 auto;max-width:1080px;padding:24px 20px 60px;font:15px/1.5 system-ui,"DejaVu Sans",sans-serif;color:var(--ink);background:var(--paper)}
@@ -311,7 +312,7 @@ export function reportPage(report: Report): string {
     )
     .join('');
   return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escapeHtml(report.name)}: Twinstep</title><style>${STYLE}</style></head><body>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escapeHtml(report.name)}: Twinstep</title><style>${PAGE_STYLE}</style></head><body>
 <h1>${escapeHtml(report.name)}</h1>
 <p class="quiet">Twinstep pair, ${new Date(report.startedAt).toISOString().slice(0, 19).replace('T', ' ')} to ${clock(report.endedAt)} UTC, on ${machine.cpus} CPUs, ${machine.memoryGiB} GiB, ${escapeHtml(machine.system)}, acceleration ${escapeHtml(machine.acceleration)}, mode ${escapeHtml(report.mode ?? 'unknown')}</p>
 ${verdict(report)}

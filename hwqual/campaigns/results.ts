@@ -19,13 +19,18 @@ const MAX_EVIDENCE_FILE_BYTES = 256 * 1024 * 1024;
 const SECRETS = /\.(pem|key)$/;
 
 /** Writes FILE.json and, beside it, FILE.html. Answers both paths. */
-export async function saveReport(report: Report, file: string): Promise<{ json: string; page: string }> {
+export function saveReport(report: Report, file: string): Promise<{ json: string; page: string }> {
+  return saveBoth(report, reportPage(report), file);
+}
+
+/** The same for a report of any kind, with its page. */
+export async function saveBoth(report: object, html: string, file: string): Promise<{ json: string; page: string }> {
   const { dir, name, ext } = parse(resolve(file));
   const json = join(dir, ext === '.json' ? `${name}.json` : `${name}${ext}.json`);
   const page = json.replace(/\.json$/, '.html');
   await mkdir(dirname(json), { recursive: true });
   await writeFile(json, `${JSON.stringify(report, null, 1)}\n`);
-  await writeFile(page, reportPage(report));
+  await writeFile(page, html);
   return { json, page };
 }
 
@@ -68,14 +73,19 @@ export class EvidenceKeeper {
     this.folder = folder;
   }
 
-  async keep(round: Round): Promise<void> {
+  /** `copies`: both disk copies too. */
+  async keep(round: Pick<Round, 'round' | 'problems'>, also: { copies: boolean } = { copies: false }): Promise<void> {
     if (round.problems.length === 0 || this.#kept >= MAX_EVIDENCE_ROUNDS) return;
     this.#kept++;
     await this.#copy(`round-${round.round}`, 'round.json', round);
+    for (const server of also.copies ? (['A', 'B'] as const) : []) {
+      const path = this.#lab.copyPath?.(server);
+      if (path !== undefined) await run('cp', ['--sparse=always', '--', path, join(this.folder, `round-${round.round}`, `copy-${server}`)]);
+    }
   }
 
   /** After the last step of a campaign that failed, while the lab is still there. */
-  async keepEnd(report: Report): Promise<void> {
+  async keepEnd(report: Pick<Report, 'ok' | 'problems'>): Promise<void> {
     if (!report.ok) await this.#copy('end', 'problems.json', report.problems);
   }
 

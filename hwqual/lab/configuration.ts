@@ -103,6 +103,9 @@ export function coServerConfig(
       minimumMs: 20,
     },
     restorePoints: { directory: '', maximumMiB: 0, reserveMiB: 64, everyMinutes: 0, keep: 24 },
+    // A hung disk is injected, not slow: two seconds are enough to tell, on a machine where everything is slow.
+    disk: { timeoutMs: 2_000, acknowledgeMs: 1_500 },
+    scrub: { rateMiBPerS: 50, everyHours: 168 },
     console: {
       port: 443,
       passwordHash: secrets.passwordHash,
@@ -120,7 +123,7 @@ export function coServerConfig(
       memoryMiB: 256,
       cpus: 1,
       mac: GUEST_MAC,
-      disk: { path: `${INSIDE.disks}/disk0`, sizeMiB: workload.diskMiB },
+      disk: { path: `${INSIDE.disks}/disk0`, sizeMiB: workload.diskMiB, cache: 'buffered', durability: 'flushed' },
       keepDir: '',
       kernel: `${INSIDE.guest}/kernel`,
       initrd: `${INSIDE.guest}/initrd.gz`,

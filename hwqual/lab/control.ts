@@ -8,7 +8,7 @@ import { engineRootPath } from '../../image/engine/engine-root.ts';
 import type { ColdRecords, CommandResult, CopiesComparison, LabControl, LinkNumber, PairStatus } from '../campaigns/lab-control.ts';
 import { askLab } from './control-socket.ts';
 import type { LabStatus } from './describe.ts';
-import { readColdDisk } from './guest/data-disk.ts';
+import { checkDisk, readColdDisk } from './guest/data-disk.ts';
 import { LabError } from './lab-error.ts';
 import { CO_SERVERS, coServerPaths, type LabSettings, labPaths } from './settings.ts';
 import { requestAction } from './snapshot-client.ts';
@@ -30,14 +30,17 @@ export function labControl(settings: LabSettings, log: (text: string) => void): 
     spawn('nsenter', [`--net=/run/netns/${settings.namespaces.lan}`, '--', ...command], { stdio: ['pipe', 'pipe', 'pipe'] });
   const disk = (server: CoServerName) => join(coServerPaths(settings, server).disks, 'disk0');
   return {
-    powerOff: async (server) => void (await ask('power-off', server)),
+    powerOff: async (server, seed) => void (await ask('power-off', seed === undefined ? server : `${server}:${seed}`)),
+    kill: async (server, what) => void (await ask(`kill-${what}`, server)),
     killAtPhase: async (server, phase, share, delayMs) =>
       (await ask('power-off-at', `${server}:${phase}:${share}:${delayMs}`)) as Awaited<ReturnType<NonNullable<LabControl['killAtPhase']>>>,
     breakGuest: async (server, how) => String(await ask('break-guest', `${server}:${how}`)),
     disk: async (server, ...words) => String(await ask('disk', [server, ...words].join(':'))),
+    restartProcess: async (server, how) => void (await ask(how === 'asked' ? 'restart-process' : 'kill-process', server)),
     powerOn: async (server) => void (await ask('power-on', server)),
+    isPowered: async (server) => ((await ask('status')) as LabStatus).lab.coServers[server].powered,
     link: async (link: LinkNumber, state) => void (await ask(state === 'up' ? 'mend-link' : 'cut-link', String(link))),
-    freeze: async (server) => void (await ask('freeze', server)),
+    freeze: async (server, what = 'all') => void (await ask(what === 'all' ? 'freeze' : 'freeze-process', server)),
     // Frozen for longer than its watchdog allows, it was reset, and starts again by itself.
     thaw: async (server) => {
       const { lab } = (await ask('status')) as LabStatus;
@@ -49,6 +52,12 @@ export function labControl(settings: LabSettings, log: (text: string) => void): 
     spawnLan,
     shutdownGuest: () => shutdownGuest(settings, status),
     compareCopies: () => compareFiles(disk('A'), disk('B')),
+    checkDisk: async (server) => {
+      const { clean, fsckOutput } = await checkDisk({ root: engineRootPath(), path: disk(server) });
+      return { clean, detail: fsckOutput };
+    },
+    guestConsole: (server) => join(coServerPaths(settings, server).log, 'guest-console.log'),
+    copyPath: disk,
     coldRecords: async (server): Promise<ColdRecords> => {
       const { clean, fsckOutput, records } = await readColdDisk({ root: engineRootPath(), path: disk(server) });
       return { clean, detail: fsckOutput, records };

@@ -53,6 +53,10 @@ function describeLink(status: LabStatus, picture: Snapshot | null, link: (typeof
   return `link ${link}  ${seen.up ? 'up' : 'down'}${seen.up && seen.rttMs >= 0 ? `, ${seen.rttMs.toFixed(2)} ms` : ''}${cable}`;
 }
 
+function megabytes(bytes: number): string {
+  return Math.max(0, bytes / 1e6).toFixed(0);
+}
+
 export function describeStatus(status: LabStatus): string {
   const picture = leadingPicture(status);
   const lines = CO_SERVERS.map((name) => describeCoServer(status, name));
@@ -63,7 +67,7 @@ export function describeStatus(status: LabStatus): string {
   lines.push(picture.redundancySentence);
   if (progress !== null && progress.totalBytes > 0)
     lines.push(
-      `${progress.what}: ${Math.floor((100 * progress.doneBytes) / progress.totalBytes)} %${progress.etaS === null ? '' : `, ${Math.ceil(progress.etaS)} s left`}`,
+      `${progress.what}: ${Math.floor((100 * progress.doneBytes) / progress.totalBytes)} %, ${megabytes(progress.totalBytes - progress.doneBytes)} MB to do, ${megabytes(progress.rateBytesPerS)} MB/s${progress.etaS === null ? '' : `, ${Math.ceil(progress.etaS)} s left`}`,
     );
   if (checkpoints.perSecond > 0)
     lines.push(

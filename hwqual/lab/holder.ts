@@ -90,6 +90,10 @@ async function obey(lab: Lab, request: LabRequest, closed: Promise<void>, takeDo
       const [name = '', how = ''] = target.split(':');
       return lab.breakGuest(parseCoServer(name), parseBreak(how));
     }
+    case 'kill-product':
+      return lab.killProduct(parseCoServer(target));
+    case 'kill-engine':
+      return lab.killEngine(parseCoServer(target));
     case 'bmc': {
       const [name = '', fault = ''] = target.split(':');
       return lab.breakBmc(parseCoServer(name), parseBmcFault(fault));
@@ -117,8 +121,12 @@ async function obey(lab: Lab, request: LabRequest, closed: Promise<void>, takeDo
     case 'thaw':
       return lab.thaw(parseCoServer(target));
     case 'status': {
-      const [A, B] = await Promise.all(CO_SERVERS.map((name) => readSnapshot(coServerPaths(lab.settings, name).consoleSocket)));
-      return { coServers: { A, B }, lab: lab.view() };
+      const view = lab.view();
+      // A frozen one takes the question and never answers.
+      const look = (name: CoServerName) =>
+        view.coServers[name].frozen === 'no' ? readSnapshot(coServerPaths(lab.settings, name).consoleSocket) : Promise.resolve(null);
+      const [A, B] = await Promise.all(CO_SERVERS.map(look));
+      return { coServers: { A, B }, lab: view };
     }
     case 'where':
       return lab.whereIs(target === 'lan' || target === 'witness' ? target : parseCoServer(target));

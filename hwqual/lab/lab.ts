@@ -368,6 +368,12 @@ export class Lab extends EventEmitter<LabEvents> {
     this.#say(`CoServer ${name}: the product's process ${signal === 'SIGKILL' ? 'killed' : 'asked to end'}`);
   }
 
+  /** Kills the engine on a CoServer, and nothing else: the guest there is gone without a word. */
+  killEngine(name: CoServerName): void {
+    process.kill(engineOf(this.#powered(name).pid1), 'SIGKILL');
+    this.#say(`CoServer ${name}: the engine killed`);
+  }
+
   /** Breaks the guest on this CoServer, not its engine. Which of the two is the secondary the caller knows. */
   breakGuest(name: CoServerName, how: Break): Promise<string> {
     return this.#exclusive(async () => {

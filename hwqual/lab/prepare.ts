@@ -6,8 +6,8 @@ import { buildBundle } from '../../image/bundle/build.ts';
 import { engineRootPath } from '../../image/engine/engine-root.ts';
 import { probeAcceleration } from '../../image/engine/probe.ts';
 import type { LabWorkload } from './configuration.ts';
-import { buildGuest, type GuestImage } from './guest/build.ts';
-import { createDataDisk } from './guest/data-disk.ts';
+import { buildGuest, type GuestImage, type GuestLoad } from './guest/build.ts';
+import { createDataDisk, createLoadDisk, LOAD_DISK_MIB } from './guest/data-disk.ts';
 import { LabError } from './lab-error.ts';
 import type { LabSettings } from './settings.ts';
 import { volatileCacheLibrary } from './volatile-cache.ts';
@@ -30,6 +30,8 @@ export interface PrepareOptions {
   /** Do not probe. */
   acceleration?: 'kvm' | 'tcg';
   diskMiB?: number;
+  /** What the guest does beside serving; it brings its own disk. */
+  load?: GuestLoad;
   /** Default: what the environment says, see labMode. */
   mode?: 'passive' | 'lockstep';
   /** Default: what the environment says, see labWatchdogS. */
@@ -74,14 +76,17 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
   }
   if (!existsSync(join(bundle, 'twinstep.mjs'))) throw new LabError(`there is no twinstep.mjs in ${bundle}`, 'npm run build');
   tell('building the guest, or finding it built');
-  const guest = await buildGuest({ root: engineRoot });
+  const guest = await buildGuest({ root: engineRoot, load: options.load });
   let acceleration = options.acceleration;
   if (acceleration === undefined) {
     const probed = await probeAcceleration(engineRoot);
     acceleration = probed.acceleration;
     tell(probed.reason);
   }
-  const diskMiB = options.diskMiB ?? DISK_MIB;
+  const { load } = options;
+  if (load !== undefined && options.diskMiB !== undefined)
+    throw new LabError('the disk of a guest with load has a size of its own', 'leave out --disk');
+  const diskMiB = load === undefined ? (options.diskMiB ?? DISK_MIB) : LOAD_DISK_MIB;
   return {
     engineRoot,
     nodeBinary: NODE_BINARY,
@@ -98,7 +103,10 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
       watchdogS: options.watchdogS ?? labWatchdogS(),
       level: labLevel(),
     },
-    makeDisks: (directories) => makeDisks(engineRoot, directories, diskMiB),
+    makeDisks: (directories) =>
+      makeDisks(directories, (path) =>
+        load === undefined ? createDataDisk({ root: engineRoot, path, sizeMiB: diskMiB }) : createLoadDisk({ root: engineRoot, path }),
+      ),
   };
 }
 
@@ -149,10 +157,10 @@ function labWatchdogS(): number {
   return seconds;
 }
 
-async function makeDisks(engineRoot: string, directories: string[], sizeMiB: number): Promise<void> {
+async function makeDisks(directories: string[], make: (path: string) => Promise<void>): Promise<void> {
   const [first, ...others] = directories;
   if (first === undefined) return;
   for (const directory of directories) await mkdir(directory, { recursive: true, mode: 0o700 });
-  await createDataDisk({ root: engineRoot, path: join(first, 'disk0'), sizeMiB });
+  await make(join(first, 'disk0'));
   for (const other of others) await copyFile(join(first, 'disk0'), join(other, 'disk0'));
 }

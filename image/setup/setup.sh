@@ -2,7 +2,8 @@
 # Makes this machine ready and then runs a program of ours on the pinned Node. Called by the npm scripts:
 #
 #   setup.sh run FILE [ARGUMENT...]    prepare, then run FILE
-#   setup.sh test [ARGUMENT...]        prepare, with what only the tests need, then run the tests
+#   setup.sh run-tested FILE [...]     the same, with what only the tests need
+#   setup.sh test [ARGUMENT...]        that, for the tests
 #   setup.sh prepare                   prepare only
 #
 # POSIX shell because nothing of ours exists yet when it starts. What it does, each step only when needed, one line each:
@@ -102,7 +103,7 @@ install_packages() { # run | "run test"
   [ -n "$missing" ] || return 0
   say "Debian packages missing on this machine:"
   for package in $missing; do
-    awk -v package="$package" '$2 == package { $1 = ""; $2 = ""; sub(/^ +/, ""); printf "  %-24s %s\n", package, $0 }' "$here/host-packages.txt" >&2
+    awk -v package="$package" -v when=" $1 " '$2 == package && index(when, " " $1 " ") { $1 = ""; $2 = ""; sub(/^ +/, ""); printf "  %-24s %s\n", package, $0 }' "$here/host-packages.txt" >&2
   done
   export DEBIAN_FRONTEND=noninteractive
   step "Asked the Debian mirror for its packages" apt-get -q -o DPkg::Lock::Timeout=300 update --error-on=any ||
@@ -175,6 +176,11 @@ case $mode in
     file=${1:?setup.sh run: which file?}
     shift
     prepare run
+    ;;
+  run-tested)
+    file=${1:?setup.sh run-tested: which file?}
+    shift
+    prepare 'run test'
     ;;
   test)
     file=test/run.ts

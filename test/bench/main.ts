@@ -1,4 +1,4 @@
-// `npm run bench -- lockstep`: what lockstep costs, beside no Twinstep, no protection, passive mode and stock COLO.
+// `npm run bench -- lockstep`: what lockstep costs, beside no Twinstep, no protection, passive mode and stock COLO. And the others: mirror, witness.
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
@@ -11,7 +11,9 @@ import { runCampaign } from './campaign.ts';
 import { buildBenchGuest } from './guest/build.ts';
 import { describeMachine } from './machine.ts';
 import { MEASURES } from './measure.ts';
-import { DEFAULTS, OptionError, parseOptions } from './options.ts';
+import { MIRROR_VARIANTS } from './mirror/variants.ts';
+import { benchMirror, MIRROR_MEASURES } from './mirror-bench.ts';
+import { DEFAULTS, MIRROR_DEFAULTS, OptionError, parseMirrorOptions, parseOptions } from './options.ts';
 import { plots } from './plots.ts';
 import { isBusy, markdown, type Report, terminalText } from './report.ts';
 import { VARIANTS } from './variants/variant.ts';
@@ -36,6 +38,13 @@ function say(line: string): void {
   process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${line}\n`);
 }
 
+/** Once: what is under way is taken down, and what was measured so far is written. */
+function abortOnSignals(): AbortController {
+  const abort = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => abort.abort());
+  return abort;
+}
+
 async function bench(what: string, raw: RawOptions): Promise<number> {
   if (what === 'witness') {
     const [pairs, seconds] = [Number(raw.pairs), Number(raw.seconds ?? DEFAULTS.seconds)];
@@ -45,15 +54,20 @@ async function bench(what: string, raw: RawOptions): Promise<number> {
     for (const file of await benchWitness({ pairs, seconds, folder: raw.folder, out: raw.out, say })) process.stdout.write(`${file}\n`);
     return 0;
   }
-  if (what !== 'lockstep') throw new OptionError(`there is no benchmark "${what}"; there are: lockstep, witness`);
+  if (what === 'mirror') {
+    const chosen = parseMirrorOptions(raw);
+    requireRoot();
+    const { signal } = abortOnSignals();
+    for (const file of await benchMirror({ ...chosen, folder: raw.folder, out: raw.out, signal, say })) process.stdout.write(`${file}\n`);
+    return signal.aborted ? 130 : 0;
+  }
+  if (what !== 'lockstep') throw new OptionError(`there is no benchmark "${what}"; there are: lockstep, mirror, witness`);
   const options = parseOptions(raw);
   requireRoot();
   const settings = labSettings({ instance: raw.instance, ...(raw.port === undefined ? {} : { webPort: Number(raw.port) }) });
   const pid = runningSupervisor(settings);
   if (pid !== undefined) throw alreadyRuns(settings, pid);
-  const abort = new AbortController();
-  // Once: what is under way is taken down, and what was measured so far is written.
-  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => abort.abort());
+  const abort = abortOnSignals();
 
   const lab = await prepareParts(settings, raw.bundle === undefined ? {} : { bundle: raw.bundle }, say);
   const guest = await buildBenchGuest(lab.engineRoot, abort.signal, say);
@@ -105,18 +119,20 @@ function save(report: Report, folder: string, what: string): string[] {
 }
 
 const program = new Command('bench')
-  .description('lockstep: measures variants of one guest in turn and compares them. witness: grants per second.')
-  .argument('<what>', 'lockstep or witness')
-  .option('--seconds <n>', `of each measure (default: ${DEFAULTS.seconds})`)
+  .description(
+    'lockstep: measures variants of one guest in turn and compares them. mirror: the disk beside other servers of disks. witness: grants per second.',
+  )
+  .argument('<what>', 'lockstep, mirror or witness')
+  .option('--seconds <n>', `of each measure (default: ${DEFAULTS.seconds}; mirror: ${MIRROR_DEFAULTS.seconds})`)
   .option('--rounds <n>', `how often every variant is visited (default: ${DEFAULTS.rounds})`)
-  .option('--variants <names>', `some of ${VARIANTS.join(',')} (default: all)`)
-  .option('--measures <names>', `some of ${MEASURES.join(',')} (default: all)`)
+  .option('--variants <names>', `some of ${VARIANTS.join(',')}; mirror: of ${MIRROR_VARIANTS.join(',')} (default: all)`)
+  .option('--measures <names>', `some of ${MEASURES.join(',')}; mirror: of ${MIRROR_MEASURES.join(',')} (default: all)`)
   .option('--out <folder>', 'where the results go', RESULTS)
   .option('--instance <name>', 'keeps labs apart: one to four small letters or digits', process.env.TWINSTEP_LAB_INSTANCE ?? '0')
   .option('--port <n>', "of A's web console on this machine; B's is the next one")
   .option('--bundle <folder>', 'measure this twinstep.mjs instead of building the tree')
   .option('--pairs <n>', 'witness: how many, two connections each', '300')
-  .option('--folder <path>', 'witness: on the disk to be measured', '/var/tmp')
+  .option('--folder <path>', 'mirror, witness: on the disk to be measured', '/var/tmp')
   .exitOverride()
   .showHelpAfterError()
   .allowExcessArguments(false);

@@ -1,5 +1,7 @@
 // The command's flags, checked: a wrong one is told with what would be right.
 import { MEASURES, type MeasureName } from './measure.ts';
+import { MIRROR_VARIANTS, type MirrorVariant } from './mirror/variants.ts';
+import { MIRROR_MEASURES, type MirrorMeasure } from './mirror-bench.ts';
 import { VARIANTS, type VariantName } from './variants/variant.ts';
 
 export interface BenchOptions {
@@ -10,13 +12,35 @@ export interface BenchOptions {
 }
 
 export const DEFAULTS = { seconds: 5, rounds: 3 } as const;
+export const MIRROR_DEFAULTS = { seconds: 2, rounds: 3 } as const;
 /** Above, a run takes hours: a mistake. */
 const MAX_SECONDS = 120;
 const MAX_ROUNDS = 50;
 
 export class OptionError extends Error {}
 
-export function parseOptions(raw: { seconds?: string; rounds?: string; variants?: string; measures?: string }): BenchOptions {
+interface RawChoice {
+  seconds?: string;
+  rounds?: string;
+  variants?: string;
+  measures?: string;
+}
+
+export function parseMirrorOptions(raw: RawChoice): {
+  seconds: number;
+  rounds: number;
+  variants: MirrorVariant[];
+  measures: MirrorMeasure[];
+} {
+  return {
+    seconds: number('--seconds', raw.seconds ?? String(MIRROR_DEFAULTS.seconds), { least: 1, most: MAX_SECONDS, whole: false }),
+    rounds: number('--rounds', raw.rounds ?? String(MIRROR_DEFAULTS.rounds), { least: 1, most: MAX_ROUNDS, whole: true }),
+    variants: names('--variants', raw.variants, MIRROR_VARIANTS),
+    measures: names('--measures', raw.measures, MIRROR_MEASURES),
+  };
+}
+
+export function parseOptions(raw: RawChoice): BenchOptions {
   return {
     seconds: number('--seconds', raw.seconds ?? String(DEFAULTS.seconds), { least: 1, most: MAX_SECONDS, whole: false }),
     rounds: number('--rounds', raw.rounds ?? String(DEFAULTS.rounds), { least: 1, most: MAX_ROUNDS, whole: true }),

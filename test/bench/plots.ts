@@ -97,7 +97,7 @@ function microseconds(ms: number | null): number | null {
 }
 
 /** The drawing of a page's figure as a file of its own: with its name space, styles, title and legend. */
-function standAlone(figure: string, title: string, series: readonly Series[]): string {
+export function standAlone(figure: string, title: string, series: readonly Series[]): string {
   const [, width = '960', height = '268', body = ''] = /<svg viewBox="0 0 (\S+) (\S+)"[^>]*>([\s\S]*)<\/svg>/.exec(figure) ?? [];
   const legend = series.map(
     ({ name, color }, i) =>

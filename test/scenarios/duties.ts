@@ -10,6 +10,7 @@ export const TAKES_MS: Partial<Record<Command['kind'], number>> = {
   openTarget: 50,
   resync: 1_000,
   openIncoming: 50,
+  confirmCopy: 5,
   protect: 1_000,
   releaseReady: 20,
   takeOver: 20,
@@ -21,7 +22,12 @@ export const TAKES_MS: Partial<Record<Command['kind'], number>> = {
 };
 
 /** The phase that the partner must be in for it. */
-export const NEEDS_PARTNER: Partial<Record<Command['kind'], string>> = { resync: 'target', protect: 'incoming', releaseReady: 'ready' };
+export const NEEDS_PARTNER: Partial<Record<Command['kind'], string>> = {
+  resync: 'target',
+  protect: 'incoming',
+  releaseReady: 'ready',
+  confirmCopy: 'committing',
+};
 
 /** What the product's own effects say at their good end. */
 export function reasonOf(command: Command['kind']): string {

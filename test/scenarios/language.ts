@@ -120,6 +120,8 @@ const RULES: Rule[] = [
   [/^(A|B|both) gets? power$/, happens((pair, [who = '']) => both(who).forEach((name) => void pair.powerOn(name)))],
   [/^(A|B) falls asleep$/, happens((pair, [who = '']) => pair.sleep(who === 'A' ? 'A' : 'B'))],
   [/^(A|B) wakes$/, happens((pair, [who = '']) => pair.wake(who === 'A' ? 'A' : 'B'))],
+  [/^the process on (A|B) is killed$/, happens((pair, [who]) => pair.endProcess(who === 'A' ? 'A' : 'B'))],
+  [/^the process on (A|B) is asked to end$/, told(() => ({ kind: 'stopRequested' }))],
   [/^link (1|2) is (cut|mended)$/, happens((pair, [link, how]) => pair.setLink(Number(link) - 1, how === 'mended'))],
   [/^both links are (cut|mended)$/, happens((pair, [how]) => [0, 1].forEach((link) => void pair.setLink(link, how === 'mended')))],
   [/^the management network is (cut|mended)$/, happens((pair, [how]) => pair.setManagement(how === 'mended'))],
@@ -148,6 +150,10 @@ const RULES: Rule[] = [
       offset: Number(offset),
       fits: fits === 'its own' ? 'own' : fits === 'neither' ? 'neither' : 'partner',
     })),
+  ],
+  [
+    /^the mirror of (A|B) says that (no block waits|the block at (\d+) waits)$/,
+    told(([, , offset]) => ({ kind: 'copiesObserved', scrubbing: true, quarantined: offset === undefined ? [] : [Number(offset)] })),
   ],
   [/^the business network of (A|B|both) is (dead|back)$/, told(([, how]) => ({ kind: 'businessNicObserved', up: how === 'back' }))],
   [

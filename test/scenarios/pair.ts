@@ -30,6 +30,8 @@ const LINK_SILENT_MS = 300;
 const PROBE_MS = 2_000;
 /** The witness is told where this CoServer stands, and asked whether it would decide. */
 const REPORT_MS = 1_000;
+/** From the end of a process until the next one decides. */
+const PROCESS_BACK_MS = 1_000;
 
 export type Controller = 'answers' | 'silent' | 'lies';
 
@@ -70,6 +72,8 @@ interface Side {
 }
 
 const NAMES = ['A', 'B'] as const;
+/** Phases in which an engine runs the guest of this CoServer. */
+const GUEST_OUTLIVES: readonly string[] = ['running', 'resyncing', 'protecting', 'committing', 'duplex'];
 
 export class Pair {
   readonly facts: Fact[] = [];
@@ -136,9 +140,32 @@ export class Pair {
     const s = this.sides[name];
     if (s.powered) throw new Error(`${name} has power already`);
     s.powered = true;
+    this.#boot(s, false);
+  }
+
+  /** Our process alone: an engine that runs the guest outlives it, and waits. */
+  endProcess(name: CoServerName): void {
+    const s = this.sides[name];
+    if (!s.powered) throw new Error(`${name} has no power`);
+    const hasGuest = GUEST_OUTLIVES.includes(s.state.phase.kind);
+    s.powered = false;
+    const life = ++s.life;
+    this.#surroundingsChanged();
+    this.#agenda.in(PROCESS_BACK_MS, () => {
+      if (s.powered || s.life !== life) return;
+      this.facts.push({ at: this.now, said: `The process on CoServer ${name} is back.` });
+      s.powered = true;
+      this.#boot(s, hasGuest);
+      const p = this.#other(name);
+      this.#later(p, 50, () => this.#feed(p, { kind: 'partnerRestarted' }));
+    });
+  }
+
+  #boot(s: Side, adoptable: boolean): void {
+    const { name } = s;
     s.awake = true;
     s.life++;
-    s.state = this.#bootState(name, s.durable);
+    s.state = this.#bootState(name, s.durable, adoptable);
     s.pending = [];
     s.busyUntil = 0;
     s.unread = [];
@@ -244,7 +271,7 @@ export class Pair {
     };
   }
 
-  #bootState(name: CoServerName, record: DurableRecord): State {
+  #bootState(name: CoServerName, record: DurableRecord, adoptable = false): State {
     const { witness, fence, level, version, compatible } = this.#settings;
     return initialState({
       me: name,
@@ -254,7 +281,7 @@ export class Pair {
       record,
       links: this.#linksUp.length,
       now: this.now,
-      adoptable: false,
+      adoptable,
       canCompare: level === 3,
       arbiters: { witness, fence },
       level,
@@ -364,6 +391,10 @@ export class Pair {
         case 'fence':
           this.#fence(s);
           break;
+        case 'endProcess':
+          this.facts.push({ at: this.now, said: `The process on CoServer ${s.name} ends.` });
+          this.endProcess(s.name);
+          return;
         case 'endServer':
           this.facts.push({ at: this.now, said: `CoServer ${s.name} ends itself.` });
           this.powerOff(s.name);

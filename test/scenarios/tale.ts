@@ -79,6 +79,10 @@ function commandLines(c: Command): string[] {
       return [`repairBlock: ${c.offset} from ${c.from === 'own' ? 'the own copy' : "the partner's copy"}`];
     case 'quarantineBlock':
       return [`quarantineBlock: ${c.offset}`];
+    case 'chooseBlock':
+      return [`chooseBlock: ${c.offset}, ${c.keep === 'own' ? 'the own copy' : "the partner's copy"} is right`];
+    case 'scrub':
+      return [`scrub: ${c.run ? 'start' : 'stop'}`];
     case 'freeze':
     case 'resync':
     case 'protect':

@@ -161,6 +161,8 @@ export function obey(world: World, s: CoServer, c: Command): number {
     case 'quarantineBlock':
       world.checkers.quarantines(c.offset);
       return 0;
+    case 'chooseBlock':
+    case 'scrub':
     case 'redirectNetwork':
       return 0;
     case 'lendNetwork':

@@ -76,6 +76,7 @@ function help(world: World, s: CoServer): void {
   if (record.maintenance) request(world, s, 'end-maintenance');
   else if (phase.kind === 'off' || phase.kind === 'failed' || phase.kind === 'frozen') request(world, s, 'start-guest');
   else if (s.state.quarantinedUntil !== null) request(world, s, 'let-rejoin');
+  else if (s.state.diskFailed !== null && !s.disk.failed) request(world, s, 'try-disk');
 }
 
 /** Where the rules leave it to him: two histories, or two that wait. */

@@ -3,6 +3,7 @@
 // partner has gone on meanwhile.
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { endProcess } from '../end-process.ts';
 import { log } from '../log.ts';
 import type { Parts } from './parts.ts';
 
@@ -21,7 +22,7 @@ export interface EndedItself {
 export async function endServer(
   p: Pick<Parts, 'engine' | 'config' | 'state'>,
   reason: string,
-  exit: (code: number) => void = (code) => process.exit(code),
+  exit: (code: number) => void = endProcess,
 ): Promise<string> {
   const timer = setTimeout(() => exit(UNTRUSTED_EXIT_CODE), END_WITHIN_MS);
   // The engine first: nothing it computes counts any more. Output was frozen before this was ordered.

@@ -4,6 +4,8 @@ import { openDisk, type Parts } from './parts.ts';
 import type { Survival } from './survival.ts';
 
 const SHUTDOWN_WITHIN_S = 60;
+/** Of a pair's first start: from then on the disk is known. */
+const FIRST_GENERATION = 1;
 
 export class Guest {
   readonly #p: Parts;
@@ -14,13 +16,16 @@ export class Guest {
     this.#survival = survival;
   }
 
-  /** @param why row and reason: it is the takeover of level 2, and recorded as one. */
-  async start(signal: AbortSignal, why: { row?: string; reason?: string }): Promise<string> {
+  /**
+   * @param generation Of this start.
+   * @param why row and reason: it is the takeover of level 2, and recorded as one.
+   */
+  async start(generation: number, signal: AbortSignal, why: { row?: string; reason?: string }): Promise<string> {
     const { workers, engine, config } = this.#p;
     const told = why.row === undefined ? null : this.#survival.restartHere(why.row, why.reason ?? '');
     await this.#survival.stopAll(Promise.resolve());
     signal.throwIfAborted();
-    await openDisk(this.#p);
+    await openDisk(this.#p, { serves: generation > FIRST_GENERATION });
     // A roll-back that was cut short is finished first.
     await workers.mirror.call('serveSolo', {}, Number.POSITIVE_INFINITY);
     told?.step('disk: this copy is served');
@@ -37,7 +42,7 @@ export class Guest {
 
   async adopt(): Promise<string> {
     const { workers, engine } = this.#p;
-    await openDisk(this.#p);
+    await openDisk(this.#p, { serves: true });
     await workers.mirror.call('serveSolo', {});
     await workers.gate.call('setMode', { mode: 'solo' });
     if (!(await engine.adopt())) throw new Error('the engine has ended meanwhile');

@@ -18,7 +18,7 @@ export class Joining {
   async openTarget(signal: AbortSignal): Promise<string> {
     const { workers, engine } = this.#p;
     await engine.kill();
-    await openDisk(this.#p);
+    await openDisk(this.#p, { serves: false });
     signal.throwIfAborted();
     await workers.gate.call('setMode', { mode: 'standby' });
     await workers.mirror.call('startTarget', {});

@@ -13,7 +13,7 @@ export async function keepHistory(p: Parts, generation: number, signal: AbortSig
   const { path, sizeMiB } = p.config.workload.disk;
   const folder = await folderFor(p);
   // What a crash left in the journal belongs to this history: the disk first takes it all, and is then let go.
-  await openDisk(p);
+  await openDisk(p, { serves: true });
   await p.workers.mirror.call('close', {}, 60_000);
   p.disk.isOpen = false;
   signal.throwIfAborted();

@@ -9,6 +9,9 @@ import { keepHistory } from './keeping.ts';
 import type { Parts } from './parts.ts';
 import { Survival } from './survival.ts';
 
+/** One block on both disks, behind whatever the guest has under way there. */
+const BLOCK_WITHIN_MS = 60_000;
+
 export class Obey implements Effects {
   readonly #p: Parts;
   /** Ends what a phase that is over still does. */
@@ -65,7 +68,7 @@ export class Obey implements Effects {
       case 'keepHistory':
         return this.#phaseWork((signal) => keepHistory(p, command.generation, signal));
       case 'startGuest':
-        return this.#phaseWork((signal) => this.#guest.start(signal, command));
+        return this.#phaseWork((signal) => this.#guest.start(command.generation, signal, command));
       case 'adoptGuest':
         return this.#phaseWork(() => this.#guest.adopt());
       case 'resync':
@@ -98,8 +101,13 @@ export class Obey implements Effects {
       case 'lendNetwork':
         return p.workers.gate.call('lend', { lends: command.lend }).then(() => '');
       case 'repairBlock':
+        return p.workers.mirror.call('repairBlock', { offset: command.offset, from: command.from }, BLOCK_WITHIN_MS).then(() => '');
       case 'quarantineBlock':
-        return Promise.reject(new Error(`this build cannot obey ${command.kind}`));
+        return p.workers.mirror.call('quarantineBlock', { offset: command.offset }, BLOCK_WITHIN_MS).then(() => '');
+      case 'chooseBlock':
+        return p.workers.mirror.call('chooseBlock', { offset: command.offset, keep: command.keep }, BLOCK_WITHIN_MS).then(() => '');
+      case 'scrub':
+        return p.workers.mirror.call(command.run ? 'startScrub' : 'stopScrub', {}).then(() => '');
       default:
         return Promise.reject(new Error(`unknown command ${JSON.stringify(command satisfies never)}`));
     }

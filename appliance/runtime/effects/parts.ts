@@ -36,11 +36,15 @@ export interface Parts {
   state: () => State;
 }
 
-/** Opens the mirror's disk and journal, and tells what a crash had left in the journal. */
-export async function openDisk(p: Parts): Promise<void> {
+/**
+ * Opens the mirror's disk and journal, and tells what a crash had left in the journal.
+ * serves: the guest has run here and is to run from it again. Rejects when the disk is not known then.
+ */
+export async function openDisk(p: Parts, use: { serves: boolean }): Promise<void> {
   if (p.disk.isOpen) return;
-  const { committed, replayed, discarded } = await p.workers.mirror.call('open', {}, 120_000);
+  const { committed, replayed, discarded, notes } = await p.workers.mirror.call('open', use, 120_000);
   p.disk.isOpen = true;
+  for (const note of notes) p.history.add({ severity: 'warning', row: null, text: `The disk: ${note}.` });
   if (replayed + discarded === 0) return;
   const text = `The disk's journal was replayed up to interval ${committed}: ${replayed} bytes applied, ${discarded} bytes of uncommitted intervals discarded.`;
   p.history.add({ severity: 'info', row: null, text });

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { type CpioEntry, cpioArchive } from './cpio.ts';
+import { FIO, fioFiles, requireFio } from './fio-files.ts';
 import { elfKernel } from './kernel-image.ts';
 import { moduleName, resolveModules } from './modules.ts';
 
@@ -18,6 +19,8 @@ const MAX_OUTPUT_BYTES = 64 * 1024 * 1024;
 
 // crc32c_generic: ext4's checksums ask for it by algorithm, which modules.dep does not tell.
 const MODULES = ['virtio_pci', 'virtio_net', 'virtio_blk', 'crc32c_generic', 'ext4', 'af_packet', 'ipv6', 'button', 'evdev'];
+const LOAD_MODULES = ['xfs'];
+const JOBS = ['direct.fio', 'buffered.fio'];
 
 /**
  * The guest's kernel command line, with the reason of each word:
@@ -33,6 +36,9 @@ export const GUEST_APPEND = [
   '8250.nr_uarts=1 i8042.noaux i8042.nopnp random.trust_bootloader=on',
 ].join(' ');
 
+/** What the guest does by itself, beside serving: fio with verification on an ext4 and an xfs file system (load.c). */
+export type GuestLoad = 'fio';
+
 export interface GuestImage {
   /** Paths for QEMU's -kernel and -initrd, and the text for -append. */
   kernel: string;
@@ -45,6 +51,8 @@ export interface GuestBuildOptions {
   root: string;
   /** Folder under which results are kept, one folder per content hash. Default: /var/cache/twinstep. */
   out?: string;
+  /** Default: none. */
+  load?: GuestLoad | undefined;
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -61,35 +69,23 @@ async function kernelVersion(root: string): Promise<string> {
   return newest.slice('vmlinuz-'.length);
 }
 
-/** Compiles the server. The hash of the source decides whether this happens at all; see buildGuest. */
-async function compileServer(out: string): Promise<void> {
-  const args = [
-    '-static',
-    '-O2',
-    '-s',
-    '-std=gnu11',
-    '-Wall',
-    '-Wextra',
-    '-pthread',
-    '-Wl,--build-id=none',
-    '-o',
-    out,
-    join(HERE, 'server.c'),
-  ];
-  await run('gcc', args).catch((error: unknown) => {
+/** Compiles a program of the guest's. The hash of the source decides whether this happens at all; see buildGuest. */
+async function compile(source: string, out: string): Promise<void> {
+  const flags = ['-static', '-O2', '-s', '-std=gnu11', '-Wall', '-Wextra', '-pthread', '-Wl,--build-id=none'];
+  await run('gcc', [...flags, '-o', out, join(HERE, source)]).catch((error: unknown) => {
     const detail = error instanceof Error ? error.message : String(error);
-    throw new Error(`the guest's server does not compile (are gcc and libc6-dev installed?): ${detail}`);
+    throw new Error(`the guest's ${source} does not compile (are gcc and libc6-dev installed?): ${detail}`);
   });
 }
 
 /** Module files unpacked, in load order. busybox unpacks .xz: it comes from the same root and is static. */
-async function readModules(root: string, version: string): Promise<CpioEntry[]> {
+async function readModules(root: string, version: string, wanted: readonly string[]): Promise<CpioEntry[]> {
   const folder = join(root, 'lib/modules', version);
   const [dep, builtin] = await Promise.all([
     readFile(join(folder, 'modules.dep'), 'utf8'),
     readFile(join(folder, 'modules.builtin'), 'utf8'),
   ]);
-  const paths = resolveModules(MODULES, dep, builtin);
+  const paths = resolveModules(wanted, dep, builtin);
   return Promise.all(
     paths.map(async (path): Promise<CpioEntry> => {
       const file = join(folder, path);
@@ -103,8 +99,31 @@ async function readModules(root: string, version: string): Promise<CpioEntry[]> 
   );
 }
 
-async function buildInitrd(root: string, version: string, server: string): Promise<Buffer> {
-  const modules = await readModules(root, version);
+/** What the load needs beside the rest; the jobs are read from /load, file systems are mounted below it. */
+async function loadFiles(work: string): Promise<CpioEntry[]> {
+  const program = join(work, 'load');
+  await compile('load.c', program);
+  return [
+    ...(await fioFiles(work)),
+    { kind: 'directory', path: 'load', mode: 0o755 },
+    { kind: 'file', path: 'load/load', mode: 0o755, data: await readFile(program) },
+    ...(await Promise.all(
+      JOBS.map(
+        async (job): Promise<CpioEntry> => ({
+          kind: 'file',
+          path: `load/${job}`,
+          mode: 0o644,
+          data: await readFile(join(HERE, 'jobs', job)),
+        }),
+      ),
+    )),
+  ];
+}
+
+async function buildInitrd(root: string, version: string, work: string, load: GuestLoad | undefined): Promise<Buffer> {
+  const modules = await readModules(root, version, load === undefined ? MODULES : [...MODULES, ...LOAD_MODULES]);
+  const server = join(work, 'server');
+  await compile('server.c', server);
   const list = modules.map((module) => module.path.slice('modules/'.length)).join('\n');
   const entries: CpioEntry[] = [
     { kind: 'directory', path: 'dev', mode: 0o755 },
@@ -116,19 +135,22 @@ async function buildInitrd(root: string, version: string, server: string): Promi
     { kind: 'file', path: 'modules.list', mode: 0o644, data: Buffer.from(`${list}\n`) },
     { kind: 'directory', path: 'modules', mode: 0o755 },
     ...modules,
+    ...(load === undefined ? [] : await loadFiles(work)),
   ];
   return gzipSync(cpioArchive(entries), { level: 6 });
 }
 
-async function contentHash(root: string, version: string): Promise<string> {
-  const sources = ['server.c', 'init', 'build.ts', 'cpio.ts', 'modules.ts', 'kernel-image.ts'].map((name) => join(HERE, name));
+async function contentHash(root: string, version: string, load: GuestLoad | undefined): Promise<string> {
+  const own = ['server.c', 'init', 'build.ts', 'cpio.ts', 'modules.ts', 'kernel-image.ts'];
+  const loads = ['load.c', 'fio-files.ts', ...JOBS.map((job) => join('jobs', job))];
   const inputs = [
-    ...sources,
+    ...[...own, ...(load === undefined ? [] : loads)].map((name) => join(HERE, name)),
+    ...(load === undefined ? [] : [FIO]),
     join(root, 'boot', `vmlinuz-${version}`),
     join(root, 'lib/modules', version, 'modules.dep'),
     join(root, 'bin/busybox'),
   ];
-  const hash = createHash('sha256').update(version);
+  const hash = createHash('sha256').update(`${version} ${load ?? ''}`);
   for (const input of inputs)
     hash.update(
       createHash('sha256')
@@ -140,20 +162,23 @@ async function contentHash(root: string, version: string): Promise<string> {
 
 /** Builds the workload, or finds it built. Seconds the first time, tens of milliseconds later. */
 export async function buildGuest(options: GuestBuildOptions): Promise<GuestImage> {
-  const { root } = options;
+  const { root, load } = options;
   const cache = options.out ?? DEFAULT_CACHE;
+  if (load !== undefined) await requireFio();
   const version = await kernelVersion(root);
-  const folder = join(cache, `guest-${await contentHash(root, version)}`);
-  const image = { kernel: join(folder, 'kernel'), initrd: join(folder, 'initrd.gz'), append: GUEST_APPEND };
+  const folder = join(cache, `guest-${await contentHash(root, version, load)}`);
+  const image = {
+    kernel: join(folder, 'kernel'),
+    initrd: join(folder, 'initrd.gz'),
+    append: load === undefined ? GUEST_APPEND : `${GUEST_APPEND} load=${load}`,
+  };
   if (await exists(folder)) return image;
   await mkdir(cache, { recursive: true });
   const work = await mkdtemp(join(cache, 'guest-work-'));
   try {
-    const server = join(work, 'server');
     const bzImage = await readFile(join(root, 'boot', `vmlinuz-${version}`));
     await writeFile(join(work, 'kernel'), elfKernel(bzImage) ?? bzImage);
-    await compileServer(server);
-    await writeFile(join(work, 'initrd.gz'), await buildInitrd(root, version, server));
+    await writeFile(join(work, 'initrd.gz'), await buildInitrd(root, version, work, load));
     // A whole folder appears at once; whoever builds the same at the same time has made the same.
     await rename(work, folder).catch(async (error: unknown) => {
       if (!(await exists(folder))) throw error;

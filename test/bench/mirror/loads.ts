@@ -4,14 +4,14 @@ import { run } from '../../../hwqual/lab/command.ts';
 import { parseStat } from '../reading.ts';
 import type { Running } from './variants.ts';
 
-export const LOADS = ['4k QD1', '4k QD32', '128k write', '128k read', 'fsync'] as const;
+export const LOADS = ['4k-qd1', '4k-qd32', '128k-write', '128k-read', 'fsync'] as const;
 export type Load = (typeof LOADS)[number];
 
 const ARGUMENTS: Record<Load, readonly string[]> = {
-  '4k QD1': ['--rw=randwrite', '--bs=4k', '--iodepth=1'],
-  '4k QD32': ['--rw=randwrite', '--bs=4k', '--iodepth=32'],
-  '128k write': ['--rw=write', '--bs=128k', '--iodepth=16'],
-  '128k read': ['--rw=read', '--bs=128k', '--iodepth=16'],
+  '4k-qd1': ['--rw=randwrite', '--bs=4k', '--iodepth=1'],
+  '4k-qd32': ['--rw=randwrite', '--bs=4k', '--iodepth=32'],
+  '128k-write': ['--rw=write', '--bs=128k', '--iodepth=16'],
+  '128k-read': ['--rw=read', '--bs=128k', '--iodepth=16'],
   fsync: ['--rw=randwrite', '--bs=4k', '--iodepth=1', '--fsync=1'],
 };
 /** CPU of processes is counted in these (USER_HZ is 100 on every Linux). */
@@ -64,7 +64,7 @@ export async function measureLoad(running: Running, load: Load, seconds: number,
   const cpuS = cpuSeconds(running.pids) - before;
   const job = (JSON.parse(text.slice(text.indexOf('{'))) as FioReport).jobs[0];
   if (job?.error !== 0) throw new Error(`fio failed (error ${job?.error ?? 'unknown'})`);
-  const direction = load === '128k read' ? job.read : job.write;
+  const direction = load === '128k-read' ? job.read : job.write;
   const percentiles = load === 'fsync' ? job.sync.lat_ns.percentile : direction.clat_ns.percentile;
   const us = (percent: string): number => (percentiles?.[percent] ?? Number.NaN) / 1000;
   return {

@@ -2,6 +2,7 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { MirrorSetup } from '../../../appliance/mirror/api.ts';
 import { raisePriority } from '../../../appliance/runtime/priority.ts';
+import { streamHeap } from '../../../appliance/runtime/workers.ts';
 import { IntervalCounter } from '../../../appliance/wire/interval.ts';
 
 /** The first message that the process gets. */
@@ -29,6 +30,7 @@ process.on('message', (m: SideMessage) => {
       new Worker(new URL('./side-worker.ts', import.meta.url), {
         workerData: { setup: { ...setup, interval: interval.buffer }, port: main.port1, commitPort: commit.port1, encrypted },
         transferList: [main.port1, commit.port1],
+        resourceLimits: streamHeap(),
       });
       break;
     }

@@ -12,10 +12,10 @@ export const MIRROR_VARIANTS = [
   'nbdkit',
   'solo',
   'quorum',
-  'one link',
-  'two links',
-  'one plain',
-  'two plain',
+  'one-link',
+  'two-links',
+  'one-plain',
+  'two-plain',
   'lockstep',
 ] as const;
 export type MirrorVariant = (typeof MIRROR_VARIANTS)[number];
@@ -26,15 +26,15 @@ export const VARIANT_TEXT: Record<MirrorVariant, string> = {
   nbdkit: "nbdkit's file plugin, one copy",
   solo: 'our mirror without its partner, one copy',
   quorum: "QEMU's quorum: a file and an NBD client to qemu-nbd on the other side, over the first link, not encrypted",
-  'one link': 'our mirror, both copies, one link',
-  'two links': 'our mirror, both copies, both links',
-  'one plain': 'the same without encryption, one link',
-  'two plain': 'the same without encryption, both links',
+  'one-link': 'our mirror, both copies, one link',
+  'two-links': 'our mirror, both copies, both links',
+  'one-plain': 'the same without encryption, one link',
+  'two-plain': 'the same without encryption, both links',
   lockstep: 'our mirror, both links, writes journaled by interval, a checkpoint each second',
 };
 
 /** With these the second copy is over the links: only they change when the links are shaped. */
-export const MIRRORED: readonly MirrorVariant[] = ['quorum', 'one link', 'two links', 'one plain', 'two plain', 'lockstep'];
+export const MIRRORED: readonly MirrorVariant[] = ['quorum', 'one-link', 'two-links', 'one-plain', 'two-plain', 'lockstep'];
 
 export interface Running {
   /** Where fio connects: a file or a socket. */
@@ -87,10 +87,10 @@ export async function startVariant(variant: MirrorVariant, place: Place, sizeByt
       return served(startEngineTool(place, 'A', 'qemu-storage-daemon', quorumArguments()), second);
     }
     case 'solo':
-    case 'one link':
-    case 'two links':
-    case 'one plain':
-    case 'two plain':
+    case 'one-link':
+    case 'two-links':
+    case 'one-plain':
+    case 'two-plain':
     case 'lockstep':
       return startOurs(variant, place, sizeBytes);
     default:
@@ -114,11 +114,10 @@ function quorumArguments(): string[] {
 export async function startPair(
   place: Place,
   sizeBytes: number,
-  options: { links?: readonly number[]; encrypted?: boolean; keepRecords?: boolean } = {},
+  options: { links?: readonly number[]; encrypted?: boolean; pairKey?: Uint8Array } = {},
 ): Promise<{ a: MirrorSide; b: MirrorSide; stop(): Promise<void> }> {
-  const { links = [0, 1], encrypted = true, keepRecords = false } = options;
-  const pairKey = randomBytes(32);
-  if (!keepRecords) removeRecords(place);
+  const { links = [0, 1], encrypted = true, pairKey = randomBytes(32) } = options;
+  removeRecords(place);
   const [a, b] = (['A', 'B'] as const).map((side) => new MirrorSide(place, side, { links, encrypted, sizeBytes, pairKey }));
   if (!a || !b) throw new Error('two sides make a pair');
   const stop = async (): Promise<void> => {
@@ -149,8 +148,8 @@ async function startOurs(variant: MirrorVariant, place: Place, sizeBytes: number
     await a.mirror.call('serveSolo', {});
     return { target: { socket: a.socketPath }, pids: [a.server.pid], stop: () => a.server.end() };
   }
-  const isOne = variant === 'one link' || variant === 'one plain';
-  const isPlain = variant === 'one plain' || variant === 'two plain';
+  const isOne = variant === 'one-link' || variant === 'one-plain';
+  const isPlain = variant === 'one-plain' || variant === 'two-plain';
   const { a, b, stop } = await startPair(place, sizeBytes, { links: isOne ? [0] : [0, 1], encrypted: !isPlain });
   const endCheckpoints = variant === 'lockstep' ? checkpoints(a, b) : async () => undefined;
   return {

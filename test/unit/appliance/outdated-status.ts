@@ -18,6 +18,7 @@ export const OUTDATED_STATUS: PartnerStatus = {
   businessUp: true,
   needsNic: false,
   yieldRow: null,
+  diskFailed: false,
   compatibleVersions: [],
   level: 3,
   leaseMs: 0,

@@ -62,6 +62,7 @@ const status = fc.record<PartnerStatus>({
   businessUp: fc.boolean(),
   needsNic: fc.boolean(),
   yieldRow: fc.constantFrom(null, '12', '16', '27', '28'),
+  diskFailed: fc.oneof({ weight: 9, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
   compatibleVersions: fc.constant([]),
   level: fc.constantFrom(2 as const, 3 as const),
   leaseMs: fc.constantFrom(0, 3_500),
@@ -157,6 +158,11 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
     fits: fc.constantFrom('own' as const, 'partner' as const, 'neither' as const),
   }),
   fc.record({
+    kind: fc.constant('copiesObserved' as const),
+    scrubbing: fc.boolean(),
+    quarantined: fc.uniqueArray(fc.constantFrom(0, 4096, 8192), { maxLength: 2 }),
+  }),
+  fc.record({
     kind: fc.constant('hardwareJudged' as const),
     verdict: fc.constantFrom('preFail' as const, 'healthy' as const, 'uncorrectable' as const),
     component: fc.constant('fan'),
@@ -171,7 +177,7 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('operatorRequested' as const),
-      action: fc.constantFrom(...ACTIONS.map((a) => a.name), 'nonsense'),
+      action: fc.constantFrom(...ACTIONS.map((a) => a.name), 'keep-own-block-4096', 'keep-partner-block-0', 'nonsense'),
     }),
   },
   {
@@ -231,6 +237,7 @@ function expected(s: State, good: boolean): NewEvent {
       power: 'mains',
       businessUp: true,
       yieldRow: null,
+      diskFailed: false,
     },
   });
   if (!s.links[0]?.up) return { kind: 'linkObserved', link: 0, up: true, silentMs: 0 };
@@ -257,6 +264,7 @@ function expected(s: State, good: boolean): NewEvent {
         ? { kind: 'probed', probe: 'arp', outcome: 'answered', interval: 2, detail: '' }
         : { kind: 'linkObserved', link: 0, up: false, silentMs: 300 };
     case 'standby':
+      if (s.diskFailed !== null) return { kind: 'operatorRequested', action: 'try-disk' };
       return partnerIs('resyncing', { standing: 'simplex' });
     case 'target':
       return partnerIs('protecting', { standing: 'simplex' });

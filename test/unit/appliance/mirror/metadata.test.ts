@@ -206,6 +206,38 @@ t.test('damage: one slot is nothing, both are named, a page makes all its extent
   t.equal((await again(hurt(3 * METADATA_PAGE_BYTES + 100))).log.suspects.size, extents - EXTENTS_PER_PAGE + 1);
 });
 
+t.test('a damaged slot is written again before anything else is: no loss of power after it leaves none', async (t) => {
+  for (const slot of [0, 1]) {
+    for (let lossAt = 0; lossAt < 12; lossAt++) {
+      const store = blank();
+      const made = await Metadata.create(store, IDENTITY);
+      for (let i = 0; i < slot; i++) await made.change((r) => goneAlone(r, newGeneration()));
+      await made.close();
+      const hurt = Buffer.from(store.content);
+      hurt.fill(0x55, slot * METADATA_PAGE_BYTES, slot * METADATA_PAGE_BYTES + 64);
+      const chance = random(100 * slot + lossAt);
+      const power = new Power(lossAt, chance);
+      const damaged = new LosableStore(power, hurt);
+      let mended: boolean | undefined;
+      const life = async (): Promise<void> => {
+        const m = await Metadata.open(damaged, IDENTITY);
+        mended = await m.mend();
+        await m.change((r) => goneAlone(r, newGeneration()));
+        await m.change((r) => goneAlone(r, newGeneration()));
+      };
+      await Promise.race([life(), power.lost]);
+      const after = damaged.afterLoss(chance);
+      const found = await again(after);
+      t.equal(found.record.pair, IDENTITY.pair, `slot ${slot}, power lost at ${lossAt}`);
+      if (mended === undefined) continue;
+      t.equal(mended, true);
+    }
+  }
+  const whole = blank();
+  await Metadata.create(whole, IDENTITY);
+  t.equal(await (await Metadata.open(whole, IDENTITY)).mend(), false);
+});
+
 t.test('another disk is refused by name, and nothing is written', async (t) => {
   const store = blank();
   await Metadata.create(store, IDENTITY);
@@ -216,7 +248,10 @@ t.test('another disk is refused by name, and nothing is written', async (t) => {
   };
   await refused({ ...IDENTITY, pair: 'ffffffffffffffff' }, 'otherPair');
   await refused({ ...IDENTITY, disk: new Uint8Array(32).fill(8) }, 'otherDisk');
-  await refused({ ...IDENTITY, sizeBytes: IDENTITY.sizeBytes - EXTENT }, 'otherSize');
+  await refused({ ...IDENTITY, sizeBytes: IDENTITY.sizeBytes - EXTENT }, 'smaller');
+  await refused({ ...IDENTITY, sizeBytes: IDENTITY.sizeBytes + EXTENT }, 'larger');
+  await refused({ ...IDENTITY, disk: null }, 'unnamed');
+  await refused({ ...IDENTITY, pair: 'ffffffffffffffff', disk: null }, 'otherPair');
   await t.rejects(again(Buffer.alloc(METADATA_BYTES)), { name: 'MetadataError', trouble: 'blank' });
 });
 

@@ -31,6 +31,12 @@ export interface PairOptions {
   openStore?: (options: FileStoreOptions) => Promise<BlockStore>;
   scale?: MetadataScale;
   points?: PointsSetup;
+  /** Of both sides. */
+  setup?: Pick<MirrorSetup, 'timeoutMs' | 'acknowledgeMs' | 'scrub'>;
+  pairId?: string;
+  /** An engine that outlived an earlier process is expected on both. */
+  isAwaited?: boolean;
+  isWriteThrough?: boolean;
 }
 
 export class MirrorPair {
@@ -90,6 +96,10 @@ export class MirrorPair {
       journalPath: join(this.directory, `journal-${name}`),
       socketPath: join(this.directory, name, 'nbd'),
       ...(options.points ? { points: options.points } : {}),
+      ...options.setup,
+      ...(options.pairId ? { pairId: options.pairId } : {}),
+      ...(options.isAwaited ? { isAwaited: true } : {}),
+      isWriteThrough: options.isWriteThrough ?? false,
     };
     mkdirSync(join(this.directory, name));
     runMirrorWorker(setup, main.port1, commit.port1, {

@@ -297,17 +297,18 @@ t.test('a journal left by a crash is replayed at open', async (t) => {
   // Another process opens what this one would leave if it died now; its disk is as before the first interval.
   const again = new MirrorPair({ sizeBytes: MIB });
   t.teardown(() => again.end());
+  writeFileSync(again.a.setup.diskPath, Buffer.alloc(MIB));
   for (const end of ['.0', '.1']) {
     const from = await FileStore.open({ path: `${pair.b.setup.journalPath}${end}`, sizeBytes: MIB });
     const to = await FileStore.open({ path: `${again.a.setup.journalPath}${end}`, sizeBytes: 1024 * MIB });
     await to.write(0, await from.read(0, MIB));
     await Promise.all([from.close(), to.close()]);
   }
-  t.same(await again.a.mirror.call('open', {}), { committed: 1, replayed: 4096, discarded: 4096 });
+  t.same(await again.a.mirror.call('open', {}), { committed: 1, replayed: 4096, discarded: 4096, notes: [] });
   t.equal(again.a.disk()[0], 1);
-  t.same(await again.a.mirror.call('open', {}), { committed: 1, replayed: 0, discarded: 0 });
+  t.same(await again.a.mirror.call('open', {}), { committed: 1, replayed: 0, discarded: 0, notes: [] });
   await again.a.mirror.call('close', {});
-  t.same(await again.a.mirror.call('open', {}), { committed: 0, replayed: 0, discarded: 0 });
+  t.same(await again.a.mirror.call('open', {}), { committed: 0, replayed: 0, discarded: 0, notes: [] });
 });
 
 t.test('a resync compares what may differ; of a disk that is not known, everything', async (t) => {

@@ -55,6 +55,26 @@ watchdog: { device: /dev/watchdog }
   t.match(parseConfig(full, 'f'), { fence: { port: 623, cipherSuite: 3 }, watchdog: { device: '/dev/watchdog', timeoutS: 10 } });
 });
 
+t.test('level 2 needs a watchdog, and a quick one unless the configuration says otherwise', async (t) => {
+  const level = (n: string): string => GOOD.replace('name: demo,', `name: demo, level: ${n},`);
+  t.equal(parseConfig(GOOD, 'f').workload.level, 3);
+  t.match(parseConfig(`${level('2')}watchdog: { device: /dev/watchdog }\n`, 'f'), { workload: { level: 2 }, watchdog: { timeoutS: 3 } });
+  t.equal(parseConfig(`${level('2')}watchdog: { device: /dev/watchdog, timeoutS: 20 }\n`, 'f').watchdog.timeoutS, 20);
+  t.equal(parseConfig(`${level('3')}watchdog: { device: /dev/watchdog }\n`, 'f').watchdog.timeoutS, 10);
+  t.throws(() => parseConfig(level('2'), 'f'), /watchdog\.device: missing, workload\.level 2 needs one/);
+  t.throws(() => parseConfig(level('1'), 'f'), /workload\.level: '1', 2 or 3 is needed/);
+});
+
+t.test("the guest's disk: through the page cache and durable when flushed, unless the configuration says otherwise", async (t) => {
+  t.same(parseConfig(GOOD, 'f').workload.disk, { path: '/d', sizeMiB: 64, cache: 'buffered', durability: 'flushed' });
+  const other = GOOD.replace('sizeMiB: 64 }', 'sizeMiB: 64, cache: direct, durability: write-through }');
+  t.match(parseConfig(other, 'f').workload.disk, { cache: 'direct', durability: 'write-through' });
+  t.throws(
+    () => parseConfig(GOOD.replace('sizeMiB: 64 }', 'sizeMiB: 64, cache: none }'), 'f'),
+    /workload\.disk\.cache: 'none'.*buffered.*direct/,
+  );
+});
+
 t.test('a history that is kept goes beside the disk, unless a folder is named for it', async (t) => {
   t.equal(parseConfig(GOOD, 'f').workload.keepDir, '');
   t.equal(parseConfig(GOOD.replace('name: demo,', 'name: demo, keepDir: /kept,'), 'f').workload.keepDir, '/kept');

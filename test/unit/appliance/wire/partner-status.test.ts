@@ -13,10 +13,10 @@ t.test('every field arrives', async (t) => {
 });
 
 t.test('an earlier release knows less', async (t) => {
-  const { compatibleVersions: _, ...status } = statusOf(duplexState());
+  const { compatibleVersions: _, level: _level, leaseMs: _leaseMs, restarting: _restarting, ...status } = statusOf(duplexState());
   const { keep: __, ...record } = status.record;
   const read = overTheWire({ ...status, record });
-  t.same([read.compatibleVersions, read.record.keep], [[], null]);
+  t.same([read.compatibleVersions, read.record.keep, read.level, read.leaseMs, read.restarting], [[], null, 3, 0, false]);
 });
 
 t.test('what is wrong is named', async (t) => {
@@ -26,6 +26,8 @@ t.test('what is wrong is named', async (t) => {
     [{ ...status, compatibleVersions: Array(17).fill('1') }, /compatibleVersions is no list of at most 16/],
     [{ ...status, compatibleVersions: [7] }, /compatibleVersions is no short text/],
     [{ ...status, record: { ...status.record, keep: -1 } }, /record\.keep is no whole number/],
+    [{ ...status, level: 1 }, /level is 1/],
+    [{ ...status, leaseMs: -1 }, /leaseMs is no whole number/],
     [{ ...status, phase: 'dancing' }, /phase is "dancing"/],
     [{ ...status, phase: 'dancing'.repeat(1000) }, /^phase is "[a-z]{39}$/],
   ];

@@ -39,7 +39,7 @@ t.test('a whole machine', async (t) => {
   const nic = valuesOf(args, '-device')[0] ?? '';
   t.match(nic, 'mac=52:54:00:77:00:1a');
   for (const offload of ['csum', 'guest_csum', 'gso', 'guest_tso4', 'host_tso6', 'guest_uso6']) t.match(nic, `,${offload}=off`);
-  t.match(valuesOf(args, '-blockdev')[0], 'server.path=/run/nbd,export=disk0,reconnect-delay=30');
+  t.match(valuesOf(args, '-blockdev')[0], 'server.path=/run/nbd,export=disk0,reconnect-delay=600');
   t.equal(args.includes('-S'), true);
   t.same(args.slice(-2), ['-trace', 'x']);
 });
