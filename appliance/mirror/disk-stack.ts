@@ -1,10 +1,12 @@
 // The guest's disk as the mirror sees it: the medium, and what lies over it, each layer a BlockStore itself.
 //
-//   medium -> watched (a disk that does not answer, or failed, is over) -> restore points
+//   medium -> watched (a disk that does not answer, or failed, is over) -> checked (what it reads is what was written) -> restore points
 import { createHash } from 'node:crypto';
-import { stat } from 'node:fs/promises';
-import type { BlockStore, FileStoreOptions, StoreCache, StoreError } from '../../drivers/block/index.ts';
-import type { BlockReader } from './block-reader.ts';
+import { rm, stat } from 'node:fs/promises';
+import { type BlockStore, type FileStoreOptions, type StoreCache, StoreError } from '../../drivers/block/index.ts';
+import { CheckedStore } from './checked-store.ts';
+import { KeptSums, sumsFileBytes } from './kept-sums.ts';
+import type { DiskIdentity } from './metadata.ts';
 import type { PointsSetup } from './restore-points/api.ts';
 import { CATALOGUE_BYTES } from './restore-points/catalogue.ts';
 import { openPoints } from './restore-points/open-points.ts';
@@ -29,34 +31,48 @@ export interface DiskStackOptions {
   points: PointsSetup;
   /** What the operator should know of the restore points. */
   told(text: string): void;
+  /** Undefined: none are kept. */
+  sums?: SumsOptions;
+}
+
+export interface SumsOptions {
+  /** The file. */
+  path: string;
+  /** Of the disk, once it is open. */
+  identify(): Promise<DiskIdentity>;
+  /** Of no block of the disk (or of none any more) it is known what was written: why. */
+  onUnknown(reason: string): void;
 }
 
 export interface DiskStack {
   /** The topmost layer: everything that reads or writes the guest's disk goes through it. Closes all below it. */
   disk: BlockStore;
   watched: WatchedStore;
+  checked: CheckedStore;
   /** What the operator should know of the medium. */
   notes: readonly string[];
-  /** What a comparison of the copies reads. */
-  reader: BlockReader;
   points: PointStore;
 }
 
 export async function openDiskStack(options: DiskStackOptions): Promise<DiskStack> {
   const { openStore, path, sizeBytes } = options;
   mustBeDrained(path);
+  // From the top on: each closes what is below it.
   const opened: BlockStore[] = [];
   try {
     const medium = await openStore({ path, sizeBytes, cache: options.cache ?? 'buffered' });
-    opened.push(medium);
+    opened[0] = medium;
     const watched = new WatchedStore(medium, {
       path,
       timeoutMs: options.timeoutMs ?? DISK_TIMEOUT_MS,
       places: placesOf(process.env.UV_THREADPOOL_SIZE),
       onFailed: options.onFailed,
     });
-    const points = await pointsOver(watched, options, opened);
-    return { disk: points, watched, points, reader: unchecked(watched), notes: medium.notes ?? [] };
+    opened[0] = watched;
+    const checked = await openChecked(options, watched);
+    opened[0] = checked;
+    const points = await pointsOver(checked, options, opened);
+    return { disk: points, watched, checked, points, notes: medium.notes ?? [] };
   } catch (e) {
     await Promise.allSettled(opened.map((s) => s.close()));
     throw e;
@@ -78,13 +94,30 @@ async function nameOf(path: string): Promise<string> {
   return found?.isFile() ? createHash('sha256').update(`${found.ino} ${found.birthtimeNs}`).digest('hex').slice(0, 32) : '';
 }
 
-/** Of a disk that keeps no checksums: nothing is known of any block. */
-function unchecked(disk: BlockStore): BlockReader {
-  return {
-    check: async (offset, length) => {
-      const data = await disk.read(offset, length);
-      return { data, blocks: Array.from({ length: Math.ceil(length / 4096) }, () => 'unknown' as const) };
-    },
-    learn: () => Promise.resolve(),
-  };
+/** Without its file the disk is as good as any other: that is no reason not to serve it. */
+async function openChecked(options: DiskStackOptions, below: BlockStore): Promise<CheckedStore> {
+  const { sums: kept, openStore } = options;
+  if (!kept) return new CheckedStore(below, undefined);
+  const identity = await kept.identify();
+  const open = (): Promise<BlockStore> => openStore({ path: kept.path, sizeBytes: sumsFileBytes(identity) });
+  let file: BlockStore | undefined;
+  try {
+    file = await open().catch(async (e: Error) => {
+      // Too short: of another disk, or cut off.
+      if (!(e instanceof StoreError && e.kind === 'setup' && e.code === 'EINVAL')) throw e;
+      kept.onUnknown(e.message);
+      await rm(kept.path);
+      return await open();
+    });
+    const { sums, unknown } = await KeptSums.open(file, identity, {
+      flushDisk: () => below.flush(),
+      onOff: kept.onUnknown,
+    });
+    if (unknown !== null) kept.onUnknown(unknown);
+    return new CheckedStore(below, sums);
+  } catch (e) {
+    await file?.close().catch(() => undefined);
+    kept.onUnknown((e as Error).message);
+    return new CheckedStore(below, undefined);
+  }
 }

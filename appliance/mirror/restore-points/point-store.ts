@@ -8,6 +8,7 @@
 // is nothing but one comparison. What a restore point costs is never the guest's fault: where it cannot be kept (no room, its place
 // failed or hangs) points are given up, by name and durably, and the write goes on.
 import { type BlockStore, type SpaceStore, StoreError, type StoreExtent, type ZeroOptions } from '../../../drivers/block/index.ts';
+import { writeWithSums } from '../block-sums.ts';
 import type { CatalogueFile } from './catalogue.ts';
 import type { Catalogue, PointEntry, PointKind } from './catalogue-codec.ts';
 import type { Image, Segment } from './segment.ts';
@@ -88,6 +89,13 @@ export class PointStore implements SpaceStore {
     let length = 0;
     for (const p of parts) length += p.length;
     return this.#change(offset, length, () => this.#below.write(offset, ...parts));
+  }
+
+  /** With what the layer below is to keep of it. */
+  writeChecked(offset: number, sums: Uint32Array, ...parts: Uint8Array[]): Promise<void> {
+    let length = 0;
+    for (const p of parts) length += p.length;
+    return this.#change(offset, length, () => writeWithSums(this.#below, offset, sums, ...parts));
   }
 
   async zero(offset: number, length: number, options?: ZeroOptions): Promise<void> {
