@@ -26,13 +26,13 @@ export interface DiskStackOptions {
   timeoutMs?: number;
   /** The disk is over: what it was asked for fails with this, and all that comes. Once. */
   onFailed(error: StoreError): void;
-  /** Undefined: none are kept. */
-  sums?: SumsOptions;
   /** Of the catalogue of restore points. */
   pointsPath: string;
   points: PointsSetup;
   /** What the operator should know of the restore points. */
   told(text: string): void;
+  /** Undefined: none are kept. */
+  sums?: SumsOptions;
 }
 
 export interface SumsOptions {
@@ -57,22 +57,24 @@ export interface DiskStack {
 export async function openDiskStack(options: DiskStackOptions): Promise<DiskStack> {
   const { openStore, path, sizeBytes } = options;
   mustBeDrained(path);
+  // From the top on: each closes what is below it.
   const opened: BlockStore[] = [];
   try {
     const medium = await openStore({ path, sizeBytes, cache: options.cache ?? 'buffered' });
-    opened.push(medium);
+    opened[0] = medium;
     const watched = new WatchedStore(medium, {
       path,
       timeoutMs: options.timeoutMs ?? DISK_TIMEOUT_MS,
       places: placesOf(process.env.UV_THREADPOOL_SIZE),
       onFailed: options.onFailed,
     });
+    opened[0] = watched;
     const checked = await openChecked(options, watched);
-    opened.push(checked);
+    opened[0] = checked;
     const points = await pointsOver(checked, options, opened);
     return { disk: points, watched, checked, points, notes: medium.notes ?? [] };
   } catch (e) {
-    await Promise.allSettled(opened.reverse().map((s) => s.close()));
+    await Promise.allSettled(opened.map((s) => s.close()));
     throw e;
   }
 }

@@ -9,8 +9,8 @@ import { dirname, join } from 'node:path';
 import { type BlockStore, type FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
 import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
-import { isCrowded, joining } from '../core/activity-log.ts';
-import { type CopyState, isNew, planResync } from '../core/mirror.ts';
+import { apart, isCrowded, joining } from '../core/activity-log.ts';
+import { type CopyState, goneAlone, isNew, planResync } from '../core/mirror.ts';
 import {
   becomeEqual,
   coolDown,

@@ -396,7 +396,7 @@ export class Replica {
     this.dropCut('this copy follows no longer');
     if (this.#failed) return;
     if (this.#decided === this.#committed) {
-      for (const patches of this.#open.values()) this.#waiting.absorb(patches);
+      for (const patches of this.#open.values()) (this.#isCutDue() ? this.#behind : this.#waiting).absorb(patches);
       this.#open.clear();
     }
     await this.#finishWriteBack();

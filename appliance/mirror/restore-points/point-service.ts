@@ -103,8 +103,9 @@ export class PointService {
     // Half of a disk is no state to come back to.
     const isWhole = !this.isRollingBack;
     if (isWhole) await this.take({ name: before, kind: 'rollback', takenAt });
-    await beginRollBack(this.#points, target.id, this.#ending.signal);
+    // The mark says as well that what is written is known as not the partner's.
     await alone();
+    await beginRollBack(this.#points, target.id, this.#ending.signal);
     const { writtenBytes } = await this.#finish();
     return { before: isWhole ? before : '', writtenBytes };
   }

@@ -136,6 +136,7 @@ async function life(seed: number, t: Tap): Promise<void> {
       if (to) {
         const want = truth.get(to.name) ?? (await contentOf(source, to.name));
         const rolling = source.mirror.call('rollBack', { name: to.name, takenAt: 1_000 + takes });
+        rolling.catch(() => undefined);
         // Or it is cut short by a close, and finished by the start.
         const cutShort = chance() < 0.5;
         if (cutShort) await source.mirror.call('close', {});
