@@ -577,8 +577,10 @@ export class Mirror {
     this.#points = o.points.status();
     await o.server?.close();
     o.follower.detach();
-    o.guest.partner?.lose('this copy is closed');
+    const { partner } = o.guest;
+    // Not before: it is not the partner who is lost.
     o.guest.partner = undefined;
+    partner?.lose('this copy is closed');
     await o.scrub.close();
     this.#channel.reset();
     this.#mode = 'closed';

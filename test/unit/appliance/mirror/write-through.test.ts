@@ -63,7 +63,8 @@ async function life(seed: number, isWriteThrough: boolean): Promise<Missing & { 
     await until(() => !existsSync(side.setup.socketPath), 'the export is closed');
     side.end();
   }
-  rmSync(pair.directory, { recursive: true });
+  // What is noted beside the disk may still be on its way.
+  rmSync(pair.directory, { recursive: true, maxRetries: 5 });
   const isAt = (bytes: Buffer, sector: number): boolean =>
     bytes.subarray(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES).equals(mark(sector));
   return {
