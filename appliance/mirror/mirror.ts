@@ -522,8 +522,10 @@ export class Mirror {
     clearInterval(o.scrubbing);
     await o.server?.close();
     o.follower.detach();
-    o.guest.partner?.lose('this copy is closed');
+    const { partner } = o.guest;
     o.guest.partner = undefined;
+    // Planned, so nobody is told: but whoever still asks it gets an end.
+    partner?.lose('this copy is closed');
     await o.scrub.close();
     this.#channel.reset();
     this.#mode = 'closed';
