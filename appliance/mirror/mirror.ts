@@ -9,8 +9,8 @@ import { dirname, join } from 'node:path';
 import { type BlockStore, type FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
 import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
-import { apart, isCrowded, joining } from '../core/activity-log.ts';
-import { type CopyState, goneAlone, isNew, planResync } from '../core/mirror.ts';
+import { isCrowded, joining } from '../core/activity-log.ts';
+import { type CopyState, isNew, planResync } from '../core/mirror.ts';
 import {
   becomeEqual,
   coolDown,
@@ -578,8 +578,8 @@ export class Mirror {
     await o.server?.close();
     o.follower.detach();
     const { partner } = o.guest;
-    // Not before: it is not the partner who is lost.
     o.guest.partner = undefined;
+    // Planned, so nobody is told: but whoever still asks it gets an end.
     partner?.lose('this copy is closed');
     await o.scrub.close();
     this.#channel.reset();

@@ -16,6 +16,8 @@ import { waitDuplex } from './wait-duplex.ts';
 
 /** A guest shuts down in seconds, under emulation with clients still closing in some more. */
 const SHUTDOWN_TIMEOUT_MS = 120_000;
+/** Until a CoServer whose disk failed stands by: its engine and its streams end first. */
+const TRY_DISK_TIMEOUT_MS = 30_000;
 const LOOK_EVERY_MS = 200;
 const COMPARE_BYTES = 1 << 20;
 
@@ -35,7 +37,11 @@ export function labControl(settings: LabSettings, log: (text: string) => void): 
     killAtPhase: async (server, phase, share, delayMs) =>
       (await ask('power-off-at', `${server}:${phase}:${share}:${delayMs}`)) as Awaited<ReturnType<NonNullable<LabControl['killAtPhase']>>>,
     breakGuest: async (server, how) => String(await ask('break-guest', `${server}:${how}`)),
-    disk: async (server, ...words) => String(await ask('disk', [server, ...words].join(':'))),
+    disk: async (server, ...words) => {
+      const said = String(await ask('disk', [server, ...words].join(':')));
+      if (words[0] === 'ok') await useDiskAgain(settings, server, status);
+      return said;
+    },
     restartProcess: async (server, how) => void (await ask(how === 'asked' ? 'restart-process' : 'kill-process', server)),
     powerOn: async (server) => void (await ask('power-on', server)),
     isPowered: async (server) => ((await ask('status')) as LabStatus).lab.coServers[server].powered,
@@ -114,6 +120,26 @@ async function shutdownGuest(settings: LabSettings, status: () => Promise<PairSt
     if (states.every((s) => s === 'off')) return;
     if (performance.now() > end)
       throw new LabError(`the guest is not off after ${SHUTDOWN_TIMEOUT_MS / 1000} s: A says ${states[0]}, B says ${states[1]}`);
+    await sleep(LOOK_EVERY_MS);
+  }
+}
+
+/** What an operator does when the disk is mended: one that was not found broken needs nothing, nor one whose CoServer starts anew. */
+async function useDiskAgain(settings: LabSettings, server: CoServerName, status: () => Promise<PairStatus>): Promise<void> {
+  const end = performance.now() + TRY_DISK_TIMEOUT_MS;
+  for (;;) {
+    const now = (await status())[server];
+    if (!now?.attention.some((a) => a.kind === 'diskOut' && now.actions.some((action) => action.name === 'try-disk'))) return;
+    const action = now.actions.find((a) => a.name === 'try-disk');
+    const isOwn = action?.allowed === true;
+    if (isOwn) {
+      await requestAction(coServerPaths(settings, server).consoleSocket, 'try-disk');
+      return;
+    }
+    // The disk of the partner failed, not this one.
+    if (action?.reason === 'The disk here has not failed.') return;
+    if (performance.now() > end)
+      throw new LabError(`CoServer ${server} does not use its disk again: ${action?.reason ?? 'no such action'}`);
     await sleep(LOOK_EVERY_MS);
   }
 }

@@ -46,7 +46,7 @@ t.test('in words, the worst first', async (t) => {
 
 t.test('serial shows the same facts', async (t) => {
   const m = consoleModel(withDisk({ repairedBlocks: 3, scrub: scrub({}) }));
-  t.match(pageText(overviewLines(m, 80)), /Disk {5}repaired; compared 1 h ago/);
+  t.match(pageText(overviewLines(m, 80)), /Disk {5}repaired; compared 1 h 00 min ago/);
   const figures = pageText(figureLines(m, 80));
   for (const { label, value } of m.disk?.facts ?? []) t.ok(figures.includes(label) && figures.includes(value.slice(0, 40)), label);
 });

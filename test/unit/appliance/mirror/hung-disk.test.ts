@@ -1,0 +1,117 @@
+// A disk that hangs or fails under one of two mirrors joined in memory: nobody waits for it, and it comes back by a resync that trusts
+// nothing it reads.
+import { setTimeout as sleep } from 'node:timers/promises';
+import t from 'tap';
+import type { MirrorEvents } from '../../../../appliance/mirror/api.ts';
+import { type BlockStore, FileStore, type FileStoreOptions, StoreError } from '../../../../drivers/block/index.ts';
+import { MirrorPair, until } from './mirror-pair.ts';
+
+const MIB = 1024 * 1024;
+
+/** What the disk of one side does. */
+class Fault {
+  hangs: Promise<void> | null = null;
+  fails: 'write' | 'flush' | null = null;
+  #release: () => void = () => {};
+
+  hang(): void {
+    this.hangs = new Promise((resolve) => {
+      this.#release = resolve;
+    });
+  }
+
+  mend(): void {
+    this.#release();
+    this.hangs = null;
+    this.fails = null;
+  }
+
+  under(store: BlockStore): BlockStore {
+    const pass = async (operation: 'read' | 'write' | 'flush'): Promise<void> => {
+      if (this.hangs) await this.hangs;
+      if (operation === this.fails) throw new StoreError('io', operation, 0, `${operation} failed`);
+    };
+    return {
+      sizeBytes: store.sizeBytes,
+      read: (...a) => pass('read').then(() => store.read(...a)),
+      write: (...a) => pass('write').then(() => store.write(...a)),
+      zero: (...a) => pass('write').then(() => store.zero(...a)),
+      flush: () => pass('flush').then(() => store.flush()),
+      close: () => store.close(),
+    };
+  }
+}
+
+function faultyPair(
+  t: { teardown(f: () => Promise<void>): void },
+  disk: 'disk-A' | 'disk-B',
+  setup: { timeoutMs?: number; acknowledgeMs?: number },
+): [MirrorPair, Fault] {
+  const fault = new Fault();
+  const openStore = async (o: FileStoreOptions): Promise<BlockStore> => {
+    const store = await FileStore.open(o);
+    return o.path.endsWith(disk) ? fault.under(store) : store;
+  };
+  const pair = new MirrorPair({ sizeBytes: 8 * MIB, openStore, setup });
+  const alive = setInterval(() => undefined, 1000);
+  t.teardown(async () => {
+    clearInterval(alive);
+    fault.mend();
+    await pair.end();
+  });
+  return [pair, fault];
+}
+
+t.test("the partner's disk hangs: the guest waits for the acknowledgement's time and no longer than that", async (t) => {
+  const [pair, fault] = faultyPair(t, 'disk-B', { acknowledgeMs: 200 });
+  await pair.equalise();
+  const guest = await pair.a.connect();
+  await guest.write(0, Buffer.alloc(4096, 1));
+  fault.hang();
+  const w = guest.write(4096, Buffer.alloc(4096, 2));
+  await until(() => pair.a.lost.length > 0, 'the partner is lost');
+  t.match(pair.a.lost, [/^the partner has not acknowledged a write for 0\.2 s$/]);
+  t.same(await pair.a.mirror.call('goSolo', {}), { released: 1 });
+  await w;
+});
+
+for (const how of ['hang', 'write', 'flush'] as const)
+  t.test(
+    `the disk of a target fails (${how}): told, closed at once, refused while it is silent; then tested, and written again`,
+    async (t) => {
+      const [pair, fault] = faultyPair(t, 'disk-B', { timeoutMs: 200, acknowledgeMs: 60_000 });
+      const errors: MirrorEvents['diskError'][] = [];
+      pair.b.mirror.on('diskError', (e) => errors.push(e));
+      await pair.equalise();
+      const guest = await pair.a.connect();
+      if (how === 'hang') fault.hang();
+      else fault.fails = how;
+      const w = guest.write(MIB, Buffer.alloc(4096, 3)).then(() => guest.flush());
+      await until(() => errors.length > 0, 'the error is reported');
+      t.ok(errors[0]?.isOver);
+      t.match(errors[0]?.message, how === 'hang' ? /does not answer for 0\.2 s/ : `${how} failed`);
+      await until(() => pair.a.lost.length > 0, 'the source is told');
+      await pair.a.mirror.call('goSolo', {});
+      await w;
+      await pair.b.mirror.call('close', {});
+      if (how === 'hang') {
+        await t.rejects(pair.b.mirror.call('startTarget', {}), /still does not answer: \d+ earlier request/);
+        t.ok((await pair.b.mirror.call('status', {})).stuckRequests > 0);
+      } else {
+        await t.rejects(pair.b.mirror.call('startTarget', {}), `${how} failed`);
+        await pair.b.mirror.call('close', {});
+      }
+      fault.mend();
+      while ((await pair.b.mirror.call('status', {})).stuckRequests > 0) await sleep(5);
+      await pair.b.mirror.call('open', {});
+      t.not((await pair.b.mirror.call('status', {})).doubt, null, 'it is still in doubt');
+      await pair.b.mirror.call('startTarget', {});
+      await pair.a.mirror.call('startSource', {});
+      const { comparedBytes, copiedBytes, why } = await pair.a.mirror.call('resync', {});
+      t.equal(copiedBytes, comparedBytes, 'nothing that it showed was believed');
+      t.ok(copiedBytes < 8 * MIB, `incremental: ${why}`);
+      t.equal((await pair.b.mirror.call('status', {})).doubt, null);
+      await guest.flush();
+      t.ok(pair.a.disk().equals(pair.b.disk()));
+    },
+  );
