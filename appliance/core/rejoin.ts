@@ -32,6 +32,8 @@ export function whyNotJoin(work: Work): string | null {
   if (state.record.maintenance || partner.record.maintenance) return 'the partner is out for maintenance';
   if (partner.diskFailed) return "the partner's disk failed: when it is well again, ask there to use it";
   if (isSettling(state)) return 'the guest was restarted after a panic: it has to run for a minute first';
+  // The lease stands on it.
+  if (state.level === 2 && state.watchdogProblem) return `level 2 needs the watchdog here, which cannot be armed: ${state.watchdogProblem}`;
   if (state.stop) return 'the process here is restarted';
   if (partner.restarting) return "the partner's process is restarted";
   if (!fitsLevel(work, partner)) return `the partner is configured for protection level ${partner.level}, this CoServer for ${state.level}`;

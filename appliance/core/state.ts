@@ -197,6 +197,8 @@ export interface State {
   redirected: boolean;
   lending: boolean;
   watchdogArmed: boolean;
+  /** Why it is not, although it was ordered. */
+  watchdogProblem: string | null;
   /** The component and sentence of an early sign of failure on this server; null: healthy. */
   preFail: { component: string; sentence: string } | null;
   level: ProtectedLevel;
@@ -338,6 +340,7 @@ export function initialState(a: StateOptions): State {
     redirected: false,
     lending: false,
     watchdogArmed: false,
+    watchdogProblem: null,
     preFail: null,
     level: a.level ?? 3,
     toldLevel: null,

@@ -377,6 +377,10 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
     onFenced(work, ok, reason);
     return;
   }
+  if (command === 'armWatchdog') {
+    state.watchdogProblem = ok ? null : reason;
+    return;
+  }
   if (command === 'powerOnPartner') {
     if (!ok)
       commands.push({

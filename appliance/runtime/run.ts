@@ -178,6 +178,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       'the gate': () => workers.gate.call('status', {}),
     },
     tell: (severity, text) => history.add({ severity, row: null, text }),
+    onArmed: (ok, reason) => pump.feed({ kind: 'commandFinished', command: 'armWatchdog', ok, reason }),
     now: () => performance.now(),
   });
 

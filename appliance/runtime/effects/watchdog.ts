@@ -22,6 +22,8 @@ export interface WatchdogSetup {
   /** Who must answer before each renewal, by name. */
   questions: Readonly<Record<string, () => Promise<unknown>>>;
   tell: (severity: 'info' | 'warning' | 'critical', text: string) => void;
+  /** It was lost, or is back after it could not be armed: beside what `arm` answers. */
+  onArmed?: (ok: boolean, reason: string) => void;
   /** Monotonic ms. */
   now: () => number;
 }
@@ -65,7 +67,10 @@ export class WatchdogKeeper {
     if (watchdog === null) {
       if (!this.#wanted || now < this.#reopenAt) return;
       this.#reopenAt = Number.POSITIVE_INFINITY;
-      this.arm(true).catch(() => undefined);
+      this.arm(true).then(
+        (sentence) => this.#setup.onArmed?.(true, sentence),
+        () => undefined,
+      );
       return;
     }
     if (this.#round !== null && this.#round.silent.size === 0) {
@@ -142,6 +147,7 @@ export class WatchdogKeeper {
     this.#round = null;
     this.#reopenAt = this.#setup.now() + REOPEN_MS;
     this.#setup.tell('critical', `The watchdog is lost: ${error.message}.`);
+    this.#setup.onArmed?.(false, error.message);
   }
 
   #renew(watchdog: Watchdog, now: number): void {

@@ -83,6 +83,15 @@ t.test('two that are configured for different levels do not join, say so once, a
   t.equal(step(waiting, says({ ...resyncing, level: 2 })).state.phase.busy, 'openTarget');
 });
 
+t.test('no partner joins while the watchdog here cannot be armed: the lease stands on it', async (t) => {
+  const armed = (ok: boolean, at: number) =>
+    ({ at, kind: 'commandFinished', command: 'armWatchdog', ok, reason: 'no such device' }) as const;
+  const standby = partner('standby', { standing: 'outdated', generation: 0 });
+  const without = steps(side({ phase: phase('running') }, { standing: 'simplex' }), [armed(false, 1), says(standby)]).state;
+  t.equal(without.phase.kind, 'running');
+  t.equal(steps(without, [armed(true, 20), { at: 50, kind: 'tick' }]).state.phase.kind, 'resyncing');
+});
+
 t.test('the secondary asks when the longer lease of the two is over, and not at all after a yield', async (t) => {
   for (const [theirs, waitMs] of [
     [0, LEASE_MS],

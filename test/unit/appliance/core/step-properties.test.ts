@@ -242,6 +242,7 @@ function expected(s: State, good: boolean): NewEvent {
       power: 'mains',
       businessUp: true,
       yieldRow: null,
+      restarting: false,
       diskFailed: false,
     },
   });
@@ -263,7 +264,7 @@ function expected(s: State, good: boolean): NewEvent {
     case 'protecting':
       return s.partner?.phase === 'incoming' ? { kind: 'readyHeld' } : partnerIs('incoming', { standing: 'inconsistent' });
     case 'committing':
-      return partnerIs('ready', { standing: 'duplexSecondary' });
+      return partnerIs(s.level === 2 ? 'secondary' : 'ready', { standing: 'duplexSecondary' });
     case 'duplex':
       return good
         ? { kind: 'probed', probe: 'arp', outcome: 'answered', interval: 2, detail: '' }
@@ -272,7 +273,7 @@ function expected(s: State, good: boolean): NewEvent {
       if (s.diskFailed !== null) return { kind: 'operatorRequested', action: 'try-disk' };
       return partnerIs('resyncing', { standing: 'simplex' });
     case 'target':
-      return partnerIs('protecting', { standing: 'simplex' });
+      return s.level === 2 ? partnerIs('committing', { standing: 'duplexPrimary' }) : partnerIs('protecting', { standing: 'simplex' });
     case 'incoming':
       return phase.note.startsWith('holds') ? partnerIs('committing', { standing: 'duplexPrimary' }) : { kind: 'readyHeld' };
     case 'ready':
