@@ -63,7 +63,7 @@ async function life(seed: number, isWriteThrough: boolean): Promise<Missing & { 
     await until(() => !existsSync(side.setup.socketPath), 'the export is closed');
     side.end();
   }
-  rmSync(pair.directory, { recursive: true });
+  rmSync(pair.directory, { recursive: true, force: true, maxRetries: 10 });
   const isAt = (bytes: Buffer, sector: number): boolean =>
     bytes.subarray(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES).equals(mark(sector));
   return {
