@@ -45,7 +45,7 @@ export type MirrorMode = 'closed' | 'solo' | 'source' | 'target' | 'replica';
 
 export type MirrorCommands = {
   /**
-   * Opens disk and journal. A journal left by a crash is replayed up to its last commit record, the rest discarded.
+   * Opens disk and journal. A journal left by a crash is replayed, all of it; after a takeover what the partner had not committed is discarded.
    * serves: the guest has run here before and is to run from this copy: then a disk that is not known is refused (own-record.ts).
    * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes; notes: what the
    * operator should know of the disk, in words.
@@ -88,7 +88,7 @@ export type MirrorCommands = {
   close(a: Record<string, never>): Promise<void>;
   /**
    * source: makes the 4 KiB block that `offset` is in equal on both copies. from: the copy that has the right bytes; the other one is
-   * rewritten, flushed, read again and verified. replica, target: only `partner` (the source's bytes), as a source repairs itself.
+   * rewritten, flushed, read again and verified. A copy that follows repairs nothing by command: its source does.
    * Rejects when the right bytes cannot be had, do not fit their checksum, or the rewritten block still cannot be read.
    */
   repairBlock(a: { offset: number; from: BlockSide }): Promise<void>;
@@ -138,6 +138,8 @@ export type MirrorEvents = {
   copiesDiffer: { offset: number; fits: BlockSide | 'neither' };
   /** Whether the copies are being compared, and which blocks wait for the operator's choice (the first 100, ascending). On every change. */
   copies: { scrubbing: boolean; quarantined: number[] };
+  /** Of no block of this copy it is known any more what was written there: why. A write or a scrub makes it known again. */
+  sumsUnknown: { reason: string };
   /** The channel to the partner came up / went down (all links). */
   channel: { up: boolean };
   /** source: the partner's copy does not follow any more; writes are held until `goSolo`. Once per `startSource`. */
