@@ -64,7 +64,7 @@ async function life(seed: number, isWriteThrough: boolean): Promise<Missing & { 
     side.end();
   }
   // What is noted beside the disk may still be on its way.
-  rmSync(pair.directory, { recursive: true, maxRetries: 5 });
+  rmSync(pair.directory, { recursive: true, force: true, maxRetries: 10 });
   const isAt = (bytes: Buffer, sector: number): boolean =>
     bytes.subarray(sector * SECTOR_BYTES, (sector + 1) * SECTOR_BYTES).equals(mark(sector));
   return {
