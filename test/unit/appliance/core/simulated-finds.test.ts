@@ -50,6 +50,17 @@ t.test('the end of a fencing reaches the claim that ordered it', async (t) => {
   t.ok(failed.commands.some((c) => c.kind === 'record' && c.row === '7'));
 });
 
+t.test('level 2: what ends here once the partner has yielded to a guest that is off has a recorded reason', async (t) => {
+  const off: State = {
+    ...started({ ...DUPLEX, workloadOff: true }),
+    level: 2,
+    phase: { kind: 'steppingDown', since: 0, busy: null, claim: null, next: 'off', note: '' },
+  };
+  const { commands } = step(off, says(10, partner({ ...DUPLEX, standing: 'outdated' }, { phase: 'standby' })));
+  t.ok(commands.some((c) => c.kind === 'stopAll'));
+  t.ok(commands.some((c) => c.kind === 'record'));
+});
+
 t.test('what ends a replica that is being prepared has a recorded reason', async (t) => {
   const following: State = {
     ...started({ ...DUPLEX, standing: 'inconsistent' }),
