@@ -107,6 +107,31 @@ export function settle(log: ActivityLog, since: number, interval: number): numbe
   return cleared;
 }
 
+/**
+ * For whoever must do something durable before an extent is cleared: the coldest, or with `all` every one, without a write under way
+ * or one later than `since`. Nothing is cleared: that is `clear`, when it is done.
+ */
+export function coolable(log: ActivityLog, since: number, all: boolean): number[] {
+  const isCold = ({ writing, touched }: Hot): boolean => writing === 0 && touched <= since;
+  if (all) return [...log.suspects].filter((extent) => isCold(log.hot.get(extent) ?? { writing: 0, touched: 0, interval: 0 }));
+  const found: number[] = [];
+  for (const [extent, hot] of log.hot) {
+    if (log.hot.size - found.length <= log.limits.kept) break;
+    if (isCold(hot)) found.push(extent);
+  }
+  return found;
+}
+
+/** Of these, what has not been written to after `since` is cleared. */
+export function clear(log: ActivityLog, extents: readonly number[], since: number): number[] {
+  return extents.filter((extent) => {
+    const hot = log.hot.get(extent);
+    if (hot && (hot.writing > 0 || hot.touched > since)) return false;
+    log.hot.delete(extent);
+    return log.suspects.delete(extent);
+  });
+}
+
 /** A resync has ended: all that was suspect was made equal, and flushed on both since `since`. Answers what is cleared. */
 export function settleAll(log: ActivityLog, since: number): number[] {
   const cleared: number[] = [];

@@ -29,6 +29,9 @@ export interface MirrorSetup {
   isAwaited?: boolean;
 }
 
+/** Code of the error of a disk that is not used: another's, unknown, missing. */
+export const DISK_REFUSED = 'DISK_REFUSED';
+
 /**
  * Modes of the local copy:
  *  closed   no export; nothing is served (start state, and after `close`)
@@ -85,7 +88,7 @@ export type MirrorCommands = {
   close(a: Record<string, never>): Promise<void>;
   /**
    * source: makes the 4 KiB block that `offset` is in equal on both copies. from: the copy that has the right bytes; the other one is
-   * rewritten, flushed, read again and verified. replica, target: only `partner` (the source's bytes), as a source repairs itself.
+   * rewritten, flushed, read again and verified. A copy that follows repairs nothing by command: its source does.
    * Rejects when the right bytes cannot be had, do not fit their checksum, or the rewritten block still cannot be read.
    */
   repairBlock(a: { offset: number; from: BlockSide }): Promise<void>;
@@ -135,6 +138,8 @@ export type MirrorEvents = {
   copiesDiffer: { offset: number; fits: BlockSide | 'neither' };
   /** Whether the copies are being compared, and which blocks wait for the operator's choice (the first 100, ascending). On every change. */
   copies: { scrubbing: boolean; quarantined: number[] };
+  /** Of no block of this copy it is known any more what was written there: why. A write or a scrub makes it known again. */
+  sumsUnknown: { reason: string };
   /** The channel to the partner came up / went down (all links). */
   channel: { up: boolean };
   /** source: the partner's copy does not follow any more; writes are held until `goSolo`. Once per `startSource`. */

@@ -5,7 +5,8 @@
 // refused nor acknowledged, it waits until `collapse` has made this copy a plain target.
 import { createHash } from 'node:crypto';
 import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
-import type { BlockReader, CheckedRange } from './block-reader.ts';
+import { firstMisfit, SUM_BLOCK_BYTES, writeWithSums } from './block-sums.ts';
+import { type CheckedRange, type CheckedStore, wholeBlocks } from './checked-store.ts';
 import {
   type AnswerStatus,
   COMPARE_BLOCK_BYTES,
@@ -13,25 +14,44 @@ import {
   encodeMessageHeader,
   MESSAGE_VERSION,
   type MirrorMessage,
+  READ_MAX_BYTES,
 } from './messages.ts';
 import { bytesOf } from './patch-map.ts';
+import { decodeReadAnswer, encodeReadAnswer, type ReadAnswer } from './read-codec.ts';
+import { runsOf } from './repair.ts';
 import { type Replica, spaceOf } from './replica.ts';
 import { decodeVerify, digestOf, encodeVerified, VERIFY_BLOCK_BYTES } from './verify-codec.ts';
 
 export interface FollowerParts {
   disk: BlockStore;
+  checked: CheckedStore;
+  /** The range may differ from the source's until it was compared: durable when it ends. */
+  suspect(offset: number, length: number): Promise<void>;
+  /** A block that the guest here wants is lost on both copies, or not to be had now. */
+  onLost(offset: number): void;
   send(...parts: Uint8Array[]): void;
   onError(e: StoreError): void;
   /** What is read from the disk may not be what it holds: nothing counts as equal before it was written again. */
   isDoubtful(): boolean;
-  /** Whole blocks of the disk, with what is known of them. */
-  reader: BlockReader;
   /** The source says which blocks wait for the operator. Durable when it ends. */
   quarantine(offsets: number[]): Promise<void>;
   /** A source attaches: durable when it ends. Answers what this copy knows of itself. */
   attached(): Promise<Uint8Array>;
   /** Made equal to the source, whose record this is: flushed and durable when it ends. `isStill`: it is attached. */
   madeEqual(source: Buffer, isStill: () => boolean): Promise<void>;
+}
+
+/** A read that met a commit is read again: the next commit is tens of milliseconds away. */
+const RESCUE_ATTEMPTS = 3;
+
+/** Refused, and no harm is done: this copy follows all the same. */
+class NotNow extends Error {}
+
+interface Asked {
+  offset: number;
+  length: number;
+  resolve: (a: { answer: ReadAnswer; isOpen: boolean }) => void;
+  reject: (e: Error) => void;
 }
 
 /** To `settle`, of a copy that has no journal. */
@@ -48,6 +68,9 @@ export class Follower {
   #collapsing = false;
   /** Requests that wait for the end of `collapse`. At most what the partner's guest has open. */
   #deferred: MirrorMessage[] = [];
+  /** What the source was asked: at most a few of each read that the guest here has open. */
+  readonly #asked = new Map<number, Asked>();
+  #nextRequest = 1;
 
   constructor(parts: FollowerParts) {
     this.#parts = parts;
@@ -82,6 +105,8 @@ export class Follower {
     this.#attachment = undefined;
     this.#equal = false;
     this.#deferred = [];
+    for (const a of this.#asked.values()) a.reject(new Error('the source is gone'));
+    this.#asked.clear();
   }
 
   receive(m: MirrorMessage): void {
@@ -105,7 +130,8 @@ export class Follower {
     } catch (e) {
       const error = e as Error;
       if (m.kind === 'attach') this.#answer(m, 'refused', Buffer.from(error.message));
-      else if (m.attachment === this.#attachment) this.#answer(m, 'failed', Buffer.from(error.message));
+      else if (m.attachment === this.#attachment)
+        this.#answer(m, error instanceof NotNow ? 'refused' : 'failed', Buffer.from(error.message));
       if (error instanceof StoreError) this.#parts.onError(error);
     }
   }
@@ -132,11 +158,20 @@ export class Follower {
       case 'write':
       case 'zero': {
         const data = m.kind === 'write' ? m.data : undefined;
+        const damaged = data && m.sums ? firstMisfit(m.offset, data, m.sums) : undefined;
+        if (damaged !== undefined)
+          throw new Error(
+            `the data of a write at ${damaged} was damaged on its way to the partner: its checksum does not fit. It was not stored`,
+          );
+        if (m.repair && data) {
+          await this.#repair(m, data);
+          return undefined;
+        }
         if (replica) {
-          if (data) await replica.write(m.interval, m.offset, data, m.fua);
+          if (data) await replica.write(m.interval, m.offset, data, m.fua, m.sums);
           else await replica.zero(m.interval, m.offset, m.length, m.fua, m.release);
         } else {
-          await (data ? this.#disk.write(m.offset, data) : this.#disk.zero(m.offset, m.length, spaceOf(m.release)));
+          await (data ? writeWithSums(this.#disk, m.offset, m.sums, data) : this.#disk.zero(m.offset, m.length, spaceOf(m.release)));
           if (m.fua) await this.#disk.flush();
         }
         return undefined;
@@ -147,7 +182,9 @@ export class Follower {
       case 'compare':
         if (replica) throw new Error('the partner is a replica: it cannot be compared');
         if (this.#parts.isDoubtful()) return new Uint8Array(m.data.length / DIGEST_BYTES).fill(1);
-        return compare(await this.#disk.read(m.offset, m.length), m.data);
+        return await this.#compare(m);
+      case 'read':
+        return encodeReadAnswer(m.offset, await this.#present(m.offset, m.length));
       case 'synced':
         if (replica) throw new Error('the partner is a replica already');
         await this.#parts.madeEqual(m.data as Buffer, () => m.attachment === this.#attachment);
@@ -178,7 +215,7 @@ export class Follower {
         const { data, blocks, isPending } = await this.#asWritten(m.offset, m.length);
         const isClean = blocks.every((b) => b === 'fits' || b === 'unknown');
         if (isClean && digestOf(data).equals(request.digest)) {
-          if (!isPending.includes(true)) await this.#parts.reader.learn(m.offset, data);
+          if (!isPending.includes(true)) await this.#parts.checked.learn(m.offset, data);
           return encodeVerified(null);
         }
         const answer = blocks.map((condition, i) => {
@@ -195,7 +232,7 @@ export class Follower {
   /** The blocks as the source has written them: from the disk, or what is on its way there. */
   async #asWritten(offset: number, length: number): Promise<CheckedRange & { isPending: boolean[] }> {
     const pieces = this.#replica?.primaryPieces(offset, length) ?? [];
-    const { data, blocks } = await this.#parts.reader.check(offset, length);
+    const { data, blocks } = await this.#parts.checked.check(offset, length);
     const isPending = blocks.map(() => false);
     for (const p of pieces) {
       const bytes = await bytesOf(p);
@@ -205,6 +242,103 @@ export class Follower {
         isPending[Math.max(0, Math.floor((at - offset) / VERIFY_BLOCK_BYTES))] = true;
     }
     return { data, blocks, isPending };
+  }
+
+  /** What cannot be read, or is not what was written, differs. */
+  async #compare(m: MirrorMessage): Promise<Uint8Array> {
+    const { start, end } = wholeBlocks(m.offset, m.length, this.#disk.sizeBytes);
+    const { data, blocks } = await this.#parts.checked.check(start, end - start);
+    const bytes = data.subarray(m.offset - start, m.offset - start + m.length);
+    const differs = compare(bytes, m.data);
+    for (const bad of runsOf(start, end - start, blocks, (c) => c === 'wrong' || c === 'unreadable')) {
+      const first = Math.floor(Math.max(0, bad.offset - m.offset) / COMPARE_BLOCK_BYTES);
+      const last = Math.floor((Math.min(m.offset + m.length, bad.offset + bad.length) - 1 - m.offset) / COMPARE_BLOCK_BYTES);
+      differs.fill(1, first, last + 1);
+    }
+    for (const [i, d] of differs.entries()) {
+      const at = i * COMPARE_BLOCK_BYTES;
+      if (d === 0) await this.#parts.checked.learn(m.offset + at, bytes.subarray(at, at + COMPARE_BLOCK_BYTES));
+    }
+    return differs;
+  }
+
+  /** What the source has written, of whichever interval. */
+  async #present(offset: number, length: number): Promise<CheckedRange> {
+    const check = (o: number, l: number): Promise<CheckedRange> => this.#parts.checked.check(o, l);
+    return this.#replica ? await this.#replica.present(offset, length, check) : await check(offset, length);
+  }
+
+  /** The source sends again what the disk here has lost. */
+  async #repair(m: MirrorMessage, data: Uint8Array): Promise<void> {
+    const rewrite = async (): Promise<void> => {
+      await this.#parts.suspect(m.offset, m.length);
+      const after = await this.#parts.checked.rewrite(m.offset, data);
+      if (after.some((c) => c === 'wrong' || c === 'unreadable'))
+        throw new NotNow(`the block at ${m.offset} was rewritten on the partner's disk and still cannot be read`);
+    };
+    if (!this.#replica) await rewrite();
+    else if (!(await this.#replica.repair(m.offset, m.length, rewrite)))
+      throw new NotNow(`newer data for the block at ${m.offset} is on its way to the partner's disk`);
+  }
+
+  /** A read of the guest here found what the disk has lost: with what the source has there. */
+  async rescue(replica: Replica, offset: number, length: number): Promise<Buffer> {
+    for (let attempt = 0; attempt < RESCUE_ATTEMPTS; attempt++) {
+      const { committed } = replica;
+      const data = await replica.read(offset, length, { read: (o, l) => this.#fromSource(replica, o, l) });
+      if (replica.committed === committed) return data;
+    }
+    throw new StoreError('io', 'read', offset, `checkpoints overtake the read of lost blocks at ${offset}`);
+  }
+
+  async #fromSource(replica: Replica, offset: number, length: number): Promise<Buffer> {
+    const { start, end } = wholeBlocks(offset, length, this.#disk.sizeBytes);
+    const { checked } = this.#parts;
+    const { data, blocks } = await checked.check(start, end - start);
+    for (const run of runsOf(start, end - start, blocks, (c) => c === 'wrong' || c === 'unreadable')) {
+      const sums = await checked.sums(run.offset, run.length);
+      const found = await this.#ask(run.offset, run.length).catch(() => undefined);
+      for (let at = 0, i = 0; at < run.length; at += SUM_BLOCK_BYTES, i++) {
+        const condition = found?.answer.blocks[i];
+        const fits = sums[i] === undefined || sums[i] === found?.answer.crcs[i];
+        const isGood = condition === 'fits' || (condition !== undefined && condition !== 'unreadable' && fits);
+        if (!found || !isGood || (found.isOpen && replica.isOpen(run.offset + at, SUM_BLOCK_BYTES))) {
+          this.#parts.onLost(run.offset + at);
+          throw new StoreError(
+            'io',
+            'read',
+            run.offset + at,
+            `the block at ${run.offset + at} is lost here, and the source has nothing for it now`,
+          );
+        }
+      }
+      found?.answer.data.copy(data, run.offset - start);
+    }
+    return data.subarray(offset - start, offset - start + length);
+  }
+
+  #ask(offset: number, length: number): Promise<{ answer: ReadAnswer; isOpen: boolean }> {
+    const attachment = this.#attachment;
+    if (attachment === undefined || length > READ_MAX_BYTES) return Promise.reject(new Error('there is no source to ask'));
+    const request = this.#nextRequest++ >>> 0;
+    return new Promise((resolve, reject) => {
+      this.#asked.set(request, { offset, length, resolve, reject });
+      this.#parts.send(encodeMessageHeader({ kind: 'read', fua: false, attachment, request, interval: 0, offset, length, status: 'ok' }));
+    });
+  }
+
+  /** The source's answer to what was asked here. */
+  answered(m: MirrorMessage): void {
+    const asked = this.#asked.get(m.request);
+    if (!asked || m.attachment !== this.#attachment) return;
+    this.#asked.delete(m.request);
+    try {
+      // In order with the source's writes: what is not committed now is in the answer, what comes later is not.
+      const isOpen = this.#replica?.isOpen(asked.offset, asked.length) ?? false;
+      asked.resolve({ answer: decodeReadAnswer(Buffer.from(m.data), asked.offset, asked.length), isOpen });
+    } catch (e) {
+      asked.reject(e as Error);
+    }
   }
 
   #answer(m: MirrorMessage, status: AnswerStatus, data?: Uint8Array): void {

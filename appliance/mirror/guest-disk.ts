@@ -5,9 +5,12 @@
 //   replica   the Replica's overlay; while it takes over, writes wait
 //
 // A failed request of a source is not answered: the guest must not see the fault of one copy. It is reported, and the
-// core lets the partner take over, or ends it by `goSolo` (then the guest gets the error).
+// core lets the partner take over, or ends it by `goSolo` (then the guest gets the error). A read that fails is answered from the other
+// copy (repair.ts, follower.ts).
 import type { BlockStore, StoreError } from '../../drivers/block/index.ts';
 import type { NbdExport, ZeroesOrder } from '../../drivers/nbd/index.ts';
+import { blockOf, blockSums, blocksIn, SUM_BLOCK_BYTES, writeWithSums } from './block-sums.ts';
+import { isBadRead } from './checked-store.ts';
 import { MESSAGE_MAX_DATA_BYTES } from './messages.ts';
 import type { Metadata } from './metadata.ts';
 import type { Partner, PartnerRequest } from './partner.ts';
@@ -33,6 +36,10 @@ export interface GuestDiskParts {
   quarantine: Quarantine;
   /** A whole block of these was overwritten, on both copies. */
   healed(offset: number, length: number): void;
+  /** What must be durable before a write to the range besides the metadata; undefined: nothing. */
+  prepare?(offset: number, length: number): Promise<unknown> | undefined;
+  /** A read failed: the range from the other copy where this one has lost it. replica: as it sees its own. */
+  rescue(e: StoreError, offset: number, length: number, replica: Replica | undefined): Promise<Buffer>;
 }
 
 /** What a request of the guest changes: to `data`, or to zeroes. */
@@ -40,6 +47,8 @@ interface Change {
   offset: number;
   length: number;
   data?: Buffer;
+  /** Of the data: computed once, for both copies. */
+  sums?: Uint32Array;
   release?: boolean;
 }
 
@@ -75,9 +84,11 @@ export class GuestDisk implements NbdExport {
     this.reads++;
     const held = this.#parts.quarantine.beforeRead(offset, length);
     if (held) await held;
+    const { replica } = this;
     try {
-      return await (this.replica ?? this.#disk).read(offset, length);
+      return await (replica ?? this.#disk).read(offset, length);
     } catch (e) {
+      if (isBadRead(e)) return await this.#parts.rescue(e, offset, length, replica);
       this.#parts.onError(e as StoreError);
       throw e;
     }
@@ -87,12 +98,15 @@ export class GuestDisk implements NbdExport {
     const interval = this.#received(data.length);
     const held = this.#parts.quarantine.beforeWrite(offset, data.length);
     if (held) await held;
+    // Private: summed when it becomes part of the copy.
+    const sums = this.replica ? undefined : blockSums(offset, data);
     if (this.gate) await this.gate;
+    const change: Change = { offset, length: data.length, data, ...(sums ? { sums } : {}) };
     if (this.replica) await this.replica.guestWrite(offset, data);
-    else if (!this.latencies) await this.#change(interval, { offset, length: data.length, data }, fua);
+    else if (!this.latencies) await this.#change(interval, change, fua);
     else {
       const beganMs = performance.now();
-      await this.#change(interval, { offset, length: data.length, data }, fua);
+      await this.#change(interval, change, fua);
       this.latencies?.add(performance.now() - beganMs);
     }
   }
@@ -139,15 +153,17 @@ export class GuestDisk implements NbdExport {
 
   /** Not of the guest: these bytes on both copies, from now on. Whoever calls it holds the lock of the range. */
   async rewrite(offset: number, data: Buffer): Promise<void> {
-    await this.#changeLocked(this.#parts.interval(), { offset, length: data.length, data }, true);
+    const sums = blockSums(offset, data);
+    await this.#changeLocked(this.#parts.interval(), { offset, length: data.length, data, ...(sums ? { sums } : {}) }, true);
   }
 
   async #changeLocked(interval: number, change: Change, fua: boolean): Promise<void> {
     const { offset, length } = change;
     const { metadata } = this.#parts;
     const cold = metadata.begin(offset, length, interval);
+    const unready = this.#parts.prepare?.(offset, length);
     try {
-      if (cold) await this.#both(this.partner, cold, undefined);
+      if (cold || unready) await this.#both(this.partner, Promise.all([cold, unready]), undefined);
       await this.#changeBoth(interval, change, fua);
     } finally {
       metadata.end(offset, length);
@@ -162,8 +178,8 @@ export class GuestDisk implements NbdExport {
     await this.#both(partner, this.#changeHere(change, fua), there);
   }
 
-  async #changeHere({ offset, length, data, release = false }: Change, fua: boolean): Promise<void> {
-    await (data ? this.#disk.write(offset, data) : this.#disk.zero(offset, length, spaceOf(release)));
+  async #changeHere({ offset, length, data, sums, release = false }: Change, fua: boolean): Promise<void> {
+    await (data ? writeWithSums(this.#disk, offset, sums, data) : this.#disk.zero(offset, length, spaceOf(release)));
     if (fua) await this.#disk.flush();
   }
 
@@ -184,11 +200,14 @@ export class GuestDisk implements NbdExport {
   }
 }
 
-function requests(interval: number, { offset, length, data, release = false }: Change, fua: boolean): PartnerRequest[] {
+function requests(interval: number, { offset, length, data, sums, release = false }: Change, fua: boolean): PartnerRequest[] {
   const step = data ? MESSAGE_MAX_DATA_BYTES : ZERO_MAX_BYTES;
   const list: PartnerRequest[] = [];
-  for (let at = 0; at < length; at += step) {
-    const end = Math.min(length, at + step);
+  const first = blockOf(offset);
+  for (let at = 0, end = 0; at < length; at = end) {
+    // Cut between blocks, so that a sum is of one request.
+    end = Math.min(length, Math.floor((offset + at + step) / SUM_BLOCK_BYTES) * SUM_BLOCK_BYTES - offset);
+    const from = blockOf(offset + at) - first;
     list.push({
       kind: data ? 'write' : 'zero',
       interval,
@@ -196,6 +215,7 @@ function requests(interval: number, { offset, length, data, release = false }: C
       length: end - at,
       fua,
       ...(data ? { data: data.subarray(at, end) } : { release }),
+      ...(sums ? { sums: sums.subarray(from, from + blocksIn(offset + at, end - at)) } : {}),
     });
   }
   return list;

@@ -153,6 +153,11 @@ export class Metadata {
     return metadata;
   }
 
+  /** Of the file: random, new with every new file. */
+  get life(): bigint {
+    return this.#life;
+  }
+
   /** One of the two slots was damaged: it is written again, before any change could put the other one at risk. False: both are whole. */
   async mend(): Promise<boolean> {
     const slot = this.#damagedSlot;

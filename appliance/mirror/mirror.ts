@@ -22,7 +22,8 @@ import {
   serveAlone,
 } from '../core/mirror-orders.ts';
 import type { BlockSide, CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
-import type { BlockReader } from './block-reader.ts';
+import { SUM_BLOCK_BYTES } from './block-sums.ts';
+import type { CheckedStore } from './checked-store.ts';
 import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
 import { openDiskStack } from './disk-stack.ts';
 import { DoubtfulDisk } from './doubtful-disk.ts';
@@ -35,6 +36,7 @@ import { decodeCopy, encodeCopy } from './metadata-codec.ts';
 import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
 import { Partner } from './partner.ts';
 import { blockStart, Quarantine } from './quarantine.ts';
+import { Repair, rescued } from './repair.ts';
 import { Replica, writeRuns } from './replica.ts';
 import { resync } from './resync.ts';
 import { Scrub } from './scrub.ts';
@@ -55,6 +57,8 @@ const ACKNOWLEDGE_MS = 4_000;
 /** A disk of 1 TiB is compared in 15 hours, once a week. */
 const SCRUB = { rateBytesPerS: 20 * 1024 * 1024, everyHours: 168 };
 const SCRUB_LOOK_MS = 60_000;
+/** Whether the next checkpoint is committed. */
+const COMMIT_LOOK_MS = 100;
 /** Nobody chooses more blocks than these one by one. */
 const TOLD_BLOCKS = 100;
 /** A request of the disk that takes longer is shown. */
@@ -80,13 +84,16 @@ type Opening = Awaited<ReturnType<MirrorCommands['open']>>;
 interface Opened {
   disk: BlockStore;
   watched: WatchedStore;
+  checked: CheckedStore;
+  repair: Repair;
   doubtful: DoubtfulDisk;
-  reader: BlockReader;
   quarantine: Quarantine;
   scrub: Scrub;
   scrubbing: NodeJS.Timeout;
   /** The partner whose copy was made equal to this one. */
   equal?: Partner;
+  /** Which blocks wait, as the source said last. */
+  listed?: readonly number[];
   journal: Journal;
   metadata: Metadata;
   /** Why nothing was known of the disk when it was opened; null: it was. */
@@ -151,9 +158,7 @@ export class Mirror {
       chooseBlock: (a) => this.#chooseBlock(a.offset, a.keep),
       startScrub: async () => this.#scrub('startScrub').start(),
       stopScrub: async () => await this.#scrub('stopScrub').stop(),
-      repairBlock: async ({ offset }) => {
-        throw new Error(`repairBlock: the block at ${offset} is not repaired: checksums are not kept yet`);
-      },
+      repairBlock: ({ offset, from }) => this.#need('repairBlock', 'source').repair.block(offset, from),
       linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
       status: () => this.status(),
     };
@@ -208,7 +213,7 @@ export class Mirror {
       const {
         disk,
         watched,
-        reader,
+        checked,
         notes: ofMedium,
       } = await openDiskStack({
         openStore,
@@ -220,6 +225,11 @@ export class Mirror {
           this.#report(e);
           doubtful.doubt(e.message).catch((e2: Error) => this.#report(e2));
         },
+        sums: {
+          path: this.#sumsPath,
+          identify: () => this.#identity(),
+          onUnknown: (reason) => this.#around.emit('sumsUnknown', { reason }),
+        },
       });
       stores.push(disk);
       const record = await store(this.#recordPath, METADATA_BYTES);
@@ -230,6 +240,8 @@ export class Mirror {
       const forgetJournal = (): Promise<void> => blankSegments(segments);
       const known = { path: setup.diskPath, disk, record, identity: await this.#identity(), created, serves, forgetJournal };
       const { metadata, unknown, trouble, mended } = await openRecord(known);
+      // Whoever changes the disk by hand removes its record: what it held before is not what belongs there.
+      if (trouble !== null) await checked.forget();
       const notes = [
         ...ofMedium,
         ...(unknown === null || trouble === 'blank' ? [] : [`nothing is known of the disk here: ${unknown}`]),
@@ -253,14 +265,32 @@ export class Mirror {
         onError,
         isWriteThrough: setup.isWriteThrough ?? false,
         written: () => void this.#settle(),
+        prepare: (offset, length) => checked.prepare(offset, length),
+        rescue: (e, offset, length, replica) => {
+          return replica ? follower.rescue(replica, offset, length) : repair.rescue(e, offset, length);
+        },
+      });
+      const repair = new Repair({
+        checked,
+        lock: guest.lock,
+        metadata,
+        partner: () => guest.partner,
+        interval: this.#around.interval,
+        onError,
+        emit: (name, data) => {
+          if (name === 'repaired') this.#opened?.scrub.repaired();
+          this.#around.emit(name, data);
+        },
       });
       const follower = new Follower({
         disk,
+        checked,
+        suspect: (offset, length) => metadata.suspectRanges([{ start: offset, end: offset + length }]),
+        onLost: (offset) => this.#around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side: 'own' }),
         send: (...parts) => void this.#channel.send(...parts),
         onError,
         isDoubtful: () => doubtful.why !== null,
-        reader,
-        quarantine: (offsets) => quarantine.replace(offsets),
+        quarantine: (offsets) => this.#followQuarantine(offsets),
         attached: async () => {
           await this.#obey(opened, follow());
           return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
@@ -277,7 +307,7 @@ export class Mirror {
       });
       const scrub = await Scrub.open({
         sizeBytes: disk.sizeBytes,
-        reader,
+        reader: checked,
         lock: guest.lock,
         partner: () => this.#equalPartner(),
         isQuarantined: (offset) => quarantine.hasWhole(offset, VERIFY_BLOCK_BYTES),
@@ -293,8 +323,9 @@ export class Mirror {
       const opened: Opened = {
         disk,
         watched,
+        checked,
+        repair,
         doubtful,
-        reader,
         quarantine,
         scrub,
         scrubbing,
@@ -382,7 +413,8 @@ export class Mirror {
     const { record } = metadata;
     const isStill = (): boolean => o.guest.partner === partner && metadata.record.current === record.current;
     const done = await resync({
-      disk: o.disk,
+      // Under the lock of the extent.
+      disk: rescued(o.disk, (offset, length) => o.repair.readLocked(offset, length)),
       partner,
       lock,
       maximumBytesPerS,
@@ -518,6 +550,7 @@ export class Mirror {
     const { openStore } = this.#around;
     if (await isMissing(diskPath)) throw refuseMissing(diskPath);
     const { disk } = await openDiskStack({ openStore, path: diskPath, sizeBytes, onFailed: (e) => this.#report(e) });
+    await rm(this.#sumsPath, { force: true });
     const stores = [disk];
     try {
       for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
@@ -538,6 +571,10 @@ export class Mirror {
 
   get #recordPath(): string {
     return `${this.#setup.journalPath}.regions`;
+  }
+
+  get #sumsPath(): string {
+    return `${this.#setup.journalPath}.sums`;
   }
 
   /** Extents that both copies hold in stable storage become cold, when too many are hot. */
@@ -643,7 +680,7 @@ export class Mirror {
           ? Buffer.from(
               await partner.ask({ kind: 'verify', offset: start, length: VERIFY_BLOCK_BYTES, data: encodeVerify({ kind: 'fetch' }) }),
             )
-          : await readWhole(o.reader, start);
+          : await readWhole(o.checked, start);
       await o.guest.rewrite(start, data);
     });
     await this.#lift(start, VERIFY_BLOCK_BYTES);
@@ -658,6 +695,23 @@ export class Mirror {
     } catch (e) {
       this.#report(e as Error);
     }
+  }
+
+  /**
+   * The source's list. A block that it serves again may still be wrong on the disk of a replica, whose guest stands at the last commit: it
+   * waits for the next one. If that never comes and this side takes over, the block is as unknown as before.
+   */
+  async #followQuarantine(offsets: readonly number[]): Promise<void> {
+    const o = this.#opened;
+    if (!o) return;
+    o.listed = offsets;
+    const early = o.quarantine.offsets.filter((at) => !offsets.includes(at) && o.replica?.isOpen(at, VERIFY_BLOCK_BYTES));
+    await o.quarantine.replace([...offsets, ...early]);
+    if (early.length === 0) return;
+    setTimeout(() => {
+      if (this.#opened !== o || o.listed !== offsets || !o.replica) return;
+      this.#followQuarantine(offsets).catch((e: Error) => this.#report(e));
+    }, COMMIT_LOOK_MS).unref();
   }
 
   async #tellQuarantine(o: Opened): Promise<void> {
@@ -713,11 +767,21 @@ export class Mirror {
     }
     if (m.kind === 'answer') {
       for (const partner of [this.#attaching, o?.guest.partner]) if (partner?.attachment === m.attachment) partner.answered(m);
-    } else if (o && (this.#mode === 'target' || this.#mode === 'replica')) o.follower.receive(m);
+      o?.follower.answered(m);
+    } else if (m.kind === 'read' && o?.guest.partner?.attachment === m.attachment) this.#serveRead(o, m);
+    else if (o && (this.#mode === 'target' || this.#mode === 'replica')) o.follower.receive(m);
     else if (m.kind === 'attach') {
       const reason = Buffer.from(`the partner's copy is '${this.#mode}', not a target`);
       this.#channel.send(encodeMessageHeader({ ...m, kind: 'answer', status: 'refused', length: reason.length }), reason);
     }
+  }
+
+  /** The partner's copy has lost a block. */
+  #serveRead(o: Opened, m: MirrorMessage): void {
+    const answer = (data: Uint8Array): void => {
+      this.#channel.send(encodeMessageHeader({ ...m, kind: 'answer', status: 'ok', length: data.length }), data);
+    };
+    o.repair.serve(m, answer).catch((e: Error) => this.#report(e));
   }
 
   get #scratchPath(): string {
@@ -777,7 +841,7 @@ export class Mirror {
   }
 }
 
-async function readWhole(reader: BlockReader, offset: number): Promise<Buffer> {
+async function readWhole(reader: CheckedStore, offset: number): Promise<Buffer> {
   const { data, blocks } = await reader.check(offset, VERIFY_BLOCK_BYTES);
   if (blocks[0] === 'unreadable') throw new Error(`the block at ${offset} cannot be read here`);
   return data;

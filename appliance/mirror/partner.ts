@@ -3,6 +3,7 @@
 // A request of the guest ends with the partner's `ok`, or by `release`; never otherwise: while the partner is silent,
 // the guest's writes are held. Requests of a resync fail when the partner is lost.
 import type { Channel } from '../../drivers/link/index.ts';
+import { blockSums, encodeSums } from './block-sums.ts';
 import { type AnswerStatus, encodeMessageHeader, MESSAGE_VERSION, type MessageKind, type MirrorMessage } from './messages.ts';
 import { Patience, type Wait } from './patience.ts';
 
@@ -11,6 +12,9 @@ export interface PartnerRequest {
   kind: Exclude<MessageKind, 'answer'>;
   fua?: boolean;
   release?: boolean;
+  repair?: boolean;
+  /** write: computed here if missing. */
+  sums?: Uint32Array;
   interval?: number;
   offset?: number;
   length?: number;
@@ -69,6 +73,11 @@ export class Partner {
   /** A request of a resync. Rejected when the partner refuses or is lost. */
   ask(r: PartnerRequest): Promise<Uint8Array> {
     return this.#request(r, false);
+  }
+
+  /** It does not follow any more. */
+  get isLost(): boolean {
+    return this.#lost !== undefined;
   }
 
   get pending(): number {
@@ -149,10 +158,13 @@ export class Partner {
       const wait = isGuest && this.#lost === undefined ? this.#patience?.begin() : undefined;
       this.#pending.set(request, { isGuest, sinceMs: performance.now(), wait, resolve, reject });
       if (this.#lost !== undefined) return;
+      const sums = r.kind === 'write' && r.data ? (r.sums ?? blockSums(r.offset ?? 0, r.data)) : undefined;
       const header = encodeMessageHeader({
         kind: r.kind,
         fua: r.fua ?? false,
         release: r.release ?? false,
+        repair: r.repair ?? false,
+        checked: sums !== undefined,
         attachment: this.attachment,
         request,
         interval: r.interval ?? 0,
@@ -160,7 +172,8 @@ export class Partner {
         length: r.length ?? 0,
         status: 'ok',
       });
-      const parts = r.data ? [header, r.data] : [header];
+      const parts: Uint8Array[] = r.data ? [header, r.data] : [header];
+      if (sums) parts.push(encodeSums(sums));
       if (this.#full) this.#outbox.push(parts);
       else this.#full = !this.#channel.send(...parts);
     });

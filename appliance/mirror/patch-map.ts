@@ -4,6 +4,7 @@
 // yet written back. Pieces are kept sorted in buckets of 64 KiB, so that a lookup or an insertion touches a few dozen
 // pieces at most, however large the map is.
 import type { BlockStore } from '../../drivers/block/index.ts';
+import type { PlacedSums } from './block-sums.ts';
 
 const BUCKET_BYTES = 64 * 1024;
 /** Writing back joins neighbours up to this size: larger requests gain nothing, and block the others longer. */
@@ -11,10 +12,10 @@ const RUN_BYTES = 1024 * 1024;
 /** Zeroes are one journal record, whose length has 32 bits. */
 const ZERO_RUN_BYTES = 1024 * 1024 * 1024;
 
-/** Where a piece's bytes are: in memory, in a file (from `at` on), or nowhere as they are zero. release: so is their space. */
+/** Where a piece's bytes are: in memory, in a file (from `at` on), or nowhere as they are zero. release: so is their space. sums: of the write they are of. */
 export type PieceSource =
-  | { kind: 'memory'; data: Uint8Array }
-  | { kind: 'file'; file: BlockStore; at: number }
+  | { kind: 'memory'; data: Uint8Array; sums?: PlacedSums }
+  | { kind: 'file'; file: BlockStore; at: number; sums?: PlacedSums }
   | { kind: 'zero'; release: boolean };
 
 export interface Piece {
@@ -182,9 +183,9 @@ function clip(p: Piece, start: number, end: number): Piece {
 function part(source: PieceSource, from: number, to: number): PieceSource {
   switch (source.kind) {
     case 'memory':
-      return from === 0 && to === source.data.length ? source : { kind: 'memory', data: source.data.subarray(from, to) };
+      return from === 0 && to === source.data.length ? source : { ...source, data: source.data.subarray(from, to) };
     case 'file':
-      return from === 0 ? source : { kind: 'file', file: source.file, at: source.at + from };
+      return from === 0 ? source : { ...source, at: source.at + from };
     case 'zero':
       return source;
     default:
@@ -197,5 +198,5 @@ function own(source: PieceSource): PieceSource {
   if (source.kind !== 'memory' || source.data.length * 2 >= source.data.buffer.byteLength) return source;
   const copy = Buffer.allocUnsafeSlow(source.data.length);
   copy.set(source.data);
-  return { kind: 'memory', data: copy };
+  return { ...source, data: copy };
 }

@@ -7,7 +7,10 @@
 //
 // The disk (with the journal replayed) is always the last committed interval, whole, and nothing newer. `apply` answers
 // at once: the committed records are in the journal durably, so they are written back while the guests run again.
+import { crc32 } from 'node:zlib';
 import { type BlockStore, StoreError, type ZeroOptions } from '../../drivers/block/index.ts';
+import { blockOf, blocksIn, type PlacedSums, SUM_BLOCK_BYTES, sumOfWhole, writeWithSums } from './block-sums.ts';
+import type { CheckedRange } from './checked-store.ts';
 import type { Journal } from './journal.ts';
 import { bytesOf, PatchMap, type Piece, type PieceSource, type Run } from './patch-map.ts';
 
@@ -33,6 +36,8 @@ export interface ReplicaParts {
   limits?: typeof LIMITS;
 }
 
+type Reader = Pick<BlockStore, 'read'>;
+
 export class Replica {
   readonly #limits: typeof LIMITS;
   readonly #parts: ReplicaParts;
@@ -49,6 +54,8 @@ export class Replica {
   #waiting = new PatchMap();
   #writing: PatchMap | undefined;
   #writeBack: Promise<void> | undefined;
+  /** No write-back begins while a block of the disk is rewritten. */
+  #repairing: Promise<void> | undefined;
   /** Everything up to this interval is on the disk. */
   #writtenBack = 0;
   /** The left segment's newest interval: with it written back, the segment is free. */
@@ -85,8 +92,8 @@ export class Replica {
   // The primary's side.
 
   /** Ends when this side has it: interval 0 on the disk, others in the journal; in stable storage if `fua`. */
-  async write(interval: number, offset: number, data: Uint8Array, fua: boolean): Promise<void> {
-    await this.#change(interval, offset, data.length, data, fua);
+  async write(interval: number, offset: number, data: Uint8Array, fua: boolean, sums?: Uint32Array): Promise<void> {
+    await this.#change(interval, offset, data.length, data, fua, false, sums);
   }
 
   async zero(interval: number, offset: number, length: number, fua: boolean, release = false): Promise<void> {
@@ -100,20 +107,23 @@ export class Replica {
     data: Uint8Array | undefined,
     fua: boolean,
     release = false,
+    crcs?: Uint32Array,
   ): Promise<void> {
     this.#mustRun();
     if (interval === 0) {
       if (this.#highestInterval > 0)
         throw new Error(`a write of interval 0 after interval ${this.#highestInterval}: the partner's counter went back`);
       this.#diskDirty = true;
-      await (data ? this.#disk.write(offset, data) : this.#disk.zero(offset, length, spaceOf(release)));
+      await (data ? writeWithSums(this.#disk, offset, crcs, data) : this.#disk.zero(offset, length, spaceOf(release)));
     } else {
       if (interval <= this.#decided) throw new Error(`a write of interval ${interval}, which was committed already`);
       this.#highestInterval = Math.max(this.#highestInterval, interval);
       const { file, at, done } = this.#journal.append(data ? 'write' : 'zero', interval, offset, length, data ? [data] : [], release);
       let source: PieceSource = { kind: 'zero', release };
-      if (data)
+      if (data) {
         source = this.#journalMemory() + length <= this.#limits.journalMemoryBytes ? { kind: 'memory', data } : { kind: 'file', file, at };
+        if (crcs) source.sums = { start: offset, end: offset + length, crcs };
+      }
       let patches = this.#open.get(interval);
       if (!patches) {
         patches = new PatchMap();
@@ -161,17 +171,69 @@ export class Replica {
     this.#startWriteBack();
   }
 
-  // The secondary's side.
-
-  async read(offset: number, length: number): Promise<Buffer> {
-    return await this.#tracked(this.#read(offset, length));
+  /** The primary wrote here what is not committed: what it has there now is not what this copy should have. */
+  isOpen(offset: number, length: number): boolean {
+    for (const patches of this.#open.values()) if (patches.find(offset, offset + length).length > 0) return true;
+    return false;
   }
 
-  async #read(offset: number, length: number): Promise<Buffer> {
+  /**
+   * Whole blocks as the primary has written them, whatever is committed. check: reads the disk. No write to them is under way.
+   */
+  async present(offset: number, length: number, check: (offset: number, length: number) => Promise<CheckedRange>): Promise<CheckedRange> {
+    return await this.#tracked(this.#present(offset, length, check));
+  }
+
+  async #present(offset: number, length: number, check: (offset: number, length: number) => Promise<CheckedRange>): Promise<CheckedRange> {
+    const end = offset + length;
+    const open = [...this.#open].sort(([a], [b]) => a - b).map(([, patches]) => patches);
+    const layers = [...(this.#writing ? [this.#writing] : []), this.#waiting, ...open].map((p) => p.find(offset, end));
+    const { data, blocks } = await check(offset, length);
+    const patched = new PatchMap();
+    for (const layer of layers) {
+      for (const p of layer) {
+        const bytes = await bytesOf(p);
+        if (bytes) data.set(bytes, p.start - offset);
+        else data.fill(0, p.start - offset, p.end - offset);
+        patched.insert(p.start, p.end, { kind: 'zero', release: false });
+      }
+    }
+    // What the disk has below them does not matter.
+    for (let at = offset, i = 0; at < end; at += SUM_BLOCK_BYTES, i++) {
+      const stop = Math.min(end, at + SUM_BLOCK_BYTES);
+      if (covers(patched.find(at, stop), at, stop)) blocks[i] = 'fits';
+    }
+    return { data, blocks };
+  }
+
+  /** Writes to the disk what it has lost, by `write`. False: not now, as what belongs there is on its way. */
+  async repair(offset: number, length: number, write: () => Promise<void>): Promise<boolean> {
+    while (this.#repairing) await this.#repairing.catch(() => undefined);
+    this.#mustRun();
+    const end = offset + length;
+    const isBusy = this.isOpen(offset, length) || [this.#waiting, this.#writing].some((p) => p && p.find(offset, end).length > 0);
+    if (isBusy) return false;
+    this.#repairing = write();
+    try {
+      await this.#repairing;
+    } finally {
+      this.#repairing = undefined;
+    }
+    return true;
+  }
+
+  // The secondary's side.
+
+  /** under: reads the disk in its place. */
+  async read(offset: number, length: number, under: Reader = this.#disk): Promise<Buffer> {
+    return await this.#tracked(this.#read(offset, length, under));
+  }
+
+  async #read(offset: number, length: number, under: Reader): Promise<Buffer> {
     const end = offset + length;
     // What is found now stays right while the disk is read: a write-back under way writes these same bytes.
     const layers = [this.#writing?.find(offset, end) ?? [], this.#waiting.find(offset, end), this.#overlay.find(offset, end)];
-    const buffer = layers.some((l) => covers(l, offset, end)) ? Buffer.allocUnsafeSlow(length) : await this.#disk.read(offset, length);
+    const buffer = layers.some((l) => covers(l, offset, end)) ? Buffer.allocUnsafeSlow(length) : await under.read(offset, length);
     for (const layer of layers) {
       for (const p of layer) {
         const bytes = await bytesOf(p);
@@ -339,6 +401,7 @@ export class Replica {
 
   async #writeBackAll(): Promise<void> {
     while (this.#isWriteBackDue()) {
+      await this.#repairing?.catch(() => undefined);
       this.#writing = this.#waiting;
       this.#waiting = new PatchMap();
       const interval = this.#committed;
@@ -394,10 +457,33 @@ export async function writeRuns(disk: BlockStore, runs: readonly Run[]): Promise
   const worker = async (): Promise<void> => {
     for (let run = runs[next++]; run; run = runs[next++]) {
       if (run.pieces.length === 0) await disk.zero(run.start, run.end - run.start, spaceOf(run.release));
-      else await disk.write(run.start, ...(await gather(run)));
+      else {
+        const parts = await gather(run);
+        await writeWithSums(disk, run.start, sumsOf(run, parts), ...parts);
+      }
     }
   };
   await Promise.all(Array.from({ length: WRITE_BACK_REQUESTS }, worker));
+}
+
+/** Sums that came with the primary's writes stay what they are; the others are computed. */
+function sumsOf(run: Run, parts: readonly Uint8Array[]): Uint32Array {
+  const first = blockOf(run.start);
+  const crcs = new Uint32Array(blocksIn(run.start, run.end - run.start));
+  for (const [i, p] of run.pieces.entries()) {
+    const bytes = parts[i];
+    if (!bytes) continue;
+    const handed: PlacedSums | undefined = p.source.kind === 'zero' ? undefined : p.source.sums;
+    for (let at = p.start; at < p.end; ) {
+      const block = blockOf(at);
+      const stop = Math.min(p.end, (block + 1) * SUM_BLOCK_BYTES);
+      const isWhole = stop - at === SUM_BLOCK_BYTES;
+      const known = isWhole && handed ? sumOfWhole(handed, block) : undefined;
+      crcs[block - first] = known ?? crc32(bytes.subarray(at - p.start, stop - p.start), crcs[block - first]);
+      at = stop;
+    }
+  }
+  return crcs;
 }
 
 /** What becomes of the space of zeroes. */

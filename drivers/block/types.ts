@@ -13,6 +13,11 @@ export interface BlockStore {
   read(offset: number, length: number): Promise<Buffer>;
   /** The parts, one after the other, from `offset` on. The parts must not change until it ends. */
   write(offset: number, ...parts: Uint8Array[]): Promise<void>;
+  /**
+   * As `write`, for a layer that keeps checksums or hands them down. sums: the crc32 of what the write has of each 4 KiB block that it
+   * touches, in order, whose computation is spared.
+   */
+  writeChecked?(offset: number, sums: Uint32Array, ...parts: Uint8Array[]): Promise<void>;
   /** The range reads as zero bytes afterwards, whatever the options; a store that knows nothing of space ignores them. */
   zero(offset: number, length: number, options?: ZeroOptions): Promise<void>;
   flush(): Promise<void>;

@@ -15,6 +15,9 @@ import type { LabControl } from './lab-control.ts';
 const DUPLEX_TIMEOUT_S = 180;
 /** The list of all records grows: it is asked for every so many rounds. */
 const RECORDS_EVERY = 10;
+/** A pass takes some seconds, on a busy machine many. */
+const PASS_TIMEOUT_MS = 180_000;
+const LOAD_EVERY_MS = 500;
 
 export interface DisksOptions {
   plan: readonly DisksRoundPlan[];
@@ -100,7 +103,7 @@ async function verifyRecords(report: DisksReport, clients: Clients, problems: st
 }
 
 /** Each step is tried, what fails is said. */
-async function finish(report: DisksReport, { lab, clients }: DisksOptions, load: GuestLoad | null): Promise<void> {
+async function finish(report: DisksReport, { lab, clients, clock = systemClock }: DisksOptions, load: GuestLoad | null): Promise<void> {
   const attempt = async (what: string, step: () => Promise<void>): Promise<void> => {
     try {
       await step();
@@ -110,7 +113,7 @@ async function finish(report: DisksReport, { lab, clients }: DisksOptions, load:
   };
   let acknowledged: number[] = [];
   await attempt('last look at the load', async () => {
-    if (load !== null) report.load = await load.status();
+    if (load !== null) report.load = await verifiedAgain(load, clock);
     await load?.close();
   });
   await attempt('last check of the records', () => verifyRecords(report, clients, report.problems));
@@ -140,6 +143,20 @@ async function finish(report: DisksReport, { lab, clients }: DisksOptions, load:
       report.lostAcknowledged = Math.max(report.lostAcknowledged, lost);
       if (lost > 0) report.problems.push(`${lost} acknowledged records are not on the cold copy of ${server}`);
     });
+}
+
+/** Waits until every job has ended a pass behind the last fault. Throws with the first that does not. */
+async function verifiedAgain(load: GuestLoad, clock: Clock): Promise<LoadStatus> {
+  const end = clock.now() + PASS_TIMEOUT_MS;
+  const { jobs: before } = await load.status();
+  for (;;) {
+    const status = await load.status();
+    // The pass that was under way may have read back before the fault.
+    const behind = status.jobs.find(({ passes, failure }, i) => failure === '' && passes < (before[i]?.passes ?? 0) + 2);
+    if (behind === undefined) return status;
+    if (clock.now() > end) throw new Error(`fio ${behind.name} has not ended two passes within ${PASS_TIMEOUT_MS / 1000} s`);
+    await clock.sleep(LOAD_EVERY_MS);
+  }
 }
 
 function judge(report: DisksReport): void {

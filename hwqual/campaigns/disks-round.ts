@@ -37,6 +37,7 @@ const LEAVING_MS = 1_500;
 const EQUAL_TIMEOUT_MS = 20_000;
 const COMPARE_AGAIN_MS = 150;
 const LINKS_TIMEOUT_MS = 15_000;
+const TRY_DISK = 'try-disk';
 /** Every request of a slow disk. Longer would be a disk that hangs. */
 const SLOW_MS = 60;
 /** Unreadable until it is written: all that fio has. */
@@ -87,6 +88,8 @@ class RoundRun {
   faultAt = 0;
   leftDuplex = false;
   #splitBefore = false;
+  /** CoServers whose disk is well again. */
+  readonly #mended = new Set<CoServerName>();
 
   constructor(setup: DisksRoundSetup, plan: DisksRoundPlan) {
     this.#setup = setup;
@@ -110,11 +113,27 @@ class RoundRun {
     return status;
   }
 
+  /** As an operator who has mended a disk: says so to whoever has given it up. */
+  async pressTryDisk(status: PairStatus): Promise<void> {
+    const { lab } = this.#setup;
+    for (const server of ['A', 'B'] as const) {
+      if (!this.#mended.has(server) || !status[server]?.actions.some(({ name, allowed }) => name === TRY_DISK && allowed)) continue;
+      // It may be refused a moment later: the next look finds out.
+      const refused = await lab.act?.(server, TRY_DISK).then(
+        () => false,
+        () => true,
+      );
+      if (!refused) this.note(`${server} is told to use its disk again`);
+    }
+  }
+
   async until(holds: (status: PairStatus) => boolean, timeoutMs: number): Promise<boolean> {
     const { clock } = this.#setup;
     const end = clock.now() + timeoutMs;
     for (;;) {
-      if (holds(await this.look())) return true;
+      const status = await this.look();
+      if (holds(status)) return true;
+      await this.pressTryDisk(status);
       if (clock.now() >= end) return false;
       await clock.sleep(LOOK_EVERY_MS);
     }
@@ -167,7 +186,10 @@ class RoundRun {
       case 'disk': {
         if (lab.disk === undefined) throw new Error('this lab cannot break disks');
         await lab.disk(target, ...diskWords(fault.trouble));
-        const repair = async () => void (await lab.disk?.(target, 'ok'));
+        const repair = async () => {
+          await lab.disk?.(target, 'ok');
+          this.#mended.add(target);
+        };
         return {
           text: `disk of ${target}: ${fault.trouble}`,
           target,
@@ -321,6 +343,7 @@ const NOT_QUIET: Quiet = {
 /** While the guest's disk is frozen: its copies, its file systems, what fio and the kernel have found. */
 async function lookQuietly(setup: DisksRoundSetup, plan: DisksRoundPlan, problems: string[]): Promise<Quiet> {
   const { lab, load, clock } = setup;
+  const askedAt = clock.now();
   try {
     await (plan.checksFileSystems ? load.rest() : load.freeze());
   } catch (error) {
@@ -341,11 +364,12 @@ async function lookQuietly(setup: DisksRoundSetup, plan: DisksRoundPlan, problem
       await clock.sleep(COMPARE_AGAIN_MS);
       comparison = await lab.compareCopies();
     }
+    const equalAt = clock.now();
     if (!comparison.identical) problems.push(`the copies differ: ${comparison.detail}`);
     const clean = plan.checksFileSystems ? await checkFileSystems(lab, problems) : null;
     return {
       copiesIdentical: comparison.identical,
-      copiesDetail: `${comparison.detail} (${Math.round(clock.now() - began)} ms)`,
+      copiesDetail: `${comparison.detail}; frozen after ${Math.round(began - askedAt)} ms, compared after ${Math.round(equalAt - began)} ms more`,
       fileSystemsClean: clean,
       passes: status.jobs.reduce((sum, { passes }) => sum + passes, 0),
       checkedKiB: status.jobs.reduce((sum, { checkedKiB }) => sum + checkedKiB, 0),

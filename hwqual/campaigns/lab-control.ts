@@ -76,6 +76,8 @@ export interface LabControl {
   disk?(server: CoServerName, ...words: string[]): Promise<string>;
   /** SIGKILL for the product's process or the engine of a CoServer, and nothing else. */
   kill?(server: CoServerName, what: 'product' | 'engine'): Promise<void>;
+  /** What an operator may ask a CoServer for at its console. Throws when it is refused. */
+  act?(server: CoServerName, action: string): Promise<void>;
   /** Looks through the file systems of a copy to which nothing is written now. */
   checkDisk?(server: CoServerName): Promise<{ clean: boolean; detail: string }>;
   /** The log of what the guest says on its serial port there. */

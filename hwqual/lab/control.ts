@@ -52,6 +52,7 @@ export function labControl(settings: LabSettings, log: (text: string) => void): 
     spawnLan,
     shutdownGuest: () => shutdownGuest(settings, status),
     compareCopies: () => compareFiles(disk('A'), disk('B')),
+    act: (server, action) => requestAction(coServerPaths(settings, server).consoleSocket, action),
     checkDisk: async (server) => {
       const { clean, fsckOutput } = await checkDisk({ root: engineRootPath(), path: disk(server) });
       return { clean, detail: fsckOutput };

@@ -190,6 +190,9 @@ export function obey(world: World, s: CoServer, c: Command): number {
     case 'quarantineBlock':
       world.checkers.quarantines(c.offset);
       return 0;
+    case 'adoptDisk':
+      phaseWork(world, s, c, 10, () => true);
+      return 0;
     case 'chooseBlock':
     case 'scrub':
     case 'redirectNetwork':

@@ -22,6 +22,8 @@
 #define MAX_JOBS 8
 #define MAX_PLACES 4
 #define TEXT_BYTES 512
+// Files of a job.
+#define SLOTS 4
 // Of the kernel's complaints: the first ones tell why.
 #define MAX_COMPLAINTS 20
 #define LINE_BYTES 64
@@ -80,12 +82,15 @@ static uint64_t terse_field(const char *line, int wanted) {
 static pid_t start_fio(const struct job *job, unsigned start, int output) {
   pid_t pid = fork();
   if (pid != 0) return pid;
-  char seed[16];
+  char seed[16], slot[16];
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_UNBLOCK, &all, NULL);
   snprintf(seed, sizeof seed, "%u", start);
+  // Two passes on a file, with one block size and the other, then the next file: so that all of it is not always at the same place.
+  snprintf(slot, sizeof slot, "%u", start / 2 % SLOTS);
   setenv("SEED", seed, 1);
+  setenv("SLOT", slot, 1);
   setenv("BS", job->sizes[start % 2], 1);
   setenv("DIRECTORY", job->directory, 1);
   dup2(output, 1);

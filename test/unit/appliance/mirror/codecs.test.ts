@@ -100,7 +100,12 @@ t.test('messages: what was said is understood, anything else is refused by an er
           length: kind === 'write' ? data.length : n,
           status,
         };
-        t.same(decodeMessage(Buffer.concat([encodeMessageHeader(m), data])), { ...m, data: Buffer.from(data) });
+        t.same(decodeMessage(Buffer.concat([encodeMessageHeader(m), data])), {
+          ...m,
+          repair: false,
+          sums: undefined,
+          data: Buffer.from(data),
+        });
       },
     ),
     { numRuns: 200 },

@@ -21,6 +21,9 @@ export interface Side {
   setup: MirrorSetup;
   lost: string[];
   diskErrors: string[];
+  repaired: MirrorEvents['repaired'][];
+  unreadable: MirrorEvents['blockUnreadable'][];
+  sumsUnknown: string[];
   connect(): Promise<NbdClient>;
   disk(): Buffer;
   end(): void;
@@ -111,6 +114,9 @@ export class MirrorPair {
       setup,
       lost: [],
       diskErrors: [],
+      repaired: [],
+      unreadable: [],
+      sumsUnknown: [],
       connect: async () => {
         const client = await NbdClient.connect(setup.socketPath, 'disk0');
         this.#clients.push(client);
@@ -124,6 +130,9 @@ export class MirrorPair {
     };
     side.mirror.on('lost', ({ reason }) => side.lost.push(reason));
     side.mirror.on('diskError', ({ message }) => side.diskErrors.push(message));
+    side.mirror.on('repaired', (e) => side.repaired.push(e));
+    side.mirror.on('blockUnreadable', (e) => side.unreadable.push(e));
+    side.mirror.on('sumsUnknown', ({ reason }) => side.sumsUnknown.push(reason));
     return side;
   }
 }

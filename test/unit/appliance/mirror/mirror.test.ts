@@ -6,6 +6,9 @@ import { MirrorPair, until } from './mirror-pair.ts';
 
 const MIB = 1024 * 1024;
 
+// Most of it is the disk's time.
+t.setTimeout(120_000);
+
 async function isPending(p: Promise<unknown>): Promise<boolean> {
   let ended = false;
   const note = (): void => {

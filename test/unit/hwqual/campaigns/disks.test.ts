@@ -7,7 +7,7 @@ import { type DisksOptions, runDisks } from '../../../../hwqual/campaigns/disks-
 import { disksPage } from '../../../../hwqual/campaigns/disks-page.ts';
 import { disksTable, resyncOf, roundText } from '../../../../hwqual/campaigns/disks-report.ts';
 import { type GuestLoad, type LoadStatus, parseLoadStatus } from '../../../../hwqual/campaigns/guest-load.ts';
-import type { CopiesComparison } from '../../../../hwqual/campaigns/lab-control.ts';
+import type { CopiesComparison, PairStatus } from '../../../../hwqual/campaigns/lab-control.ts';
 import { FakeClients, FakeClock, FakeLab, type Faults } from './fake-pair.ts';
 
 interface Trouble extends Faults {
@@ -57,6 +57,7 @@ class FakeDisksLab extends FakeLab {
   readonly #trouble: Trouble;
   comparisons = 0;
   hanging: CoServerName | null = null;
+  failed: CoServerName | null = null;
   checks = 0;
 
   constructor(clock: FakeClock, trouble: Trouble) {
@@ -70,10 +71,24 @@ class FakeDisksLab extends FakeLab {
   async disk(server: CoServerName, ...words: string[]): Promise<string> {
     this.actions.push(`disk ${server} ${words.join(' ')}`);
     // A disk that hangs is given up, and its CoServer with it.
+    if (words[0] === 'write-error') this.failed = server;
     if (words[0] === 'hang') await this.freeze(server);
     else if (words[0] === 'ok' && this.hanging === server) await this.thaw(server);
     this.hanging = words[0] === 'hang' ? server : null;
     return 'done';
+  }
+  override async status(): Promise<PairStatus> {
+    const status = await super.status();
+    for (const server of ['A', 'B'] as const) {
+      const snapshot = status[server];
+      if (snapshot !== null)
+        status[server] = { ...snapshot, actions: [{ name: 'try-disk', label: '', allowed: this.failed === server, reason: '' }] };
+    }
+    return status;
+  }
+  async act(server: CoServerName, action: string): Promise<void> {
+    this.actions.push(`${action} ${server}`);
+    this.failed = null;
   }
   async checkDisk(): Promise<{ clean: boolean; detail: string }> {
     if (this.load.state !== 'resting' && !this.guestOff) throw new Error('the file systems are in use');
@@ -124,6 +139,7 @@ t.test('all is well: every round is compared, the file systems are checked, ever
   t.equal(count(/^freeze /), count(/^thaw /));
   t.equal(count(/^link \d down/), count(/^link \d up/));
   t.equal(count(/^disk . (?!ok)/), count(/^disk . ok/));
+  t.equal(count(/^try-disk /), count(/^disk . write-error/), 'who gave its disk up is told that it is well');
   t.ok(count(/^kill product/) > 0 && count(/^kill engine/) > 0);
   t.match(disksTable(report), /all as it must be\n {2}rounds 60,[\s\S]*copies identical 61 of 61/);
   t.match(disksPage(report), /All as it must be\./);

@@ -1,0 +1,431 @@
+// The checksums of one copy in a file beside the journal, a page per extent, and what of it a crash leaves true.
+//
+// A sum must never be wrong only because of a crash, and no write may wait for a flush of its own: so an extent becomes
+// dirty, durably, before the first write to it, and while it is dirty its page counts in memory alone. It is clean again when
+// the disk was flushed after its last write, and then the page, and then the map. After an unclean end nothing is known of dirty
+// extents. The map is a Metadata of this file's own, with its slots, its identity of the disk and its shared flushes; the rules
+// are those of core/activity-log.ts. (The map of what may differ between the copies will not do: it is the source's alone.)
+//
+//   extent:   clean --begin: map durable--> dirty --write--> dirty ... disk flushed, page flushed, map written --> clean
+//
+// A file that fails is given up: nothing is known from then on, and the guest sees nothing of it.
+import type { BlockStore } from '../../drivers/block/index.ts';
+import { clear, coolable, type HotLimits, isCrowded, moment, settleAll } from '../core/activity-log.ts';
+import { blockOf, SUM_BLOCK_BYTES, zeroSum } from './block-sums.ts';
+import { type DiskIdentity, METADATA_BYTES, Metadata, MetadataError } from './metadata.ts';
+import { extentBytesOf, METADATA_PAGE_BYTES } from './metadata-codec.ts';
+import { BLANK_PAGE_START, decodeSumsPage, encodeSumsPage, type SumsPage, sumsPageBytes } from './sums-codec.ts';
+
+/** Dirty: 8 GiB of the disk, in 10 MiB of memory. After a crash the sums of as much are unknown, until the next scrub. */
+const DIRTY_EXTENTS: HotLimits = { most: 2048, kept: 1536 };
+/** Of clean extents in memory: 16 GiB of the disk, in 20 MiB. Reads elsewhere also read their page. */
+const CLEAN_PAGES = 4096;
+/** Of sums that were learned from reading and are not on the medium yet: losing them costs the next scrub a little. */
+const LEARNED_PAGES = 256;
+/** Between two attempts: while the same extents are written to all the time, none can be clean. */
+const SETTLE_PAUSE_MS = 1_000;
+/** Dirty after a crash: more is a damaged map, and cheaper forgotten as a whole. */
+const MOST_FORGOTTEN = 16_384;
+
+interface Page extends SumsPage {
+  readonly extent: number;
+  loading: Promise<void> | undefined;
+  readonly flights: Set<Flight>;
+  /** Counts flights, to know whether one came by. */
+  began: number;
+  readers: number;
+}
+
+/** A write under way: the sums of the blocks [first, end) are unknown until it ends. */
+export interface Flight {
+  readonly offset: number;
+  readonly length: number;
+  readonly first: number;
+  readonly end: number;
+  /** The sums of the first and last block before, if they were known. */
+  readonly sumBefore: { first: number | undefined; last: number | undefined };
+  /** What the blocks have afterwards that it does not fill: set by the writer, if it knows. */
+  readonly edges: Map<number, number>;
+  /** Blocks that two writes change at the same time. */
+  readonly contested: Set<number>;
+  readonly knownBefore: Uint8Array | undefined;
+}
+
+/** What the sums were when a read began. */
+export interface Look {
+  readonly loading: Promise<unknown> | undefined;
+  readonly views: readonly View[];
+}
+
+interface View {
+  page: Page;
+  /** Blocks of the disk. */
+  from: number;
+  to: number;
+  began: number;
+  /** Undefined: the page was not loaded. */
+  before: SumsPage | undefined;
+}
+
+export interface KeptSumsParts {
+  /** What a page says must be on the medium first. */
+  flushDisk(): Promise<void>;
+  /** The file failed. Once. */
+  onOff(reason: string): void;
+}
+
+export function sumsFileBytes(identity: DiskIdentity): number {
+  const bytes = extentBytesFor(identity);
+  return METADATA_BYTES + Math.ceil(identity.sizeBytes / bytes) * sumsPageBytes(bytes / SUM_BLOCK_BYTES);
+}
+
+/** A page is about some blocks at least. */
+function extentBytesFor({ sizeBytes, scale }: DiskIdentity): number {
+  return extentBytesOf(sizeBytes, scale ? Math.max(scale.extentBytes, 4 * SUM_BLOCK_BYTES) : undefined);
+}
+
+export class KeptSums {
+  readonly #store: BlockStore;
+  #map: Metadata;
+  readonly #identity: DiskIdentity;
+  readonly #parts: KeptSumsParts;
+  readonly #sizeBytes: number;
+  readonly #extentBlocks: number;
+  readonly #pageBytes: number;
+  readonly #cleanPages: number;
+  readonly #pages = new Map<number, Page>();
+  /** Pages of clean extents, the least used first. */
+  readonly #clean = new Set<number>();
+  /** Extents whose page knows more than the medium, of blocks that did not change. */
+  readonly #learned = new Set<number>();
+  readonly #pauseMs: number;
+  #settledMs = -Infinity;
+  #settling: Promise<void> | undefined;
+  /** The disk cannot be flushed any more: what is dirty stays so. */
+  #stuck = false;
+  #off = false;
+
+  private constructor(store: BlockStore, map: Metadata, own: DiskIdentity, identity: DiskIdentity, parts: KeptSumsParts) {
+    this.#store = store;
+    this.#map = map;
+    this.#parts = parts;
+    this.#sizeBytes = identity.sizeBytes;
+    this.#extentBlocks = map.extentBytes / SUM_BLOCK_BYTES;
+    this.#pageBytes = sumsPageBytes(this.#extentBlocks);
+    this.#pauseMs = identity.scale?.settlePauseMs ?? SETTLE_PAUSE_MS;
+    this.#cleanPages = identity.scale ? identity.scale.hot.most : CLEAN_PAGES;
+    this.#identity = own;
+    // One copy's own log: nothing in it waits for a partner.
+    map.log.phase = 'together';
+  }
+
+  /** unknown: why nothing is known of this disk; null: all is well, or the file is new. */
+  static async open(store: BlockStore, identity: DiskIdentity, parts: KeptSumsParts): Promise<{ sums: KeptSums; unknown: string | null }> {
+    const own: DiskIdentity = { ...identity, scale: scaleOf(identity) };
+    let unknown: string | null = null;
+    let map: Metadata;
+    try {
+      map = await Metadata.open(store, own);
+      if (map.log.suspects.size > MOST_FORGOTTEN) throw new MetadataError('damaged', 'the map of the checksums is damaged');
+    } catch (e) {
+      if (!(e instanceof MetadataError)) throw e;
+      if (e.trouble !== 'blank') unknown = e.message;
+      map = await Metadata.create(store, own);
+    }
+    const sums = new KeptSums(store, map, own, identity, parts);
+    await sums.#forgetDirty();
+    return { sums, unknown };
+  }
+
+  get isOff(): boolean {
+    return this.#off;
+  }
+
+  /** Extents that a crash would make unknown. */
+  get dirtyExtents(): number {
+    return this.#map.log.suspects.size;
+  }
+
+  /** The range may be written to when it ends; undefined: now. Asked ahead of `enter`, so that one may wait for other things meanwhile. */
+  prepare(offset: number, length: number): Promise<unknown> | undefined {
+    const wait = this.enter(offset, length);
+    if (!this.#off) this.#map.end(offset, length);
+    return wait;
+  }
+
+  /** A write to the range comes: `take` when it ends (undefined: now), then `end`, whatever became of it. */
+  enter(offset: number, length: number): Promise<unknown> | undefined {
+    if (this.#off) return undefined;
+    const { log } = this.#map;
+    const cold = this.#map.begin(offset, length, 0);
+    const waits: Promise<unknown>[] = [];
+    if (cold) waits.push(cold.catch((e: Error) => this.#fail(e)));
+    for (const [extent] of this.#extents(blockOf(offset), blockOf(offset + length - 1) + 1)) {
+      const page = this.#page(extent);
+      this.#clean.delete(extent);
+      if (page.loading) waits.push(page.loading);
+    }
+    // More than this is dirty only if the disk is much slower than its writers: they wait for it.
+    if (log.hot.size > 2 * log.limits.most && this.#settling && !this.#stuck) waits.push(this.#settling);
+    return waits.length > 0 ? Promise.all(waits) : undefined;
+  }
+
+  /** The write begins: until `end` nothing is known of its blocks. restorable: it may end as 'undone'. */
+  take(offset: number, length: number, restorable = false): Flight {
+    const first = blockOf(offset);
+    const end = blockOf(offset + length - 1) + 1;
+    const flight: Flight = {
+      offset,
+      length,
+      first,
+      end,
+      sumBefore: { first: this.#sumOf(first), last: this.#sumOf(end - 1) },
+      edges: new Map(),
+      contested: new Set(),
+      knownBefore: restorable ? new Uint8Array(end - first) : undefined,
+    };
+    for (const [extent, from, to] of this.#extents(first, end)) {
+      const page = this.#pages.get(extent);
+      if (!page) continue;
+      page.began++;
+      for (const other of page.flights) {
+        for (let b = Math.max(from, other.first); b < Math.min(to, other.end); b++) {
+          other.contested.add(b);
+          flight.contested.add(b);
+        }
+      }
+      page.flights.add(flight);
+      const base = extent * this.#extentBlocks;
+      flight.knownBefore?.set(page.known.subarray(from - base, to - base), from - first);
+      page.known.fill(0, from - base, to - base);
+    }
+    return flight;
+  }
+
+  /** sums: of the write. 'failed': it is not known what is there now. 'undone': nothing was changed. */
+  end(flight: Flight, sums: Uint32Array | 'zero' | 'failed' | 'undone'): void {
+    const { first } = flight;
+    for (const [extent, from, to] of this.#extents(first, flight.end)) {
+      const page = this.#pages.get(extent);
+      if (!page?.flights.delete(flight)) continue;
+      const base = extent * this.#extentBlocks;
+      for (let b = from; b < to; b++) {
+        if (flight.contested.size > 0 && flight.contested.has(b)) continue;
+        const crc = this.#sumAfter(flight, b, sums);
+        if (crc !== undefined) page.crcs[b - base] = crc;
+        if (crc !== undefined || (sums === 'undone' && flight.knownBefore?.[b - first] === 1)) page.known[b - base] = 1;
+      }
+    }
+    if (this.#off) return;
+    this.#map.end(flight.offset, flight.length);
+    if (isCrowded(this.#map.log)) this.#settleSoon();
+  }
+
+  /** The range is read next. To be given to `settled`. */
+  look(first: number, end: number): Look {
+    const views: View[] = [];
+    let loading: Promise<unknown> | undefined;
+    if (!this.#off) {
+      for (const [extent, from, to] of this.#extents(first, end)) {
+        const page = this.#page(extent);
+        page.readers++;
+        const base = extent * this.#extentBlocks;
+        let before: SumsPage | undefined;
+        if (page.loading) loading = loading ? Promise.all([loading, page.loading]) : page.loading;
+        else before = { crcs: page.crcs.slice(from - base, to - base), known: page.known.slice(from - base, to - base) };
+        views.push({ page, from, to, began: page.flights.size > 0 ? -1 : page.began, before });
+      }
+    }
+    return { loading, views };
+  }
+
+  /**
+   * The sum of each block that was known all the while; undefined: unknown, or a write came by. Ends the look.
+   */
+  settled(look: Look): (number | undefined)[] {
+    const found: (number | undefined)[] = [];
+    for (const { page, from, to, began, before } of look.views) {
+      page.readers--;
+      const base = page.extent * this.#extentBlocks;
+      for (let b = from; b < to; b++) {
+        const crc = page.known[b - base] === 1 ? page.crcs[b - base] : undefined;
+        const same = before ? before.known[b - from] === 1 && before.crcs[b - from] === crc : page.began === began;
+        found.push(same && !this.#off ? crc : undefined);
+      }
+    }
+    return found;
+  }
+
+  /** The block was read, does not change, and nothing is known of it: this is its sum from now on. */
+  learn(block: number, crc: number): void {
+    const extent = Math.floor(block / this.#extentBlocks);
+    const page = this.#pages.get(extent);
+    const i = block - extent * this.#extentBlocks;
+    if (this.#off || !page || page.loading || page.known[i] === 1) return;
+    for (const f of page.flights) if (block >= f.first && block < f.end) return;
+    page.crcs[i] = crc;
+    page.known[i] = 1;
+    this.#learned.add(extent);
+    this.#clean.delete(extent);
+    if (this.#learned.size > LEARNED_PAGES) this.#settleSoon();
+  }
+
+  /** Nothing is known of any block. Before the first request. */
+  async forget(): Promise<void> {
+    try {
+      this.#map = await Metadata.create(this.#store, this.#identity);
+      this.#map.log.phase = 'together';
+    } catch (e) {
+      await this.#fail(e as Error);
+    }
+  }
+
+  /** All that can be known after the end is on the medium. No write is under way. */
+  async close(): Promise<void> {
+    await this.#settling;
+    if (!this.#off && !this.#stuck) {
+      this.#settling = this.#settle(true);
+      await this.#settling;
+    }
+    await this.#map.close();
+  }
+
+  // Pages.
+
+  *#extents(first: number, end: number): Iterable<[extent: number, from: number, to: number]> {
+    for (let b = first; b < end; ) {
+      const extent = Math.floor(b / this.#extentBlocks);
+      const to = Math.min(end, (extent + 1) * this.#extentBlocks);
+      yield [extent, b, to];
+      b = to;
+    }
+  }
+
+  #page(extent: number): Page {
+    const found = this.#pages.get(extent);
+    if (found) {
+      if (this.#clean.delete(extent)) this.#clean.add(extent);
+      return found;
+    }
+    const page: Page = {
+      extent,
+      crcs: new Uint32Array(this.#extentBlocks),
+      known: new Uint8Array(this.#extentBlocks),
+      loading: undefined,
+      flights: new Set(),
+      began: 0,
+      readers: 0,
+    };
+    this.#pages.set(extent, page);
+    page.loading = this.#load(page);
+    this.#forgetClean();
+    return page;
+  }
+
+  async #load(page: Page): Promise<void> {
+    try {
+      decodeSumsPage(await this.#store.read(this.#pageAt(page.extent), this.#pageBytes), page.extent, this.#map.life, page);
+    } catch {
+      // A page that cannot be read says nothing: it is written anew with the next write to its extent.
+    }
+    page.loading = undefined;
+    if (!this.#map.log.suspects.has(page.extent)) this.#clean.add(page.extent);
+  }
+
+  #forgetClean(): void {
+    for (const extent of this.#clean) {
+      if (this.#clean.size <= this.#cleanPages) return;
+      // The least used is being read: it will be the least used again.
+      if ((this.#pages.get(extent)?.readers ?? 0) > 0) return;
+      this.#clean.delete(extent);
+      this.#pages.delete(extent);
+    }
+  }
+
+  #pageAt(extent: number): number {
+    return METADATA_BYTES + extent * this.#pageBytes;
+  }
+
+  #sumOf(block: number): number | undefined {
+    const extent = Math.floor(block / this.#extentBlocks);
+    const page = this.#pages.get(extent);
+    const i = block - extent * this.#extentBlocks;
+    return page?.known[i] === 1 ? page.crcs[i] : undefined;
+  }
+
+  #sumAfter(flight: Flight, block: number, sums: Uint32Array | 'zero' | 'failed' | 'undone'): number | undefined {
+    if (sums === 'failed' || sums === 'undone') return undefined;
+    const start = block * SUM_BLOCK_BYTES;
+    const end = Math.min(start + SUM_BLOCK_BYTES, this.#sizeBytes);
+    if (start < flight.offset || end > flight.offset + flight.length) return flight.edges.get(block);
+    return sums === 'zero' ? zeroSum(end - start) : sums[block - flight.first];
+  }
+
+  // Durability.
+
+  /** After a crash: what was dirty does not count. */
+  async #forgetDirty(): Promise<void> {
+    const { suspects } = this.#map.log;
+    if (suspects.size === 0) return;
+    await Promise.all([...suspects].map((extent) => this.#store.write(this.#pageAt(extent), BLANK_PAGE_START)));
+    await this.#store.flush();
+    await this.#map.cleared(settleAll(this.#map.log, moment(this.#map.log)));
+  }
+
+  #settleSoon(): void {
+    if (this.#settling || this.#stuck || this.#off || performance.now() - this.#settledMs < this.#pauseMs) return;
+    this.#settling = this.#settle(false);
+  }
+
+  async #settle(all: boolean): Promise<void> {
+    const { log } = this.#map;
+    const since = moment(log);
+    const learned = [...this.#learned];
+    try {
+      try {
+        await this.#parts.flushDisk();
+      } catch {
+        this.#stuck = true;
+        return;
+      }
+      const cold = coolable(log, since, all);
+      const extents = new Set([...cold, ...learned.filter((e) => !log.suspects.has(e))]);
+      // In the same turn: an extent that is written to from now on stays dirty, whatever its page says.
+      const pages: { extent: number; bytes: Buffer }[] = [];
+      for (const extent of extents) {
+        const page = this.#pages.get(extent);
+        if (page && !page.loading) pages.push({ extent, bytes: encodeSumsPage(page, extent, this.#map.life) });
+        this.#learned.delete(extent);
+      }
+      await Promise.all(pages.map(({ extent, bytes }) => this.#store.write(this.#pageAt(extent), bytes)));
+      await this.#store.flush();
+      // Not before: the map may be written at any time, on behalf of another extent.
+      await this.#map.cleared(clear(log, cold, since));
+      for (const extent of extents) if (!log.suspects.has(extent) && !this.#learned.has(extent)) this.#clean.add(extent);
+      this.#forgetClean();
+    } catch (e) {
+      await this.#fail(e as Error);
+    } finally {
+      this.#settling = undefined;
+      this.#settledMs = performance.now();
+    }
+  }
+
+  /** What the file says may be wrong from the next write on: it is made blank, if it can be, and does not count any more. */
+  async #fail(e: Error): Promise<void> {
+    if (this.#off) return;
+    this.#off = true;
+    this.#parts.onOff(e.message);
+    try {
+      await this.#store.zero(0, 2 * METADATA_PAGE_BYTES);
+      await this.#store.flush();
+    } catch {
+      // Its medium is gone: so is what it said.
+    }
+  }
+}
+
+function scaleOf(identity: DiskIdentity): NonNullable<DiskIdentity['scale']> {
+  const extentBytes = extentBytesFor(identity);
+  return identity.scale ? { ...identity.scale, extentBytes } : { extentBytes, hot: DIRTY_EXTENTS, settlePauseMs: 0 };
+}

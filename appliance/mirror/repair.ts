@@ -1,0 +1,279 @@
+// A block that one copy has lost, seen from where the guest runs: its bytes come from the other copy, and the one that lost them is
+// rewritten, flushed, read again and verified. The guest sees nothing of it, unless both copies have lost the block.
+//
+//   read fails here --> range locked --> partner asked (`read`) --> rewritten here --> served
+//   partner asks (`read`) --> range locked --> answered --> sent to it once more (write, `repair`)
+//
+// Under the lock nothing is under way to the range and the partner has every write, so what both should have is the same.
+// Which bytes are right: those that fit the sum this copy has; else, if the copies are equal but for writes under way, those that
+// fit the partner's own sum, or that it can read where neither has one.
+import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
+import type { MirrorEvents } from './api.ts';
+import { SUM_BLOCK_BYTES } from './block-sums.ts';
+import { type BlockCondition, type CheckedRange, type CheckedStore, isBadRead, wholeBlocks } from './checked-store.ts';
+import { type MirrorMessage, READ_MAX_BYTES } from './messages.ts';
+import type { Metadata } from './metadata.ts';
+import type { Partner } from './partner.ts';
+import type { RangeLock } from './range-lock.ts';
+import { decodeReadAnswer, encodeReadAnswer, type ReadAnswer } from './read-codec.ts';
+import { SilentDiskError } from './watched-store.ts';
+
+export interface RepairParts {
+  checked: CheckedStore;
+  lock: RangeLock;
+  metadata: Metadata;
+  /** Undefined: alone. */
+  partner(): Partner | undefined;
+  interval(): number;
+  /** The disk refuses what it is to keep. */
+  onError(e: StoreError): void;
+  emit<K extends 'repaired' | 'blockUnreadable'>(name: K, data: MirrorEvents[K]): void;
+}
+
+/** The partner refuses to rewrite a block while newer data for it is on the way to its disk: that takes a checkpoint or two. */
+const REWRITE_ATTEMPTS = 5;
+const REWRITE_PAUSE_MS = 500;
+
+interface Run {
+  offset: number;
+  length: number;
+}
+
+const isBad = (c: BlockCondition): boolean => c === 'wrong' || c === 'unreadable';
+
+export class Repair {
+  readonly #parts: RepairParts;
+
+  constructor(parts: RepairParts) {
+    this.#parts = parts;
+  }
+
+  /** A read of the guest failed: the range, with what the partner has where this copy has lost it. Rejects where neither has it. */
+  async rescue(error: StoreError, offset: number, length: number): Promise<Buffer> {
+    const partner = this.#parts.partner();
+    const { start, end } = this.#whole(offset, length);
+    try {
+      return await this.#parts.lock.with(start, end, async () => {
+        if (error instanceof SilentDiskError) return await this.#readThere(offset, length);
+        try {
+          return await this.readLocked(offset, length);
+        } catch (e) {
+          if (!(e instanceof SilentDiskError)) throw e;
+          return await this.#readThere(offset, length);
+        }
+      });
+    } catch (e) {
+      // The partner does not answer any more. The guest waits until it is decided who goes on: it may be the partner.
+      if (partner?.isLost) await partner.released;
+      throw e;
+    }
+  }
+
+  /** For who holds the lock of the whole blocks. */
+  async readLocked(offset: number, length: number): Promise<Buffer> {
+    const { start, end } = this.#whole(offset, length);
+    const range = await this.#parts.checked.check(start, end - start);
+    const partner = this.#parts.partner();
+    const lost: number[] = [];
+    for (const run of runsOf(start, end - start, range.blocks, isBad)) {
+      const theirs = partner && (await this.#ask(partner, run));
+      const good = theirs && (await this.#choose(run, theirs));
+      const found = this.#take(start, range, run, good ? theirs : undefined, good ?? []);
+      lost.push(...found.lost);
+      for (const r of found.runs) await this.#rewriteHere(r, range, start);
+    }
+    const [first] = lost;
+    if (first === undefined) return range.data.subarray(offset - start, offset - start + length);
+    for (const at of lost) this.#parts.emit('blockUnreadable', { offset: at, lengthBytes: SUM_BLOCK_BYTES, side: 'own' });
+    throw new StoreError('io', 'read', first, `the block at ${first} is lost: ${partner ? 'no copy has it' : 'this is the only copy'}`);
+  }
+
+  /** The disk here is silent: what the partner has, with nothing repaired. */
+  async #readThere(offset: number, length: number): Promise<Buffer> {
+    const { start, end } = this.#whole(offset, length);
+    const partner = this.#parts.partner();
+    const data = Buffer.allocUnsafeSlow(end - start);
+    for (let at = start; at < end; at += READ_MAX_BYTES) {
+      const run = { offset: at, length: Math.min(READ_MAX_BYTES, end - at) };
+      const theirs = partner && (await this.#ask(partner, run));
+      if (!theirs || this.#parts.metadata.log.phase !== 'together' || theirs.blocks.some(isBad))
+        throw new StoreError('io', 'read', at, 'the disk here does not answer, and the partner does not have the block');
+      theirs.data.copy(data, at - start);
+    }
+    return data.subarray(offset - start, offset - start + length);
+  }
+
+  /** Makes one block equal on both copies. from: the copy whose bytes are right. */
+  async block(offset: number, from: 'own' | 'partner'): Promise<void> {
+    const { start, end } = this.#whole(offset, 1);
+    const run = { offset: start, length: end - start };
+    const partner = this.#parts.partner();
+    if (!partner) throw new Error(`the block at ${start} cannot be repaired: there is no partner`);
+    await this.#parts.lock.with(start, end, async () => {
+      const here = await this.#parts.checked.check(start, run.length);
+      if (from === 'own') {
+        const [condition] = here.blocks;
+        if (!condition || isBad(condition))
+          throw new Error(`the block at ${start} cannot be repaired from here: it is ${condition} here too`);
+        await this.#rewriteThere(partner, run, here.data, 'it differed');
+        return;
+      }
+      const theirs = decodeReadAnswer(Buffer.from(await partner.ask({ kind: 'read', ...run })), start, run.length);
+      const [condition] = theirs.blocks;
+      if (!condition || isBad(condition))
+        throw new Error(`the block at ${start} cannot be repaired from the partner: it is ${condition} there too`);
+      const was = here.blocks[0] ?? 'unknown';
+      theirs.data.copy(here.data);
+      if (!(await this.#rewriteHere(run, { ...here, blocks: [was] }, start)))
+        throw new Error(`the block at ${start} was rewritten and still cannot be read`);
+    });
+  }
+
+  /** The partner has lost a block: it is answered, and sent to it again. */
+  async serve(m: MirrorMessage, answer: (data: Uint8Array) => void): Promise<void> {
+    const partner = this.#parts.partner();
+    const end = m.offset + m.length;
+    if (!partner || end > this.#parts.checked.sizeBytes) return;
+    await this.#parts.lock.with(m.offset, end, async () => {
+      const range = await this.#parts.checked.check(m.offset, m.length);
+      answer(encodeReadAnswer(m.offset, range));
+      for (const run of runsOf(m.offset, m.length, range.blocks, (c) => !isBad(c))) {
+        const data = range.data.subarray(run.offset - m.offset, run.offset - m.offset + run.length);
+        await this.#rewriteThere(partner, run, data, LOST_THERE).catch(() => this.#rewriteLater(partner, run));
+      }
+    });
+  }
+
+  async #ask(partner: Partner, run: Run): Promise<ReadAnswer | undefined> {
+    try {
+      return decodeReadAnswer(Buffer.from(await partner.ask({ kind: 'read', ...run })), run.offset, run.length);
+    } catch {
+      // Lost, or damaged on its way: it has nothing for us now.
+      return undefined;
+    }
+  }
+
+  /** Which of the partner's blocks are right. */
+  async #choose(run: Run, theirs: ReadAnswer): Promise<boolean[]> {
+    const ours = await this.#parts.checked.sums(run.offset, run.length);
+    const isEqual = this.#parts.metadata.log.phase === 'together';
+    return theirs.blocks.map((condition, i) => {
+      if (condition === 'unreadable') return false;
+      if (ours[i] !== undefined && ours[i] === theirs.crcs[i]) return true;
+      return isEqual && (condition === 'fits' || (condition === 'unknown' && ours[i] === undefined));
+    });
+  }
+
+  /** Puts what is good in its place; answers where that was, and the blocks that are lost. */
+  #take(start: number, range: CheckedRange, run: Run, theirs: ReadAnswer | undefined, good: boolean[]): { runs: Run[]; lost: number[] } {
+    const runs: Run[] = [];
+    const lost: number[] = [];
+    for (let at = 0, i = 0; at < run.length; at += SUM_BLOCK_BYTES, i++) {
+      const length = Math.min(SUM_BLOCK_BYTES, run.length - at);
+      if (!theirs || good[i] !== true) {
+        lost.push(run.offset + at);
+        continue;
+      }
+      theirs.data.copy(range.data, run.offset + at - start, at, at + length);
+      const last = runs.at(-1);
+      if (last && last.offset + last.length === run.offset + at) last.length += length;
+      else runs.push({ offset: run.offset + at, length });
+    }
+    return { runs, lost };
+  }
+
+  /** False: it did not help. The bytes are right all the same. */
+  async #rewriteHere(run: Run, range: CheckedRange, start: number): Promise<boolean> {
+    const { checked, metadata, emit } = this.#parts;
+    const data = range.data.subarray(run.offset - start, run.offset - start + run.length);
+    const was = range.blocks[(run.offset - start) / SUM_BLOCK_BYTES];
+    let after: BlockCondition[];
+    try {
+      // Cut short, the copies may differ there.
+      const cold = metadata.begin(run.offset, run.length, this.#parts.interval());
+      try {
+        if (cold) await cold;
+        after = await checked.rewrite(run.offset, data);
+      } finally {
+        metadata.end(run.offset, run.length);
+      }
+    } catch (e) {
+      if (e instanceof StoreError) this.#parts.onError(e);
+      return false;
+    }
+    const isGood = after.every((c) => !isBad(c));
+    const at = { offset: run.offset, lengthBytes: run.length, side: 'own' as const };
+    if (isGood) emit('repaired', { ...at, why: WHY[was ?? 'unknown'] });
+    else emit('blockUnreadable', at);
+    return isGood;
+  }
+
+  /** What the guest writes there meanwhile is what is sent then. */
+  async #rewriteLater(partner: Partner, run: Run, attempt = 2): Promise<void> {
+    const { checked, lock, emit } = this.#parts;
+    setTimeout(() => {
+      void lock.with(run.offset, run.offset + run.length, async () => {
+        if (this.#parts.partner() !== partner || partner.isLost) return;
+        try {
+          const { data, blocks } = await checked.check(run.offset, run.length);
+          if (blocks.some(isBad)) throw new Error('it is lost here too');
+          await this.#rewriteThere(partner, run, data, LOST_THERE);
+        } catch {
+          if (attempt < REWRITE_ATTEMPTS) await this.#rewriteLater(partner, run, attempt + 1);
+          else emit('blockUnreadable', { offset: run.offset, lengthBytes: run.length, side: 'partner' });
+        }
+      });
+    }, REWRITE_PAUSE_MS).unref();
+  }
+
+  /** Rejects if the partner cannot, or not now. */
+  async #rewriteThere(partner: Partner, run: Run, data: Uint8Array, why: string): Promise<void> {
+    await partner.ask({ kind: 'write', repair: true, interval: this.#parts.interval(), ...run, data });
+    this.#parts.emit('repaired', { offset: run.offset, lengthBytes: run.length, side: 'partner', why });
+  }
+
+  #whole(offset: number, length: number): { start: number; end: number } {
+    return wholeBlocks(offset, length, this.#parts.checked.sizeBytes);
+  }
+}
+
+/** A disk whose lost blocks are read by `rescue`. */
+export function rescued(disk: BlockStore, rescue: (offset: number, length: number) => Promise<Buffer>): BlockStore {
+  return {
+    sizeBytes: disk.sizeBytes,
+    read: async (offset, length) => {
+      try {
+        return await disk.read(offset, length);
+      } catch (e) {
+        if (!isBadRead(e)) throw e;
+        return await rescue(offset, length);
+      }
+    },
+    write: (offset, ...parts) => disk.write(offset, ...parts),
+    zero: (offset, length, options) => disk.zero(offset, length, options),
+    flush: () => disk.flush(),
+    close: () => disk.close(),
+  };
+}
+
+const LOST_THERE = 'the partner could not read it';
+const WHY: Record<BlockCondition, string> = {
+  wrong: 'it was not what was written there',
+  unreadable: 'it could not be read',
+  fits: 'it differed',
+  unknown: 'it differed',
+};
+
+/** Neighbouring blocks of one kind, in runs that one request takes. */
+export function runsOf(offset: number, length: number, blocks: readonly BlockCondition[], wanted: (c: BlockCondition) => boolean): Run[] {
+  const runs: Run[] = [];
+  for (const [i, condition] of blocks.entries()) {
+    if (!wanted(condition)) continue;
+    const at = offset + i * SUM_BLOCK_BYTES;
+    const bytes = Math.min(SUM_BLOCK_BYTES, offset + length - at);
+    const last = runs.at(-1);
+    if (last && last.offset + last.length === at && last.length + bytes <= READ_MAX_BYTES) last.length += bytes;
+    else runs.push({ offset: at, length: bytes });
+  }
+  return runs;
+}
