@@ -27,7 +27,10 @@ const disk = (change: Partial<DiskView>) => consoleModel(withDisk(change)).disk;
 t.test('in words, the worst first', async (t) => {
   t.equal(consoleModel(duplex()).disk, null, 'a picture without it');
   t.match(disk({}), { word: 'well', tone: 'good', brief: 'well' });
-  t.match(disk({ scrub: scrub({ state: 'running', endedAt: null, checkedBytes: 16 * GIB }) }), { word: 'being compared', brief: /25\.0 % compared/ });
+  t.match(disk({ scrub: scrub({ state: 'running', endedAt: null, checkedBytes: 16 * GIB }) }), {
+    word: 'being compared',
+    brief: /25\.0 % compared/,
+  });
   t.match(disk({ repairedBlocks: 2, scrub: scrub({ differed: 2, repaired: 2 }) }), {
     word: 'repaired',
     tone: 'warning',
