@@ -45,7 +45,12 @@ export function onDiskFailed(work: Work, reason: string): void {
       return;
     case 'claiming':
       failed('12', `The disk here failed while it was undecided who may run: ${reason}.`);
-      if (state.phase.claim && !state.phase.claim.asked) stopOutdated(work, `the local disk failed: ${reason}`);
+      if (!state.phase.claim || state.phase.claim.asked) return;
+      // Of the only good copy: it is not given up for it.
+      if (state.record.standing === 'simplex') {
+        commands.push({ kind: 'freeze' });
+        enter(work, 'frozen', `the local disk failed: ${reason}`);
+      } else stopOutdated(work, `the local disk failed: ${reason}`);
       return;
     case 'target':
     case 'incoming':

@@ -145,8 +145,11 @@ export function tickWorkload(work: Work): void {
         if (partner?.record.standing !== 'outdated' || partner.record.generation !== record.generation) return;
         persist(work, { standing: 'simplex', generation: record.generation + 1 });
       }
-      if (phase.next === 'off') act(work, { kind: 'stopAll', reason: 'the guest shut down' }, 'off', 'the guest shut down');
-      else start(work, 'shutDownGuest');
+      if (phase.next === 'off') {
+        const text = 'The partner has yielded: what ran here is ended, and nobody starts the guest until you do.';
+        work.commands.push({ kind: 'record', severity: 'info', row: null, text });
+        act(work, { kind: 'stopAll', reason: 'the guest shut down' }, 'off', 'the guest shut down');
+      } else start(work, 'shutDownGuest');
       return;
     default:
       return;

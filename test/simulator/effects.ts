@@ -1,8 +1,10 @@
 // What each command of the core does to the models: how long it takes, when it fails, what it leaves behind when it is cut short.
 // Which may run beside which is as in appliance/runtime/effects/obey.ts.
 import type { Command } from '../../appliance/core/machine.ts';
-import type { Ended } from './mirror/copy.ts';
+import { repair } from './mirror/guest-disk.ts';
 import { blockAt } from './mirror/medium.ts';
+import type { Ended } from './mirror/opened.ts';
+import { resync as resyncCopy } from './mirror/resync.ts';
 import type { CoServer } from './side.ts';
 import type { World } from './world.ts';
 
@@ -183,7 +185,7 @@ export function obey(world: World, s: CoServer, c: Command): number {
       return 0;
     case 'repairBlock':
       world.checkers.repairs(s, c.offset, c.from);
-      s.copy.repair(blockAt(c.offset), c.from);
+      repair(s.copy, blockAt(c.offset), c.from);
       return 0;
     case 'quarantineBlock':
       world.checkers.quarantines(c.offset);
@@ -361,7 +363,7 @@ function resync(world: World, s: CoServer, p: CoServer, c: Command): void {
   const { connection } = network;
   world.checkers.resyncs(s);
   const target = p.life;
-  const steps: Step[] = [(ended) => s.copy.startSource(ended), (ended) => s.copy.resync(ended)];
+  const steps: Step[] = [(ended) => s.copy.startSource(ended), (ended) => resyncCopy(s.copy, ended)];
   phaseSteps(world, s, c, random.between(20, 200) * speeds.copy, steps, () => {
     if (!network.isConnected || network.connection !== connection || p.life !== target || !p.targetOpen || p.disk.whole) return false;
     if (s.disk.failed || p.disk.failed || random.chance(speeds.failure)) return false;

@@ -3,6 +3,7 @@ import type { ResyncPlan } from '../../../appliance/core/mirror.ts';
 import type { Checkers } from '../checkers.ts';
 import type { CoServer } from '../side.ts';
 import type { World } from '../world.ts';
+import { repair } from './guest-disk.ts';
 import { BLOCKS, type Content, TORN } from './medium.ts';
 
 export class MirrorCheckers {
@@ -40,7 +41,7 @@ export class MirrorCheckers {
     if (this.#world.ledger.owner !== s.name || this.#excused.has(block)) return;
     if (copy.isBad(block)) {
       this.#world.count('disk: a bad block was read');
-      copy.repair(block, 'partner');
+      repair(copy, block, 'partner');
       return;
     }
     const found = copy.visible(block);

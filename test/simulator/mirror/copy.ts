@@ -1,30 +1,18 @@
 // One CoServer's copy of the guest's disk, with the modes of appliance/mirror/mirror.ts. It obeys the real orders
 // (core/mirror-orders.ts), the real log and the real plan; only the disk, the channel and time are models.
-import { isCrowded, joining } from '../../../appliance/core/activity-log.ts';
-import { type CopyRecord, type CopyState, planResync } from '../../../appliance/core/mirror.ts';
-import {
-  becomeEqual,
-  coolDown,
-  endResync,
-  follow,
-  goAlone,
-  type MirrorOrder,
-  type MirrorStep,
-  merge,
-  serveAlone,
-} from '../../../appliance/core/mirror-orders.ts';
+import { joining } from '../../../appliance/core/activity-log.ts';
+import type { CopyRecord, CopyState } from '../../../appliance/core/mirror.ts';
+import { goAlone, merge, serveAlone } from '../../../appliance/core/mirror-orders.ts';
 import type { CoServer } from '../side.ts';
 import type { World } from '../world.ts';
 import { ExtentLock } from './extent-lock.ts';
 import { Journal } from './journal.ts';
-import { BLOCKS, BLOCKS_PER_EXTENT, type Content, EXTENTS, extentOf, Medium } from './medium.ts';
+import { type Content, Medium } from './medium.ts';
 import { Metadata, MetadataMedium } from './metadata.ts';
-import { Partner, type Request } from './partner.ts';
+import type { Ended, Mode, Opened } from './opened.ts';
+import { runOrder } from './orders.ts';
+import { Partner } from './partner.ts';
 import { Replica } from './replica.ts';
-
-export type Mode = 'closed' | 'solo' | 'source' | 'target' | 'replica';
-/** A command ended, well or not. */
-export type Ended = (ok: boolean) => void;
 
 /** The partner answers `attach` when its earlier work has ended. */
 const ATTACH_TIMEOUT_MS = 10_000;
@@ -34,33 +22,6 @@ const CLOSE_TIMEOUT_MS = 60_000;
 /** Every request that fails is reported; of a storm of them the core needs to hear but one. */
 const TELL_EVERY_MS = 100;
 const PAIR = '00000000000000aa';
-/** To `settle`, of a copy that has no journal. */
-const EVERY_INTERVAL = 0xffffffff;
-
-/** What is open from `open` to `close`. */
-export interface Opened {
-  metadata: Metadata;
-  /** Nothing was known of the disk when it was opened. */
-  isUnknown: boolean;
-  /** A request failed: it is never tried again. */
-  isBroken: boolean;
-  toldAt: number;
-  lock: ExtentLock;
-  partner: Partner | null;
-  theirs: CopyState | null;
-  /** As the partner's follower: which attachment counts, and whether this copy is equal to the source's. */
-  attachment: number;
-  isEqual: boolean;
-  /** Requests of the partner that are being done. */
-  running: number;
-  replica: Replica | null;
-  serves: boolean;
-  /** Requests to the disk that are under way. */
-  inFlight: number;
-  isCooling: boolean;
-  /** Writes of no interval that wait for the end of `collapse`. */
-  deferred: (() => void)[];
-}
 
 export class Copy {
   readonly medium = new Medium();
@@ -76,24 +37,24 @@ export class Copy {
   isLost = true;
   /** Requests wait for this moment. */
   hangsUntil = 0;
-  readonly #world: World;
-  readonly #s: CoServer;
+  readonly world: World;
+  readonly s: CoServer;
   #attaching: Partner | null = null;
   #turns: (() => void)[] = [];
 
   constructor(world: World, s: CoServer) {
-    this.#world = world;
-    this.#s = s;
+    this.world = world;
+    this.s = s;
   }
 
-  get #their(): Copy {
-    return this.#s.partner.copy;
+  get their(): Copy {
+    return this.s.partner.copy;
   }
 
   // ---- the server's life
 
   ended(): void {
-    const { random } = this.#world;
+    const { random } = this.world;
     this.medium.processEnded(random);
     this.metadataMedium.processEnded(random);
     this.journal.processEnded(random);
@@ -105,11 +66,11 @@ export class Copy {
   }
 
   powerLost(): void {
-    const { random } = this.#world;
+    const { random } = this.world;
     const lost = this.medium.powerLost(random);
-    if (lost > 0) this.#world.tell(() => `the disk of ${this.#s.name} loses ${lost} writes that were not flushed`);
+    if (lost > 0) this.world.tell(() => `the disk of ${this.s.name} loses ${lost} writes that were not flushed`);
     if (this.medium.forgotten.size > 0)
-      this.#world.tell(() => `the disk of ${this.#s.name} had lied: blocks ${[...this.medium.forgotten].join(' ')} are old again`);
+      this.world.tell(() => `the disk of ${this.s.name} had lied: blocks ${[...this.medium.forgotten].join(' ')} are old again`);
     this.metadataMedium.powerLost(random);
     this.journal.powerLost(random);
     this.hangsUntil = 0;
@@ -118,7 +79,7 @@ export class Copy {
 
   /** The disk stream's session ended. */
   disconnected(): void {
-    if (this.opened) this.#detach(this.opened);
+    if (this.opened) this.detach(this.opened);
     this.#attaching?.lose();
     this.opened?.partner?.lose();
   }
@@ -127,8 +88,8 @@ export class Copy {
 
   /** A request to the disk. `done` in this life of the process; `failed` if the disk cannot. */
   io(o: Opened, work: () => void, failed: () => void, isWrite = true): void {
-    const { random, now } = this.#world;
-    const s = this.#s;
+    const { random, now } = this.world;
+    const s = this.s;
     const { disk } = s;
     o.inFlight++;
     const waits = Math.max(0, this.hangsUntil - now);
@@ -144,13 +105,13 @@ export class Copy {
   }
 
   #broken(o: Opened, why: string): void {
-    const { now } = this.#world;
+    const { now } = this.world;
     o.isBroken = true;
     if (this.opened !== o || now - o.toldAt < TELL_EVERY_MS) return;
     o.toldAt = now;
-    this.#world.tell(() => `the disk of ${this.#s.name} fails: ${why} (${this.mode})`);
-    this.#world.checkers.failed(this.#s);
-    this.#s.at(0, () => this.#s.feed({ kind: 'diskFailed', reason: why }));
+    this.world.tell(() => `the disk of ${this.s.name} fails: ${why} (${this.mode})`);
+    this.world.checkers.failed(this.s);
+    this.s.at(0, () => this.s.feed({ kind: 'diskFailed', reason: why }));
   }
 
   write(o: Opened, block: number, content: Content, done: () => void, failed: () => void): void {
@@ -158,11 +119,11 @@ export class Copy {
     this.io(
       o,
       () => {
-        this.medium.endWrite(block, content, this.#world.random);
+        this.medium.endWrite(block, content, this.world.random);
         done();
       },
       () => {
-        this.medium.failWrite(block, content, this.#world.random);
+        this.medium.failWrite(block, content, this.world.random);
         failed();
       },
     );
@@ -194,74 +155,6 @@ export class Copy {
     return this.medium.expected(block) !== undefined && !this.opened?.replica?.hides(block);
   }
 
-  // ---- orders
-
-  /** `asked`: the partner that the order is about. */
-  #run(o: Opened, real: MirrorOrder<unknown>, ended: Ended, asked: Partner | null = null): void {
-    const order = this.#world.flaws.orders?.(real) ?? real;
-    const next = (answer?: number): void => {
-      const { done, value } = order.next(answer);
-      if (done) ended(true);
-      else this.#step(o, value, asked, next, () => ended(false));
-    };
-    next();
-  }
-
-  #step(o: Opened, step: MirrorStep, asked: Partner | null, done: (answer?: number) => void, failed: () => void): void {
-    const { metadata } = o;
-    switch (step.kind) {
-      case 'record':
-        metadata.change(step.change, done, failed);
-        return;
-      case 'suspect':
-        metadata.suspect(step.extents, done, failed);
-        return;
-      case 'all': {
-        let open = step.steps.length;
-        let isWell = true;
-        const ended = (): void => {
-          if (--open > 0) return;
-          if (isWell) done();
-          else failed();
-        };
-        for (const each of step.steps)
-          this.#step(o, each, asked, ended, () => {
-            isWell = false;
-            ended();
-          });
-        return;
-      }
-      case 'clear':
-        metadata.clear(step.extents);
-        done();
-        return;
-      case 'flush':
-        this.flush(o, done, failed);
-        return;
-      case 'askSynced':
-        asked?.ask({ kind: 'synced', record: step.record }, () => done(), failed);
-        return;
-      case 'askSettle':
-        asked?.ask({ kind: 'settle' }, (answer) => done(answer as number), failed);
-        return;
-      case 'release': {
-        const { partner } = o;
-        o.partner = null;
-        this.mode = 'solo';
-        this.interval = 0;
-        partner?.release();
-        done();
-        return;
-      }
-      case 'serve':
-        o.serves = true;
-        done();
-        return;
-      default:
-        step satisfies never;
-    }
-  }
-
   // ---- commands
 
   /** One command that changes the mode at a time. */
@@ -284,7 +177,7 @@ export class Copy {
       ended(true);
       return;
     }
-    const { disk } = this.#s;
+    const { disk } = this.s;
     if (disk.failed) {
       ended(false);
       return;
@@ -312,7 +205,7 @@ export class Copy {
     };
     if (o.isUnknown) this.isLost = true;
     this.opened = o;
-    const replay = this.journal.recover(this.#world.flaws.mirror !== 'replay to the last commit');
+    const replay = this.journal.recover(this.world.flaws.mirror !== 'replay to the last commit');
     if (replay.length === 0) {
       this.journal.reset();
       ended(true);
@@ -343,7 +236,7 @@ export class Copy {
   }
 
   #newGeneration(): string {
-    return (++this.#world.serial).toString(16).padStart(16, '0');
+    return (++this.world.serial).toString(16).padStart(16, '0');
   }
 
   /** One after another: a later one of the same block must end later. */
@@ -404,7 +297,7 @@ export class Copy {
         ended(false);
         return;
       }
-      this.#run(o, serveAlone(o.metadata.log, this.#newGeneration()), (ok) => {
+      runOrder(this, o, serveAlone(o.metadata.log, this.#newGeneration()), (ok) => {
         if (ok) this.mode = 'solo';
         ended(ok);
       });
@@ -428,8 +321,8 @@ export class Copy {
       ended(false);
       return;
     }
-    const partner = new Partner(this.#world, this.#s, ++this.#world.serial, () => {
-      if (o.partner === partner) this.#s.at(this.#world.random.between(0.1, 5), () => this.#lost(partner));
+    const partner = new Partner(this.world, this.s, ++this.world.serial, () => {
+      if (o.partner === partner) this.s.at(this.world.random.between(0.1, 5), () => this.#lost(partner));
       else over(false);
     });
     this.#attaching = partner;
@@ -440,7 +333,7 @@ export class Copy {
       if (this.#attaching === partner) this.#attaching = null;
       ended(ok);
     };
-    this.#s.at(ATTACH_TIMEOUT_MS, () => over(false));
+    this.s.at(ATTACH_TIMEOUT_MS, () => over(false));
     partner.ask(
       { kind: 'attach' },
       (answer) => {
@@ -460,95 +353,7 @@ export class Copy {
 
   #lost(partner: Partner): void {
     if (this.opened?.partner !== partner) return;
-    this.#s.feed({ kind: 'streamLost', stream: 'disk', cause: 'channel', byPartner: false, reason: 'the disk stream ended' });
-  }
-
-  /** Answers when both copies are equal and flushed on both. */
-  resync(ended: Ended): void {
-    const o = this.opened;
-    const partner = o?.partner;
-    if (this.mode !== 'source' || !o || !partner) {
-      ended(false);
-      return;
-    }
-    const { metadata, theirs } = o;
-    const plan = planResync(o.isUnknown ? null : { record: metadata.record, suspects: metadata.log.suspects }, theirs);
-    o.theirs = null;
-    const isPart = plan.kind === 'source' || plan.kind === 'regions';
-    this.#world.checkers.mirror.planned(this.#s, plan);
-    const todo = isPart ? [...plan.extents] : Array.from({ length: EXTENTS }, (_, i) => i);
-    this.#world.tell(
-      () =>
-        `${this.#s.name} makes ${this.#s.partner.name} equal: ${isPart ? `extents ${todo.join(' ') || '-'}` : `everything (${plan.kind})`}`,
-    );
-    const { record } = metadata;
-    const isStill = (): boolean => this.opened === o && o.partner === partner && !partner.isLost;
-    const next = (): void => {
-      if (!isStill()) {
-        ended(false);
-        return;
-      }
-      const extent = todo.shift();
-      if (extent !== undefined) {
-        this.#compare(o, partner, extent, (ok) => (ok ? this.#s.at(this.#world.pauseMs(), next) : ended(false)));
-        return;
-      }
-      const end = endResync(
-        { log: metadata.log, isStill: () => o.partner === partner && metadata.record.current === record.current },
-        record,
-      );
-      this.#run(
-        o,
-        end,
-        (ok) => {
-          if (!ok || !isStill()) {
-            ended(false);
-            return;
-          }
-          o.isUnknown = false;
-          this.#world.checkers.mirror.synced(this.#s);
-          ended(true);
-        },
-        partner,
-      );
-    };
-    next();
-  }
-
-  #compare(o: Opened, partner: Partner, extent: number, ended: Ended): void {
-    const first = extent * BLOCKS_PER_EXTENT;
-    const locks = this.#world.flaws.mirror === 'no extent lock in a resync' ? 0 : BLOCKS_PER_EXTENT;
-    o.lock.take(first, first + locks, (unlock) => {
-      const over = (ok: boolean): void => {
-        unlock();
-        ended(ok);
-      };
-      const failed = (): void => over(false);
-      const read = (): void => {
-        const blocks = Array.from({ length: BLOCKS_PER_EXTENT }, (_, i) => first + i);
-        const contents = blocks.map((b) => ({ block: b, content: this.medium.read(b), bad: this.medium.expected(b) }));
-        partner.ask(
-          { kind: 'compare', contents },
-          (answer) => {
-            let open = 1;
-            const one = (): void => {
-              if (--open === 0) over(true);
-            };
-            for (const { block, content, how } of answer as { block: number; content: Content; how: 'differs' | 'right' | 'bad' }[]) {
-              // The checksum here says that the partner has it right.
-              if (how === 'right') this.medium.repair(block, content);
-              else if (how === 'differs') {
-                open++;
-                partner.ask({ kind: 'write', block, content: contents[block - first]?.content ?? 0, interval: 0 }, one, failed);
-              }
-            }
-            one();
-          },
-          failed,
-        );
-      };
-      this.io(o, read, failed, false);
-    });
+    this.s.feed({ kind: 'streamLost', stream: 'disk', cause: 'channel', byPartner: false, reason: 'the disk stream ended' });
   }
 
   #startReplica(ended: Ended): void {
@@ -557,7 +362,7 @@ export class Copy {
       ended(false);
       return;
     }
-    o.replica = new Replica(this, o, this.journal, this.#world.isLockstep);
+    o.replica = new Replica(this, o, this.journal, this.world.isLockstep);
     this.mode = 'replica';
     ended(true);
   }
@@ -575,7 +380,7 @@ export class Copy {
     }
     const { partner } = o;
     const order = goAlone({ log: o.metadata.log, isStill: () => this.opened === o && o.partner === partner }, this.#newGeneration());
-    this.#run(o, order, ended);
+    runOrder(this, o, order, ended);
   }
 
   #takeOver(ended: Ended): void {
@@ -585,10 +390,10 @@ export class Copy {
       ended(false);
       return;
     }
-    this.#detach(o);
-    this.#world.ledger.merge(replica.overlay);
+    this.detach(o);
+    this.world.ledger.merge(replica.overlay);
     replica.takeOver(
-      (extents, merged) => this.#run(o, merge(o.metadata.log, this.#newGeneration(), extents), merged),
+      (extents, merged) => runOrder(this, o, merge(o.metadata.log, this.#newGeneration(), extents), merged),
       (ok) => {
         if (ok) {
           o.replica = null;
@@ -624,20 +429,20 @@ export class Copy {
       ended(true);
       return;
     }
-    if (this.#world.flaws.mirror === 'a primary that was refused forgets its log' && this.mode === 'source') {
+    if (this.world.flaws.mirror === 'a primary that was refused forgets its log' && this.mode === 'source') {
       const all = [...o.metadata.log.suspects];
       o.metadata.log.suspects.clear();
       o.metadata.clear(all);
     }
-    this.#detach(o);
+    this.detach(o);
     o.partner = null;
     o.serves = false;
     this.mode = 'closed';
     this.interval = 0;
-    const began = this.#world.now;
+    const began = this.world.now;
     const wait = (): void => {
-      if (o.inFlight > 0 && this.#world.now - began < CLOSE_TIMEOUT_MS) {
-        this.#s.at(1 + o.inFlight, wait);
+      if (o.inFlight > 0 && this.world.now - began < CLOSE_TIMEOUT_MS) {
+        this.s.at(1 + o.inFlight, wait);
         return;
       }
       if (this.opened === o) this.opened = null;
@@ -646,249 +451,12 @@ export class Copy {
     this.flush(o, wait, wait);
   }
 
-  // ---- the guest's requests
-
-  /** Answered when it may be acknowledged; never, if the partner is gone and nobody has decided. */
-  guestWrite(block: number, what: () => Content | null, done: (ok: boolean) => void): void {
-    const o = this.opened;
-    if (!o?.serves) return;
-    const { interval } = this;
-    const { flaws } = this.#world;
-    o.lock.take(block, block + 1, (unlock) => {
-      const content = what();
-      if (content === null) {
-        unlock();
-        done(false);
-        return;
-      }
-      const over = (isWell: boolean): void => {
-        o.metadata.end(extentOf(block));
-        unlock();
-        if (this.opened === o && flaws.mirror !== 'acknowledged before both have it') done(isWell);
-        this.#coolDown(o);
-      };
-      const notMarked = (): void => {
-        if (o.partner) o.partner.whenReleased(() => over(false));
-        else over(false);
-      };
-      const go = (): void => {
-        const { partner } = o;
-        let open = partner ? 2 : 1;
-        let isWell = true;
-        const ended = (): void => {
-          if (--open === 0) over(isWell);
-        };
-        const failed = (): void => {
-          isWell = false;
-          if (partner) partner.whenReleased(ended);
-          else ended();
-        };
-        const here = (): void => {
-          if (this.opened === o && flaws.mirror === 'acknowledged before both have it') done(true);
-          ended();
-        };
-        this.write(o, block, content, here, failed);
-        if (!partner) return;
-        if (flaws.mirror === 'new writes are not held' && partner.isLost) ended();
-        else partner.hold({ kind: 'write', block, content, interval }, ended);
-      };
-      if (flaws.mirror === 'no region log') {
-        o.metadata.begin(
-          extentOf(block),
-          interval,
-          () => undefined,
-          () => undefined,
-        );
-        go();
-      } else o.metadata.begin(extentOf(block), interval, go, notMarked);
-    });
-  }
-
-  guestFlush(done: () => void): void {
-    const o = this.opened;
-    if (!o?.serves) return;
-    const { partner } = o;
-    let open = partner ? 2 : 1;
-    const ended = (): void => {
-      if (--open === 0 && this.opened === o) done();
-    };
-    this.flush(o, ended, () => partner?.whenReleased(() => undefined));
-    partner?.hold({ kind: 'flush' }, ended);
-  }
-
-  /** Reads and writes of the block wait meanwhile. Nothing, if there is no copy that has it. */
-  repair(block: number, from: 'own' | 'partner'): void {
-    const o = this.opened;
-    const partner = o?.partner;
-    if (!o?.serves || !partner || partner.isLost) return;
-    if (from === 'own') {
-      this.guestWrite(
-        block,
-        () => (this.isBad(block) ? null : this.medium.read(block)),
-        () => undefined,
-      );
-      return;
-    }
-    o.lock.take(block, block + 1, (unlock) => {
-      const p = this.#their;
-      if (o.partner === partner && !partner.isLost && p.opened?.isEqual && !p.isBad(block) && this.isBad(block))
-        this.medium.repair(block, p.latest(block));
-      unlock();
-    });
-  }
-
-  /** The next checkpoint. The guests are stopped meanwhile, and nothing of the guest is under way. */
-  checkpoint(done: (interval: number) => void): void {
-    const partner = this.opened?.partner;
-    if (!partner) return;
-    const n = this.interval++;
-    partner.ask(
-      { kind: 'commit', interval: n },
-      (isDone) => {
-        if (isDone === true) done(n);
-      },
-      () => undefined,
-    );
-  }
-
-  #coolDown(o: Opened): void {
-    const { partner } = o;
-    const { log } = o.metadata;
-    if (!partner || partner.isLost || o.isCooling || this.opened !== o || !isCrowded(log)) return;
-    o.isCooling = true;
-    const order = coolDown({ log, isStill: () => this.opened === o && o.partner === partner });
-    const over = (): void => {
-      o.isCooling = false;
-    };
-    this.#run(o, order, over, partner);
-  }
-
   // ---- as the partner's follower
 
-  #detach(o: Opened): void {
+  detach(o: Opened): void {
     o.attachment = 0;
     o.isEqual = false;
     o.deferred = [];
-  }
-
-  /** A request of the partner. Answered once, or never if the attachment is over. */
-  receive(attachment: number, r: Request, answer: (ok: boolean, value?: unknown) => void): void {
-    const o = this.opened;
-    if (!o || (this.mode !== 'target' && this.mode !== 'replica')) {
-      if (r.kind === 'attach') answer(false);
-      return;
-    }
-    if (r.kind === 'attach') {
-      this.#attached(o, attachment, answer);
-      return;
-    }
-    if (attachment !== o.attachment) return;
-    // The source left the checkpoints before this side did.
-    if (o.replica?.isJournaling && r.kind === 'write' && r.interval === 0) {
-      o.deferred.push(() => this.receive(attachment, r, answer));
-      return;
-    }
-    o.running++;
-    const over = (ok: boolean, value?: unknown): void => {
-      o.running--;
-      if (attachment === o.attachment) answer(ok, value);
-    };
-    this.#perform(o, attachment, r, over);
-  }
-
-  #attached(o: Opened, attachment: number, answer: (ok: boolean, value?: unknown) => void): void {
-    if (o.replica) {
-      answer(false);
-      return;
-    }
-    this.#detach(o);
-    const { life } = this.#s;
-    const begin = (): void => {
-      if (this.opened !== o || this.#s.life !== life) return;
-      // Writes of an earlier attachment must not end after those of the new one.
-      if (o.running > 0) {
-        this.#s.at(1, begin);
-        return;
-      }
-      this.#run(o, follow(), (ok) => {
-        if (!ok) {
-          answer(false);
-          return;
-        }
-        o.attachment = attachment;
-        this.#world.checkers.mirror.attached(this.#s);
-        answer(true, o.isUnknown ? null : { record: o.metadata.record, suspects: new Set(o.metadata.log.suspects) });
-      });
-    };
-    begin();
-  }
-
-  #perform(o: Opened, attachment: number, r: Exclude<Request, { kind: 'attach' }>, over: (ok: boolean, value?: unknown) => void): void {
-    const { replica } = o;
-    const failed = (): void => over(false);
-    switch (r.kind) {
-      case 'write':
-        if (replica) replica.write(r.interval, r.block, r.content, () => over(true), failed);
-        else this.write(o, r.block, r.content, () => over(true), failed);
-        return;
-      case 'flush':
-        if (replica) replica.flush(() => over(true), failed);
-        else this.flush(o, () => over(true), failed);
-        return;
-      case 'compare':
-        if (replica) {
-          failed();
-          return;
-        }
-        this.io(o, () => over(true, this.#differing(r.contents)), failed, false);
-        return;
-      case 'synced':
-        if (replica) {
-          failed();
-          return;
-        }
-        this.#run(o, becomeEqual({ log: o.metadata.log, isStill: () => o.attachment === attachment }, r.record), (ok) => {
-          if (!ok) {
-            failed();
-            return;
-          }
-          if (o.attachment === attachment) {
-            o.isUnknown = false;
-            o.isEqual = true;
-            this.isPartial = false;
-          }
-          over(true);
-        });
-        return;
-      case 'settle': {
-        const interval = replica ? replica.writtenBack : EVERY_INTERVAL;
-        if (this.#world.flaws.mirror === 'what the partner has not flushed is forgotten') over(true, interval);
-        else this.flush(o, () => over(true, interval), failed);
-        return;
-      }
-      case 'commit':
-        if (replica && !replica.isEnding) replica.commit(r.interval, () => over(true, true), failed);
-        else over(true, false);
-        return;
-      default:
-        r satisfies never;
-    }
-  }
-
-  #differing(contents: readonly { block: number; content: Content; bad: Content | undefined }[]): unknown {
-    const answer: { block: number; content: Content; how: 'differs' | 'right' | 'bad' }[] = [];
-    for (const { block, content, bad } of contents) {
-      const own = this.medium.read(block);
-      if (bad === undefined) {
-        if (own !== content || this.medium.expected(block) !== undefined) answer.push({ block, content: own, how: 'differs' });
-      } else if (own === bad && this.medium.expected(block) === undefined) answer.push({ block, content: own, how: 'right' });
-      else {
-        // The source cannot read it, and what is here is older: nobody has it.
-        this.medium.rot(block, bad);
-        answer.push({ block, content: own, how: 'bad' });
-      }
-    }
-    return answer;
   }
 
   /** Both slots of its record, or the whole disk. */
@@ -903,10 +471,5 @@ export class Copy {
     this.journal.reset();
     this.isPartial = false;
     this.isLost = true;
-  }
-
-  /** Every block, as the disk and its journal have it. */
-  get contents(): Content[] {
-    return Array.from({ length: BLOCKS }, (_, block) => this.latest(block));
   }
 }

@@ -2,6 +2,7 @@
 // runs a replica; which of them is the guest is the ledger's to know.
 import type { CoServer } from '../side.ts';
 import type { World } from '../world.ts';
+import { checkpoint, guestFlush, guestWrite } from './guest-disk.ts';
 import { BLOCKS, type Content } from './medium.ts';
 
 const OPEN_WRITES = 4;
@@ -86,7 +87,7 @@ export class DiskGuest {
     if (!this.isIdle) return;
     this.#isStopped = true;
     const { session } = this.#world.guests;
-    this.#s.copy.checkpoint((interval) => {
+    checkpoint(this.#s.copy, (interval) => {
       if (this.#world.guests.session !== session) return;
       this.#isStopped = false;
       const told = this.#withheld.filter((w) => w.interval <= interval);
@@ -110,7 +111,8 @@ export class DiskGuest {
     const { copy } = this.#s;
     this.open.set(block, content);
     const { interval } = copy;
-    copy.guestWrite(
+    guestWrite(
+      copy,
       block,
       () => content,
       (isWell) => {
@@ -130,7 +132,7 @@ export class DiskGuest {
     const covers = [...this.#told];
     this.#flush = covers;
     const { interval } = copy;
-    copy.guestFlush(() => {
+    guestFlush(copy, () => {
       if (this.#flush !== covers) return;
       this.#flush = null;
       this.#tell(interval, () => this.#world.checkers.mirror.flushed(this.#s, covers));

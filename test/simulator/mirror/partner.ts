@@ -3,6 +3,7 @@
 import type { CopyRecord } from '../../../appliance/core/mirror.ts';
 import type { CoServer } from '../side.ts';
 import type { World } from '../world.ts';
+import { receive } from './follower.ts';
 import type { Content } from './medium.ts';
 
 export type Request =
@@ -67,7 +68,7 @@ export class Partner {
     const s = this.#s;
     const p = s.partner;
     network.send(s, () => {
-      p.copy.receive(this.#attachment, r, (ok, value) => {
+      receive(p.copy, this.#attachment, r, (ok, value) => {
         network.send(p, () => this.#answered(pending, ok, value));
       });
     });

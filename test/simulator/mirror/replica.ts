@@ -1,8 +1,9 @@
 // The secondary's copy while both guests run (appliance/mirror/replica.ts): the primary's writes by interval in the journal, and the
 // private writes of the secondary's own guest above them.
-import type { Copy, Ended, Opened } from './copy.ts';
+import type { Copy } from './copy.ts';
 import type { Journal } from './journal.ts';
 import { type Content, extentOf } from './medium.ts';
+import type { Ended, Opened } from './opened.ts';
 
 export class Replica {
   readonly #copy: Copy;

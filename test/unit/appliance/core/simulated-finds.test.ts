@@ -50,6 +50,30 @@ t.test('the end of a fencing reaches the claim that ordered it', async (t) => {
   t.ok(failed.commands.some((c) => c.kind === 'record' && c.row === '7'));
 });
 
+t.test('the disk of the only owner fails while it asks to start again: its copy is not given up', async (t) => {
+  const claim = { goal: 'start', by: 'witness', row: '26', why: '', askAt: 9_000, asked: false, unreachableSince: 1 } as const;
+  const asking: State = {
+    ...started({ ...DUPLEX, standing: 'simplex' }),
+    phase: { kind: 'claiming', since: 0, busy: null, claim, next: null, note: '' },
+  };
+  const failed = { kind: 'diskFailed', reason: 'no space' } as const;
+  const { state } = step(asking, { at: 10, ...failed });
+  t.match(state, { record: { standing: 'simplex' }, phase: { kind: 'frozen' } });
+  const secondary: State = { ...asking, record: { ...DUPLEX, standing: 'duplexSecondary' } };
+  t.equal(step(secondary, { at: 10, ...failed }).state.record.standing, 'outdated', 'where the partner has one, it is');
+});
+
+t.test('level 2: what ends here once the partner has yielded to a guest that is off has a recorded reason', async (t) => {
+  const off: State = {
+    ...started({ ...DUPLEX, workloadOff: true }),
+    level: 2,
+    phase: { kind: 'steppingDown', since: 0, busy: null, claim: null, next: 'off', note: '' },
+  };
+  const { commands } = step(off, says(10, partner({ ...DUPLEX, standing: 'outdated' }, { phase: 'standby' })));
+  t.ok(commands.some((c) => c.kind === 'stopAll'));
+  t.ok(commands.some((c) => c.kind === 'record'));
+});
+
 t.test('what ends a replica that is being prepared has a recorded reason', async (t) => {
   const following: State = {
     ...started({ ...DUPLEX, standing: 'inconsistent' }),
