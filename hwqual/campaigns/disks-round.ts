@@ -41,7 +41,8 @@ const TRY_DISK = 'try-disk';
 const START_SCRUB = 'start-scrub';
 /** Every request of a slow disk. Longer would be a disk that hangs. */
 const SLOW_MS = 60;
-const ROTTEN_BYTES = 2 ** 20;
+/** 32 blocks: of more than 64 a scrub says that not single blocks have rotted. */
+const ROTTEN_BYTES = 2 ** 17;
 /** The comparison of both copies, unhurried beside a guest. */
 const SCRUB_TIMEOUT_MS = 120_000;
 /** Unreadable until it is written: all that fio has. */
