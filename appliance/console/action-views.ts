@@ -28,6 +28,7 @@ const GROUP_OF: Readonly<Record<string, ActionGroup>> = {
   'force-start': 'emergency',
   'force-older-copy': 'emergency',
   'give-up-history': 'emergency',
+  'adopt-disk': 'emergency',
 };
 
 /** The opposite of what is so now, or an end of what has not begun: when it is not possible, its reason says nothing new. */
@@ -39,6 +40,7 @@ const ONLY_WHEN_POSSIBLE: readonly string[] = [
   'start-scrub',
   'stop-scrub',
   'automatic-mode',
+  'adopt-disk',
 ];
 
 const groupOf = ({ name, typed }: ActionView): ActionGroup => GROUP_OF[name] ?? (typed ? 'emergency' : 'other');

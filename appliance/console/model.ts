@@ -4,6 +4,7 @@
 import type { Snapshot } from '../core/snapshot.ts';
 import { actionModels } from './action-views.ts';
 import { arbiterModel, attentionModels } from './attention-views.ts';
+import { diskModel } from './disk-views.ts';
 import { printable } from './format.ts';
 import { eventModels, figureGroups, takeoverModel } from './history-views.ts';
 import { auditModel, incidentModels, modeModel } from './lockstep-views.ts';
@@ -25,6 +26,7 @@ export function consoleModel(s: Snapshot): ConsoleModel {
     workload: workloadModel(s),
     mode: modeModel(s),
     audit: auditModel(s),
+    disk: diskModel(s),
     incidents: incidentModels(s.incidents),
     progress: progressModel(s),
     singlePoints: singlePointsModel(s),

@@ -125,6 +125,16 @@ export interface AuditModel {
   facts: Fact[];
 }
 
+/** The two copies of the disk. */
+export interface DiskModel {
+  word: string;
+  tone: Tone;
+  sentence: string;
+  /** One line for an overview. */
+  brief: string;
+  facts: Fact[];
+}
+
 export interface IncidentModel {
   /** Stays the same while others come and go: what is unfolded stays unfolded. */
   key: string;
@@ -216,6 +226,7 @@ export interface ConsoleModel {
   workload: WorkloadModel;
   mode: ModeModel;
   audit: AuditModel | null;
+  disk: DiskModel | null;
   /** Newest first. */
   incidents: IncidentModel[];
   progress: ProgressModel | null;

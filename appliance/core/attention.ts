@@ -15,6 +15,7 @@ export function attentionOf(s: State): AttentionView[] {
     frozen,
     diskFailed,
     diskOut,
+    diskRefused,
     block,
     diverged,
     failed,
@@ -114,6 +115,19 @@ function diskFailed(s: State): AttentionView[] {
         ],
       },
     ),
+  ];
+}
+
+function diskRefused(s: State): AttentionView[] {
+  if (s.diskRefused === null) return [];
+  return [
+    view('diskRefused', 'critical', `CoServer ${s.me} does not use the disk that it has`, sentence(s.diskRefused), {
+      endsWhen: ['the right disk is there'],
+      ways: [
+        way('Put the disk back that belongs here. If the guest is not tried again by itself, start it.'),
+        way('If the disk that is here now is to be the one from now on:', 'adopt-disk'),
+      ],
+    }),
   ];
 }
 

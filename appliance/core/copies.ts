@@ -1,5 +1,5 @@
-// The two copies of the disk, as far as they decide who runs: a disk that fails (12, 26), blocks that one copy has lost (14), blocks
-// that differ (15); and the business network beside them, which may be dead where the disk is alive (13).
+// The two copies of the disk, as far as they decide who runs: a disk that fails (12, 26) or is not this pair's, blocks that one copy has
+// lost (14), blocks that differ (15); and the business network beside them, which may be dead where the disk is alive (13).
 import { claim, onPartnerGone } from './arbitration.ts';
 import { act, type Event, enter, never, type PhaseKind, type State, type Work } from './state.ts';
 import { stopOutdated } from './yields.ts';
@@ -55,6 +55,26 @@ export function onDiskFailed(work: Work, reason: string): void {
     default:
       failed('12', `The local disk failed: ${reason}.`);
   }
+}
+
+/** Said once: it is tried again and again, so that the right disk needs no word of the operator. */
+export function onDiskJudged(work: Work, refusal: string | null): void {
+  const { state, commands } = work;
+  if (refusal === state.diskRefused) return;
+  state.diskRefused = refusal;
+  state.revision++;
+  const text = refusal === null ? "The disk here is this pair's, and is used." : `The disk here is not used: ${refusal}.`;
+  commands.push({ kind: 'record', severity: refusal === null ? 'info' : 'critical', row: null, text });
+}
+
+export function onAdopted(work: Work, ok: boolean, reason: string): void {
+  const { state, commands } = work;
+  const text = ok ? 'The disk here is adopted: it is compared as a whole.' : `The disk here could not be adopted: ${reason}.`;
+  commands.push({ kind: 'record', severity: ok ? 'warning' : 'critical', row: null, text });
+  if (!ok) return;
+  state.diskRefused = null;
+  state.retryAt = state.now;
+  state.revision++;
 }
 
 /** The operator says that the disk here is well again, or was replaced. What it holds is believed only as far as a restart would. */

@@ -43,6 +43,8 @@ export type Event = { at: number } & (
   | { kind: 'comparisonObserved'; agreed: number; waited: number; asked: number }
   // Hardware and surroundings
   | { kind: 'diskFailed'; reason: string }
+  /** It was to be opened. refusal: why it is not used: another's, unknown, missing; null: it is this pair's. */
+  | { kind: 'diskJudged'; refusal: string | null }
   /** One block of one copy cannot be read; the other copy has it. */
   | { kind: 'blockUnreadable'; offset: number; side: 'own' | 'partner' }
   /** The two copies of a block differ with no write in flight; whose stored checksum fits. */
@@ -108,6 +110,8 @@ export type Command =
   /** Where the guest runs: its frames over the own business NIC, or over the partner's (which lends it). */
   | { kind: 'redirectNetwork'; through: 'own' | 'partner' }
   | { kind: 'lendNetwork'; lend: boolean }
+  /** The operator's word: the disk that is there is this pair's, whatever is recorded of it. */
+  | { kind: 'adoptDisk' }
   | { kind: 'repairBlock'; offset: number; from: 'own' | 'partner' }
   /** No copy of the block can be trusted: reads and writes of it wait until the operator chooses. */
   | { kind: 'quarantineBlock'; offset: number }

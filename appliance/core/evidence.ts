@@ -61,6 +61,8 @@ export function causeOf(e: Event): string {
     case 'replicaPanicked':
     case 'diskFailed':
       return e.reason;
+    case 'diskJudged':
+      return e.refusal ?? "the disk here is this pair's";
     case 'pageDiffered':
       return e.detail;
     case 'comparisonObserved':

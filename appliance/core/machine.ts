@@ -12,7 +12,7 @@
 import { onArbiterSight, tickArbiters } from './arbiters.ts';
 import { onPartnerGone, onPartnerStatus, onWitnessAnswer, tickArbitration } from './arbitration.ts';
 import { onAudit, tickAudit } from './audit.ts';
-import { onBlock, onCopies, onDiskFailed, tickNetwork } from './copies.ts';
+import { onBlock, onCopies, onDiskFailed, onDiskJudged, tickNetwork } from './copies.ts';
 import { causeOf, evidenceOf } from './evidence.ts';
 import { onComparison, tickModes } from './modes.ts';
 import { onHardware, onStopRequested, onUps, tickMoves } from './moves.ts';
@@ -62,6 +62,9 @@ export function step(before: State, event: Event): Step {
       break;
     case 'diskFailed':
       onDiskFailed(work, event.reason);
+      break;
+    case 'diskJudged':
+      onDiskJudged(work, event.refusal);
       break;
     case 'blockUnreadable':
     case 'copiesDiffer':

@@ -48,6 +48,14 @@ export const ACTIONS: Action[] = [
     label: "Give this CoServer's history up",
     typed: { word: 'give up', meaning: 'This copy is kept aside and then made equal to the other CoServer, which goes on.' },
   },
+  {
+    name: 'adopt-disk',
+    label: 'Adopt the disk that is here now',
+    typed: {
+      word: 'adopt',
+      meaning: 'What is recorded of this disk is forgotten. Where the other CoServer runs the workload, all that is on the disk is lost.',
+    },
+  },
 ];
 
 /** All of them as things stand. */
@@ -123,6 +131,10 @@ export function mayRequest(s: State, action: string): Verdict {
     case 'give-up-history':
       if (s.record.standing !== 'simplex' || s.partner?.record.standing !== 'simplex') return no('There is only one history.');
       if (kind === 'acting') return no('Possible when the change that is under way has ended.');
+      return yes;
+    case 'adopt-disk':
+      if (s.diskRefused === null) return no("The disk here is this pair's.");
+      if (s.phase.kind === 'acting' || s.phase.busy !== null) return no('Possible when the change that is under way has ended.');
       return yes;
     case 'try-disk':
       if (s.diskFailed === null) return no('The disk here has not failed.');
@@ -235,6 +247,9 @@ export function onOperator(work: Work, action: string, by = ''): void {
         text: `The operator chose the history of the other CoServer: generation ${state.record.generation} here is kept aside and given up.`,
       });
       stopOutdated(work, 'its history was given up', { keep: state.record.generation });
+      return;
+    case 'adopt-disk':
+      commands.push({ kind: 'adoptDisk' });
       return;
     default: {
       const choice = choiceOf(action);

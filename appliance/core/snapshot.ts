@@ -93,6 +93,7 @@ export interface AttentionView {
     | 'frozen'
     | 'notStarted'
     | 'diskFailed'
+    | 'diskRefused'
     | 'diskOut'
     | 'diskLate'
     | 'block'

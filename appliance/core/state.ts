@@ -208,6 +208,8 @@ export interface State {
   stop: 'wanted' | 'ordered' | null;
   /** Versions of the partner's software that this one may run duplex with, besides its own. */
   compatibleVersions: readonly string[];
+  /** Why the disk here was not opened; null: it was, or nobody tried. */
+  diskRefused: string | null;
   /** What was said once: two histories; a version that does not fit. */
   toldDiverged: boolean;
   toldVersion: string | null;
@@ -344,6 +346,7 @@ export function initialState(a: StateOptions): State {
     compatibleVersions: a.compatibleVersions ?? [],
     toldDiverged: false,
     toldVersion: null,
+    diskRefused: null,
     yieldRow: null,
     diskFailed: null,
     scrubbing: false,

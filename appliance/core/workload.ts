@@ -7,6 +7,7 @@
 import { firstArbiter } from './arbiters.ts';
 import { claimAfterLoss, onFenced, onPartnerGone } from './arbitration.ts';
 import { beginAudit, broken } from './audit.ts';
+import { onAdopted } from './copies.ts';
 import { beginModes } from './modes.ts';
 import { movedOff } from './moves.ts';
 import { panicOver, STABLE_MS, whyNotRestart } from './panics.ts';
@@ -187,7 +188,9 @@ function recordPrimary(work: Work, note: string): void {
 }
 
 function backToStandby(work: Work, reason: string): void {
-  work.commands.push({ kind: 'record', severity: 'warning', row: null, text: `Stops following the partner: ${reason}.` });
+  // What is wrong with the disk was said already, and is tried again for as long as it takes.
+  if (work.state.diskRefused === null)
+    work.commands.push({ kind: 'record', severity: 'warning', row: null, text: `Stops following the partner: ${reason}.` });
   act(work, { kind: 'stopAll', reason }, 'standby', reason);
 }
 
@@ -382,6 +385,10 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
         row: null,
         text: `The partner could not be switched on again: ${reason}. Switch it on when its fault is mended.`,
       });
+    return;
+  }
+  if (command === 'adoptDisk') {
+    onAdopted(work, ok, reason);
     return;
   }
   const failure = BLOCK_FAILURES[command];

@@ -3,7 +3,6 @@
 //   medium -> watched (a disk that does not answer, or failed, is over) -> checked (what it reads is what was written)
 import { rm } from 'node:fs/promises';
 import { type BlockStore, type FileStoreOptions, type StoreCache, StoreError } from '../../drivers/block/index.ts';
-import type { BlockReader } from './block-reader.ts';
 import { CheckedStore } from './checked-store.ts';
 import { KeptSums, sumsFileBytes } from './kept-sums.ts';
 import type { DiskIdentity } from './metadata.ts';
@@ -41,8 +40,6 @@ export interface DiskStack {
   checked: CheckedStore;
   /** What the operator should know of the medium. */
   notes: readonly string[];
-  /** What a comparison of the copies reads. */
-  reader: BlockReader;
 }
 
 export async function openDiskStack(options: DiskStackOptions): Promise<DiskStack> {
@@ -59,7 +56,7 @@ export async function openDiskStack(options: DiskStackOptions): Promise<DiskStac
     await watched.close();
     throw e;
   });
-  return { disk: checked, watched, checked, reader: checked, notes: medium.notes ?? [] };
+  return { disk: checked, watched, checked, notes: medium.notes ?? [] };
 }
 
 /** Without its file the disk is as good as any other: that is no reason not to serve it. */

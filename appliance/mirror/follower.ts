@@ -5,7 +5,6 @@
 // refused nor acknowledged, it waits until `collapse` has made this copy a plain target.
 import { createHash } from 'node:crypto';
 import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
-import type { BlockReader } from './block-reader.ts';
 import { firstMisfit, SUM_BLOCK_BYTES, writeWithSums } from './block-sums.ts';
 import { type CheckedRange, type CheckedStore, wholeBlocks } from './checked-store.ts';
 import {
@@ -34,14 +33,12 @@ export interface FollowerParts {
   onError(e: StoreError): void;
   /** What is read from the disk may not be what it holds: nothing counts as equal before it was written again. */
   isDoubtful(): boolean;
-  /** Whole blocks of the disk, with what is known of them. */
-  reader: BlockReader;
   /** The source says which blocks wait for the operator. Durable when it ends. */
   quarantine(offsets: number[]): Promise<void>;
   /** A source attaches: durable when it ends. Answers what this copy knows of itself. */
   attached(): Promise<Uint8Array>;
-  /** Made equal to the source, whose record this is: durable when it ends. */
-  madeEqual(source: Buffer): Promise<void>;
+  /** Made equal to the source, whose record this is: flushed and durable when it ends. `isStill`: it is attached. */
+  madeEqual(source: Buffer, isStill: () => boolean): Promise<void>;
 }
 
 /** A read that met a commit is read again: the next commit is tens of milliseconds away. */
@@ -190,9 +187,7 @@ export class Follower {
         return encodeReadAnswer(m.offset, await this.#present(m.offset, m.length));
       case 'synced':
         if (replica) throw new Error('the partner is a replica already');
-        await this.#disk.flush();
-        if (m.attachment !== this.#attachment) return undefined;
-        await this.#parts.madeEqual(m.data as Buffer);
+        await this.#parts.madeEqual(m.data as Buffer, () => m.attachment === this.#attachment);
         if (m.attachment === this.#attachment) this.#equal = true;
         return undefined;
       case 'settle': {
@@ -220,7 +215,7 @@ export class Follower {
         const { data, blocks, isPending } = await this.#asWritten(m.offset, m.length);
         const isClean = blocks.every((b) => b === 'fits' || b === 'unknown');
         if (isClean && digestOf(data).equals(request.digest)) {
-          if (!isPending.includes(true)) await this.#parts.reader.learn(m.offset, data);
+          if (!isPending.includes(true)) await this.#parts.checked.learn(m.offset, data);
           return encodeVerified(null);
         }
         const answer = blocks.map((condition, i) => {
@@ -237,7 +232,7 @@ export class Follower {
   /** The blocks as the source has written them: from the disk, or what is on its way there. */
   async #asWritten(offset: number, length: number): Promise<CheckedRange & { isPending: boolean[] }> {
     const pieces = this.#replica?.primaryPieces(offset, length) ?? [];
-    const { data, blocks } = await this.#parts.reader.check(offset, length);
+    const { data, blocks } = await this.#parts.checked.check(offset, length);
     const isPending = blocks.map(() => false);
     for (const p of pieces) {
       const bytes = await bytesOf(p);

@@ -101,15 +101,13 @@ export class GuestDisk implements NbdExport {
     // Private: summed when it becomes part of the copy.
     const sums = this.replica ? undefined : blockSums(offset, data);
     if (this.gate) await this.gate;
+    const change: Change = { offset, length: data.length, data, ...(sums ? { sums } : {}) };
     if (this.replica) await this.replica.guestWrite(offset, data);
+    else if (!this.latencies) await this.#change(interval, change, fua);
     else {
-      const change = { offset, length: data.length, data, ...(sums ? { sums } : {}) };
-      if (!this.latencies) await this.#change(interval, change, fua);
-      else {
-        const beganMs = performance.now();
-        await this.#change(interval, change, fua);
-        this.latencies?.add(performance.now() - beganMs);
-      }
+      const beganMs = performance.now();
+      await this.#change(interval, change, fua);
+      this.latencies?.add(performance.now() - beganMs);
     }
   }
 

@@ -24,8 +24,8 @@ export const DIGEST_BYTES = 32;
  *  compare  `length` bytes of the disk; data: the digest of each block. Answered with one byte per block: 1 if it differs
  *  synced   resync: all that may differ was compared; data: the source's record. Answered when all is durable
  *  settle   answered with the interval up to which every write that was answered is in stable storage on the disk (4 bytes)
- *  verify   about `length` bytes of the disk: verify-codec.ts. Answered also by a replica, by what the source has written there
  *  read     `length` bytes in whole blocks, READ_MAX_BYTES at most: what the source has written there, of whichever interval
+ *  verify   about `length` bytes of the disk: verify-codec.ts. Answered also by a replica, by what the source has written there
  *  answer   `status`; data: compare's answer, or the reason (UTF-8)
  */
 export type MessageKind = 'attach' | 'write' | 'zero' | 'flush' | 'compare' | 'synced' | 'answer' | 'settle' | 'read' | 'verify';

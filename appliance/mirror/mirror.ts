@@ -8,10 +8,20 @@ import { rm } from 'node:fs/promises';
 import { type BlockStore, type FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
 import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
-import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/activity-log.ts';
-import { becomingEqual, broughtTogether, type CopyState, goneAlone, isNew, madeEqual, planResync } from '../core/mirror.ts';
+import { isCrowded, joining } from '../core/activity-log.ts';
+import { type CopyState, isNew, planResync } from '../core/mirror.ts';
+import {
+  becomeEqual,
+  coolDown,
+  endResync,
+  follow,
+  goAlone,
+  type MirrorOrder,
+  type MirrorStep,
+  merge,
+  serveAlone,
+} from '../core/mirror-orders.ts';
 import type { BlockSide, CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
-import type { BlockReader } from './block-reader.ts';
 import { SUM_BLOCK_BYTES } from './block-sums.ts';
 import type { CheckedStore } from './checked-store.ts';
 import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
@@ -47,6 +57,8 @@ const ACKNOWLEDGE_MS = 4_000;
 /** A disk of 1 TiB is compared in 15 hours, once a week. */
 const SCRUB = { rateBytesPerS: 20 * 1024 * 1024, everyHours: 168 };
 const SCRUB_LOOK_MS = 60_000;
+/** Whether the next checkpoint is committed. */
+const COMMIT_LOOK_MS = 100;
 /** Nobody chooses more blocks than these one by one. */
 const TOLD_BLOCKS = 100;
 /** A request of the disk that takes longer is shown. */
@@ -75,12 +87,13 @@ interface Opened {
   checked: CheckedStore;
   repair: Repair;
   doubtful: DoubtfulDisk;
-  reader: BlockReader;
   quarantine: Quarantine;
   scrub: Scrub;
   scrubbing: NodeJS.Timeout;
   /** The partner whose copy was made equal to this one. */
   equal?: Partner;
+  /** Which blocks wait, as the source said last. */
+  listed?: readonly number[];
   journal: Journal;
   metadata: Metadata;
   /** Why nothing was known of the disk when it was opened; null: it was. */
@@ -200,7 +213,6 @@ export class Mirror {
       const {
         disk,
         watched,
-        reader,
         checked,
         notes: ofMedium,
       } = await openDiskStack({
@@ -265,7 +277,10 @@ export class Mirror {
         partner: () => guest.partner,
         interval: this.#around.interval,
         onError,
-        emit: this.#around.emit,
+        emit: (name, data) => {
+          if (name === 'repaired') this.#opened?.scrub.repaired();
+          this.#around.emit(name, data);
+        },
       });
       const follower = new Follower({
         disk,
@@ -275,24 +290,24 @@ export class Mirror {
         send: (...parts) => void this.#channel.send(...parts),
         onError,
         isDoubtful: () => doubtful.why !== null,
-        reader,
-        quarantine: (offsets) => quarantine.replace(offsets),
+        quarantine: (offsets) => this.#followQuarantine(offsets),
         attached: async () => {
-          await metadata.change(becomingEqual);
+          await this.#obey(opened, follow());
           return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
         },
-        madeEqual: async (bytes) => {
+        madeEqual: async (bytes, isStill) => {
           const source = decodeCopy(bytes, 0);
           if (!source) throw new Error('the partner sent no record of its copy: do both CoServers run the same version?');
-          await metadata.change((r) => madeEqual(r, source.record));
-          if (this.#opened?.metadata === metadata) Object.assign(this.#opened, { unknown: null, trouble: null });
-          await metadata.cleared(settleAll(metadata.log, moment(metadata.log)));
+          await this.#obey(opened, becomeEqual({ log: metadata.log, isStill }, source.record));
+          // Not attached any more: it is not equal.
+          if (metadata.record.inconsistent) return;
+          Object.assign(opened, { unknown: null, trouble: null });
           await doubtful.trust();
         },
       });
       const scrub = await Scrub.open({
         sizeBytes: disk.sizeBytes,
-        reader,
+        reader: checked,
         lock: guest.lock,
         partner: () => this.#equalPartner(),
         isQuarantined: (offset) => quarantine.hasWhole(offset, VERIFY_BLOCK_BYTES),
@@ -305,13 +320,12 @@ export class Mirror {
       });
       const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);
       scrubbing.unref();
-      this.#opened = {
+      const opened: Opened = {
         disk,
         watched,
         checked,
         repair,
         doubtful,
-        reader,
         quarantine,
         scrub,
         scrubbing,
@@ -324,6 +338,7 @@ export class Mirror {
         server: undefined,
         replica: undefined,
       };
+      this.#opened = opened;
       this.#tellCopies();
       return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded, notes };
     } catch (e) {
@@ -336,9 +351,7 @@ export class Mirror {
     const o = await this.#closedNow('serveSolo');
     if (o.metadata.record.inconsistent)
       throw new Error('serveSolo: this copy is not whole: it was being made equal to the partner, and that has not ended');
-    apart(o.metadata.log);
-    await o.metadata.change((r) => goneAlone(r, newGeneration()));
-    await this.#export(o);
+    await this.#obey(o, serveAlone(o.metadata.log, newGeneration()));
     this.#mode = 'solo';
   }
 
@@ -398,7 +411,7 @@ export class Mirror {
       ? `what either copy wrote since they were equal, ${plan.extents.size} of ${metadata.extents} extents`
       : `the whole disk, because ${o.unknown ?? ('reason' in plan ? plan.reason : 'the partner has the newer record')}`;
     const { record } = metadata;
-    let since = 0;
+    const isStill = (): boolean => o.guest.partner === partner && metadata.record.current === record.current;
     const done = await resync({
       // Under the lock of the extent.
       disk: rescued(o.disk, (offset, length) => o.repair.readLocked(offset, length)),
@@ -409,18 +422,12 @@ export class Mirror {
         o.guest.latencies = latencies;
       },
       suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
-      record: encodeCopy(record, new Set(), 0),
-      onCompared: () => {
-        since = moment(metadata.log);
-      },
+      end: () => this.#obey(o, endResync({ log: metadata.log, isStill }, record), partner),
       onProgress: (p) => this.#around.emit('resyncProgress', p),
     });
-    // If it went on alone meanwhile, that is what the record says.
-    await metadata.change((r) => (r.current === record.current ? broughtTogether(r) : r));
-    if (o.guest.partner === partner && metadata.record.current === record.current) {
+    if (isStill()) {
       o.unknown = null;
       o.trouble = null;
-      await metadata.cleared(settleAll(metadata.log, since));
       await partner.ask({ kind: 'verify', data: encodeVerify({ kind: 'quarantine', offsets: o.quarantine.offsets }) });
       o.equal = partner;
     }
@@ -444,9 +451,7 @@ export class Mirror {
         return await this.#around.openStore({ path: this.#scratchPath, sizeBytes: SCRATCH_BYTES });
       },
       merging: async (runs) => {
-        // In either order: nothing is merged before both are durable.
-        await Promise.all([o.metadata.suspectRanges(runs), o.metadata.change((r) => goneAlone(r, newGeneration()))]);
-        apart(o.metadata.log);
+        await this.#obey(o, merge(o.metadata.log, newGeneration(), o.metadata.extentsOf(runs)));
       },
       onError: (e) => this.#report(e),
     });
@@ -472,12 +477,9 @@ export class Mirror {
     }
     const o = this.#need('goSolo', 'source');
     const { partner } = o.guest;
-    await this.#reporting(o.metadata.change((r) => goneAlone(r, newGeneration())));
-    if (this.#opened !== o || o.guest.partner !== partner) return { released: 0 };
-    apart(o.metadata.log);
-    o.guest.partner = undefined;
-    this.#mode = 'solo';
-    return { released: partner?.release() ?? 0 };
+    const isStill = (): boolean => this.#opened === o && o.guest.partner === partner;
+    const order = goAlone({ log: o.metadata.log, isStill }, newGeneration());
+    return { released: await this.#reporting(this.#obey(o, order)) };
   }
 
   async #takeOver(): Promise<{ committed: number; discardedBytes: number; mergedBytes: number }> {
@@ -589,16 +591,58 @@ export class Mirror {
       return;
     this.#settling = true;
     try {
-      const { log } = o.metadata;
-      const since = moment(log);
-      await o.disk.flush();
-      const interval = Buffer.from(await partner.ask({ kind: 'settle' })).readUInt32BE(0);
-      if (o.guest.partner === partner) await o.metadata.cleared(settle(log, since, interval));
+      await this.#obey(o, coolDown({ log: o.metadata.log, isStill: () => o.guest.partner === partner }), partner);
     } catch (e) {
       if (e instanceof StoreError) this.#report(e);
     } finally {
       this.#settling = false;
       this.#settledMs = performance.now();
+    }
+  }
+
+  /** The steps of an order, one after another. One that fails ends it. `asked`: the partner that it is about. */
+  async #obey<T>(o: Opened, order: MirrorOrder<T>, asked?: Partner): Promise<T> {
+    for (let answer: number | undefined; ; ) {
+      const { done, value } = order.next(answer);
+      if (done) return value;
+      answer = await this.#step(o, value, asked);
+    }
+  }
+
+  async #step(o: Opened, step: MirrorStep, asked: Partner | undefined): Promise<number | undefined> {
+    const { metadata, guest } = o;
+    switch (step.kind) {
+      case 'record':
+        await metadata.change(step.change);
+        return undefined;
+      case 'suspect':
+        await metadata.suspect(step.extents);
+        return undefined;
+      case 'all':
+        await Promise.all(step.steps.map((s) => this.#step(o, s, asked)));
+        return undefined;
+      case 'clear':
+        await metadata.cleared(step.extents);
+        return undefined;
+      case 'flush':
+        await o.disk.flush();
+        return undefined;
+      case 'askSynced':
+        await asked?.ask({ kind: 'synced', data: encodeCopy(step.record, new Set(), 0) });
+        return undefined;
+      case 'askSettle':
+        return asked && Buffer.from(await asked.ask({ kind: 'settle' })).readUInt32BE(0);
+      case 'release': {
+        const { partner } = guest;
+        guest.partner = undefined;
+        this.#mode = 'solo';
+        return partner?.release() ?? 0;
+      }
+      case 'serve':
+        await this.#export(o);
+        return undefined;
+      default:
+        throw new Error(`unknown step ${JSON.stringify(step satisfies never)}`);
     }
   }
 
@@ -636,7 +680,7 @@ export class Mirror {
           ? Buffer.from(
               await partner.ask({ kind: 'verify', offset: start, length: VERIFY_BLOCK_BYTES, data: encodeVerify({ kind: 'fetch' }) }),
             )
-          : await readWhole(o.reader, start);
+          : await readWhole(o.checked, start);
       await o.guest.rewrite(start, data);
     });
     await this.#lift(start, VERIFY_BLOCK_BYTES);
@@ -651,6 +695,23 @@ export class Mirror {
     } catch (e) {
       this.#report(e as Error);
     }
+  }
+
+  /**
+   * The source's list. A block that it serves again may still be wrong on the disk of a replica, whose guest stands at the last commit: it
+   * waits for the next one. If that never comes and this side takes over, the block is as unknown as before.
+   */
+  async #followQuarantine(offsets: readonly number[]): Promise<void> {
+    const o = this.#opened;
+    if (!o) return;
+    o.listed = offsets;
+    const early = o.quarantine.offsets.filter((at) => !offsets.includes(at) && o.replica?.isOpen(at, VERIFY_BLOCK_BYTES));
+    await o.quarantine.replace([...offsets, ...early]);
+    if (early.length === 0) return;
+    setTimeout(() => {
+      if (this.#opened !== o || o.listed !== offsets || !o.replica) return;
+      this.#followQuarantine(offsets).catch((e: Error) => this.#report(e));
+    }, COMMIT_LOOK_MS).unref();
   }
 
   async #tellQuarantine(o: Opened): Promise<void> {
@@ -780,7 +841,7 @@ export class Mirror {
   }
 }
 
-async function readWhole(reader: BlockReader, offset: number): Promise<Buffer> {
+async function readWhole(reader: CheckedStore, offset: number): Promise<Buffer> {
   const { data, blocks } = await reader.check(offset, VERIFY_BLOCK_BYTES);
   if (blocks[0] === 'unreadable') throw new Error(`the block at ${offset} cannot be read here`);
   return data;

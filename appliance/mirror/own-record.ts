@@ -12,6 +12,7 @@
 // So a new disk is made whole without a question, and never becomes the one that others are made equal to; and a disk with something on
 // it that this pair does not know is not written to. The way out is the operator's `adopt`: he says that it is this pair's from now on.
 import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
+import { DISK_REFUSED } from './api.ts';
 import { type DiskIdentity, Metadata, MetadataError, type MetadataTrouble } from './metadata.ts';
 
 /** Where partition tables, boot blocks and the heads of file systems are. */
@@ -96,7 +97,7 @@ async function whyRefused(d: DiskToKnow, { trouble, message }: MetadataError): P
 
 function refused(path: string, what: string): StoreError {
   const remedy = "Or adopt it (an operator's action here), if it is to be this pair's disk from now on";
-  return new StoreError('setup', 'open', 0, `the disk ${path} ${what}. Nothing was written to it. ${remedy}`, 'EPERM');
+  return new StoreError('setup', 'open', 0, `the disk ${path} ${what}. Nothing was written to it. ${remedy}`, DISK_REFUSED);
 }
 
 async function isBlank(disk: BlockStore): Promise<boolean> {

@@ -30,6 +30,10 @@ export interface RepairParts {
   emit<K extends 'repaired' | 'blockUnreadable'>(name: K, data: MirrorEvents[K]): void;
 }
 
+/** The partner refuses to rewrite a block while newer data for it is on the way to its disk: that takes a checkpoint or two. */
+const REWRITE_ATTEMPTS = 5;
+const REWRITE_PAUSE_MS = 500;
+
 interface Run {
   offset: number;
   length: number;
@@ -135,9 +139,7 @@ export class Repair {
       answer(encodeReadAnswer(m.offset, range));
       for (const run of runsOf(m.offset, m.length, range.blocks, (c) => !isBad(c))) {
         const data = range.data.subarray(run.offset - m.offset, run.offset - m.offset + run.length);
-        await this.#rewriteThere(partner, run, data, 'the partner could not read it').catch(() => {
-          this.#parts.emit('blockUnreadable', { offset: run.offset, lengthBytes: run.length, side: 'partner' });
-        });
+        await this.#rewriteThere(partner, run, data, LOST_THERE).catch(() => this.#rewriteLater(partner, run));
       }
     });
   }
@@ -206,6 +208,24 @@ export class Repair {
     return isGood;
   }
 
+  /** What the guest writes there meanwhile is what is sent then. */
+  async #rewriteLater(partner: Partner, run: Run, attempt = 2): Promise<void> {
+    const { checked, lock, emit } = this.#parts;
+    setTimeout(() => {
+      void lock.with(run.offset, run.offset + run.length, async () => {
+        if (this.#parts.partner() !== partner || partner.isLost) return;
+        try {
+          const { data, blocks } = await checked.check(run.offset, run.length);
+          if (blocks.some(isBad)) throw new Error('it is lost here too');
+          await this.#rewriteThere(partner, run, data, LOST_THERE);
+        } catch {
+          if (attempt < REWRITE_ATTEMPTS) await this.#rewriteLater(partner, run, attempt + 1);
+          else emit('blockUnreadable', { offset: run.offset, lengthBytes: run.length, side: 'partner' });
+        }
+      });
+    }, REWRITE_PAUSE_MS).unref();
+  }
+
   /** Rejects if the partner cannot, or not now. */
   async #rewriteThere(partner: Partner, run: Run, data: Uint8Array, why: string): Promise<void> {
     await partner.ask({ kind: 'write', repair: true, interval: this.#parts.interval(), ...run, data });
@@ -236,6 +256,7 @@ export function rescued(disk: BlockStore, rescue: (offset: number, length: numbe
   };
 }
 
+const LOST_THERE = 'the partner could not read it';
 const WHY: Record<BlockCondition, string> = {
   wrong: 'it was not what was written there',
   unreadable: 'it could not be read',

@@ -7,7 +7,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { judgeBlock, pauseAfterStep, type ScrubPlan, scrubDue } from '../core/scrub.ts';
 import type { ScrubView } from '../core/snapshot.ts';
 import type { BlockSide } from './api.ts';
-import type { BlockReader } from './block-reader.ts';
+import type { CheckedStore } from './checked-store.ts';
 import type { Partner } from './partner.ts';
 import type { RangeLock } from './range-lock.ts';
 import { decodeVerified, digestOf, encodeVerify, VERIFY_BLOCK_BYTES, type VerifiedBlock } from './verify-codec.ts';
@@ -24,7 +24,7 @@ const MAX_DIFFERING = 64;
 
 export interface ScrubParts {
   sizeBytes: number;
-  reader: BlockReader;
+  reader: Pick<CheckedStore, 'check' | 'learn'>;
   lock: RangeLock;
   /** Whose copy equals this one; or why there is none now. */
   partner(): Partner | string;

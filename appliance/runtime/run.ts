@@ -40,6 +40,7 @@ import { ClockSource } from './sources/clock.ts';
 import { ControlStream } from './sources/control.ts';
 import { FencePath } from './sources/fence-path.ts';
 import { ManagementPath } from './sources/management-path.ts';
+import { RepairNews } from './sources/repair-news.ts';
 import { UpsWatch } from './sources/ups.ts';
 import { becomePaired } from './unpaired.ts';
 import { startWorkers } from './workers.ts';
@@ -385,6 +386,15 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   workers.mirror.on('status', (s) => noteStuckRequests(s.stuckRequests));
   workers.mirror.on('blockUnreadable', ({ offset, side }) => pump.feed({ kind: 'blockUnreadable', offset, side }));
+  const repairs = new RepairNews((text) => history.add({ severity: 'warning', row: '14', text }));
+  workers.mirror.on('repaired', (r) => repairs.repaired(r));
+  workers.mirror.on('sumsUnknown', ({ reason }) =>
+    history.add({
+      severity: 'warning',
+      row: null,
+      text: `The checksums of the copy here are not known any more: ${reason}. Comparing the copies makes them known again.`,
+    }),
+  );
   workers.mirror.on('copiesDiffer', (found) => pump.feed({ kind: 'copiesDiffer', ...found }));
   workers.mirror.on('copies', (found) => pump.feed({ kind: 'copiesObserved', ...found }));
 

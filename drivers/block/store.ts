@@ -24,6 +24,8 @@ const PARALLEL_REQUESTS = 16;
 const ZERO_STEP_BYTES = 1024 * 1024;
 /** Below this, zeroes are cheaper written than turned into extents of their own. */
 const SMALL_ZERO_BYTES = 64 * 1024;
+/** No descriptor. */
+const CLOSED = -1;
 const ZEROES = Buffer.alloc(ZERO_STEP_BYTES);
 
 export type StoreCache = 'buffered' | 'direct';
@@ -86,6 +88,7 @@ export class FileStore implements SpaceStore {
       const unitBytes = direct ? await directUnit(fd, sizeBytes) : null;
       if (direct && unitBytes === null) {
         await close(fd);
+        fd = CLOSED;
         ({ fd } = await openFile(filePath, false, fail));
       }
       const store = new FileStore(fd, filePath, sizeBytes);
@@ -93,7 +96,7 @@ export class FileStore implements SpaceStore {
       else store.#direct = store.#directIo(unitBytes);
       return store;
     } catch (e) {
-      await close(fd);
+      if (fd !== CLOSED) await close(fd);
       throw e instanceof StoreError
         ? e
         : fail(`cannot use the disk ${filePath}: ${(e as Error).message}`, (e as NodeJS.ErrnoException).code);

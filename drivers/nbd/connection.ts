@@ -32,12 +32,14 @@ export class Connection {
   readonly #handshake: Handshake;
   /** Came in one portion with those that filled the limits: no more than a portion holds. */
   readonly #waiting: NbdRequest[] = [];
+  readonly #deadline: NodeJS.Timeout;
   #openRequests = 0;
   #openBytes = 0;
   #corked = false;
   #leaving = false;
 
-  constructor(socket: net.Socket, exported: NbdExport, trouble: (message: string) => void) {
+  /** @param handshakeMs A client that has not chosen an export by then gives its place to others. */
+  constructor(socket: net.Socket, exported: NbdExport, trouble: (message: string) => void, handshakeMs: number) {
     this.#socket = socket;
     this.#export = exported;
     this.#trouble = trouble;
@@ -45,7 +47,9 @@ export class Connection {
     socket.on('data', (chunk) => this.#received(chunk));
     // A client that went away is no trouble of ours: its open requests end without an answer, those that wait are not begun.
     socket.on('error', () => socket.destroy());
+    this.#deadline = setTimeout(() => this.#break(`no choice of an export within ${handshakeMs} ms`), handshakeMs).unref();
     socket.on('close', () => {
+      clearTimeout(this.#deadline);
       this.#waiting.length = 0;
     });
     socket.on('drain', () => this.#goOn());
@@ -90,8 +94,10 @@ export class Connection {
       return;
     }
     for (const answer of step.answers) this.#socket.write(answer);
-    if (step.next === 'transmission') this.#parser.startTransmission();
-    else if (step.next === 'leave') this.#leave();
+    if (step.next === 'transmission') {
+      clearTimeout(this.#deadline);
+      this.#parser.startTransmission();
+    } else if (step.next === 'leave') this.#leave();
   }
 
   #break(what: string): void {

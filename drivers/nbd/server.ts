@@ -6,6 +6,9 @@ import type { NbdExport } from './types.ts';
 
 /** Clients at a time: QEMU uses one; tools a few. */
 const CONNECTIONS = 32;
+/** From connecting to the choice of an export: a client on this machine needs milliseconds, and one that sends nothing must not keep the engine out. */
+const HANDSHAKE_MS = 10_000;
+
 export interface NbdServerEvents {
   /** A client broke the protocol or the socket failed. */
   trouble(message: string): void;
@@ -17,10 +20,12 @@ export class NbdServer {
   /** Clients that came before there was anything to serve. At most CONNECTIONS. */
   readonly #early = new Set<net.Socket>();
   readonly #server: net.Server;
+  readonly #handshakeMs: number;
   readonly #connections = new Set<Connection>();
 
   /** @param exported Null: clients may connect already, and wait for `serve`. One that finds nobody may not come again soon. */
-  constructor(exported: NbdExport | null, events: NbdServerEvents) {
+  constructor(exported: NbdExport | null, events: NbdServerEvents, handshakeMs = HANDSHAKE_MS) {
+    this.#handshakeMs = handshakeMs;
     this.#export = exported;
     this.#events = events;
     this.#server = net.createServer((socket) => {
@@ -43,7 +48,7 @@ export class NbdServer {
   }
 
   #begin(socket: net.Socket, exported: NbdExport): void {
-    const c = new Connection(socket, exported, (m) => this.#events.trouble(m));
+    const c = new Connection(socket, exported, (m) => this.#events.trouble(m), this.#handshakeMs);
     this.#connections.add(c);
     socket.on('close', () => this.#connections.delete(c));
   }

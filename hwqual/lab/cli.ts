@@ -273,9 +273,10 @@ program
   .description("what an operator may ask a CoServer for at its console, as 'move-workload' or 'enter-maintenance'")
   .argument('<A|B>', 'the CoServer')
   .argument('<action>', "its name; 'status --json' has them all")
-  .action(async (name: string, action: string) => {
+  .option('--typed <word>', 'what an action that can lose data wants typed')
+  .action(async (name: string, action: string, options: { typed?: string }) => {
     requireRoot();
-    await requestAction(coServerPaths(settingsOf(), parseCoServer(name)).consoleSocket, action);
+    await requestAction(coServerPaths(settingsOf(), parseCoServer(name)).consoleSocket, action, options.typed);
   });
 
 program

@@ -41,9 +41,15 @@ export async function readSnapshot(socketPath: string): Promise<Snapshot | null>
   }
 }
 
-/** Asks for an operator's action. Throws with the reason when it is refused or nobody answers. */
-export async function requestAction(socketPath: string, action: string): Promise<void> {
-  const { status, body } = await ask(socketPath, 'POST', `/api/actions/${action}`, '{}', ACTION_TIMEOUT_MS);
+/** Asks for an operator's action; `typed`: the word that one needs which can lose data. Throws with the reason when it is refused or nobody answers. */
+export async function requestAction(socketPath: string, action: string, typed?: string): Promise<void> {
+  const { status, body } = await ask(
+    socketPath,
+    'POST',
+    `/api/actions/${action}`,
+    JSON.stringify(typed === undefined ? {} : { typed }),
+    ACTION_TIMEOUT_MS,
+  );
   if (status === 200) return;
   let reason = `status ${status}`;
   try {

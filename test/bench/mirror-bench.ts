@@ -22,6 +22,8 @@ const SHAPED_MBIT_PER_S = 1000;
 const SHAPED_LOADS: readonly Load[] = ['4k-qd1', '4k-qd32', '128k-write'];
 const ACKNOWLEDGEMENT_TIMEOUT_MS = 500;
 const STALL_ROUNDS = 3;
+const WARM_UP: Load = '4k-qd32';
+const WARM_UP_S = 1;
 const COMMANDED_BYTES_PER_S = 80_000_000;
 
 export interface MirrorBenchOptions {
@@ -109,7 +111,13 @@ async function rounds(report: MirrorReport, place: Place, options: MirrorBenchOp
       if (options.signal.aborted) return;
       if (links !== shapedAs) await place.network.shape(links === 'free' ? null : SHAPED_MBIT_PER_S);
       shapedAs = links;
-      await visit(report, place, options, { links, variant, loads, round });
+      try {
+        await visit(report, place, options, { links, variant, loads, round });
+      } catch (error) {
+        const problem = `round ${round}, links ${links}, ${variant}: ${(error as Error).message}`;
+        report.problems.push(problem);
+        options.say(problem);
+      }
       done++;
       const leftMin = (((performance.now() - startedMs) / done) * (all - done)) / 60_000;
       options.say(`${done} of ${all} visits, about ${leftMin.toFixed(1)} minutes left of them`);
@@ -126,6 +134,8 @@ async function visit(
 ): Promise<void> {
   const running = await startVariant(variant, place, DISK_BYTES);
   try {
+    // Servers run for months: what a start costs is not measured.
+    await measureLoad(running, WARM_UP, WARM_UP_S, DISK_BYTES);
     for (const load of loads) {
       if (options.signal.aborted) return;
       // What the load before left in the page cache is not this one's.

@@ -7,6 +7,7 @@ export const TAKES_MS: Partial<Record<Command['kind'], number>> = {
   freeze: 1,
   startGuest: 1_000,
   adoptGuest: 100,
+  adoptDisk: 20,
   openTarget: 50,
   resync: 1_000,
   openIncoming: 50,

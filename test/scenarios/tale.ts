@@ -95,6 +95,7 @@ function commandLines(c: Command): string[] {
     case 'shutDownGuest':
     case 'leaveLockstep':
     case 'endServer':
+    case 'adoptDisk':
     case 'endProcess':
     case 'powerOnPartner':
       return [c.kind];

@@ -11,6 +11,7 @@ import {
   step,
 } from '../../appliance/core/machine.ts';
 import { decideClaim, decideReport, type WitnessGroup, witnessStart } from '../../appliance/core/witness.ts';
+import { MIRROR_MUTANTS } from './mirror/mutants.ts';
 import type { Mutant } from './world.ts';
 
 /** The real step, fed with another event. */
@@ -120,9 +121,6 @@ export const MUTANTS: Mutant[] = [
   { name: 'output leaves before the partner committed', flaws: { gateDoesNotHold: true } },
   { name: 'new writes and output are not held while it is undecided who may run', flaws: { notHeldWhileDeciding: true } },
   { name: 'level 2: the lease is not waited for', timing: { leaseMs: 0 } },
-  hears('level 2: a copy that its mirror did not confirm is recorded as equal', (e) =>
-    e.kind === 'commandFinished' && e.command === 'confirmCopy' ? { ...e, ok: true } : e,
-  ),
   hears('a process that restarted takes its guest up without a grant', (e, { adoptable, phase, record }) =>
     e.kind === 'tick' && adoptable && phase.claim?.by === 'witness' && phase.claim.asked
       ? { at: e.at, kind: 'arbiterAnswered', generation: record.generation, answer: 'granted', reason: '' }
@@ -184,4 +182,6 @@ export const MUTANTS: Mutant[] = [
   hears('a missing answer counts as an answer', (e) =>
     e.kind === 'probed' && e.outcome === 'missing' ? { ...e, outcome: 'answered' } : e,
   ),
+
+  ...MIRROR_MUTANTS,
 ];

@@ -58,6 +58,7 @@ export function overviewLines(m: ConsoleModel, width: number): Line[] {
     ...coServerPair(m.coServers, width),
     BLANK,
     ...lockstepBriefLines(m, width),
+    ...(m.disk ? hanging(`${toneMark(m.disk.tone)} Disk     `, m.disk.brief, width) : []),
     ...m.links.flatMap((l) => [
       ...hanging(`${toneMark(l.tone)} ${pad(ascii(l.name), 8)} `, `${l.detail} (${l.nic})`, width),
       ...(l.dropped === '' ? [] : hanging(' '.repeat(14), l.dropped, width)),
@@ -235,7 +236,18 @@ export function figureLines(m: ConsoleModel, width: number): Line[] {
       '   ',
     ),
     BLANK,
+    ...diskLines(m, width),
     ...charts,
+  ];
+}
+
+function diskLines({ disk }: ConsoleModel, width: number): Line[] {
+  if (!disk) return [];
+  return [
+    ...hanging(`${toneMark(disk.tone)} Disk: `, disk.word, width, 'bold'),
+    ...hanging('     ', disk.sentence, width),
+    ...indented(factLines(disk.facts, 10, width - 5), 5),
+    BLANK,
   ];
 }
 

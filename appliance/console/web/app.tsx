@@ -5,6 +5,7 @@ import { ageText } from '../format.ts';
 import { type ConsoleModel, consoleModel } from '../model.ts';
 import { Actions, Attention, Emergency } from './actions.tsx';
 import { type ConnectionState, followServer, type Picture, post } from './connection.ts';
+import { Disk } from './disk.tsx';
 import { Figures, HELD_SAMPLES_MAX, type HeldSample } from './figures.tsx';
 import { Events, Takeover } from './history.tsx';
 import { Lockstep } from './lockstep.tsx';
@@ -95,6 +96,7 @@ function Console({ model, picture, connection, held }: ConsoleProps): JSX.Elemen
         <div class="columns">
           <div>
             <Workload model={model} onAnswer={onAnswer} />
+            <Disk disk={model.disk} />
             <Emergency model={model} onAnswer={onAnswer} />
             <Takeover takeover={model.takeover} />
           </div>

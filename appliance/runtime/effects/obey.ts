@@ -67,6 +67,8 @@ export class Obey implements Effects {
         return endServer(p, command.reason);
       case 'keepHistory':
         return this.#phaseWork((signal) => keepHistory(p, command.generation, signal));
+      case 'adoptDisk':
+        return this.#phaseWork(() => p.workers.mirror.call('adopt', {}).then(() => ''));
       case 'startGuest':
         return this.#phaseWork((signal) => this.#guest.start(command.generation, signal, command));
       case 'adoptGuest':

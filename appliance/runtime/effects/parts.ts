@@ -1,6 +1,8 @@
 // What the effects work with: the engine, the streams' workers, the durable record, the witness.
 import type { CoServerConfig } from '../../config.ts';
 import type { PartnerStatus, State } from '../../core/machine.ts';
+import { DISK_REFUSED } from '../../mirror/api.ts';
+import type { RpcError } from '../../wire/rpc.ts';
 import type { WitnessClient } from '../../witness/client.ts';
 import type { History } from '../history.ts';
 import type { Incidents } from '../incidents.ts';
@@ -42,12 +44,25 @@ export interface Parts {
  */
 export async function openDisk(p: Parts, use: { serves: boolean }): Promise<void> {
   if (p.disk.isOpen) return;
-  const { committed, replayed, discarded, notes } = await p.workers.mirror.call('open', use, 120_000);
+  const { committed, replayed, discarded, notes } = await judged(p, p.workers.mirror.call('open', use, 120_000));
   p.disk.isOpen = true;
   for (const note of notes) p.history.add({ severity: 'warning', row: null, text: `The disk: ${note}.` });
   if (replayed + discarded === 0) return;
-  const text = `The disk's journal was replayed up to interval ${committed}: ${replayed} bytes applied, ${discarded} bytes of uncommitted intervals discarded.`;
+  const text = `The disk's journal was replayed: ${replayed} bytes applied, the last checkpoint in it was ${committed}; ${discarded} bytes discarded that a takeover had left behind.`;
   p.history.add({ severity: 'info', row: null, text });
+}
+
+/** The core hears why a disk is not used, and that it is. */
+async function judged<T>(p: Parts, opening: Promise<T>): Promise<T> {
+  try {
+    const opened = await opening;
+    if (p.state().diskRefused !== null) p.feed({ kind: 'diskJudged', refusal: null });
+    return opened;
+  } catch (e) {
+    const { code, message } = e as RpcError;
+    if (code === DISK_REFUSED) p.feed({ kind: 'diskJudged', refusal: message.replace(/^mirror: /, '') });
+    throw e;
+  }
 }
 
 export function mebibytes(bytes: number): string {

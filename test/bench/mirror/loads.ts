@@ -16,6 +16,8 @@ const ARGUMENTS: Record<Load, readonly string[]> = {
 };
 /** CPU of processes is counted in these (USER_HZ is 100 on every Linux). */
 const TICK_S = 0.01;
+/** From the request to its end: the engine sees some ends already while it sends, and counts them elsewhere. */
+const WHOLE_LATENCY = ['--lat_percentiles=1', '--clat_percentiles=0'];
 /** fio's start, and its last requests on a slow variant. */
 const GRACE_MS = 20_000;
 
@@ -42,7 +44,7 @@ interface FioDirection {
   iops: number;
   bw_bytes: number;
   io_bytes: number;
-  clat_ns: { percentile?: Record<string, number> };
+  lat_ns: { percentile?: Record<string, number> };
 }
 
 export async function measureLoad(running: Running, load: Load, seconds: number, sizeBytes: number): Promise<Figures> {
@@ -54,8 +56,16 @@ export async function measureLoad(running: Running, load: Load, seconds: number,
   const text = await run(
     'fio',
     [
-      ...['--name=load', '--output-format=json', '--time_based=1', `--runtime=${seconds}`, `--size=${sizeBytes}`, '--randrepeat=0'],
-      ...['--allow_file_create=0', '--norandommap=1', '--refill_buffers=0', '--percentile_list=50:99'],
+      ...[
+        '--name=load',
+        '--output-format=json',
+        '--thread=1',
+        '--time_based=1',
+        `--runtime=${seconds}`,
+        `--size=${sizeBytes}`,
+        '--randrepeat=0',
+      ],
+      ...['--allow_file_create=0', '--norandommap=1', '--refill_buffers=0', '--percentile_list=50:99', ...WHOLE_LATENCY],
       ...target,
       ...ARGUMENTS[load],
     ],
@@ -65,7 +75,7 @@ export async function measureLoad(running: Running, load: Load, seconds: number,
   const job = (JSON.parse(text.slice(text.indexOf('{'))) as FioReport).jobs[0];
   if (job?.error !== 0) throw new Error(`fio failed (error ${job?.error ?? 'unknown'})`);
   const direction = load === '128k-read' ? job.read : job.write;
-  const percentiles = load === 'fsync' ? job.sync.lat_ns.percentile : direction.clat_ns.percentile;
+  const percentiles = load === 'fsync' ? job.sync.lat_ns.percentile : direction.lat_ns.percentile;
   const us = (percent: string): number => (percentiles?.[percent] ?? Number.NaN) / 1000;
   return {
     iops: direction.iops,

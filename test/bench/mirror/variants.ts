@@ -151,6 +151,11 @@ async function startOurs(variant: MirrorVariant, place: Place, sizeBytes: number
   const isOne = variant === 'one-link' || variant === 'one-plain';
   const isPlain = variant === 'one-plain' || variant === 'two-plain';
   const { a, b, stop } = await startPair(place, sizeBytes, { links: isOne ? [0] : [0, 1], encrypted: !isPlain });
+  // Its requests are held from then on: whoever measures should hear of it instead.
+  a.mirror.on('lost', ({ reason }) => {
+    process.stderr.write(`${variant}: the partner was lost: ${reason}\n`);
+    void a.server.end('SIGKILL');
+  });
   const endCheckpoints = variant === 'lockstep' ? checkpoints(a, b) : async () => undefined;
   return {
     target: { socket: a.socketPath },
@@ -162,21 +167,27 @@ async function startOurs(variant: MirrorVariant, place: Place, sizeBytes: number
   };
 }
 
-/** What the memory stream does at each checkpoint. */
+/**
+ * What the memory stream does at each checkpoint. There the guest stands, and what it wrote has ended; here it writes on, so an
+ * interval is committed only after all of the next one has passed.
+ */
 function checkpoints(a: MirrorSide, b: MirrorSide): () => Promise<void> {
   let interval = 1;
   a.setInterval(interval);
   let under: Promise<void> = Promise.resolve();
   const timer = setInterval(() => {
     under = under.then(async () => {
-      const ended = interval++;
+      const ended = interval - 1;
+      interval++;
       a.setInterval(interval);
+      if (ended === 0) return;
       await b.commit.call('decide', { interval: ended });
       await b.commit.call('apply', { interval: ended });
     });
+    under.catch(() => clearInterval(timer));
   }, CHECKPOINT_EVERY_MS);
   return async () => {
     clearInterval(timer);
-    await under;
+    await under.catch(() => undefined);
   };
 }

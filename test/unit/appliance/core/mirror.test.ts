@@ -5,6 +5,8 @@ import {
   activityLog,
   apart,
   beginWrite,
+  clear,
+  coolable,
   endWrite,
   isCrowded,
   joining,
@@ -123,6 +125,24 @@ t.test('the log: what is hot goes at once, what is cold is made durable first', 
   apart(log);
   t.same(settle(log, Infinity, Infinity), [], 'alone nothing is cleared');
   t.equal(beginWrite(log, 2, 0), false, 'and it stays hot');
+  t.end();
+});
+
+t.test('the log: what must be durable before an extent is cleared', (t) => {
+  const log = activityLog([9], { most: 2, kept: 1 });
+  settleAll(log, 0);
+  for (const e of [1, 2, 3, 4]) {
+    beginWrite(log, e, 0);
+    if (e !== 2) endWrite(log, e);
+  }
+  const since = moment(log);
+  t.same(coolable(log, since, false), [1, 3, 4], 'not 2: under way');
+  t.same(coolable(log, since, true), [1, 3, 4]);
+  t.same([...log.suspects], [1, 2, 3, 4], 'nothing is cleared by asking');
+  beginWrite(log, 3, 0);
+  endWrite(log, 3);
+  t.same(clear(log, [1, 3, 4, 7], since), [1, 4], 'not 3: written since; not 7: it was no suspect');
+  t.same([...log.suspects], [2, 3]);
   t.end();
 });
 

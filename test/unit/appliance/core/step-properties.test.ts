@@ -87,6 +87,7 @@ const COMMANDS: Command['kind'][] = [
   'keepHistory',
   'armWatchdog',
   'adoptGuest',
+  'adoptDisk',
   'endProcess',
 ];
 const reason = fc.constantFrom('', 'because');
@@ -146,7 +147,11 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
   fc.constant<NewEvent>({ kind: 'replicaPanicked', reason: 'panic' }),
   fc.constant<NewEvent>({ kind: 'pageDiffered', detail: 'page 1' }),
   fc.record({ kind: fc.constant('comparisonObserved' as const), agreed: fc.nat(9), waited: fc.nat(9), asked: fc.nat(40) }),
-  fc.constant<NewEvent>({ kind: 'diskFailed', reason: 'EIO' }),
+  fc.constantFrom<NewEvent>(
+    { kind: 'diskFailed', reason: 'EIO' },
+    { kind: 'diskJudged', refusal: null },
+    { kind: 'diskJudged', refusal: 'the disk is not there' },
+  ),
   fc.record({
     kind: fc.constant('blockUnreadable' as const),
     offset: fc.nat(9),
@@ -364,7 +369,7 @@ t.test(`${RUNS} lives: no step throws, and every rule holds`, async (t) => {
         }
       }
     }),
-    { numRuns: RUNS, seed: 20_260 },
+    { numRuns: RUNS, seed: 20_261 },
   );
   t.pass(`${steps} steps`);
 });

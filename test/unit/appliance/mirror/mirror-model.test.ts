@@ -28,6 +28,8 @@ async function life(seed: number, t: Tap): Promise<void> {
   const chance = random(seed);
   const below = (n: number): number => Math.floor(chance() * n);
   const pair = new MirrorPair({ sizeBytes: SIZE_BYTES, openStore: slow(random(seed + 1000)), scale: SCALE });
+  // Dissimilar copies: one past the page cache.
+  if (seed % 2 === 1) pair.b.setup.cache = 'direct';
   try {
     await pair.protect();
     let [source, other]: [Side, Side] = [pair.a, pair.b];

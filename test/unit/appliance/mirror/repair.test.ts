@@ -272,6 +272,57 @@ t.test('a file of checksums that is short or rotten is said and made anew', asyn
   }
 });
 
+t.test('a block of the replica under newer data: what is on its way goes first, then it is written again', async (t) => {
+  const pair = new MirrorPair({ sizeBytes: SIZE_BYTES });
+  t.teardown(() => pair.end());
+  await pair.protect();
+  const guest = await written(pair);
+  const secondary = await pair.b.connect();
+  pair.a.interval.current = 1;
+  await guest.write(4 * BLOCK, bytes(BLOCK, 2));
+  await pair.checkpoint();
+  await guest.write(4 * BLOCK + 512, bytes(512, 3));
+  await until(() => pair.b.disk()[4 * BLOCK] === 2, 'the first one is written back');
+  rot(pair.b, 4);
+  // Read through the open interval, of which nothing is the secondary's.
+  await t.rejects(secondary.read(4 * BLOCK, BLOCK), { code: 'EIO' });
+  t.same(pair.a.repaired, []);
+  await pair.checkpoint();
+  await until(() => pair.a.repaired.length > 0, 'it is written again');
+  t.match(pair.a.repaired, [{ offset: 4 * BLOCK, side: 'partner' }]);
+  t.same(pair.a.unreadable, []);
+  const want = Buffer.concat([bytes(512, 2), bytes(512, 3), bytes(BLOCK - 1024, 2)]);
+  t.ok((await secondary.read(4 * BLOCK, BLOCK)).equals(want));
+  t.ok(
+    pair.b
+      .disk()
+      .subarray(4 * BLOCK, 5 * BLOCK)
+      .equals(want),
+  );
+});
+
+t.test('the disk of the source is silent: its guest is served from the partner while it is decided who goes on', async (t) => {
+  let silent = false;
+  const pair = new MirrorPair({
+    sizeBytes: SIZE_BYTES,
+    openStore: async (o) => {
+      const store = await FileStore.open(o);
+      const read = store.read.bind(store);
+      if (o.path.endsWith('disk-A')) store.read = (offset, length) => (silent ? new Promise(() => {}) : read(offset, length));
+      return store;
+    },
+    setup: { timeoutMs: 200 },
+  });
+  t.teardown(() => pair.end());
+  await pair.equalise();
+  const guest = await written(pair, 6);
+  silent = true;
+  t.ok((await guest.read(1000, 60_000)).equals(bytes(60_000, 6)));
+  await until(() => pair.a.diskErrors.length > 0, 'the disk is reported');
+  t.match(pair.a.diskErrors[0], /does not answer/);
+  t.ok((await guest.read(0, SIZE_BYTES)).equals(bytes(SIZE_BYTES, 6)), 'and so it goes on');
+});
+
 /** Sum of the seeds' runs: blocks that were healed, so that the test cannot pass by doing nothing. */
 let healed = 0;
 

@@ -100,10 +100,10 @@ function optionReplies(received: Buffer): [number, number][] {
 }
 
 let n = 0;
-async function start(t: { teardown(f: () => unknown): unknown }, exported = new MemoryExport()) {
+async function start(t: { teardown(f: () => unknown): unknown }, exported = new MemoryExport(), handshakeMs?: number) {
   const path = join(dir, `s${n++}`);
   const troubles: string[] = [];
-  const server = new NbdServer(exported, { trouble: (m) => troubles.push(m) });
+  const server = new NbdServer(exported, { trouble: (m) => troubles.push(m) }, handshakeMs);
   await server.listen(path);
   t.teardown(() => server.close());
   return { path, exported, server, troubles };
@@ -445,6 +445,34 @@ t.test('a client that goes away within a request, or with requests open: the ser
   await good.flush();
   t.same(troubles, []);
   await good.close();
+});
+
+t.test('clients that say nothing, or a byte at a time, give their places up; one that has chosen keeps its own', async (t) => {
+  const { path, troubles, server } = await start(t, new MemoryExport(), 300);
+  const good = await NbdClient.connect(path, 'disk0');
+  const places = 31;
+  const go = Buffer.concat([HELLO, encodeOption(OPTION.go, encodeGo('', []))]);
+  let drops = 0;
+  const ended = Array.from({ length: places }, async (_, i) => {
+    const socket = net.connect(path);
+    socket.on('error', () => undefined);
+    let sent = 0;
+    // Each answers the greeting with the start of a handshake that never ends.
+    const dribble = setInterval(() => socket.write(go.subarray(sent, ++sent)), 20);
+    if (i % 2 === 0 || i > 20) clearInterval(dribble);
+    socket.on('data', () => undefined);
+    await new Promise((resolve) => socket.on('close', resolve));
+    clearInterval(dribble);
+    drops++;
+  });
+  while (server.connections < places + 1) await new Promise((resolve) => setImmediate(resolve));
+  await Promise.all(ended);
+  t.equal(drops, places);
+  t.same(new Set(troubles), new Set(['an NBD client sent no choice of an export within 300 ms: disconnected']));
+  await good.flush();
+  const engine = await NbdClient.connect(path, 'disk0');
+  await engine.flush();
+  await Promise.all([good.close(), engine.close()]);
 });
 
 t.test('impossible lengths and offsets: an answer each, the connection goes on', async (t) => {
