@@ -6,8 +6,8 @@ import type { LinkNumber } from './lab-control.ts';
 /** `lost`: whoever does not run the workload at that moment. Only such a fault can come while one copy is not up to date. */
 export type Side = 'primary' | 'secondary' | 'lost';
 
-/** `hang` lasts until the pair has given the disk up, `pause` is over before. */
-export const DISK_TROUBLES = ['write-error', 'flush-error', 'hang', 'pause', 'full', 'slow', 'read-error'] as const;
+/** `hang` lasts until the pair has given the disk up, `pause` is over before; `rot` changes what was written, and nothing tells it. */
+export const DISK_TROUBLES = ['write-error', 'flush-error', 'hang', 'pause', 'full', 'slow', 'read-error', 'rot'] as const;
 export type DiskTrouble = (typeof DISK_TROUBLES)[number];
 
 export type DiskFault =

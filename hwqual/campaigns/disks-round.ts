@@ -38,8 +38,13 @@ const EQUAL_TIMEOUT_MS = 20_000;
 const COMPARE_AGAIN_MS = 150;
 const LINKS_TIMEOUT_MS = 15_000;
 const TRY_DISK = 'try-disk';
+const START_SCRUB = 'start-scrub';
 /** Every request of a slow disk. Longer would be a disk that hangs. */
 const SLOW_MS = 60;
+/** 32 blocks: of more than 64 a scrub says that not single blocks have rotted. */
+const ROTTEN_BYTES = 2 ** 17;
+/** The comparison of both copies, unhurried beside a guest. */
+const SCRUB_TIMEOUT_MS = 120_000;
 /** Unreadable until it is written: all that fio has. */
 const UNREADABLE = { offset: 32 * 2 ** 20, length: 112 * 2 ** 20 };
 
@@ -66,7 +71,7 @@ interface Caused {
 }
 
 /** As behind `lab disk A`. */
-function diskWords(trouble: DiskTrouble): string[] {
+function diskWords(trouble: DiskTrouble, seed: number): string[] {
   switch (trouble) {
     case 'slow':
       return ['slow', String(SLOW_MS)];
@@ -74,6 +79,10 @@ function diskWords(trouble: DiskTrouble): string[] {
       return ['read-error', String(UNREADABLE.offset), String(UNREADABLE.length)];
     case 'pause':
       return ['hang'];
+    case 'rot': {
+      const place = seed % (UNREADABLE.length / ROTTEN_BYTES);
+      return ['rot', String(UNREADABLE.offset + place * ROTTEN_BYTES), String(ROTTEN_BYTES)];
+    }
     default:
       return [trouble];
   }
@@ -111,6 +120,30 @@ class RoundRun {
     this.#splitBefore = split;
     if (saysNotDuplex(status)) this.leftDuplex = true;
     return status;
+  }
+
+  /** Both copies are compared by the pair itself: what has rotted is found and mended, whoever has it. */
+  async #scrub(): Promise<void> {
+    const { lab, clock } = this.#setup;
+    if (!(await this.until(isDuplex, this.#setup.duplexTimeoutS * 1000))) return;
+    const primary = primaryOf(await this.look());
+    if (primary === null) return;
+    const before = (await this.look())[primary]?.disk?.scrub?.startedAt ?? 0;
+    const refused = (await lab.act?.(primary, START_SCRUB).then(() => null, messageOf)) ?? null;
+    if (refused !== null) this.problems.push(refused);
+    const began = clock.now();
+    let said = 'nothing';
+    const ended = await this.until((status) => {
+      const scrub = status[primary]?.disk?.scrub;
+      if (!scrub || scrub.startedAt <= before) return false;
+      said = `${scrub.state}: ${scrub.differed} differed, ${scrub.repaired} repaired of ${scrub.checkedBytes} bytes ${scrub.reason}`;
+      return scrub.state === 'done' || scrub.state === 'cutShort';
+    }, SCRUB_TIMEOUT_MS);
+    this.note(`scrub after ${Math.round(clock.now() - began)} ms, ${said}`);
+    if (!ended || !said.startsWith('done')) this.problems.push(`the copies were not scrubbed: ${said}`);
+    const quarantined = (await this.look())[primary]?.disk?.quarantined ?? [];
+    if (quarantined.length > 0)
+      this.problems.push(`nobody knows which copy is right of ${quarantined.length} blocks, the first at ${quarantined[0]}`);
   }
 
   /** As an operator who has mended a disk: says so to whoever has given it up. */
@@ -185,8 +218,9 @@ class RoundRun {
         return { text: `${fault.kind} ${target}`, target, isNoticed: saysNotDuplex, mustBeNoticed: false };
       case 'disk': {
         if (lab.disk === undefined) throw new Error('this lab cannot break disks');
-        await lab.disk(target, ...diskWords(fault.trouble));
+        await lab.disk(target, ...diskWords(fault.trouble, this.#plan.lossSeed));
         const repair = async () => {
+          if (fault.trouble === 'rot') return this.#scrub();
           await lab.disk?.(target, 'ok');
           this.#mended.add(target);
         };

@@ -93,7 +93,8 @@ export class EvidenceKeeper {
     const folder = join(this.folder, name);
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, file), JSON.stringify(about, null, 1));
-    await writeFile(join(folder, 'status.json'), JSON.stringify(await this.#lab.status(), null, 1));
+    // A lab that was ended meanwhile has no pictures any more; its logs are still there.
+    await writeFile(join(folder, 'status.json'), JSON.stringify(await this.#lab.status().catch(() => null), null, 1));
     for (const [i, path] of this.#lab.evidencePaths().entries()) {
       // Same names on both CoServers: the parent folder and a number keep them apart. A log may vanish while it is copied.
       const to = join(folder, `${i}-${basename(dirname(path))}-${basename(path)}`);

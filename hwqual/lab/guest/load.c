@@ -126,7 +126,7 @@ static int run_pass(struct job *job) {
   job->pid = 0;
   jobs_running--;
   int was_told = jobs_held, ok = WIFEXITED(status) && WEXITSTATUS(status) == 0 && written > 0 && read > 0;
-  // fio says so also when it was told to end: what it found wrong before that counts.
+  // What it found wrong before that counts.
   int is_wrong = strstr(said, "verify") != NULL;
   if (ok) {
     job->passes++;
@@ -140,12 +140,12 @@ static int run_pass(struct job *job) {
   return !*job->failure;
 }
 
-// Held: every fio is told to end, and none is started. Returns when none runs.
+// Held: every fio is killed, and none is started. Returns when none runs.
 static void hold_jobs(int held) {
   pthread_mutex_lock(&lock);
   jobs_held = held;
   for (int i = 0; held && i < job_count; i++)
-    if (jobs[i].pid > 0) kill(jobs[i].pid, SIGTERM);
+    if (jobs[i].pid > 0) kill(jobs[i].pid, SIGKILL);
   while (held && jobs_running > 0) pthread_cond_wait(&changed, &lock);
   pthread_cond_broadcast(&changed);
   pthread_mutex_unlock(&lock);

@@ -1,6 +1,6 @@
 // The campaign against the mirror on a model of a pair: what it counts, and that it fails for everything that is not as it must be.
 import t from 'tap';
-import type { CoServerName, TakeoverView } from '../../../../appliance/core/snapshot.ts';
+import type { CoServerName, ScrubView, TakeoverView } from '../../../../appliance/core/snapshot.ts';
 import { disksPlan } from '../../../../hwqual/campaigns/disk-faults-plan.ts';
 import { longestStandstill } from '../../../../hwqual/campaigns/disk-progress.ts';
 import { type DisksOptions, runDisks } from '../../../../hwqual/campaigns/disks-campaign.ts';
@@ -18,6 +18,8 @@ interface Trouble extends Faults {
   loadDies?: boolean;
   neverVerifies?: boolean;
   thawFails?: boolean;
+  scrubCutShort?: boolean;
+  quarantined?: number[];
 }
 
 class FakeLoad implements GuestLoad {
@@ -58,6 +60,7 @@ class FakeDisksLab extends FakeLab {
   comparisons = 0;
   hanging: CoServerName | null = null;
   failed: CoServerName | null = null;
+  scrub: ScrubView | null = null;
   checks = 0;
 
   constructor(clock: FakeClock, trouble: Trouble) {
@@ -81,14 +84,26 @@ class FakeDisksLab extends FakeLab {
     const status = await super.status();
     for (const server of ['A', 'B'] as const) {
       const snapshot = status[server];
+      const disk = { sizeBytes: 1, repairedBlocks: 0, quarantined: this.#trouble.quarantined ?? [], scrub: this.scrub, lateMs: 0 };
       if (snapshot !== null)
-        status[server] = { ...snapshot, actions: [{ name: 'try-disk', label: '', allowed: this.failed === server, reason: '' }] };
+        status[server] = { ...snapshot, disk, actions: [{ name: 'try-disk', label: '', allowed: this.failed === server, reason: '' }] };
     }
     return status;
   }
   async act(server: CoServerName, action: string): Promise<void> {
     this.actions.push(`${action} ${server}`);
-    this.failed = null;
+    if (action === 'try-disk') this.failed = null;
+    if (action === 'start-scrub' && !this.#trouble.scrubCutShort)
+      this.scrub = {
+        state: 'done',
+        startedAt: this.clock.now(),
+        endedAt: 1,
+        checkedBytes: 1,
+        totalBytes: 1,
+        differed: 1,
+        repaired: 1,
+        reason: '',
+      };
   }
   async checkDisk(): Promise<{ clean: boolean; detail: string }> {
     if (this.load.state !== 'resting' && !this.guestOff) throw new Error('the file systems are in use');
@@ -138,7 +153,7 @@ t.test('all is well: every round is compared, the file systems are checked, ever
   t.equal(count(/^off /), count(/^on /));
   t.equal(count(/^freeze /), count(/^thaw /));
   t.equal(count(/^link \d down/), count(/^link \d up/));
-  t.equal(count(/^disk . (?!ok)/), count(/^disk . ok/));
+  t.equal(count(/^disk . (?!ok|rot)/), count(/^disk . ok/));
   t.equal(count(/^try-disk /), count(/^disk . write-error/), 'who gave its disk up is told that it is well');
   t.ok(count(/^kill product/) > 0 && count(/^kill engine/) > 0);
   t.match(disksTable(report), /all as it must be\n {2}rounds 60,[\s\S]*copies identical 61 of 61/);
@@ -162,6 +177,8 @@ for (const [name, trouble, message] of [
   ['an error that the guest sees', { kernelComplains: true }, /kernel complains 1 times: I\/O error, dev vda/],
   ['a guest that was started again', { loadDies: true }, /connection to the guest's load has ended/],
   ['a load that verifies nothing', { neverVerifies: true }, /has ended no pass: nothing was verified/],
+  ['a scrub that does not end', { scrubCutShort: true }, /the copies were not scrubbed: nothing/],
+  ['a block that nobody knows', { quarantined: [8192] }, /nobody knows which copy is right of 1 blocks, the first at 8192/],
   ['a guest that stays frozen', { thawFails: true }, /thaw: I\/O error/],
   ['a lost append', { lose: true }, /acknowledged records lost/],
   ['an append missing on a cold copy', { coldLost: true }, /not on the cold copy of A/],
@@ -173,7 +190,7 @@ for (const [name, trouble, message] of [
   ['a guest that does not shut down', { shutdownFails: true }, /not shut down cleanly/],
 ] as const satisfies readonly (readonly [string, Trouble, RegExp])[]) {
   t.test(`${name} makes the report not ok`, async (t) => {
-    const { report } = await campaign(trouble);
+    const { report } = await campaign(trouble, { count: 40 });
     t.notOk(report.ok);
     t.match(report.problems.join('\n'), message);
   });
