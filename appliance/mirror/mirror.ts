@@ -522,8 +522,10 @@ export class Mirror {
     clearInterval(o.scrubbing);
     await o.server?.close();
     o.follower.detach();
-    o.guest.partner?.lose('this copy is closed');
+    // What a resync or a comparison asks it ends now; to close is no loss.
+    const { partner } = o.guest;
     o.guest.partner = undefined;
+    partner?.lose('this copy is closed');
     await o.scrub.close();
     this.#channel.reset();
     this.#mode = 'closed';
