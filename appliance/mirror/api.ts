@@ -45,7 +45,7 @@ export type MirrorMode = 'closed' | 'solo' | 'source' | 'target' | 'replica';
 
 export type MirrorCommands = {
   /**
-   * Opens disk and journal. A journal left by a crash is replayed up to its last commit record, the rest discarded.
+   * Opens disk and journal. A journal left by a crash is replayed, all of it; after a takeover what the partner had not committed is discarded.
    * serves: the guest has run here before and is to run from this copy: then a disk that is not known is refused (own-record.ts).
    * committed: the last commit the journal tells of (0: all was written back); replayed, discarded: bytes; notes: what the
    * operator should know of the disk, in words.

@@ -37,8 +37,8 @@ export interface FollowerParts {
   quarantine(offsets: number[]): Promise<void>;
   /** A source attaches: durable when it ends. Answers what this copy knows of itself. */
   attached(): Promise<Uint8Array>;
-  /** Made equal to the source, whose record this is: durable when it ends. */
-  madeEqual(source: Buffer): Promise<void>;
+  /** Made equal to the source, whose record this is: flushed and durable when it ends. `isStill`: it is attached. */
+  madeEqual(source: Buffer, isStill: () => boolean): Promise<void>;
 }
 
 /** A read that met a commit is read again: the next commit is tens of milliseconds away. */
@@ -187,9 +187,7 @@ export class Follower {
         return encodeReadAnswer(m.offset, await this.#present(m.offset, m.length));
       case 'synced':
         if (replica) throw new Error('the partner is a replica already');
-        await this.#disk.flush();
-        if (m.attachment !== this.#attachment) return undefined;
-        await this.#parts.madeEqual(m.data as Buffer);
+        await this.#parts.madeEqual(m.data as Buffer, () => m.attachment === this.#attachment);
         if (m.attachment === this.#attachment) this.#equal = true;
         return undefined;
       case 'settle': {

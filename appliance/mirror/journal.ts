@@ -299,7 +299,9 @@ export class Journal {
     for (const { record: r, file, at } of records) {
       if (r.kind === 'commit' || r.kind === 'takeOver') continue;
       const isOverlay = r.kind === 'overlayWrite' || r.kind === 'overlayZero';
-      if (isOverlay ? !recovered.tookOver : r.interval > recovered.committed) {
+      // Whoever reads this has lost the guest's memory. So what the primary was told is flushed counts, also if no checkpoint covers it:
+      // the disk is as the primary's would be after a loss of power. Only who took over has a view of its own.
+      if (isOverlay ? !recovered.tookOver : recovered.tookOver && r.interval > recovered.committed) {
         recovered.discarded += r.length;
         continue;
       }

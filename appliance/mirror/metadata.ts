@@ -255,10 +255,15 @@ export class Metadata {
   }
 
   /** All of them at once: one flush, however many there are. `end` is excluded. */
-  async suspectRanges(ranges: Iterable<{ start: number; end: number }>): Promise<void> {
+  suspectRanges(ranges: Iterable<{ start: number; end: number }>): Promise<void> {
+    return this.suspect(this.extentsOf(ranges));
+  }
+
+  /** The extents of some ranges of the disk, each once. `end` is excluded. */
+  extentsOf(ranges: Iterable<{ start: number; end: number }>): number[] {
     const extents = new Set<number>();
     for (const { start, end } of ranges) for (const extent of this.#extentsOf(start, end - start)) extents.add(extent);
-    await this.suspect(extents);
+    return [...extents];
   }
 
   /** What the log has cleared is written some time: until then the media says more than is true, which is safe. */

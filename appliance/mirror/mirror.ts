@@ -8,8 +8,19 @@ import { rm } from 'node:fs/promises';
 import { type BlockStore, type FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
 import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
-import { apart, isCrowded, joining, moment, settle, settleAll } from '../core/activity-log.ts';
-import { becomingEqual, broughtTogether, type CopyState, goneAlone, isNew, madeEqual, planResync } from '../core/mirror.ts';
+import { isCrowded, joining } from '../core/activity-log.ts';
+import { type CopyState, isNew, planResync } from '../core/mirror.ts';
+import {
+  becomeEqual,
+  coolDown,
+  endResync,
+  follow,
+  goAlone,
+  type MirrorOrder,
+  type MirrorStep,
+  merge,
+  serveAlone,
+} from '../core/mirror-orders.ts';
 import type { BlockSide, CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
 import { SUM_BLOCK_BYTES } from './block-sums.ts';
 import type { CheckedStore } from './checked-store.ts';
@@ -281,15 +292,16 @@ export class Mirror {
         isDoubtful: () => doubtful.why !== null,
         quarantine: (offsets) => this.#followQuarantine(offsets),
         attached: async () => {
-          await metadata.change(becomingEqual);
+          await this.#obey(opened, follow());
           return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
         },
-        madeEqual: async (bytes) => {
+        madeEqual: async (bytes, isStill) => {
           const source = decodeCopy(bytes, 0);
           if (!source) throw new Error('the partner sent no record of its copy: do both CoServers run the same version?');
-          await metadata.change((r) => madeEqual(r, source.record));
-          if (this.#opened?.metadata === metadata) Object.assign(this.#opened, { unknown: null, trouble: null });
-          await metadata.cleared(settleAll(metadata.log, moment(metadata.log)));
+          await this.#obey(opened, becomeEqual({ log: metadata.log, isStill }, source.record));
+          // Not attached any more: it is not equal.
+          if (metadata.record.inconsistent) return;
+          Object.assign(opened, { unknown: null, trouble: null });
           await doubtful.trust();
         },
       });
@@ -308,7 +320,7 @@ export class Mirror {
       });
       const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);
       scrubbing.unref();
-      this.#opened = {
+      const opened: Opened = {
         disk,
         watched,
         checked,
@@ -326,6 +338,7 @@ export class Mirror {
         server: undefined,
         replica: undefined,
       };
+      this.#opened = opened;
       this.#tellCopies();
       return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded, notes };
     } catch (e) {
@@ -338,9 +351,7 @@ export class Mirror {
     const o = await this.#closedNow('serveSolo');
     if (o.metadata.record.inconsistent)
       throw new Error('serveSolo: this copy is not whole: it was being made equal to the partner, and that has not ended');
-    apart(o.metadata.log);
-    await o.metadata.change((r) => goneAlone(r, newGeneration()));
-    await this.#export(o);
+    await this.#obey(o, serveAlone(o.metadata.log, newGeneration()));
     this.#mode = 'solo';
   }
 
@@ -400,7 +411,7 @@ export class Mirror {
       ? `what either copy wrote since they were equal, ${plan.extents.size} of ${metadata.extents} extents`
       : `the whole disk, because ${o.unknown ?? ('reason' in plan ? plan.reason : 'the partner has the newer record')}`;
     const { record } = metadata;
-    let since = 0;
+    const isStill = (): boolean => o.guest.partner === partner && metadata.record.current === record.current;
     const done = await resync({
       // Under the lock of the extent.
       disk: rescued(o.disk, (offset, length) => o.repair.readLocked(offset, length)),
@@ -411,18 +422,12 @@ export class Mirror {
         o.guest.latencies = latencies;
       },
       suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
-      record: encodeCopy(record, new Set(), 0),
-      onCompared: () => {
-        since = moment(metadata.log);
-      },
+      end: () => this.#obey(o, endResync({ log: metadata.log, isStill }, record), partner),
       onProgress: (p) => this.#around.emit('resyncProgress', p),
     });
-    // If it went on alone meanwhile, that is what the record says.
-    await metadata.change((r) => (r.current === record.current ? broughtTogether(r) : r));
-    if (o.guest.partner === partner && metadata.record.current === record.current) {
+    if (isStill()) {
       o.unknown = null;
       o.trouble = null;
-      await metadata.cleared(settleAll(metadata.log, since));
       await partner.ask({ kind: 'verify', data: encodeVerify({ kind: 'quarantine', offsets: o.quarantine.offsets }) });
       o.equal = partner;
     }
@@ -446,9 +451,7 @@ export class Mirror {
         return await this.#around.openStore({ path: this.#scratchPath, sizeBytes: SCRATCH_BYTES });
       },
       merging: async (runs) => {
-        // In either order: nothing is merged before both are durable.
-        await Promise.all([o.metadata.suspectRanges(runs), o.metadata.change((r) => goneAlone(r, newGeneration()))]);
-        apart(o.metadata.log);
+        await this.#obey(o, merge(o.metadata.log, newGeneration(), o.metadata.extentsOf(runs)));
       },
       onError: (e) => this.#report(e),
     });
@@ -474,12 +477,9 @@ export class Mirror {
     }
     const o = this.#need('goSolo', 'source');
     const { partner } = o.guest;
-    await this.#reporting(o.metadata.change((r) => goneAlone(r, newGeneration())));
-    if (this.#opened !== o || o.guest.partner !== partner) return { released: 0 };
-    apart(o.metadata.log);
-    o.guest.partner = undefined;
-    this.#mode = 'solo';
-    return { released: partner?.release() ?? 0 };
+    const isStill = (): boolean => this.#opened === o && o.guest.partner === partner;
+    const order = goAlone({ log: o.metadata.log, isStill }, newGeneration());
+    return { released: await this.#reporting(this.#obey(o, order)) };
   }
 
   async #takeOver(): Promise<{ committed: number; discardedBytes: number; mergedBytes: number }> {
@@ -593,16 +593,58 @@ export class Mirror {
       return;
     this.#settling = true;
     try {
-      const { log } = o.metadata;
-      const since = moment(log);
-      await o.disk.flush();
-      const interval = Buffer.from(await partner.ask({ kind: 'settle' })).readUInt32BE(0);
-      if (o.guest.partner === partner) await o.metadata.cleared(settle(log, since, interval));
+      await this.#obey(o, coolDown({ log: o.metadata.log, isStill: () => o.guest.partner === partner }), partner);
     } catch (e) {
       if (e instanceof StoreError) this.#report(e);
     } finally {
       this.#settling = false;
       this.#settledMs = performance.now();
+    }
+  }
+
+  /** The steps of an order, one after another. One that fails ends it. `asked`: the partner that it is about. */
+  async #obey<T>(o: Opened, order: MirrorOrder<T>, asked?: Partner): Promise<T> {
+    for (let answer: number | undefined; ; ) {
+      const { done, value } = order.next(answer);
+      if (done) return value;
+      answer = await this.#step(o, value, asked);
+    }
+  }
+
+  async #step(o: Opened, step: MirrorStep, asked: Partner | undefined): Promise<number | undefined> {
+    const { metadata, guest } = o;
+    switch (step.kind) {
+      case 'record':
+        await metadata.change(step.change);
+        return undefined;
+      case 'suspect':
+        await metadata.suspect(step.extents);
+        return undefined;
+      case 'all':
+        await Promise.all(step.steps.map((s) => this.#step(o, s, asked)));
+        return undefined;
+      case 'clear':
+        await metadata.cleared(step.extents);
+        return undefined;
+      case 'flush':
+        await o.disk.flush();
+        return undefined;
+      case 'askSynced':
+        await asked?.ask({ kind: 'synced', data: encodeCopy(step.record, new Set(), 0) });
+        return undefined;
+      case 'askSettle':
+        return asked && Buffer.from(await asked.ask({ kind: 'settle' })).readUInt32BE(0);
+      case 'release': {
+        const { partner } = guest;
+        guest.partner = undefined;
+        this.#mode = 'solo';
+        return partner?.release() ?? 0;
+      }
+      case 'serve':
+        await this.#export(o);
+        return undefined;
+      default:
+        throw new Error(`unknown step ${JSON.stringify(step satisfies never)}`);
     }
   }
 

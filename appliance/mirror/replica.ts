@@ -351,11 +351,15 @@ export class Replica {
     return bytes;
   }
 
-  /** No takeover: the copy is left as the last commit. */
+  /** No takeover: the guest's memory is given up here, so the copy takes everything the primary wrote, as after a crash. */
   async stop(): Promise<void> {
     this.#ending = true;
     await this.#deciding.catch(() => {});
     if (this.#failed) return;
+    if (this.#decided === this.#committed) {
+      for (const patches of this.#open.values()) this.#waiting.absorb(patches);
+      this.#open.clear();
+    }
     await this.#finishWriteBack();
     this.#overlay.clear();
     if (this.#decided > this.#committed) {

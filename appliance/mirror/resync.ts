@@ -43,14 +43,12 @@ export interface ResyncParts {
   lock: RangeLock;
   /** What may differ; null: anything. */
   suspects: { extents: ReadonlySet<number>; extentBytes: number } | null;
-  /** The record that the partner's copy takes. */
-  record: Uint8Array;
   /** Of what is copied; undefined: as the guest's writes allow. */
   maximumBytesPerS: number | undefined;
   /** The guest's writes are added to it from now on; undefined: not any more. */
   watchWrites(latencies: WriteLatencies | undefined): void;
-  /** Everything was compared; both are flushed next. */
-  onCompared(): void;
+  /** Everything was compared: both are flushed, and record that they are equal. */
+  end(): Promise<void>;
   onProgress(p: ResyncProgress): void;
 }
 
@@ -111,10 +109,7 @@ export async function resync(parts: ResyncParts): Promise<{ comparedBytes: numbe
     parts.watchWrites(undefined);
   }
   if (failed) throw failed;
-  // Ours first: what it lost of its cache after the partner has forgotten that they differed would stay different.
-  parts.onCompared();
-  await disk.flush();
-  await partner.ask({ kind: 'synced', data: parts.record });
+  await parts.end();
   progress.tell();
   return { comparedBytes: progress.comparedBytes, copiedBytes: progress.copiedBytes };
 }

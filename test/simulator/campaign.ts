@@ -73,7 +73,7 @@ function run({ first, count }: Batch, name: string | undefined): CampaignResult 
     part.simulatedMs += outcome.simulatedMs;
     for (const [what, n] of outcome.counts) part.counts[what] = (part.counts[what] ?? 0) + n;
     const violation = outcome.violation ?? (outcome.needed ? 'the operator had to use force, and had done no harm before' : null);
-    if (violation === null) continue;
+    if (violation === null || mutant?.because?.test(violation) === false) continue;
     part.failures.push({ seed, violation });
     // A mutant is caught once; whether the core is wrong is asked of every seed.
     if (mutant) break;

@@ -4,6 +4,8 @@ import type { Command, DurableRecord, PartnerStatus, State } from '../../applian
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import type { NewEvent } from '../../appliance/runtime/pump.ts';
 import { common, type Deed, holds, NOTHING } from './history.ts';
+import { MirrorCheckers } from './mirror/checkers.ts';
+import { blockAt } from './mirror/medium.ts';
 import type { CoServer } from './side.ts';
 import type { World } from './world.ts';
 
@@ -21,6 +23,9 @@ interface Notes {
   alone: Deed;
   /** Since the last acknowledgement: loss of power, a crash, a stop of the engine, a sleep. */
   failures: number;
+  /** The last of these; the last loss of power. */
+  failedAt: number;
+  lostPowerAt: number;
   /** Questions in a row that the replica here did not answer. */
   unanswered: number;
   losses: number[];
@@ -37,10 +42,21 @@ export class Checkers {
   readonly #world: World;
   readonly #owners = new Map<number, CoServerName>();
   readonly #notes: Record<CoServerName, Notes>;
+  readonly mirror: MirrorCheckers;
 
   constructor(world: World) {
     this.#world = world;
-    const notes = (): Notes => ({ alone: NOTHING, failures: 0, unanswered: 0, losses: [], quarantinedUntil: 0, kept: null });
+    this.mirror = new MirrorCheckers(world, this);
+    const notes = (): Notes => ({
+      alone: NOTHING,
+      failures: 0,
+      failedAt: 0,
+      lostPowerAt: 0,
+      unanswered: 0,
+      losses: [],
+      quarantinedUntil: 0,
+      kept: null,
+    });
     this.#notes = { A: notes(), B: notes() };
   }
 
@@ -50,14 +66,14 @@ export class Checkers {
   emitted(s: CoServer, deed: Deed, as: 'solo' | 'duplex'): void {
     const p = s.partner;
     if (p.gate === 'solo' && p.guest) {
-      if (as === 'solo') this.#unlessForced(`both CoServers let output go alone`);
+      if (as === 'solo') this.unlessForced(`both CoServers let output go alone`);
       else if (this.#world.level === 2 || !holds(p.guest.deed, deed))
-        this.#unlessForced(`${s.name} still emits as duplex, and ${p.name} runs alone`);
+        this.unlessForced(`${s.name} still emits as duplex, and ${p.name} runs alone`);
     }
     const { durable } = s.disk;
     if (as === 'solo' && durable.standing !== 'simplex')
       throw new Violation(`${s.name} lets output go alone, and its record says ${durable.standing}`);
-    if (!holds(deed, this.acknowledged)) this.#unlessForced(`${s.name} lets out a history without what was acknowledged before`);
+    if (!holds(deed, this.acknowledged)) this.unlessForced(`${s.name} lets out a history without what was acknowledged before`);
     this.acknowledged = deed;
     for (const side of this.#world.both) this.#notes[side.name].failures = side.guest && side.guest.brokenAt !== null ? 1 : 0;
     if (as === 'solo') this.#notes[s.name].alone = deed;
@@ -66,7 +82,7 @@ export class Checkers {
   /** Level 2: a packet left while the writes that it rests on are not acknowledged yet. */
   spoke(s: CoServer): void {
     const p = s.partner;
-    if (p.gate === 'solo' && p.guest) this.#unlessForced(`${s.name} still speaks as duplex, and ${p.name} runs alone`);
+    if (p.gate === 'solo' && p.guest) this.unlessForced(`${s.name} still speaks as duplex, and ${p.name} runs alone`);
   }
 
   flushed(deed: Deed): void {
@@ -80,21 +96,21 @@ export class Checkers {
     const { durable } = s.disk;
     const p = s.partner;
     if (durable.standing !== 'simplex') throw new Violation(`${s.name} begins to run alone, and its record says ${durable.standing}`);
-    if (p.gate === 'solo') this.#unlessForced(`${s.name} begins to run alone beside ${p.name}`);
+    if (p.gate === 'solo') this.unlessForced(`${s.name} begins to run alone beside ${p.name}`);
     const owner = this.#owners.get(durable.generation);
     if (owner !== undefined && owner !== s.name)
-      this.#unlessForced(`generation ${durable.generation} runs on ${s.name} and ran on ${owner}`);
+      this.unlessForced(`generation ${durable.generation} runs on ${s.name} and ran on ${owner}`);
     this.#owners.set(durable.generation, s.name);
     const { memory } = this.#world.witness;
     if (memory && memory.owner === p.name && memory.generation > durable.generation && p.disk.durable.standing !== 'outdated')
-      this.#unlessForced(`${s.name} runs generation ${durable.generation}, and the witness granted ${memory.generation} to ${p.name}`);
+      this.unlessForced(`${s.name} runs generation ${durable.generation}, and the witness granted ${memory.generation} to ${p.name}`);
   }
 
   /** A guest is started from this copy. */
   started(s: CoServer): void {
     const { content, whole } = s.disk;
     if (!whole) throw new Violation(`${s.name} starts the guest from a copy that is not whole`);
-    if (!holds(content, this.#flushed)) this.#unlessForced(`${s.name} starts without what was acknowledged as flushed`);
+    if (!holds(content, this.#flushed)) this.unlessForced(`${s.name} starts without what was acknowledged as flushed`);
     if (holds(content, this.acknowledged)) return;
     const p = s.partner;
     // A copy that was never recorded as equal, or was given up, is nobody's to use.
@@ -102,8 +118,8 @@ export class Checkers {
     const isUsable = p.disk.whole && !p.disk.failed && standing !== 'inconsistent' && standing !== 'fresh' && standing !== 'outdated';
     const isThere = isUsable && holds(p.disk.content, this.acknowledged);
     if (isThere && this.#notes[p.name].failures === 0)
-      this.#unlessForced(`${s.name} starts without what was acknowledged, and ${p.name}, which never failed, has it`);
-    if (this.#notes[s.name].failures === 0) this.#unlessForced(`${s.name} starts from an outdated copy`);
+      this.unlessForced(`${s.name} starts without what was acknowledged, and ${p.name}, which never failed, has it`);
+    if (this.#notes[s.name].failures === 0) this.unlessForced(`${s.name} starts from an outdated copy`);
     this.#world.count('unflushed work lost with the power');
     this.acknowledged = common(content, this.acknowledged);
     for (const notes of [this.#notes.A, this.#notes.B]) notes.alone = common(notes.alone, content);
@@ -112,7 +128,7 @@ export class Checkers {
   /** A guest goes on from its memory. */
   served(s: CoServer, deed: Deed): void {
     if (!s.disk.whole) throw new Violation(`${s.name} goes on with a copy that is not whole`);
-    if (!holds(deed, this.acknowledged)) this.#unlessForced(`${s.name} goes on without what was acknowledged`);
+    if (!holds(deed, this.acknowledged)) this.unlessForced(`${s.name} goes on without what was acknowledged`);
   }
 
   takesOver(s: CoServer): void {
@@ -134,24 +150,36 @@ export class Checkers {
   }
 
   failed(s: CoServer): void {
-    this.#notes[s.name].failures++;
+    const notes = this.#notes[s.name];
+    notes.failures++;
+    notes.failedAt = this.#world.now;
+  }
+
+  failedAt(s: CoServer): number {
+    return this.#notes[s.name].failedAt;
+  }
+
+  lostPowerAt(s: CoServer): number {
+    return this.#notes[s.name].lostPowerAt;
   }
 
   powerLost(s: CoServer): void {
+    this.failed(s);
     const notes = this.#notes[s.name];
-    notes.failures++;
+    notes.lostPowerAt = this.#world.now;
     notes.alone = common(notes.alone, s.disk.content);
   }
 
   /** The operator moved the record away: whatever was there is his loss. */
   replaced(s: CoServer): void {
     this.forced = true;
+    s.copy.replace();
     this.#notes[s.name].alone = NOTHING;
   }
 
   booted(s: CoServer): void {
+    this.failed(s);
     const notes = this.#notes[s.name];
-    notes.failures++;
     notes.losses = [];
     notes.quarantinedUntil = 0;
   }
@@ -178,15 +206,14 @@ export class Checkers {
 
   repairs(s: CoServer, offset: number, from: 'own' | 'partner'): void {
     const [good, bad] = from === 'own' ? [s, s.partner] : [s.partner, s];
-    if (good.disk.rotten.has(offset)) throw new Violation(`block ${offset} of ${bad.name} is repaired from the bad one of ${good.name}`);
-    bad.disk.rotten.delete(offset);
+    if (good.copy.isBad(blockAt(offset)))
+      throw new Violation(`block ${offset} of ${bad.name} is repaired from the bad one of ${good.name}`);
   }
 
   quarantines(offset: number): void {
     const { A, B } = this.#world.sides;
-    if (!A.disk.rotten.has(offset) || !B.disk.rotten.has(offset)) throw new Violation(`block ${offset} waits, and one copy of it is good`);
-    A.disk.rotten.delete(offset);
-    B.disk.rotten.delete(offset);
+    const block = blockAt(offset);
+    if (!A.copy.isBad(block) || !B.copy.isBad(block)) throw new Violation(`block ${offset} waits, and one copy of it is good`);
   }
 
   // ---- the record
@@ -208,7 +235,7 @@ export class Checkers {
     if (!isNew || other.generation !== record.generation) return;
     if (!s.disk.whole) throw new Violation(`${s.name} records an equal copy, and it is not whole`);
     // After a force two histories were acknowledged, and one was given up (seed 310226: the other one had said nothing since).
-    if (!holds(s.disk.content, this.acknowledged)) this.#unlessForced(`${s.name} records an equal copy without what was acknowledged`);
+    if (!holds(s.disk.content, this.acknowledged)) this.unlessForced(`${s.name} records an equal copy without what was acknowledged`);
   }
 
   /** Given up for good: then the other copy must have everything, unless this side failed too. */
@@ -217,7 +244,7 @@ export class Checkers {
     const { durable, content } = p.disk;
     if (durable.generation > before.generation || this.#notes[s.name].failures > 0) return;
     if (holds(s.disk.content, this.acknowledged) && !holds(content, this.acknowledged))
-      this.#unlessForced(`${s.name} yields with everything that was acknowledged, and ${p.name} lost some of it`);
+      this.unlessForced(`${s.name} yields with everything that was acknowledged, and ${p.name} lost some of it`);
   }
 
   /** What is said of the record must be on disk. */
@@ -283,7 +310,7 @@ export class Checkers {
   #byYield(s: CoServer, before: DurableRecord): void {
     const { durable } = s.partner.disk;
     if (isShared(before) && isShared(durable) && durable.generation === before.generation)
-      this.#unlessForced(`${s.name} takes a yield of ${s.partner.name} for true that is not on its disk`);
+      this.unlessForced(`${s.name} takes a yield of ${s.partner.name} for true that is not on its disk`);
   }
 
   /** It goes on because the partner is off: it must have been off since the order. */
@@ -303,7 +330,7 @@ export class Checkers {
     notes.quarantinedUntil = now + timing.quarantineMs;
   }
 
-  #unlessForced(text: string): void {
+  unlessForced(text: string): void {
     if (!this.forced) throw new Violation(text);
   }
 }

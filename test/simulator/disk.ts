@@ -27,8 +27,6 @@ export class Disk {
   /** Writes of the record take so much longer. */
   slowMs = 0;
   full = false;
-  /** Blocks that read back wrong. */
-  readonly rotten = new Set<number>();
 
   /** What a start reads; null: both slots are damaged, or the disk cannot be read. */
   read(): DurableRecord | null {
@@ -96,6 +94,5 @@ export class Disk {
     this.flushed = NOTHING;
     this.whole = true;
     this.failed = false;
-    this.rotten.clear();
   }
 }

@@ -1,6 +1,8 @@
 // What each command of the core does to the models: how long it takes, when it fails, what it leaves behind when it is cut short.
 // Which may run beside which is as in appliance/runtime/effects/obey.ts.
 import type { Command } from '../../appliance/core/machine.ts';
+import type { Ended } from './mirror/copy.ts';
+import { blockAt } from './mirror/medium.ts';
 import type { CoServer } from './side.ts';
 import type { World } from './world.ts';
 
@@ -43,7 +45,10 @@ export function obey(world: World, s: CoServer, c: Command): number {
     case 'adoptGuest': {
       const isAdopted = c.kind === 'adoptGuest';
       const opening = s.openings;
-      phaseWork(world, s, c, isAdopted ? 40 : random.between(300, 3_000) * speeds.guest, () => {
+      const ms = isAdopted ? 40 : random.between(300, 3_000) * speeds.guest;
+      const serve = (ended: Ended): void => s.copy.serveSolo(ended);
+      const steps: Step[] = isAdopted ? [serve] : [(ended) => s.copy.close(ended), serve];
+      phaseSteps(world, s, c, ms, steps, () => {
         if (s.disk.failed || s.openings !== opening) return false;
         if (isAdopted && !s.guest) return false;
         if (!isAdopted && random.chance(speeds.failure)) return false;
@@ -53,18 +58,20 @@ export function obey(world: World, s: CoServer, c: Command): number {
           world.checkers.served(s, s.guest.deed);
         } else {
           world.checkers.started(s);
+          world.checkers.mirror.started(s);
           s.guest = { role: 'alone', deed: s.disk.content, paused: false, brokenAt: null };
         }
         open(world, s);
+        if (isAdopted) s.diskGuest.resumes();
         return true;
       });
       return 0;
     }
     case 'openTarget':
-      phaseWork(world, s, c, random.between(20, 200), () => {
+      phaseSteps(world, s, c, random.between(20, 200), [(ended) => s.copy.startTarget(ended)], () => {
         if (s.disk.failed || random.chance(speeds.failure)) return false;
         s.targetOpen = true;
-        s.guest = null;
+        s.endGuest();
         return true;
       });
       return 0;
@@ -72,7 +79,7 @@ export function obey(world: World, s: CoServer, c: Command): number {
       resync(world, s, p, c);
       return 0;
     case 'openIncoming':
-      phaseWork(world, s, c, random.between(20, 200), () => {
+      phaseSteps(world, s, c, random.between(20, 200), [(ended) => s.copy.startReplica(ended)], () => {
         s.incomingOpen = s.targetOpen && !random.chance(speeds.failure);
         return s.incomingOpen;
       });
@@ -82,7 +89,10 @@ export function obey(world: World, s: CoServer, c: Command): number {
       return 0;
     case 'confirmCopy': {
       const { session } = world.guests;
-      phaseWork(world, s, c, random.between(1, 20), () => session !== null && world.guests.session === session && session.secondary === s);
+      phaseWork(world, s, c, random.between(1, 20), () => {
+        const isEqual = s.copy.mode === 'target' && s.copy.opened?.isEqual === true;
+        return isEqual && session !== null && world.guests.session === session && session.secondary === s;
+      });
       return 0;
     }
     case 'releaseReady':
@@ -98,9 +108,10 @@ export function obey(world: World, s: CoServer, c: Command): number {
       return 0;
     case 'takeOver':
       world.checkers.takesOver(s);
-      exclusive(world, s, c, random.between(5, 120), (isVoid) => {
+      exclusive(world, s, c, random.between(5, 120), [(ended) => s.copy.takeOver(ended)], (isVoid) => {
         if (isVoid || s.guest?.role !== 'secondary' || random.chance(speeds.failure)) return false;
         s.guest.role = 'alone';
+        world.checkers.mirror.tookOver(s);
         s.guest.paused = false;
         s.disk.content = s.guest.deed;
         world.checkers.served(s, s.guest.deed);
@@ -110,7 +121,7 @@ export function obey(world: World, s: CoServer, c: Command): number {
       return 0;
     case 'continueAlone':
     case 'abandonPartner':
-      exclusive(world, s, c, random.between(5, 120), (isVoid) => {
+      exclusive(world, s, c, random.between(5, 120), [(ended, isVoid) => goSolo(s, ended, isVoid)], (isVoid) => {
         if (isVoid || !s.guest) return false;
         s.guest.role = 'alone';
         s.guest.paused = false;
@@ -120,25 +131,33 @@ export function obey(world: World, s: CoServer, c: Command): number {
       });
       return 0;
     case 'stopAll':
-      s.guest = null;
+      s.endGuest();
       s.targetOpen = false;
       s.incomingOpen = false;
-      exclusive(world, s, c, random.between(5, 120), () => {
-        s.guest = null;
+      exclusive(world, s, c, random.between(5, 120), [(ended) => s.copy.close(ended)], () => {
+        s.endGuest();
         s.gate = 'closed';
         return !random.chance(speeds.failure);
       });
       return 0;
     case 'leaveLockstep':
       world.guests.end();
-      phaseWork(world, s, c, random.between(10, 100), () => {
-        if (!world.network.isConnected) return false;
-        s.guest = null;
-        s.gate = 'closed';
-        s.disk.content = p.disk.content;
-        s.disk.flushed = p.disk.flushed;
-        return true;
-      });
+      p.copy.interval = 0;
+      phaseSteps(
+        world,
+        s,
+        c,
+        random.between(10, 100),
+        [(ended) => (s.copy.mode === 'replica' ? s.copy.collapse(ended) : ended(true))],
+        () => {
+          if (!world.network.isConnected) return false;
+          s.endGuest();
+          s.gate = 'closed';
+          s.disk.content = p.disk.content;
+          s.disk.flushed = p.disk.flushed;
+          return true;
+        },
+      );
       return 0;
     case 'shutDownGuest':
       phaseWork(world, s, c, random.between(300, 2_000), () => {
@@ -149,14 +168,22 @@ export function obey(world: World, s: CoServer, c: Command): number {
       });
       return 0;
     case 'keepHistory':
-      phaseWork(world, s, c, random.between(50, 1_500) * speeds.copy, () => {
-        if (s.disk.failed || random.chance(speeds.failure)) return false;
-        world.checkers.kept(s);
-        return true;
-      });
+      phaseSteps(
+        world,
+        s,
+        c,
+        random.between(50, 1_500) * speeds.copy,
+        [(ended) => s.copy.open(ended), (ended) => s.copy.close(ended)],
+        () => {
+          if (s.disk.failed || random.chance(speeds.failure)) return false;
+          world.checkers.kept(s);
+          return true;
+        },
+      );
       return 0;
     case 'repairBlock':
       world.checkers.repairs(s, c.offset, c.from);
+      s.copy.repair(blockAt(c.offset), c.from);
       return 0;
     case 'quarantineBlock':
       world.checkers.quarantines(c.offset);
@@ -225,18 +252,53 @@ function persist(world: World, s: CoServer, record: World['sides']['A']['state']
   return ms;
 }
 
-/** Work that belongs to a phase: cut short when something exclusive begins. */
+/** What is under way: the next work of a phase begins when it is over. */
+export class Effect {
+  #isOver = false;
+  readonly #waiting: (() => void)[] = [];
+
+  whenOver(run: () => void): void {
+    if (this.#isOver) run();
+    else this.#waiting.push(run);
+  }
+
+  end(): void {
+    this.#isOver = true;
+    for (const run of this.#waiting.splice(0)) run();
+  }
+}
+
+/** A command of the mirror, or of what else takes its time. */
+type Step = (ended: Ended, isVoid: () => boolean) => void;
+
 function phaseWork(world: World, s: CoServer, c: Command, ms: number, work: () => boolean): void {
+  phaseSteps(world, s, c, ms, [], work);
+}
+
+/** Work that belongs to a phase: cut short when something exclusive begins. What the mirror has begun by then it ends. */
+function phaseSteps(world: World, s: CoServer, c: Command, ms: number, steps: readonly Step[], work: () => boolean): void {
   let isOver = false;
   const end = (ok: boolean, reason: string): void => {
     isOver = true;
     s.feed({ kind: 'commandFinished', command: c.kind, ok, reason });
   };
-  s.at(ms, () => {
-    if (!isOver) {
-      const ok = work();
-      if (s.running && !isOver) end(ok, ok ? '' : 'simulated failure');
+  const before = s.effect;
+  const own = new Effect();
+  s.effect = own;
+  before.whenOver(() => {
+    if (isOver) {
+      own.end();
+      return;
     }
+    s.at(ms, () => {
+      const isVoid = (): boolean => isOver;
+      oneByOne(steps, isVoid, (isDone) => {
+        own.end();
+        if (isOver) return;
+        const ok = isDone && work();
+        if (s.running && !isOver) end(ok, ok ? '' : 'simulated failure');
+      });
+    });
   });
   s.aborts.push(() => {
     if (isOver) return;
@@ -247,21 +309,51 @@ function phaseWork(world: World, s: CoServer, c: Command, ms: number, work: () =
 }
 
 /** Survival: waits for nothing that is under way. `isVoid`: output was withheld since, and must not be let out by this. */
-function exclusive(world: World, s: CoServer, c: Command, ms: number, work: (isVoid: boolean) => boolean): void {
+function exclusive(world: World, s: CoServer, c: Command, ms: number, steps: readonly Step[], work: (isVoid: boolean) => boolean): void {
   for (const abort of s.aborts) abort();
   s.aborts = [];
   world.guests.leave(s);
   const opening = ++s.openings;
+  const isVoid = (): boolean => s.openings !== opening;
+  const own = new Effect();
+  s.effect = own;
   s.at(ms, () => {
-    const ok = work(s.openings !== opening);
-    if (s.running) s.feed({ kind: 'commandFinished', command: c.kind, ok, reason: ok ? '' : 'simulated failure' });
+    oneByOne(
+      steps,
+      () => false,
+      (isDone) => {
+        own.end();
+        const ok = isDone && work(isVoid());
+        if (s.running) s.feed({ kind: 'commandFinished', command: c.kind, ok, reason: ok ? '' : 'simulated failure' });
+      },
+      isVoid,
+    );
   });
+}
+
+/** Until one fails, or what they are for is over. */
+function oneByOne(steps: readonly Step[], isOver: () => boolean, ended: Ended, isVoid = isOver): void {
+  let i = 0;
+  const next = (ok: boolean): void => {
+    const step = ok && !isOver() ? steps[i++] : undefined;
+    if (step) step(next, isVoid);
+    else ended(ok);
+  };
+  next(true);
+}
+
+/** Nothing of the disk is released when output was withheld again since. */
+function goSolo(s: CoServer, ended: Ended, isVoid: () => boolean): void {
+  if (isVoid()) ended(false);
+  else if (s.copy.mode === 'source') s.copy.goSolo(ended);
+  else ended(true);
 }
 
 /** The gate lets everything out, unless something was withheld since. */
 function open(world: World, s: CoServer): void {
   s.gate = 'solo';
   world.checkers.opened(s);
+  s.diskGuest.opened();
 }
 
 function resync(world: World, s: CoServer, p: CoServer, c: Command): void {
@@ -269,17 +361,13 @@ function resync(world: World, s: CoServer, p: CoServer, c: Command): void {
   const { connection } = network;
   world.checkers.resyncs(s);
   const target = p.life;
-  if (network.isConnected && p.targetOpen) {
-    world.checkers.overwrites(s, p);
-    p.disk.whole = false;
-  }
-  phaseWork(world, s, c, random.between(50, 2_000) * speeds.copy, () => {
+  const steps: Step[] = [(ended) => s.copy.startSource(ended), (ended) => s.copy.resync(ended)];
+  phaseSteps(world, s, c, random.between(20, 200) * speeds.copy, steps, () => {
     if (!network.isConnected || network.connection !== connection || p.life !== target || !p.targetOpen || p.disk.whole) return false;
     if (s.disk.failed || p.disk.failed || random.chance(speeds.failure)) return false;
     p.disk.content = s.disk.content;
     p.disk.flushed = s.disk.content;
     p.disk.whole = true;
-    p.disk.rotten.clear();
     if (world.level === 3) return true;
     // Every write goes to both from here on. The partner has no guest: what stands for one is what it would be started from.
     if (!s.guest) return false;

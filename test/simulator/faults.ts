@@ -1,6 +1,7 @@
 // Everything that goes wrong, one thing at a time. Which kinds a seed prefers, and how fast they follow each other, is drawn first:
 // some lives see nothing but cut links, some everything at once.
 import { ACTIONS } from '../../appliance/core/requests.ts';
+import { BLOCKS, offsetOf } from './mirror/medium.ts';
 import type { CoServer } from './side.ts';
 import type { World } from './world.ts';
 
@@ -153,6 +154,27 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
       s.disk.slowMs = world.random.pick([0, 30, 400, 2_500]);
     },
   ],
+  // It answers nothing for a while; longer than the mirror waits is a failure.
+  'hung disk': [
+    2,
+    (world, s) => {
+      s.copy.hangsUntil = world.now + world.random.pick([200, 1_500, 3_000, 10_000]);
+    },
+  ],
+  // It answers a flush and does nothing. Only the other copy saves what it loses with the power.
+  'lying disk': [
+    1.5,
+    (world, s) => {
+      s.copy.medium.liesOnFlush = world.random.chance(0.5);
+    },
+  ],
+  // Both slots of what the copy knows of itself: what it missed is not known any more.
+  "copy's record lost": [
+    0.4,
+    (_, s) => {
+      if (!s.running) s.copy.loseRecord();
+    },
+  ],
   'full disk': [
     1,
     (world, s) => {
@@ -180,7 +202,8 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
   'misdirected write': [
     1,
     (world, s) => {
-      if (world.random.chance(0.5)) s.disk.rotten.add(Math.floor(world.random.between(0, 8)) * 4_096);
+      if (world.random.chance(0.7)) s.copy.medium.misdirects = true;
+      else if (world.random.chance(0.5) && s.copy.metadataMedium.isMirrored) s.copy.metadataMedium.damage(world.random.chance(0.5) ? 0 : 1);
       else if (s.disk.isMirrored) s.disk.slots[world.random.chance(0.5) ? 0 : 1] = 'damaged';
     },
   ],
@@ -194,9 +217,10 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
   'bit rot': [
     2,
     (world, s) => {
-      const offset = Math.floor(world.random.between(0, 8)) * 4_096;
-      s.disk.rotten.add(offset);
-      world.later(world.random.between(10, 3_000), () => scrub(world, offset));
+      const block = Math.floor(world.random.between(0, BLOCKS));
+      s.copy.medium.rot(block);
+      world.tell(() => `block ${block} of ${s.name} rots`);
+      world.later(world.random.between(10, 3_000), () => scrub(world, block));
     },
   ],
   'clock jump': [1, (world, s) => s.at(0, () => s.feed({ kind: 'clockJumped', byMs: world.random.between(-1e6, 1e6) }))],
@@ -249,11 +273,12 @@ function request(_world: World, s: CoServer, action: string): void {
 }
 
 /** Both copies of a block are read and compared by the side that serves the guest. */
-function scrub(world: World, offset: number): void {
+function scrub(world: World, block: number): void {
+  const offset = offsetOf(block);
   const s = world.both.find((side) => side.isAwake && side.state.phase.kind === 'duplex');
   if (!s) return;
-  const own = s.disk.rotten.has(offset);
-  const partner = s.partner.disk.rotten.has(offset);
+  const own = s.copy.isBad(block);
+  const partner = s.partner.copy.isBad(block);
   if (own && partner) s.feed({ kind: 'copiesDiffer', offset, fits: 'neither' });
   else if (own || partner)
     s.feed(

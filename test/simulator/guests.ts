@@ -54,6 +54,8 @@ export class Guests {
     world.later(world.random.between(0.5, 1.5) * world.speeds.workMs, () => {
       for (const s of world.both) {
         if (!s.isAwake || !s.guest || s.guest.paused) continue;
+        if (s.guest.role !== 'secondary') s.diskGuest.works();
+        else if (world.level === 3 && !world.isLockstep) s.diskGuest.worksPrivately();
         if (s.gate === 'solo') this.#aloneWorks(s, s.guest);
         else if (s.guest.role === 'primary') this.#primaryWorks(s, s.guest);
       }
@@ -142,6 +144,7 @@ export class Guests {
   begin(primary: CoServer, secondary: CoServer): void {
     this.#world.checkers.asked(secondary, true);
     this.#world.checkers.joined(primary, secondary);
+    primary.copy.interval = this.#world.level === 3 ? 1 : 0;
     this.session = {
       number: ++this.#number,
       primary,
@@ -199,7 +202,7 @@ export class Guests {
     if (!s.guest) return;
     this.#world.checkers.failed(s);
     this.#world.tell(() => `the engine of ${s.name} ends: ${cause} (${s.state.phase.kind})`);
-    s.guest = null;
+    s.endGuest();
     s.openings++;
     if (s.gate === 'solo') s.gate = 'closed';
     const { session } = this;

@@ -5,7 +5,7 @@ import { MUTANTS } from './mutants.ts';
 import { runSeed } from './scenario.ts';
 
 /** More would hide the first. */
-const FAILURES_SHOWN = 10;
+const FAILURES_SHOWN = 20;
 const MUTANT_SEEDS = 20_000;
 
 const program = new Command('npm run sim --')
@@ -46,9 +46,8 @@ async function mutants(): Promise<void> {
   for (const { name } of MUTANTS) {
     const { failures } = await campaign({ first: o.first, count: MUTANT_SEEDS, jobs: o.jobs, mutant: name, stopAfter: 1 });
     const caught = failures[0];
-    console.log(`${caught ? 'caught' : 'MISSED'}  ${name}`);
-    if (caught)
-      console.log(`        seed ${caught.seed}: ${caught.violation}\n        npm run sim -- --seed ${caught.seed} --mutant "${name}"`);
+    console.log(`${caught ? `caught by seed ${caught.seed}`.padEnd(22) : 'MISSED                '}${name}`);
+    if (caught) console.log(`        ${caught.violation}\n        npm run sim -- --seed ${caught.seed} --mutant "${name}"`);
     else process.exitCode = 1;
   }
 }

@@ -11,6 +11,7 @@ import {
   step,
 } from '../../appliance/core/machine.ts';
 import { decideClaim, decideReport, type WitnessGroup, witnessStart } from '../../appliance/core/witness.ts';
+import { MIRROR_MUTANTS } from './mirror/mutants.ts';
 import type { Mutant } from './world.ts';
 
 /** The real step, fed with another event. */
@@ -181,4 +182,6 @@ export const MUTANTS: Mutant[] = [
   hears('a missing answer counts as an answer', (e) =>
     e.kind === 'probed' && e.outcome === 'missing' ? { ...e, outcome: 'answered' } : e,
   ),
+
+  ...MIRROR_MUTANTS,
 ];

@@ -108,6 +108,7 @@ export class Network {
     this.connection++;
     this.#streams.A.length = 0;
     this.#streams.B.length = 0;
+    for (const s of this.#world.both) s.at(0, () => s.copy.disconnected());
     this.#world.guests.streamsBroke();
     const { random } = this.#world;
     this.#world.later(random.between(20, 300), () => this.#connect());

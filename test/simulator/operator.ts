@@ -32,6 +32,9 @@ export function mend(world: World): void {
     s.disk.failed = false;
     s.disk.full = false;
     s.disk.slowMs = 0;
+    s.copy.medium.liesOnFlush = false;
+    s.copy.medium.misdirects = false;
+    s.copy.hangsUntil = 0;
     // A controller that lied still says off: it is set right by switching off and on.
     if (s.powered && s.bmc.readsOff) s.bmc.poweredOn();
     s.powerOn();

@@ -20,6 +20,8 @@ export interface Outcome {
 /** More in one life would only take longer. */
 const FAULTS_LIMIT = 100;
 const QUIET_MS = 240_000;
+/** For the writes that are under way, and a checkpoint. */
+const SETTLE_MS = 10_000;
 
 export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outcome {
   const world = new World(seed, mutant, keepStory);
@@ -48,6 +50,7 @@ export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outco
       throw new Violation(`no duplex ${QUIET_MS / 1000} s after the last fault: A ${A.state.phase.kind}, B ${B.state.phase.kind}`);
     }
     world.runUntil(world.now + 1_500);
+    if (world.isDuplex) settle(world);
   } catch (e) {
     // Whatever the core throws ends the process in the product: here it is found.
     violation = e instanceof Violation ? e.message : `thrown: ${(e as Error).stack ?? String(e)}`;
@@ -63,4 +66,15 @@ export function runSeed(seed: number, mutant?: Mutant, keepStory = false): Outco
     steps: world.steps,
     simulatedMs: world.now,
   };
+}
+
+/** The guest writes no more: everything is answered, and both copies are equal. */
+function settle(world: World): void {
+  world.isIdle = true;
+  const { A, B } = world.sides;
+  world.runUntil(world.now + SETTLE_MS, () => A.diskGuest.isIdle && B.diskGuest.isIdle);
+  if (!world.isDuplex) return;
+  if (!A.diskGuest.isIdle || !B.diskGuest.isIdle)
+    throw new Violation(`mirror: the guest has waited for its disk for ${SETTLE_MS / 1000} s`);
+  world.checkers.mirror.equal(A.state.phase.kind === 'duplex' ? A : B);
 }

@@ -5,8 +5,10 @@ import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import type { NewEvent } from '../../appliance/runtime/pump.ts';
 import { Bmc } from './bmc.ts';
 import { Disk } from './disk.ts';
-import { obey } from './effects.ts';
+import { Effect, obey } from './effects.ts';
 import type { Gate, Replica } from './guests.ts';
+import { Copy } from './mirror/copy.ts';
+import { DiskGuest } from './mirror/guest.ts';
 import type { World } from './world.ts';
 
 const REMIND_EVERY_MS = 500;
@@ -15,6 +17,9 @@ export class CoServer {
   readonly name: CoServerName;
   readonly disk = new Disk();
   readonly bmc: Bmc;
+  readonly copy: Copy;
+  /** What the replica here does with its disk. */
+  readonly diskGuest: DiskGuest;
   /** Switched on, with mains. */
   powered = true;
   acLost = false;
@@ -33,6 +38,8 @@ export class CoServer {
   guest: Replica | null = null;
   /** Ends what a phase that is over still does. */
   aborts: (() => void)[] = [];
+  /** What was ordered last of what takes its time. */
+  effect = overEffect();
   /** An opening of the gate that was ordered before this changed has no effect. */
   openings = 0;
   /** The mirror's target is open; the engine waits for the guest's memory. */
@@ -54,6 +61,8 @@ export class CoServer {
     this.#world = world;
     this.name = name;
     this.bmc = new Bmc(world, this);
+    this.copy = new Copy(world, this);
+    this.diskGuest = new DiskGuest(world, this);
     this.state = this.#newState(false);
     this.said = statusOf(this.state);
   }
@@ -76,9 +85,10 @@ export class CoServer {
     this.boots++;
     this.#deferred = [];
     this.#endProcess();
-    this.guest = null;
+    this.endGuest();
     this.watchdog = false;
     this.disk.powerLost(this.#world.random);
+    this.copy.powerLost();
     this.#world.checkers.powerLost(this);
     this.#world.network.changed();
   }
@@ -102,6 +112,11 @@ export class CoServer {
     this.#bootLater(this.#world.random.between(200, 1_500));
   }
 
+  endGuest(): void {
+    this.guest = null;
+    this.diskGuest.forget();
+  }
+
   #endProcess(): void {
     this.#world.checkers.failed(this);
     this.running = false;
@@ -109,6 +124,7 @@ export class CoServer {
     this.gate = 'closed';
     this.openings++;
     this.aborts = [];
+    this.effect = overEffect();
     this.targetOpen = false;
     this.incomingOpen = false;
     this.crashIn = null;
@@ -117,6 +133,8 @@ export class CoServer {
     this.#dueArmed = 0;
     // A replica's engine outlives it too, and is worth nothing without what this process knew of its disk.
     if (this.guest?.role === 'secondary') this.guest = null;
+    if (!this.guest) this.diskGuest.forget();
+    this.copy.ended();
     this.#world.witness.ended(this);
     this.#world.guests.ended(this);
     this.#world.network.reset();
@@ -137,7 +155,7 @@ export class CoServer {
       return;
     }
     const adoptable = this.guest !== null && (record.standing === 'simplex' || record.standing === 'duplexPrimary');
-    if (!adoptable) this.guest = null;
+    if (!adoptable) this.endGuest();
     this.running = true;
     this.state = this.#newState(adoptable);
     this.#world.tell(() => `${this.name} starts (record ${record.standing} at ${record.generation}, ${record.arbiter})`);
@@ -319,4 +337,10 @@ export class CoServer {
     if (this.#world.random.chance(0.5)) this.powerOff(`${when} ${command}`);
     else this.crash(`${when} ${command}`);
   }
+}
+
+function overEffect(): Effect {
+  const effect = new Effect();
+  effect.end();
+  return effect;
 }

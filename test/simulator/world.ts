@@ -1,8 +1,11 @@
 // A whole pair in one thread: the real core on both sides; links, witness, management controllers, disks and guests as models that
 // fail. One generator decides everything: the same seed gives the same story.
+
 import { DEFAULT_TIMING, step, type Timing } from '../../appliance/core/machine.ts';
+import type { MirrorOrder } from '../../appliance/core/mirror-orders.ts';
 import { Checkers } from './checkers.ts';
 import { Guests } from './guests.ts';
+import { Ledger } from './mirror/ledger.ts';
 import { Network } from './network.ts';
 import { EventQueue } from './queue.ts';
 import { Random } from './random.ts';
@@ -12,6 +15,8 @@ import { WITNESS_RULES, Witness, type WitnessRules } from './witness.ts';
 /** What a deliberate mutant changes. Each must be caught. */
 export interface Mutant {
   name: string;
+  /** What the checker that is meant to find it says. Without: any. */
+  because?: RegExp;
   step?: typeof step;
   witness?: Partial<WitnessRules>;
   timing?: Partial<Timing>;
@@ -28,7 +33,20 @@ export interface Flaws {
   persistIsNoBarrier?: boolean;
   carrierNotChecked?: boolean;
   watchdogNotArmed?: boolean;
+  mirror?: MirrorFlaw;
+  /** Another order in place of the real one. */
+  orders?: (order: MirrorOrder<unknown>) => MirrorOrder<unknown>;
 }
+
+/** What the mirror does wrong. */
+export type MirrorFlaw =
+  | 'no region log'
+  | 'acknowledged before both have it'
+  | 'what the partner has not flushed is forgotten'
+  | 'new writes are not held'
+  | 'no extent lock in a resync'
+  | 'a primary that was refused forgets its log'
+  | 'replay to the last commit';
 
 export interface Speeds {
   network: number;
@@ -50,6 +68,8 @@ export class World {
   readonly timing: Timing;
   readonly tickMs: number;
   readonly level: 2 | 3;
+  /** The secondary's guest does what the primary's does; else it is set right at each checkpoint. */
+  readonly isLockstep: boolean;
   readonly canCompare: boolean;
   readonly arbiters: { witness: boolean; fence: boolean };
   readonly versions = { A: '1', B: '1' };
@@ -62,6 +82,7 @@ export class World {
   readonly network: Network;
   readonly witness: Witness;
   readonly guests: Guests;
+  readonly ledger = new Ledger();
   readonly sides: Record<'A' | 'B', CoServer>;
   readonly both: readonly CoServer[];
   now = 0;
@@ -69,6 +90,8 @@ export class World {
   serial = 0;
   /** The faults are over. */
   isQuiet = false;
+  /** The guest asks nothing more of its disk. */
+  isIdle = false;
   /** The operator had to force a start, and had done no harm before. */
   needed = false;
   /** As the operator last saw them. */
@@ -94,6 +117,7 @@ export class World {
     };
     this.level = random.chance(0.25) ? 2 : 3;
     this.canCompare = random.chance(0.9);
+    this.isLockstep = random.chance(0.7);
     this.tickMs = random.chance(0.04) ? 50 : 500;
     this.arbiters = random.pick([
       { witness: true, fence: true },
@@ -135,6 +159,11 @@ export class World {
     const { A, B } = this.sides;
     const kinds = [A.state.phase.kind, B.state.phase.kind];
     return A.isAwake && B.isAwake && kinds.includes('duplex') && kinds.includes('secondary');
+  }
+
+  /** Between two extents of a resync, which leaves room for the guest. */
+  pauseMs(): number {
+    return this.random.between(1, 200) * this.speeds.copy;
   }
 
   later(ms: number, run: () => void): void {

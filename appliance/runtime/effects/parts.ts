@@ -48,7 +48,7 @@ export async function openDisk(p: Parts, use: { serves: boolean }): Promise<void
   p.disk.isOpen = true;
   for (const note of notes) p.history.add({ severity: 'warning', row: null, text: `The disk: ${note}.` });
   if (replayed + discarded === 0) return;
-  const text = `The disk's journal was replayed up to interval ${committed}: ${replayed} bytes applied, ${discarded} bytes of uncommitted intervals discarded.`;
+  const text = `The disk's journal was replayed: ${replayed} bytes applied, the last checkpoint in it was ${committed}; ${discarded} bytes discarded that a takeover had left behind.`;
   p.history.add({ severity: 'info', row: null, text });
 }
 
