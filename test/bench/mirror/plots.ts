@@ -1,8 +1,8 @@
-// The plots beside a report of the mirror: every figure against quorum's in the same run.
+// The plots beside a report of the mirror: those that keep two copies, every figure against quorum's in the same run.
 import { chart, type Series } from '../../../hwqual/campaigns/svg-chart.ts';
 import { type Plot, standAlone } from '../plots.ts';
 import { COLUMNS, type Links, type MirrorReport, value } from './report.ts';
-import type { MirrorVariant } from './variants.ts';
+import { MIRRORED, type MirrorVariant } from './variants.ts';
 
 const COLORS: Record<MirrorVariant, string> = {
   raw: '#7a7a7a',
@@ -32,7 +32,7 @@ function plotOf(report: MirrorReport, links: Links, better: 'more' | 'less'): Pl
   const columns = report.loads.flatMap((load) =>
     COLUMNS[load].filter((c) => c.better === better && c.key !== 'cpuSPerGB').map((column) => ({ load, ...column })),
   );
-  const series: Series[] = report.variants.map((variant) => ({
+  const series: Series[] = MIRRORED.filter((variant) => report.variants.includes(variant)).map((variant) => ({
     name: variant,
     color: COLORS[variant],
     points: columns.flatMap(({ load, key }, x) => {
