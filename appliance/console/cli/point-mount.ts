@@ -65,7 +65,7 @@ export async function mountPoint(e: PointExportAnswer, point: string, directory:
     await runProgram('busybox', ['mount', '-t', found.type, '-o', found.options, loop, at], 'busybox-static');
     const note: Note = { point, directory: at, loop, file, pid: Number(await readFile(pidFile, 'utf8')) };
     await writeFile(join(NOTES, `${point}${SUFFIX}`), JSON.stringify(note), { mode: 0o600 });
-    return `The restore point '${point}' is mounted read-only at ${at} (${found.type}). When you are done: twinstep points unmount ${at}`;
+    return `The restore point '${point}' is mounted read-only at ${at} (${found.type}). The file system's log is not replayed: changes of the last seconds before it was taken may be missing, an export has them. When you are done: twinstep points unmount ${at}`;
   } catch (error) {
     if (loop !== '') await runProgram('busybox', ['losetup', '-d', loop], 'busybox-static').catch(() => undefined);
     await endEngine(Number(await readFile(pidFile, 'utf8').catch(() => '0')), file);
