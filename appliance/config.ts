@@ -72,6 +72,19 @@ export interface CoServerConfig {
     /** The shortest time between two checkpoints. */
     minimumMs: number;
   };
+  /** States of the guest's disk that are kept: to read files from, and to go back to. */
+  restorePoints: {
+    /** Folder of what was overwritten since; empty: beside the disk, which must be a file then. */
+    directory: string;
+    /** All of it on this CoServer; 0: as much as the disk has. When it is full the oldest points go. */
+    maximumMiB: number;
+    /** So much of that folder's file system stays free. */
+    reserveMiB: number;
+    /** One is taken by itself as often; 0: none is. */
+    everyMinutes: number;
+    /** So many of those are kept. */
+    keep: number;
+  };
   /** The guest's disk here. */
   disk: {
     /** A request that it does not answer for so long: it has failed. Longer than a disk's own attempts at a bad block (7 s for those of servers). */

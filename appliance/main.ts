@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
+import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
 import { runStatus } from './console/cli/status.ts';
 import { runGateWorker } from './gate/worker.ts';
@@ -94,6 +95,15 @@ async function main(): Promise<void> {
     .helpOption(false)
     .action(async (_o: unknown, c: Command) => {
       process.exitCode = await runRequest(c.args, { stdout: process.stdout, stderr: process.stderr });
+    });
+  program
+    .command('points', '', { hidden: false })
+    .description("restore points of the guest's disk: taken, listed, exported, mounted, gone back to")
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      process.exitCode = await runPoints(c.args, { stdout: process.stdout, stderr: process.stderr });
     });
   await program.parseAsync();
 }

@@ -10,6 +10,8 @@ const GROUPS: readonly { group: ActionGroup; title: string }[] = [
   { group: 'maintenance', title: 'Maintenance' },
   { group: 'mode', title: 'How output leaves' },
   { group: 'emergency', title: 'Emergency: it can lose data' },
+  // Last: there may be many.
+  { group: 'points', title: 'Restore points' },
 ];
 
 const GROUP_OF: Readonly<Record<string, ActionGroup>> = {
@@ -43,14 +45,21 @@ const ONLY_WHEN_POSSIBLE: readonly string[] = [
   'adopt-disk',
 ];
 
-const groupOf = ({ name, typed }: ActionView): ActionGroup => GROUP_OF[name] ?? (typed ? 'emergency' : 'other');
+/** Two for each restore point: by how they begin. */
+const POINT_ACTIONS = /^(take-point$|remove-point-|roll-back-to-)/;
+
+const groupOf = ({ name, typed }: ActionView): ActionGroup =>
+  GROUP_OF[name] ?? (POINT_ACTIONS.test(name) ? 'points' : typed ? 'emergency' : 'other');
 
 /** By group. Those that are possible are numbered, for consoles whose keys are digits. */
 export function actionModels({ actions, lockstep }: Pick<Snapshot, 'actions' | 'lockstep'>): ActionModel[] {
   const canStart = actions.some((a) => a.name === 'start-guest' && a.allowed);
   const isSilent = (a: ActionView): boolean =>
     !a.allowed &&
-    (ONLY_WHEN_POSSIBLE.includes(a.name) || (a.name === 'shutdown-guest' && canStart) || (groupOf(a) === 'mode' && lockstep === null));
+    (ONLY_WHEN_POSSIBLE.includes(a.name) ||
+      groupOf(a) === 'points' ||
+      (a.name === 'shutdown-guest' && canStart) ||
+      (groupOf(a) === 'mode' && lockstep === null));
   let number = 0;
   return GROUPS.flatMap(({ group }) => actions.filter((a) => groupOf(a) === group && !isSilent(a))).map((a) => ({
     name: a.name,

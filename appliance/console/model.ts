@@ -9,6 +9,7 @@ import { printable } from './format.ts';
 import { eventModels, figureGroups, takeoverModel } from './history-views.ts';
 import { auditModel, incidentModels, modeModel } from './lockstep-views.ts';
 import { coServerModel, headlineModel, linkModel, progressModel, singlePointsModel, workloadModel } from './pair-views.ts';
+import { pointsModel } from './point-views.ts';
 import type { ConsoleModel } from './view-models.ts';
 
 export { actionGroups } from './action-views.ts';
@@ -35,6 +36,7 @@ export function consoleModel(s: Snapshot): ConsoleModel {
     figures: figureGroups(s),
     recent: s.checkpoints.recent,
     actions,
+    points: pointsModel(s, actions),
     consoles: (s.consoles ?? []).map((c) => ({ ...c, url: printable(c.url), here: c.coServer === s.coServer })),
     lab: s.lab,
   };

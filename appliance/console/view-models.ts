@@ -189,7 +189,7 @@ export interface FigureGroup {
 }
 
 /** other: what is asked of a CoServer that runs nothing, as while it is paired. */
-export type ActionGroup = 'other' | 'guest' | 'maintenance' | 'mode' | 'emergency';
+export type ActionGroup = 'other' | 'guest' | 'maintenance' | 'mode' | 'points' | 'emergency';
 
 export interface ActionModel {
   name: string;
@@ -207,6 +207,32 @@ export interface ActionGroupModel {
   group: ActionGroup;
   title: string;
   actions: ActionModel[];
+}
+
+export interface PointModel {
+  key: string;
+  name: string;
+  when: string;
+  kind: string;
+  on: string;
+  kept: string;
+  /** Why it cannot be used any more, or ''. */
+  trouble: string;
+  inUse: boolean;
+  tone: Tone;
+  /** Remove it, go back to it. */
+  actions: ActionModel[];
+}
+
+export interface PointsModel {
+  /** In a few words. */
+  brief: string;
+  tone: Tone;
+  /** Newest first. */
+  points: PointModel[];
+  take: ActionModel | null;
+  /** Older ones that are not among them. */
+  more: number;
 }
 
 export interface ConsoleAddressModel {
@@ -238,6 +264,7 @@ export interface ConsoleModel {
   recent: { at: number; pauseMs: number; bytes: number; sentBytes: number }[];
   /** By group; those that say nothing now are left out. */
   actions: ActionModel[];
+  points: PointsModel;
   consoles: ConsoleAddressModel[];
   lab: boolean;
 }

@@ -7,6 +7,7 @@
 //   follow        inconsistent (-> the partner is answered)    merge     suspects, generation (-> the overlay is merged)
 //   endResync     flush here -> partner: synced -> together -> clear
 //   becomeEqual   flush here -> the source's generation, whole -> clear
+//   rewriteAlone  generation (-> the copy is written to)
 //   coolDown      flush here -> partner: flush -> clear
 import { type ActivityLog, apart, moment, settle, settleAll } from './activity-log.ts';
 import { becomingEqual, broughtTogether, type CopyRecord, type DataGeneration, goneAlone, madeEqual } from './mirror.ts';
@@ -46,6 +47,12 @@ export function* serveAlone(log: ActivityLog, next: DataGeneration): MirrorOrder
   apart(log);
   yield { kind: 'record', change: (r) => goneAlone(r, next) };
   yield { kind: 'serve' };
+}
+
+/** Of a copy that nobody uses, before it is written to: as it will be, the partner does not have it. */
+export function* rewriteAlone(log: ActivityLog, next: DataGeneration): MirrorOrder {
+  apart(log);
+  yield { kind: 'record', change: (r) => goneAlone(r, next) };
 }
 
 /** source -> solo, with the arbiter's grant. Until it has ended everything is held, also what comes new. */

@@ -2,6 +2,9 @@
 import type { StoreCache } from '../../drivers/block/index.ts';
 import type { ScrubView } from '../core/snapshot.ts';
 import type { ChannelSetup } from '../wire/channel-setup.ts';
+import type { PointCommands, PointEvents, PointsSetup } from './restore-points/api.ts';
+
+export type { PointStatus, PointsSetup, PointsStatus } from './restore-points/api.ts';
 
 export interface MirrorSetup {
   channel: ChannelSetup;
@@ -19,6 +22,8 @@ export interface MirrorSetup {
   pairId?: string;
   /** Unix socket of the NBD export named `disk0`. */
   socketPath: string;
+  /** Missing: beside the disk, with the defaults. */
+  points?: PointsSetup;
   /** A request that the disk does not answer for so long: it has failed. Default: disk-stack.ts. */
   timeoutMs?: number;
   /** A write of the guest that the partner does not acknowledge for so long: it is lost. Default: mirror.ts. */
@@ -43,7 +48,7 @@ export const DISK_REFUSED = 'DISK_REFUSED';
  */
 export type MirrorMode = 'closed' | 'solo' | 'source' | 'target' | 'replica';
 
-export type MirrorCommands = {
+export type MirrorCommands = PointCommands & {
   /**
    * Opens disk and journal. A journal left by a crash is replayed, all of it; after a takeover what the partner had not committed is discarded.
    * serves: the guest has run here before and is to run from this copy: then a disk that is not known is refused (own-record.ts).
@@ -122,7 +127,7 @@ export interface MirrorStatus {
   scrub: ScrubView | null;
 }
 
-export type MirrorEvents = {
+export type MirrorEvents = PointEvents & {
   /** rateBytesPerS: of comparing, over the last seconds: what is left divided by it is the time left. */
   resyncProgress: { comparedBytes: number; copiedBytes: number; totalBytes: number; rateBytesPerS: number };
   /**

@@ -1,11 +1,17 @@
 // The guest's disk as the mirror sees it: the medium, and what lies over it, each layer a BlockStore itself.
 //
-//   medium -> watched (a disk that does not answer, or failed, is over) -> checked (what it reads is what was written)
-import { rm } from 'node:fs/promises';
+//   medium -> watched (a disk that does not answer, or failed, is over) -> checked (what it reads is what was written) -> restore points
+import { createHash } from 'node:crypto';
+import { rm, stat } from 'node:fs/promises';
 import { type BlockStore, type FileStoreOptions, type StoreCache, StoreError } from '../../drivers/block/index.ts';
 import { CheckedStore } from './checked-store.ts';
 import { KeptSums, sumsFileBytes } from './kept-sums.ts';
 import type { DiskIdentity } from './metadata.ts';
+import type { PointsSetup } from './restore-points/api.ts';
+import { CATALOGUE_BYTES } from './restore-points/catalogue.ts';
+import { openPoints } from './restore-points/open-points.ts';
+import { openPointFolder } from './restore-points/point-folder.ts';
+import type { PointStore } from './restore-points/point-store.ts';
 import { mustBeDrained, placesOf, WatchedStore } from './watched-store.ts';
 
 /** Longer than a disk's own attempts: those that are made for servers give up after 7 s. */
@@ -22,6 +28,11 @@ export interface DiskStackOptions {
   onFailed(error: StoreError): void;
   /** Undefined: none are kept. */
   sums?: SumsOptions;
+  /** Of the catalogue of restore points. */
+  pointsPath: string;
+  points: PointsSetup;
+  /** What the operator should know of the restore points. */
+  told(text: string): void;
 }
 
 export interface SumsOptions {
@@ -40,23 +51,45 @@ export interface DiskStack {
   checked: CheckedStore;
   /** What the operator should know of the medium. */
   notes: readonly string[];
+  points: PointStore;
 }
 
 export async function openDiskStack(options: DiskStackOptions): Promise<DiskStack> {
-  const { path, sizeBytes } = options;
+  const { openStore, path, sizeBytes } = options;
   mustBeDrained(path);
-  const medium = await options.openStore({ path, sizeBytes, cache: options.cache ?? 'buffered' });
-  const watched = new WatchedStore(medium, {
-    path,
-    timeoutMs: options.timeoutMs ?? DISK_TIMEOUT_MS,
-    places: placesOf(process.env.UV_THREADPOOL_SIZE),
-    onFailed: options.onFailed,
-  });
-  const checked = await openChecked(options, watched).catch(async (e: Error) => {
-    await watched.close();
+  const opened: BlockStore[] = [];
+  try {
+    const medium = await openStore({ path, sizeBytes, cache: options.cache ?? 'buffered' });
+    opened.push(medium);
+    const watched = new WatchedStore(medium, {
+      path,
+      timeoutMs: options.timeoutMs ?? DISK_TIMEOUT_MS,
+      places: placesOf(process.env.UV_THREADPOOL_SIZE),
+      onFailed: options.onFailed,
+    });
+    const checked = await openChecked(options, watched);
+    opened.push(checked);
+    const points = await pointsOver(checked, options, opened);
+    return { disk: points, watched, checked, points, notes: medium.notes ?? [] };
+  } catch (e) {
+    await Promise.allSettled(opened.reverse().map((s) => s.close()));
     throw e;
-  });
-  return { disk: checked, watched, checked, notes: medium.notes ?? [] };
+  }
+}
+
+async function pointsOver(below: BlockStore, options: DiskStackOptions, opened: BlockStore[]): Promise<PointStore> {
+  const { openStore, path, pointsPath, told } = options;
+  const { directory, maximumBytes, reserveBytes } = options.points;
+  const catalogue = await openStore({ path: pointsPath, sizeBytes: CATALOGUE_BYTES });
+  opened.push(catalogue);
+  const folder = await openPointFolder({ directory, diskPath: path, openStore });
+  return await openPoints({ below, disk: await nameOf(path), catalogue, folder, maximumBytes, reserveBytes, told });
+}
+
+/** A block device has no name that is always there: whoever puts another one in its place must remove the catalogue. */
+async function nameOf(path: string): Promise<string> {
+  const found = await stat(path, { bigint: true }).catch(() => null);
+  return found?.isFile() ? createHash('sha256').update(`${found.ino} ${found.birthtimeNs}`).digest('hex').slice(0, 32) : '';
 }
 
 /** Without its file the disk is as good as any other: that is no reason not to serve it. */

@@ -39,6 +39,8 @@ export interface FollowerParts {
   attached(): Promise<Uint8Array>;
   /** Made equal to the source, whose record this is: flushed and durable when it ends. `isStill`: it is attached. */
   madeEqual(source: Buffer, isStill: () => boolean): Promise<void>;
+  /** About a restore point. Rejects with the reason of a refusal. */
+  cut(m: MirrorMessage): Promise<Uint8Array>;
 }
 
 /** A read that met a commit is read again: the next commit is tens of milliseconds away. */
@@ -129,7 +131,7 @@ export class Follower {
       }
     } catch (e) {
       const error = e as Error;
-      if (m.kind === 'attach') this.#answer(m, 'refused', Buffer.from(error.message));
+      if (m.kind === 'attach' || m.kind === 'cut') this.#answer(m, 'refused', Buffer.from(error.message));
       else if (m.attachment === this.#attachment)
         this.#answer(m, error instanceof NotNow ? 'refused' : 'failed', Buffer.from(error.message));
       if (error instanceof StoreError) this.#parts.onError(error);
@@ -152,6 +154,7 @@ export class Follower {
   }
 
   async #perform(m: MirrorMessage): Promise<Uint8Array | undefined> {
+    if (m.kind === 'cut') return await this.#parts.cut(m);
     if (m.offset + m.length > this.#disk.sizeBytes) throw new Error(`${m.length} bytes at ${m.offset} are outside of the partner's disk`);
     const replica = this.#replica;
     switch (m.kind) {

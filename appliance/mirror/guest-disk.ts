@@ -10,6 +10,7 @@
 import type { BlockStore, StoreError } from '../../drivers/block/index.ts';
 import type { NbdExport, ZeroesOrder } from '../../drivers/nbd/index.ts';
 import { blockOf, blockSums, blocksIn, SUM_BLOCK_BYTES, writeWithSums } from './block-sums.ts';
+import { ChangeHold } from './change-hold.ts';
 import { isBadRead } from './checked-store.ts';
 import { MESSAGE_MAX_DATA_BYTES } from './messages.ts';
 import type { Metadata } from './metadata.ts';
@@ -71,6 +72,7 @@ export class GuestDisk implements NbdExport {
   latencies: WriteLatencies | undefined;
   /** Set: writes wait for its end. */
   gate: Promise<void> | undefined;
+  readonly changes = new ChangeHold();
   readonly #parts: GuestDiskParts;
   readonly #disk: BlockStore;
 
@@ -147,7 +149,9 @@ export class GuestDisk implements NbdExport {
 
   async #change(interval: number, change: Change, fua: boolean): Promise<void> {
     const { offset, length } = change;
-    await this.lock.with(offset, offset + length, () => this.#changeLocked(interval, change, fua || this.#parts.isWriteThrough));
+    await this.changes.run(interval, () =>
+      this.lock.with(offset, offset + length, () => this.#changeLocked(interval, change, fua || this.#parts.isWriteThrough)),
+    );
     if (this.#parts.quarantine.hasWhole(offset, length)) this.#parts.healed(offset, length);
   }
 

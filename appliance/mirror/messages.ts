@@ -25,10 +25,11 @@ export const DIGEST_BYTES = 32;
  *  synced   resync: all that may differ was compared; data: the source's record. Answered when all is durable
  *  settle   answered with the interval up to which every write that was answered is in stable storage on the disk (4 bytes)
  *  read     `length` bytes in whole blocks, READ_MAX_BYTES at most: what the source has written there, of whichever interval
+ *  cut      a restore point; data: restore-points/cut-codec.ts. `interval`: at whose end, 0: now. Answered with the list of those there
  *  verify   about `length` bytes of the disk: verify-codec.ts. Answered also by a replica, by what the source has written there
  *  answer   `status`; data: compare's answer, or the reason (UTF-8)
  */
-export type MessageKind = 'attach' | 'write' | 'zero' | 'flush' | 'compare' | 'synced' | 'answer' | 'settle' | 'read' | 'verify';
+export type MessageKind = 'attach' | 'write' | 'zero' | 'flush' | 'compare' | 'synced' | 'answer' | 'settle' | 'read' | 'cut' | 'verify';
 const KINDS: readonly (MessageKind | undefined)[] = [
   undefined,
   'attach',
@@ -40,7 +41,7 @@ const KINDS: readonly (MessageKind | undefined)[] = [
   'answer',
   'settle',
   'read',
-  undefined,
+  'cut',
   'verify',
 ];
 
@@ -106,6 +107,7 @@ export function decodeMessage(bytes: Buffer): MirrorMessage {
     throw new Error(`a write of ${m.length} bytes with ${body.length} bytes of data and checksums`);
   if (kind === 'read' && (m.length === 0 || m.length > READ_MAX_BYTES || offset % SUM_BLOCK_BYTES !== 0))
     throw new Error(`a read of ${m.length} bytes at ${offset}`);
+  if (kind === 'cut' && data.length > MESSAGE_MAX_DATA_BYTES) throw new Error(`${data.length} bytes about a restore point`);
   if (
     kind === 'compare' &&
     (m.length > MESSAGE_MAX_DATA_BYTES || data.length !== Math.ceil(m.length / COMPARE_BLOCK_BYTES) * DIGEST_BYTES)

@@ -5,6 +5,7 @@
 //                  ^------ collapse                            any -> closed
 import { randomInt } from 'node:crypto';
 import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { type BlockStore, type FileStoreOptions, StoreError } from '../../drivers/block/index.ts';
 import type { Channel } from '../../drivers/link/index.ts';
 import { NbdServer } from '../../drivers/nbd/index.ts';
@@ -19,6 +20,7 @@ import {
   type MirrorOrder,
   type MirrorStep,
   merge,
+  rewriteAlone,
   serveAlone,
 } from '../core/mirror-orders.ts';
 import type { BlockSide, CommitCommands, MirrorCommands, MirrorEvents, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
@@ -38,6 +40,8 @@ import { Partner } from './partner.ts';
 import { blockStart, Quarantine } from './quarantine.ts';
 import { Repair, rescued } from './repair.ts';
 import { Replica, writeRuns } from './replica.ts';
+import { DEFAULT_POINTS, type PointsStatus } from './restore-points/api.ts';
+import { PointService } from './restore-points/point-service.ts';
 import { resync } from './resync.ts';
 import { Scrub } from './scrub.ts';
 import { encodeVerify, VERIFY_BLOCK_BYTES } from './verify-codec.ts';
@@ -102,6 +106,7 @@ interface Opened {
   trouble: MetadataTrouble | null;
   guest: GuestDisk;
   follower: Follower;
+  points: PointService;
   server: NbdServer | undefined;
   replica: Replica | undefined;
 }
@@ -116,6 +121,8 @@ export class Mirror {
   #attaching: Partner | undefined;
   /** What the attached partner's copy said of itself. */
   #theirs: CopyState | null = null;
+  /** Of the restore points, as they were known last. */
+  #points: PointsStatus | null = null;
   #settling = false;
   #settledMs = -Infinity;
   /** The export before there is a disk behind it. */
@@ -134,6 +141,7 @@ export class Mirror {
     this.#channel.on('down', () => around.emit('channel', { up: false }));
     this.#channel.on('reset', (reason) => {
       this.#opened?.follower.detach();
+      if (this.#mode === 'target' || this.#mode === 'replica') void this.#opened?.points.cuts.partnerGone();
       this.#attaching?.lose(`the disk stream's session ended: ${reason}`);
       this.#opened?.guest.partner?.lose(`the disk stream's session ended: ${reason}`);
     });
@@ -153,7 +161,17 @@ export class Mirror {
       goSolo: async () => this.#goSolo(),
       takeOver: () => this.#inTurn(() => this.#takeOver()),
       collapse: () => this.#inTurn(() => this.#collapse()),
-      close: () => this.#inTurn(() => this.#close()),
+      close: () => {
+        // What takes long is finished at the next start.
+        this.#opened?.points.stop();
+        return this.#inTurn(() => this.#close());
+      },
+      takePoint: (a) => this.#openPoints('takePoint').take(a),
+      removePoint: ({ name }) => this.#openPoints('removePoint').remove(name),
+      listPoints: async () => this.#opened?.points.status() ?? this.#points,
+      exportPoint: ({ name }) => this.#openPoints('exportPoint').export(name),
+      endPointExport: async ({ name }) => this.#opened?.points.endExport(name),
+      rollBack: (a) => this.#inTurn(() => this.#rollBack(a)),
       quarantineBlock: ({ offset }) => this.#quarantineBlock(offset),
       chooseBlock: (a) => this.#chooseBlock(a.offset, a.keep),
       startScrub: async () => this.#scrub('startScrub').start(),
@@ -214,6 +232,7 @@ export class Mirror {
         disk,
         watched,
         checked,
+        points,
         notes: ofMedium,
       } = await openDiskStack({
         openStore,
@@ -230,6 +249,9 @@ export class Mirror {
           identify: () => this.#identity(),
           onUnknown: (reason) => this.#around.emit('sumsUnknown', { reason }),
         },
+        pointsPath: `${setup.journalPath}.points`,
+        points: setup.points ?? DEFAULT_POINTS,
+        told: (text) => this.#around.emit('pointNews', { text }),
       });
       stores.push(disk);
       const record = await store(this.#recordPath, METADATA_BYTES);
@@ -304,6 +326,7 @@ export class Mirror {
           Object.assign(opened, { unknown: null, trouble: null });
           await doubtful.trust();
         },
+        cut: (m) => service.asked(m),
       });
       const scrub = await Scrub.open({
         sizeBytes: disk.sizeBytes,
@@ -320,6 +343,20 @@ export class Mirror {
       });
       const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);
       scrubbing.unref();
+      const service = new PointService({
+        points,
+        guest,
+        metadata,
+        directory: join(dirname(setup.socketPath), 'points'),
+        interval: this.#around.interval,
+        isEqual: () => follower.isEqual,
+        replica: () => this.#opened?.replica,
+        onStatus: (s) => {
+          this.#points = s;
+          this.#around.emit('points', s);
+        },
+        onProgress: (p) => this.#around.emit('rollBackProgress', p),
+      });
       const opened: Opened = {
         disk,
         watched,
@@ -335,10 +372,12 @@ export class Mirror {
         trouble,
         guest,
         follower,
+        points: service,
         server: undefined,
         replica: undefined,
       };
       this.#opened = opened;
+      this.#points = service.status();
       this.#tellCopies();
       return { committed: recovered.committed, replayed: recovered.replayed, discarded: recovered.discarded, notes };
     } catch (e) {
@@ -430,6 +469,7 @@ export class Mirror {
       o.trouble = null;
       await partner.ask({ kind: 'verify', data: encodeVerify({ kind: 'quarantine', offsets: o.quarantine.offsets }) });
       o.equal = partner;
+      void o.points.cuts.compareLists().catch(() => undefined);
     }
     return { ...done, why };
   }
@@ -438,6 +478,7 @@ export class Mirror {
     await (await this.#takeEarly())?.close();
     const o = await this.#closedNow('startTarget');
     await this.#reporting(o.doubtful.test(o.watched));
+    await o.points.forgetRollBack();
     this.#mode = 'target';
   }
 
@@ -496,6 +537,7 @@ export class Mirror {
     o.guest.gate = undefined;
     this.#mode = 'solo';
     resolve();
+    await o.points.cuts.partnerGone();
     await rm(this.#scratchPath, { force: true });
     return result;
   }
@@ -515,11 +557,24 @@ export class Mirror {
     return { appliedBytes };
   }
 
+  /** Of a disk that nobody uses; the record says from the first write on that the partner does not have it. */
+  async #rollBack({ name, takenAt }: { name: string; takenAt: number }): Promise<{ before: string; writtenBytes: number }> {
+    const o = await this.#closedNow('rollBack');
+    return await this.#reporting(o.points.rollBack(name, takenAt, () => this.#obey(o, rewriteAlone(o.metadata.log, newGeneration()))));
+  }
+
+  #openPoints(command: string): PointService {
+    if (!this.#opened) throw new Error(`${command}: the disk is not open here`);
+    return this.#opened.points;
+  }
+
   async #close(): Promise<void> {
     await (await this.#takeEarly())?.close();
     const o = this.#opened;
     if (!o) return;
     clearInterval(o.scrubbing);
+    await o.points.close();
+    this.#points = o.points.status();
     await o.server?.close();
     o.follower.detach();
     const { partner } = o.guest;
@@ -551,8 +606,18 @@ export class Mirror {
     const { diskPath, sizeBytes, journalPath } = this.#setup;
     const { openStore } = this.#around;
     if (await isMissing(diskPath)) throw refuseMissing(diskPath);
-    const { disk } = await openDiskStack({ openStore, path: diskPath, sizeBytes, onFailed: (e) => this.#report(e) });
     await rm(this.#sumsPath, { force: true });
+    // Points of what was there before would read what is there now.
+    await rm(`${journalPath}.points`, { force: true });
+    const { disk } = await openDiskStack({
+      openStore,
+      path: diskPath,
+      sizeBytes,
+      onFailed: (e) => this.#report(e),
+      pointsPath: `${journalPath}.points`,
+      points: this.#setup.points ?? DEFAULT_POINTS,
+      told: () => undefined,
+    });
     const stores = [disk];
     try {
       for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
@@ -641,6 +706,7 @@ export class Mirror {
         return partner?.release() ?? 0;
       }
       case 'serve':
+        await o.points.finishRollBack();
         await this.#export(o);
         return undefined;
       default:

@@ -37,6 +37,12 @@ export interface ReplicaParts {
 }
 
 type Reader = Pick<BlockStore, 'read'>;
+interface Cut {
+  interval: number;
+  /** Never rejects. */
+  run(): Promise<void>;
+  drop(why: string): void;
+}
 
 export class Replica {
   readonly #limits: typeof LIMITS;
@@ -53,6 +59,10 @@ export class Replica {
   /** Committed, to be written back next; and what is being written back. */
   #waiting = new PatchMap();
   #writing: PatchMap | undefined;
+  /** A restore point that is to be cut when an interval is on the disk, before anything newer is. */
+  #cut: Cut | undefined;
+  /** Committed, newer than the interval of `#cut`, whose own is committed as well. */
+  #behind = new PatchMap();
   #writeBack: Promise<void> | undefined;
   /** No write-back begins while a block of the disk is rewritten. */
   #repairing: Promise<void> | undefined;
@@ -162,13 +172,33 @@ export class Replica {
     if (interval === this.#committed) return;
     for (const [n, patches] of this.#open) {
       if (n > interval) continue;
-      this.#waiting.absorb(patches);
+      (this.#cut && n > this.#cut.interval ? this.#behind : this.#waiting).absorb(patches);
       this.#open.delete(n);
     }
     this.#committed = interval;
     this.#dropOverlay();
     if (this.#leftInterval === undefined && this.#journal.switchSegment(interval)) this.#leftInterval = this.#highestInterval;
     this.#startWriteBack();
+  }
+
+  /**
+   * Runs `cut` when interval n is on the disk, before anything newer is. Rejects when n is committed already, when it never will be,
+   * and when `cut` does. One at a time.
+   */
+  cutAfter(interval: number, cut: () => Promise<void>): Promise<void> {
+    this.#mustRun();
+    if (interval <= this.#decided) throw new Error(`interval ${interval} is over already`);
+    if (this.#cut) throw new Error('another restore point is being cut');
+    return new Promise((resolve, reject) => {
+      this.#cut = { interval, run: () => cut().then(resolve, reject), drop: (why) => reject(new Error(why)) };
+    });
+  }
+
+  /** One that waits for its interval. */
+  dropCut(why = 'it was given up'): void {
+    if (!this.#cut || this.#cut.interval <= this.#committed) return;
+    this.#cut.drop(why);
+    this.#cut = undefined;
   }
 
   /** The primary wrote here what is not committed: what it has there now is not what this copy should have. */
@@ -187,7 +217,7 @@ export class Replica {
   async #present(offset: number, length: number, check: (offset: number, length: number) => Promise<CheckedRange>): Promise<CheckedRange> {
     const end = offset + length;
     const open = [...this.#open].sort(([a], [b]) => a - b).map(([, patches]) => patches);
-    const layers = [...(this.#writing ? [this.#writing] : []), this.#waiting, ...open].map((p) => p.find(offset, end));
+    const layers = [...(this.#writing ? [this.#writing] : []), this.#waiting, this.#behind, ...open].map((p) => p.find(offset, end));
     const { data, blocks } = await check(offset, length);
     const patched = new PatchMap();
     for (const layer of layers) {
@@ -211,7 +241,8 @@ export class Replica {
     while (this.#repairing) await this.#repairing.catch(() => undefined);
     this.#mustRun();
     const end = offset + length;
-    const isBusy = this.isOpen(offset, length) || [this.#waiting, this.#writing].some((p) => p && p.find(offset, end).length > 0);
+    const isBusy =
+      this.isOpen(offset, length) || [this.#waiting, this.#behind, this.#writing].some((p) => p && p.find(offset, end).length > 0);
     if (isBusy) return false;
     this.#repairing = write();
     try {
@@ -232,7 +263,12 @@ export class Replica {
   async #read(offset: number, length: number, under: Reader): Promise<Buffer> {
     const end = offset + length;
     // What is found now stays right while the disk is read: a write-back under way writes these same bytes.
-    const layers = [this.#writing?.find(offset, end) ?? [], this.#waiting.find(offset, end), this.#overlay.find(offset, end)];
+    const layers = [
+      this.#writing?.find(offset, end) ?? [],
+      this.#waiting.find(offset, end),
+      this.#behind.find(offset, end),
+      this.#overlay.find(offset, end),
+    ];
     const buffer = layers.some((l) => covers(l, offset, end)) ? Buffer.allocUnsafeSlow(length) : await under.read(offset, length);
     for (const layer of layers) {
       for (const p of layer) {
@@ -251,7 +287,7 @@ export class Replica {
   primaryPieces(offset: number, length: number): Piece[] {
     const end = offset + length;
     const open = [...this.#open.keys()].sort((a, b) => a - b).flatMap((n) => this.#open.get(n)?.find(offset, end) ?? []);
-    return [...(this.#writing?.find(offset, end) ?? []), ...this.#waiting.find(offset, end), ...open];
+    return [...(this.#writing?.find(offset, end) ?? []), ...this.#waiting.find(offset, end), ...this.#behind.find(offset, end), ...open];
   }
 
   async guestWrite(offset: number, data: Uint8Array): Promise<void> {
@@ -310,6 +346,7 @@ export class Replica {
   async takeOver(): Promise<{ committed: number; discardedBytes: number; mergedBytes: number }> {
     await this.settle();
     this.#ending = true;
+    this.dropCut('its interval was never committed');
     await Promise.allSettled([...this.#guest]);
     let discardedBytes = 0;
     for (const patches of this.#open.values()) discardedBytes += patches.bytes;
@@ -346,6 +383,7 @@ export class Replica {
     let bytes = 0;
     for (const patches of this.#open.values()) bytes += patches.bytes;
     await this.apply(last);
+    this.dropCut('lockstep ended before its interval');
     await this.stop();
     if (this.#failed) throw this.#failed;
     return bytes;
@@ -355,6 +393,7 @@ export class Replica {
   async stop(): Promise<void> {
     this.#ending = true;
     await this.#deciding.catch(() => {});
+    this.dropCut('this copy follows no longer');
     if (this.#failed) return;
     if (this.#decided === this.#committed) {
       for (const patches of this.#open.values()) this.#waiting.absorb(patches);
@@ -392,11 +431,15 @@ export class Replica {
     this.#startWriteBack();
     await this.#writeBack;
     if (this.#failed) throw this.#failed;
-    if (!this.#waiting.isEmpty || this.#writing) throw new Error('committed data was left over');
+    if (!this.#waiting.isEmpty || !this.#behind.isEmpty || this.#writing) throw new Error('committed data was left over');
   }
 
   #isWriteBackDue(): boolean {
-    return !this.#waiting.isEmpty || (this.#leftInterval !== undefined && this.#leftInterval <= this.#committed);
+    return !this.#waiting.isEmpty || this.#isCutDue() || (this.#leftInterval !== undefined && this.#leftInterval <= this.#committed);
+  }
+
+  #isCutDue(): boolean {
+    return this.#cut !== undefined && this.#cut.interval <= this.#committed;
   }
 
   async #writeBackAll(): Promise<void> {
@@ -404,10 +447,17 @@ export class Replica {
       await this.#repairing?.catch(() => undefined);
       this.#writing = this.#waiting;
       this.#waiting = new PatchMap();
-      const interval = this.#committed;
+      const cut = this.#isCutDue() ? this.#cut : undefined;
+      const interval = cut ? cut.interval : this.#committed;
       await writeRuns(this.#disk, this.#writing.runs());
       this.#writing = undefined;
       this.#writtenBack = interval;
+      if (cut) {
+        await cut.run();
+        this.#cut = undefined;
+        this.#waiting = this.#behind;
+        this.#behind = new PatchMap();
+      }
       if (this.#leftInterval !== undefined && this.#leftInterval <= interval) {
         await this.#disk.flush();
         await this.#journal.freeOther();
@@ -431,7 +481,7 @@ export class Replica {
   }
 
   #journalMemory(): number {
-    let bytes = this.#waiting.memoryBytes + (this.#writing?.memoryBytes ?? 0);
+    let bytes = this.#waiting.memoryBytes + this.#behind.memoryBytes + (this.#writing?.memoryBytes ?? 0);
     for (const patches of this.#open.values()) bytes += patches.memoryBytes;
     return bytes;
   }

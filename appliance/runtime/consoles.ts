@@ -1,7 +1,14 @@
 // The consoles of this CoServer: web on the management address, the local Unix socket, and the serial line.
 import { openSerialPort } from '../../drivers/serial/index.ts';
 import type { CoServerConfig } from '../config.ts';
-import { type ActionRequest, consoleCertificate, labAt, type SnapshotSource, startConsoleServer } from '../console/api/index.ts';
+import {
+  type ActionRequest,
+  consoleCertificate,
+  labAt,
+  type PointRequest,
+  type SnapshotSource,
+  startConsoleServer,
+} from '../console/api/index.ts';
 import { startSerialConsole } from '../console/serial/index.ts';
 import type { Snapshot } from '../core/snapshot.ts';
 import { log } from './log.ts';
@@ -11,6 +18,7 @@ export interface ConsolesOptions extends SnapshotSource {
   /** Directory of the built web console. */
   webRoot: string;
   request: ActionRequest;
+  points?: PointRequest;
 }
 
 export async function startConsoles(options: ConsolesOptions): Promise<{ close(): Promise<void> }> {
@@ -32,6 +40,7 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
     snapshot,
     onChange,
     request,
+    ...(options.points ? { points: options.points } : {}),
     config: {
       port: tlsPort,
       address: config.management.address,

@@ -14,6 +14,7 @@ import type { CheckpointReport } from '../memory/api.ts';
 import type { MirrorStatus } from '../mirror/api.ts';
 import type { History } from './history.ts';
 import { LockstepFigures } from './lockstep-figures.ts';
+import type { RestorePoints } from './restore-points.ts';
 import type { Workers } from './workers.ts';
 
 /** Checkpoints kept for the charts and the percentiles. */
@@ -28,6 +29,7 @@ export class Figures {
   readonly #config: CoServerConfig;
   readonly #history: History;
   readonly lockstep = new LockstepFigures();
+  points: RestorePoints | undefined;
   readonly #startedAt = performance.now();
   readonly #checkpoints: (CheckpointReport & { at: number; atMs: number })[] = [];
   #gate: GateStatus | null = null;
@@ -148,7 +150,7 @@ export class Figures {
         acceleration: this.#config.engine.acceleration,
         sentence: picture.workloadSentence,
       },
-      progress: this.#keeping?.view ?? this.#progress,
+      progress: this.#keeping?.view ?? this.points?.progress ?? this.#progress,
       checkpoints: {
         mode: effectiveMode(state),
         interval: this.#checkpoints.at(-1)?.interval ?? 0,
@@ -175,10 +177,14 @@ export class Figures {
       audit: this.lockstep.audit(state),
       incidents: this.#history.incidents.map(({ id: _, ...incident }) => incident),
       process: { rssBytes: process.memoryUsage.rss(), cpuPercent: usage },
-      actions: actionsOf(state).map((action) => {
-        const verdict = mayRequest(state, action.name);
-        return { ...action, label: actionLabel(state, action), allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
-      }),
+      actions: [
+        ...actionsOf(state).map((action) => {
+          const verdict = mayRequest(state, action.name);
+          return { ...action, label: actionLabel(state, action), allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
+        }),
+        ...(this.points?.actions(state) ?? []),
+      ],
+      restorePoints: this.points?.views ?? [],
       lab: this.#config.labSocket !== '',
       disk: this.#disk(state),
     };

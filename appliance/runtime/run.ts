@@ -23,6 +23,7 @@ import { Fence } from './effects/fence.ts';
 import { acknowledgeAtOnce, sortLinkQueue } from './effects/link-queues.ts';
 import { Obey } from './effects/obey.ts';
 import { partnerPower } from './effects/partner-power.ts';
+import { openDisk, type Parts } from './effects/parts.ts';
 import { WatchdogKeeper } from './effects/watchdog.ts';
 import { endProcess, noteStuckRequests } from './end-process.ts';
 import { Figures } from './figures.ts';
@@ -35,6 +36,7 @@ import { log } from './log.ts';
 import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
+import { RestorePoints } from './restore-points.ts';
 import { BusinessNic } from './sources/business-nic.ts';
 import { ClockSource } from './sources/clock.ts';
 import { ControlStream } from './sources/control.ts';
@@ -136,6 +138,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
         isWriteThrough: config.workload.disk.durability === 'write-through',
         journalPath: join(config.stateDir, 'intervals.journal'),
         socketPath: sockets.mirror,
+        points: {
+          directory: config.restorePoints.directory,
+          maximumBytes: config.restorePoints.maximumMiB * 1048576,
+          reserveBytes: config.restorePoints.reserveMiB * 1048576,
+        },
         ...config.disk,
         scrub: { rateBytesPerS: config.scrub.rateMiBPerS * 1048576, everyHours: config.scrub.everyHours },
         isAwaited: adoptable,
@@ -252,7 +259,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
 
   let mayEnd = () => {};
-  const obey = new Obey({
+  const parts: Parts = {
     config,
     workers,
     engine,
@@ -279,7 +286,18 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     },
     feed: (event) => pump.feed(event),
     state: () => pump.state,
+  };
+  const obey = new Obey(parts);
+  const points = new RestorePoints({
+    me: config.coServer,
+    mirror: workers.mirror,
+    history,
+    schedule: config.restorePoints,
+    state: () => pump.state,
+    openDisk: () => openDisk(parts, { serves: true }),
+    changed,
   });
+  figures.points = points;
   const life: StateOptions = {
     me: config.coServer,
     incarnation,
@@ -414,10 +432,13 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       changes.add(f);
       return () => changes.delete(f);
     },
+    points: (verb, name, by, typed) => points.request(verb, name, by, typed),
     request: async (action, _args, by) => {
       const offered = figures.snapshot(pump.state).actions.find((a) => a.name === action);
       if (!offered) return { accepted: false, reason: `There is no action '${action}'.` };
       if (!offered.allowed) return { accepted: false, reason: offered.reason };
+      const ofPoint = points.action(action, by);
+      if (ofPoint) return await ofPoint;
       pump.feed({ kind: 'operatorRequested', action, by });
       return { accepted: true };
     },
@@ -442,6 +463,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   const ticks = setInterval(() => {
     pump.feed({ kind: 'tick' });
     watchdog.tick();
+    points.tick(performance.now());
   }, TICK_MS);
 
   const consoles = await consolesUp;

@@ -102,6 +102,7 @@ export function coServerConfig(
       idleMs: workload.idleMs,
       minimumMs: 20,
     },
+    restorePoints: { directory: '', maximumMiB: 0, reserveMiB: 64, everyMinutes: 0, keep: 24 },
     // A hung disk is injected, not slow: two seconds are enough to tell, on a machine where everything is slow.
     disk: { timeoutMs: 2_000, acknowledgeMs: 1_500 },
     scrub: { rateMiBPerS: 50, everyHours: 168 },

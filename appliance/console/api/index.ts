@@ -3,4 +3,4 @@ export { type CertificateOptions, type ConsoleCertificate, consoleCertificate } 
 export { type Lab, labAt } from './lab.ts';
 export { hashPassword } from './password.ts';
 export { type ConsoleServer, type ConsoleServerOptions, startConsoleServer } from './server.ts';
-export type { ActionArgs, ActionRequest, LabAction, RequestAnswer, SnapshotSource } from './types.ts';
+export type { ActionArgs, ActionRequest, LabAction, PointRequest, RequestAnswer, SnapshotSource } from './types.ts';

@@ -3,10 +3,12 @@
 //   GET  /api/live            the picture at every change, server-sent events
 //   POST /api/actions/:name   {"args": {...}, "typed": "force"} -> {"accepted": true} | 409 {"accepted": false, "reason"}
 //                             typed: the word that an action needs which can lose data; 422 without it
+//   POST /api/points/:verb    {"name": "..."}: restore points; answered when it is done
 //   POST /api/lab/:action     {"target": "A"} in the lab only
 //   POST /api/login, /api/logout (TLS only)
 // Against cross-site requests: SameSite=Strict, JSON only, a header that no foreign page can send without asking first, and Origin.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { PointVerb } from '../../core/restore-points.ts';
 import { whyNotTyped } from '../action-views.ts';
 import { LAB_TARGETS, type Lab } from './lab.ts';
 import type { LiveHub } from './live.ts';
@@ -14,7 +16,7 @@ import { LoginLimiter } from './login-limiter.ts';
 import { PASSWORD_MAX_CHARS, type PasswordVerifier } from './password.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 import { cookieValue, SESSION_MS, type Sessions } from './sessions.ts';
-import type { ActionArgs, ActionRequest, RequestAnswer, SnapshotSource } from './types.ts';
+import type { ActionArgs, ActionRequest, PointRequest, RequestAnswer, SnapshotSource } from './types.ts';
 
 /** Sent by our own page and scripts with every POST. */
 export const REQUEST_HEADER = 'x-twinstep-console';
@@ -22,6 +24,7 @@ export const REQUEST_HEADER = 'x-twinstep-console';
 export interface RouteOptions extends SnapshotSource {
   live: LiveHub;
   request: ActionRequest;
+  points: PointRequest | undefined;
   lab: Lab | undefined;
   log: (line: string) => void;
   /** null on the local socket. */
@@ -90,8 +93,39 @@ export function registerRoutes(app: FastifyInstance, options: RouteOptions): voi
       return reply.code(answer.accepted ? 200 : untyped === null ? 409 : 422).send(answer);
     },
   );
+  registerPoints(app, options);
   registerLab(app, options);
   if (signIn) registerSignIn(app, options, signIn);
+}
+
+/** Exports are read through a socket of this machine: asked for on it only. */
+const LOCAL_VERBS: readonly PointVerb[] = ['export', 'end-export'];
+
+function registerPoints(app: FastifyInstance, { points, log, signIn }: RouteOptions): void {
+  if (!points) return;
+  app.post<{ Params: { verb: PointVerb }; Body: { name: string; typed?: string } }>(
+    '/api/points/:verb',
+    {
+      schema: {
+        params: { type: 'object', properties: { verb: { enum: ['take', 'remove', 'roll-back', ...(signIn ? [] : LOCAL_VERBS)] } } },
+        body: {
+          type: 'object',
+          required: ['name'],
+          properties: { name: { type: 'string', maxLength: 40 }, typed: { type: 'string', maxLength: 64 } },
+          additionalProperties: false,
+        },
+      },
+    },
+    async (request, reply) => {
+      const { name, typed } = request.body;
+      const by = from(request, signIn !== null);
+      const answer = await points(request.params.verb, name, by, typed ?? '');
+      log(
+        `console: restore point '${name}', ${request.params.verb} from ${by}: ${answer.accepted ? 'accepted' : `refused: ${answer.reason}`}`,
+      );
+      return reply.code(answer.accepted ? 200 : 409).send(answer);
+    },
+  );
 }
 
 function registerLab(app: FastifyInstance, { lab, log, signIn }: RouteOptions): void {

@@ -12,7 +12,7 @@ import { LiveHub } from './live.ts';
 import { PasswordVerifier } from './password.ts';
 import { type RouteOptions, registerRoutes } from './routes.ts';
 import { Sessions } from './sessions.ts';
-import type { ActionRequest, SnapshotSource } from './types.ts';
+import type { ActionRequest, PointRequest, SnapshotSource } from './types.ts';
 import { listenOnUnixSocket } from './unix-listener.ts';
 
 /** An action and its arguments; a password. */
@@ -27,6 +27,8 @@ const CONNECTIONS_MAX = 128;
 
 export interface ConsoleServerOptions extends SnapshotSource {
   request: ActionRequest;
+  /** Missing: there are no restore points here. */
+  points?: PointRequest;
   config: {
     /** TLS port; 0: no TLS console. */
     port: number;
@@ -61,6 +63,7 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
     onChange: options.onChange,
     live,
     request: options.request,
+    points: options.points,
     lab: options.lab,
     log: options.log ?? (() => {}),
   };

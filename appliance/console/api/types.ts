@@ -1,8 +1,9 @@
 // What the console's server needs from the process that it shows, and what it answers to a request.
+import type { PointVerb } from '../../core/restore-points.ts';
 import type { Snapshot } from '../../core/snapshot.ts';
 
 /** Accepted, or the sentence that the operator reads. */
-export type RequestAnswer = { accepted: true } | { accepted: false; reason: string };
+export type RequestAnswer = { accepted: true; detail?: Record<string, string | number> } | { accepted: false; reason: string };
 
 export type ActionArgs = Record<string, string | number | boolean>;
 
@@ -11,6 +12,12 @@ export type ActionArgs = Record<string, string | number | boolean>;
  * (whyNotTyped). `by`: at which console, in words; it is recorded.
  */
 export type ActionRequest = (action: string, args: ActionArgs, by: string) => Promise<RequestAnswer>;
+
+/**
+ * About restore points: `take`, `remove`, `roll-back` (with its word), and on the local socket `export` and `end-export`. Answers when
+ * it is done.
+ */
+export type PointRequest = (verb: PointVerb, name: string, by: string, typed: string) => Promise<RequestAnswer>;
 
 /** What the lab is asked, as one JSON line: power of a CoServer (A, B), a link (1, 2), a frozen process. */
 export interface LabAction {

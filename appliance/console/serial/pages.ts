@@ -20,8 +20,9 @@ import {
   wrap,
 } from './layout.ts';
 import { incidentLines, lockstepBriefLines, modeLines } from './lockstep-pages.ts';
+import { pointLines } from './point-pages.ts';
 
-export const PAGES = ['overview', 'events', 'takeover', 'figures', 'mode', 'incidents'] as const;
+export const PAGES = ['overview', 'events', 'takeover', 'figures', 'mode', 'incidents', 'points'] as const;
 export type Page = (typeof PAGES)[number];
 
 /** `evidence`: the incident or the event that is unfolded on its page. */
@@ -39,6 +40,8 @@ export function pageLines(page: Page, m: ConsoleModel, width: number, evidence: 
       return modeLines(m, width);
     case 'incidents':
       return incidentLines(m, evidence, width);
+    case 'points':
+      return pointLines(m, width);
     default:
       throw new Error(`unknown page ${String(page satisfies never)}`);
   }

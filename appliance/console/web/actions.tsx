@@ -7,7 +7,7 @@ import { TypedButton } from './typed-dialog.tsx';
 
 type OnAnswer = AskButtonProps['onAnswer'];
 
-function ActionButton({ action, onAnswer }: { action: ActionModel; onAnswer: OnAnswer }): JSX.Element {
+export function ActionButton({ action, onAnswer }: { action: ActionModel; onAnswer: OnAnswer }): JSX.Element {
   if (action.typed) return <TypedButton action={action} typed={action.typed} onAnswer={onAnswer} />;
   return (
     <AskButton

@@ -12,6 +12,7 @@ import { Lockstep } from './lockstep.tsx';
 import { Login } from './login.tsx';
 import { Pair } from './pair.tsx';
 import { type AskButtonProps, Card, Facts, Mark } from './parts.tsx';
+import { Points } from './points.tsx';
 
 const NOTICE_MS = 8_000;
 
@@ -98,6 +99,7 @@ function Console({ model, picture, connection, held }: ConsoleProps): JSX.Elemen
             <Workload model={model} onAnswer={onAnswer} />
             <Disk disk={model.disk} />
             <Emergency model={model} onAnswer={onAnswer} />
+            <Points model={model} onAnswer={onAnswer} />
             <Takeover takeover={model.takeover} />
           </div>
           <Events events={model.events} />

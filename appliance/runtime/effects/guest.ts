@@ -26,7 +26,8 @@ export class Guest {
     await this.#survival.stopAll(Promise.resolve());
     signal.throwIfAborted();
     await openDisk(this.#p, { serves: generation > FIRST_GENERATION });
-    await workers.mirror.call('serveSolo', {});
+    // A roll-back that was cut short is finished first.
+    await workers.mirror.call('serveSolo', {}, Number.POSITIVE_INFINITY);
     told?.step('disk: this copy is served');
     await workers.gate.call('setMode', { mode: 'solo' });
     await engine.start(false);

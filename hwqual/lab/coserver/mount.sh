@@ -39,7 +39,7 @@ bind "$lab/control" run/lab
 
 mount -t tmpfs -o mode=755,size=1m dev dev
 mkdir dev/pts dev/shm dev/net
-for device in null zero full random urandom tty kvm net/tun; do
+for device in null zero full random urandom tty kvm net/tun fuse loop-control loop0 loop1 loop2 loop3 loop4 loop5 loop6 loop7; do
   [ -e /dev/$device ] || continue
   : >dev/$device
   mount --bind /dev/$device dev/$device

@@ -1,10 +1,10 @@
 // Two mirrors, as their worker threads run them, joined by a channel in memory, on files in a directory of their own.
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MessageChannel } from 'node:worker_threads';
-import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorSetup } from '../../../../appliance/mirror/api.ts';
+import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorSetup, PointsSetup } from '../../../../appliance/mirror/api.ts';
 import type { MetadataScale } from '../../../../appliance/mirror/metadata.ts';
 import { runMirrorWorker } from '../../../../appliance/mirror/worker.ts';
 import { IntervalCounter } from '../../../../appliance/wire/interval.ts';
@@ -33,6 +33,7 @@ export interface PairOptions {
   sizeBytes: number;
   openStore?: (options: FileStoreOptions) => Promise<BlockStore>;
   scale?: MetadataScale;
+  points?: PointsSetup;
   /** Of both sides. */
   setup?: Pick<MirrorSetup, 'timeoutMs' | 'acknowledgeMs' | 'scrub'>;
   pairId?: string;
@@ -96,12 +97,14 @@ export class MirrorPair {
       diskPath: join(this.directory, `disk-${name}`),
       sizeBytes: options.sizeBytes,
       journalPath: join(this.directory, `journal-${name}`),
-      socketPath: join(this.directory, `nbd-${name}`),
+      socketPath: join(this.directory, name, 'nbd'),
+      ...(options.points ? { points: options.points } : {}),
       ...options.setup,
       ...(options.pairId ? { pairId: options.pairId } : {}),
       ...(options.isAwaited ? { isAwaited: true } : {}),
       isWriteThrough: options.isWriteThrough ?? false,
     };
+    mkdirSync(join(this.directory, name));
     runMirrorWorker(setup, main.port1, commit.port1, {
       openChannel: () => channel,
       openStore: options.openStore ?? ((o) => FileStore.open(o)),
