@@ -742,7 +742,7 @@ export class Mirror {
     if (!o.quarantine.hasWhole(start, VERIFY_BLOCK_BYTES)) throw new Error(`chooseBlock: the block at ${start} does not wait`);
     const partner = this.#equalPartner();
     if (keep === 'partner' && typeof partner === 'string') throw new Error(`chooseBlock: ${partner}`);
-    await o.guest.lock.with(start, start + VERIFY_BLOCK_BYTES, async () => {
+    const rewrite = async (): Promise<void> => {
       const data =
         keep === 'partner' && typeof partner !== 'string'
           ? Buffer.from(
@@ -750,7 +750,9 @@ export class Mirror {
             )
           : await readWhole(o.checked, start);
       await o.guest.rewrite(start, data);
-    });
+    };
+    // As a change of the guest: a restore point is cut before it or behind it.
+    await o.guest.changes.run(this.#around.interval(), () => o.guest.lock.with(start, start + VERIFY_BLOCK_BYTES, rewrite));
     await this.#lift(start, VERIFY_BLOCK_BYTES);
   }
 
