@@ -218,6 +218,8 @@ class RoundRun {
         return { text: `${fault.kind} ${target}`, target, isNoticed: saysNotDuplex, mustBeNoticed: false };
       case 'disk': {
         if (lab.disk === undefined) throw new Error('this lab cannot break disks');
+        // After a crash or a new disk checksums are unknown until the next scrub: without one nobody could say which copy is right.
+        if (fault.trouble === 'rot') await this.#scrub();
         await lab.disk(target, ...diskWords(fault.trouble, this.#plan.lossSeed));
         const repair = async () => {
           if (fault.trouble === 'rot') return this.#scrub();
