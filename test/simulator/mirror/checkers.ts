@@ -22,14 +22,14 @@ export class MirrorCheckers {
   // ---- what the guest and the world are told
 
   acknowledged(s: CoServer, block: number, content: Content, isAlone: boolean): void {
-    const { ledger, now } = this.#world;
+    const { ledger } = this.#world;
     if (ledger.isDead(content))
       this.#unlessForced(`${s.name} acknowledges write ${content}, and the guest runs on ${s.partner.name} without it`);
     const { record } = s.copy.metadataMedium;
     if (isAlone && (record === null || record.base === null))
       this.#unlessForced(`${s.name} acknowledges a write that only it has, and its generation is not on its disk yet`);
     this.#excused.delete(block);
-    if (ledger.owner === s.name) ledger.acknowledge(block, content, now);
+    if (ledger.owner === s.name) ledger.acknowledge(block, content);
   }
 
   flushed(s: CoServer, contents: readonly (Content | null)[]): void {

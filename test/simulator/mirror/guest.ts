@@ -68,7 +68,8 @@ export class DiskGuest {
       if (random.chance(1 - HOT_SHARE)) this.#hot = Math.floor(random.between(0, BLOCKS));
       const block = this.#hot;
       if (what < 0.75) {
-        if (this.open.size < OPEN_WRITES && !this.open.has(block)) this.#write(block, this.#world.ledger.issue(this.#s.name, block));
+        if (this.open.size < OPEN_WRITES && !this.open.has(block))
+          this.#write(block, this.#world.ledger.issue(this.#s.name, block, this.#world.now));
       } else if (what < 0.9) {
         if (this.#flush === null) this.#askFlush();
       } else this.#read(block);

@@ -7,7 +7,7 @@ interface Line {
   /** Oldest first: what was last flushed, and everything since. */
   writes: Content[];
   acknowledged: Content;
-  /** When it was. */
+  /** When it was asked for: the partner may have had it, answered, and lost its power before the guest was told. */
   at: number;
 }
 
@@ -19,9 +19,11 @@ export class Ledger {
   readonly #lines: Line[] = Array.from({ length: BLOCKS }, () => ({ writes: [0], acknowledged: 0, at: 0 }));
   /** Writes of a guest that ended, and that the next one did not find. */
   readonly #dead = new Set<Content>();
+  readonly #issued = new Map<Content, number>();
 
-  issue(by: CoServerName, block: number): Content {
+  issue(by: CoServerName, block: number, now: number): Content {
     const content = ++this.#last;
+    this.#issued.set(content, now);
     // A guest that is held while another one took over does not know of it.
     if (by === this.owner) this.line(block).writes.push(content);
     else this.#dead.add(content);
@@ -57,11 +59,11 @@ export class Ledger {
     return writes.includes(found) && writes.indexOf(found) >= writes.indexOf(acknowledged);
   }
 
-  acknowledge(block: number, content: Content, now: number): void {
+  acknowledge(block: number, content: Content): void {
     const line = this.line(block);
     if (line.writes.indexOf(content) <= line.writes.indexOf(line.acknowledged)) return;
     line.acknowledged = content;
-    line.at = now;
+    line.at = this.#issued.get(content) ?? 0;
   }
 
   /** Of all blocks: what was acknowledged to the guest by now. */

@@ -145,7 +145,8 @@ export class Medium {
     const keep = (block: number, content: Content): void => {
       if (random.chance(0.5)) {
         const isWhole = this.stable[block] === content || random.chance(0.9);
-        this.#store(block, isWhole ? content : TORN);
+        // Half a write on a block that fits no checksum fits none either.
+        if (isWhole || !this.#bad.has(block)) this.#store(block, isWhole ? content : TORN);
       } else if (this.stable[block] !== content) lost++;
     };
     const owed = new Map(this.#owed);
