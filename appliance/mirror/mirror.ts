@@ -461,6 +461,7 @@ export class Mirror {
         o.guest.latencies = latencies;
       },
       suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
+      learn: (offset, data) => o.checked.learn(offset, data),
       end: () => this.#obey(o, endResync({ log: metadata.log, isStill }, record), partner),
       onProgress: (p) => this.#around.emit('resyncProgress', p),
     });

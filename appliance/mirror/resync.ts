@@ -47,6 +47,8 @@ export interface ResyncParts {
   maximumBytesPerS: number | undefined;
   /** The guest's writes are added to it from now on; undefined: not any more. */
   watchWrites(latencies: WriteLatencies | undefined): void;
+  /** Both copies have these blocks. */
+  learn(offset: number, data: Uint8Array): Promise<void>;
   /** Everything was compared: both are flushed, and record that they are equal. */
   end(): Promise<void>;
   onProgress(p: ResyncProgress): void;
@@ -84,6 +86,8 @@ export async function resync(parts: ResyncParts): Promise<{ comparedBytes: numbe
     }
     pace.charge(pieceCharge(length, copied));
     await Promise.all(sent);
+    // Now both have it: of a block of which nothing was known here, this is what was written.
+    await parts.learn(start, bytes);
     progress.add(length, copied);
     unflushedBytes += copied;
     if (unflushedBytes < FLUSH_EVERY_BYTES) return;

@@ -49,6 +49,7 @@ function setUp(content: Buffer, answer: (m: MirrorMessage) => Uint8Array | undef
   const watched: boolean[] = [];
   /** How much had been asked by then. */
   const ends: number[] = [];
+  const learned: { offset: number; data: Uint8Array }[] = [];
   const run = (extents: number[] | null) =>
     resync({
       disk,
@@ -57,12 +58,13 @@ function setUp(content: Buffer, answer: (m: MirrorMessage) => Uint8Array | undef
       suspects: extents && { extents: new Set(extents), extentBytes: EXTENT },
       maximumBytesPerS: undefined,
       watchWrites: (latencies) => watched.push(latencies !== undefined),
+      learn: async (offset, data) => void learned.push({ offset, data }),
       end: async () => {
         ends.push(asked.length);
       },
       onProgress: (p) => told.push(p),
     });
-  return { asked, reply, partner, disk, lock, told, watched, ends, run };
+  return { asked, reply, partner, disk, lock, told, watched, ends, learned, run };
 }
 
 const differing = (m: MirrorMessage, differs: (block: number) => boolean): Uint8Array =>
@@ -95,6 +97,12 @@ t.test('only what may differ is compared, only what differs is sent, zeroes as s
   t.ok(content.subarray(2 * EXTENT, 2 * EXTENT + COMPARE_BLOCK_BYTES).equals(Buffer.from(sent[0]?.data ?? [])));
   t.same(s.ends, [s.asked.length], 'ended once, after everything was sent');
   t.match(s.told.at(-1), { comparedBytes: EXTENT + 4096, totalBytes: EXTENT + 4096, copiedBytes: 2 * COMPARE_BLOCK_BYTES });
+  t.same(
+    s.learned.map(({ offset, data }) => [offset, data.length]).sort((x, y) => (x[0] ?? 0) - (y[0] ?? 0)),
+    compared,
+    'both have all of it',
+  );
+  t.ok(s.learned.every(({ offset, data }) => content.subarray(offset, offset + data.length).equals(data)));
   t.same(s.watched, [true, false], "the guest's writes are timed as long as it runs");
 });
 
