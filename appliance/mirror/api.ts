@@ -26,9 +26,9 @@ export interface MirrorSetup {
   points?: PointsSetup;
   /** A request that the disk does not answer for so long: it has failed. Default: disk-stack.ts. */
   timeoutMs?: number;
-  /** A write of the guest that the partner does not acknowledge for so long: it is lost. Default: mirror.ts. */
+  /** A write of the guest that the partner does not acknowledge for so long: it is lost. Default: joining.ts. */
   acknowledgeMs?: number;
-  /** Of the comparison of both copies. everyHours 0: only when asked for. Default: mirror.ts. */
+  /** Of the comparison of both copies. everyHours 0: only when asked for. Default: open-copy.ts. */
   scrub?: { rateBytesPerS: number; everyHours: number };
   /** An engine that outlived the last process tries to reach the export, more seldom each time: it may connect at once, and waits. */
   isAwaited?: boolean;

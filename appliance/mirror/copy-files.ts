@@ -1,0 +1,164 @@
+// The files of one copy: where they are, in which order they are opened, and what becomes of what a crash left in them.
+//
+//   the disk, with what lies over it (disk-stack.ts) -> its record: may it be used, is it believed? (own-record.ts) -> the journal, replayed
+//
+// Nothing is written to a disk before its record has been asked. `adopt` is the way round that, by the operator's word.
+import { rm } from 'node:fs/promises';
+import type { BlockStore } from '../../drivers/block/index.ts';
+import type { MirrorSetup } from './api.ts';
+import type { CheckedStore } from './checked-store.ts';
+import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
+import { openDiskStack } from './disk-stack.ts';
+import { DoubtfulDisk } from './doubtful-disk.ts';
+import { blankSegments, Journal } from './journal.ts';
+import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, type MetadataTrouble } from './metadata.ts';
+
+import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
+import { writeRuns } from './replica.ts';
+import { DEFAULT_POINTS } from './restore-points/api.ts';
+import type { PointStore } from './restore-points/point-store.ts';
+import type { MirrorSurroundings } from './surroundings.ts';
+import type { WatchedStore } from './watched-store.ts';
+
+/** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
+const SEGMENT_BYTES = 1024 * 1024 * 1024;
+/** Of the overlay's scratch file, sparse: what the secondary may write between two checkpoints. */
+const SCRATCH_BYTES = 4 * 1024 * 1024 * 1024;
+const MENDED = 'one of the two records of the disk here was damaged: it is written again';
+
+export interface CopyFiles {
+  disk: BlockStore;
+  watched: WatchedStore;
+  checked: CheckedStore;
+  points: PointStore;
+  doubtful: DoubtfulDisk;
+  metadata: Metadata;
+  /** Why nothing was known of the disk when it was opened; null: it was. */
+  unknown: string | null;
+  /** What made it so: it may say that this copy must not be copied from. */
+  trouble: MetadataTrouble | null;
+  journal: Journal;
+  /** What was done with what the journal held. */
+  recovered: Awaited<ReturnType<typeof Journal.open>>['recovered'];
+  /** What the operator should know of the disk. */
+  notes: string[];
+  /** Everything that is open now. */
+  stores: readonly BlockStore[];
+}
+
+/** Rejects with nothing left open. serves: as in `open` of api.ts. */
+export async function openFiles(
+  setup: MirrorSetup,
+  around: MirrorSurroundings,
+  serves: boolean,
+  report: (e: Error) => void,
+): Promise<CopyFiles> {
+  const { openStore } = around;
+  const stores: BlockStore[] = [];
+  const store = async (path: string, sizeBytes: number): Promise<BlockStore> => {
+    const s = await openStore({ path, sizeBytes });
+    stores.push(s);
+    return s;
+  };
+  const identity = (): Promise<DiskIdentity> => identify(setup, around.scale);
+  try {
+    const created = await isMissing(setup.diskPath);
+    if (created && serves) throw refuseMissing(setup.diskPath);
+    const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
+    const {
+      disk,
+      watched,
+      checked,
+      points,
+      notes: ofMedium,
+    } = await openDiskStack({
+      openStore,
+      path: setup.diskPath,
+      sizeBytes: setup.sizeBytes,
+      cache: setup.cache ?? 'buffered',
+      ...(setup.timeoutMs === undefined ? {} : { timeoutMs: setup.timeoutMs }),
+      onFailed: (e) => {
+        report(e);
+        doubtful.doubt(e.message).catch((e2: Error) => report(e2));
+      },
+      sums: {
+        path: sumsPath(setup),
+        identify: identity,
+        onUnknown: (reason) => around.emit('sumsUnknown', { reason }),
+      },
+      pointsPath: `${setup.journalPath}.points`,
+      points: setup.points ?? DEFAULT_POINTS,
+      told: (text) => around.emit('pointNews', { text }),
+    });
+    stores.push(disk);
+    const record = await store(recordPath(setup), METADATA_BYTES);
+    const segments = [await store(`${setup.journalPath}.0`, SEGMENT_BYTES), await store(`${setup.journalPath}.1`, SEGMENT_BYTES)] as const;
+    const forgetJournal = (): Promise<void> => blankSegments(segments);
+    const known = { path: setup.diskPath, disk, record, identity: await identity(), created, serves, forgetJournal };
+    const { metadata, unknown, trouble, mended } = await openRecord(known);
+    // Whoever changes the disk by hand removes its record: what it held before is not what belongs there.
+    if (trouble !== null) await checked.forget();
+    const notes = [
+      ...ofMedium,
+      ...(unknown === null || trouble === 'blank' ? [] : [`nothing is known of the disk here: ${unknown}`]),
+      ...(mended ? [MENDED] : []),
+    ];
+    const { journal, recovered } = await Journal.open(segments, disk.sizeBytes);
+    if (!recovered.patches.isEmpty) {
+      await writeRuns(disk, recovered.patches.runs());
+      await disk.flush();
+    }
+    await journal.reset();
+    return { disk, watched, checked, points, doubtful, metadata, unknown, trouble, journal, recovered, notes, stores };
+  } catch (e) {
+    await Promise.allSettled(stores.map((s) => s.close()));
+    throw e;
+  }
+}
+
+/** The operator's word: the disk that is there is this pair's from now on, whatever was recorded. Nothing of it is open. */
+export async function adoptFiles(setup: MirrorSetup, around: MirrorSurroundings, report: (e: Error) => void): Promise<void> {
+  const { diskPath, sizeBytes, journalPath } = setup;
+  const { openStore } = around;
+  if (await isMissing(diskPath)) throw refuseMissing(diskPath);
+  await rm(sumsPath(setup), { force: true });
+  // Points of what was there before would read what is there now.
+  await rm(`${journalPath}.points`, { force: true });
+  const { disk } = await openDiskStack({
+    openStore,
+    path: diskPath,
+    sizeBytes,
+    onFailed: report,
+    pointsPath: `${journalPath}.points`,
+    points: setup.points ?? DEFAULT_POINTS,
+    told: () => undefined,
+  });
+  const stores = [disk];
+  try {
+    for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
+    const record = await openStore({ path: recordPath(setup), sizeBytes: METADATA_BYTES });
+    stores.push(record);
+    await adoptDisk({ record, identity: await identify(setup, around.scale), forgetJournal: () => blankSegments(stores.slice(1, 3)) });
+  } finally {
+    await Promise.allSettled(stores.map((s) => s.close()));
+  }
+}
+
+/** Empty, whatever was left there. */
+export async function openScratch(setup: MirrorSetup, around: MirrorSurroundings): Promise<BlockStore> {
+  await removeScratch(setup);
+  return await around.openStore({ path: scratchPath(setup), sizeBytes: SCRATCH_BYTES });
+}
+
+export async function removeScratch(setup: MirrorSetup): Promise<void> {
+  await rm(scratchPath(setup), { force: true });
+}
+
+async function identify({ diskPath, sizeBytes, channel, pairId }: MirrorSetup, scale: MetadataScale | undefined): Promise<DiskIdentity> {
+  const found = await identifyDisk(diskPath, sizeBytes, pairName(channel.pairKey, pairId));
+  return scale ? { ...found, scale } : found;
+}
+
+const recordPath = ({ journalPath }: MirrorSetup): string => `${journalPath}.regions`;
+const sumsPath = ({ journalPath }: MirrorSetup): string => `${journalPath}.sums`;
+const scratchPath = ({ journalPath }: MirrorSetup): string => `${journalPath}.scratch`;
