@@ -14,11 +14,11 @@ import { blankSegments, Journal } from './journal.ts';
 import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, type MetadataTrouble } from './metadata.ts';
 
 import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
-import { writeRuns } from './replica.ts';
 import { DEFAULT_POINTS } from './restore-points/api.ts';
 import type { PointStore } from './restore-points/point-store.ts';
 import type { MirrorSurroundings } from './surroundings.ts';
 import type { WatchedStore } from './watched-store.ts';
+import { writeRuns } from './write-runs.ts';
 
 /** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
 const SEGMENT_BYTES = 1024 * 1024 * 1024;

@@ -19,8 +19,9 @@ import {
 import { bytesOf } from './patch-map.ts';
 import { decodeReadAnswer, encodeReadAnswer, type ReadAnswer } from './read-codec.ts';
 import { runsOf } from './repair.ts';
-import { type Replica, spaceOf } from './replica.ts';
+import type { Replica } from './replica.ts';
 import { decodeVerify, digestOf, encodeVerified, VERIFY_BLOCK_BYTES } from './verify-codec.ts';
+import { spaceOf } from './write-runs.ts';
 
 export interface FollowerParts {
   disk: BlockStore;

@@ -17,8 +17,9 @@ import type { Metadata } from './metadata.ts';
 import type { Partner, PartnerRequest } from './partner.ts';
 import type { Quarantine } from './quarantine.ts';
 import { RangeLock } from './range-lock.ts';
-import { type Replica, spaceOf } from './replica.ts';
+import type { Replica } from './replica.ts';
 import type { WriteLatencies } from './write-latencies.ts';
+import { spaceOf } from './write-runs.ts';
 
 /** Zeroes are one request up to this size: the message's length has 32 bits. */
 const ZERO_MAX_BYTES = 1024 * 1024 * 1024;

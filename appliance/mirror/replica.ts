@@ -7,12 +7,14 @@
 //
 // The disk (with the journal replayed) is always the last committed interval, whole, and nothing newer. `apply` answers
 // at once: the committed records are in the journal durably, so they are written back while the guests run again.
-import { crc32 } from 'node:zlib';
-import { type BlockStore, StoreError, type ZeroOptions } from '../../drivers/block/index.ts';
-import { blockOf, blocksIn, type PlacedSums, SUM_BLOCK_BYTES, sumOfWhole, writeWithSums } from './block-sums.ts';
+import type { BlockStore } from '../../drivers/block/index.ts';
+import { SUM_BLOCK_BYTES, writeWithSums } from './block-sums.ts';
 import type { CheckedRange } from './checked-store.ts';
 import type { Journal } from './journal.ts';
+import { Overlay } from './overlay.ts';
 import { bytesOf, PatchMap, type Piece, type PieceSource, type Run } from './patch-map.ts';
+import { WriteBack } from './write-back.ts';
+import { gather, spaceOf, writeRuns } from './write-runs.ts';
 
 const LIMITS = {
   /** Of journaled data held in memory as well; beyond, it is read back from the journal. One busy interval is a few MiB. */
@@ -20,8 +22,6 @@ const LIMITS = {
   /** Of the overlay held in memory; beyond, it goes to a scratch file. */
   overlayMemoryBytes: 64 * 1024 * 1024,
 };
-/** Requests of a write-back at a time: it competes with the journal's appends, which the primary's guest waits for. */
-const WRITE_BACK_REQUESTS = 4;
 
 export interface ReplicaParts {
   disk: BlockStore;
@@ -37,18 +37,13 @@ export interface ReplicaParts {
 }
 
 type Reader = Pick<BlockStore, 'read'>;
-interface Cut {
-  interval: number;
-  /** Never rejects. */
-  run(): Promise<void>;
-  drop(why: string): void;
-}
-
 export class Replica {
   readonly #limits: typeof LIMITS;
   readonly #parts: ReplicaParts;
   readonly #disk: BlockStore;
   readonly #journal: Journal;
+  readonly #writeBack: WriteBack;
+  readonly #overlay: Overlay;
   #committed = 0;
   #decided = 0;
   #deciding: Promise<void> = Promise.resolve();
@@ -56,34 +51,18 @@ export class Replica {
   #diskDirty = false;
   /** Journaled, not committed: by interval, ascending. */
   readonly #open = new Map<number, PatchMap>();
-  /** Committed, to be written back next; and what is being written back. */
-  #waiting = new PatchMap();
-  #writing: PatchMap | undefined;
-  /** A restore point that is to be cut when an interval is on the disk, before anything newer is. */
-  #cut: Cut | undefined;
-  /** Committed, newer than the interval of `#cut`, whose own is committed as well. */
-  #behind = new PatchMap();
-  #writeBack: Promise<void> | undefined;
-  /** No write-back begins while a block of the disk is rewritten. */
-  #repairing: Promise<void> | undefined;
-  /** Everything up to this interval is on the disk. */
-  #writtenBack = 0;
-  /** The left segment's newest interval: with it written back, the segment is free. */
-  #leftInterval: number | undefined;
   #highestInterval = 0;
-  readonly #overlay = new PatchMap();
-  #scratch: Promise<BlockStore> | undefined;
-  #scratchTail = 0;
   /** Reads and writes of the guest that are under way. */
   readonly #guest = new Set<Promise<unknown>>();
   #ending = false;
-  #failed: Error | undefined;
 
   constructor(parts: ReplicaParts) {
     this.#parts = parts;
     this.#limits = parts.limits ?? LIMITS;
     this.#disk = parts.disk;
     this.#journal = parts.journal;
+    this.#writeBack = new WriteBack({ disk: parts.disk, journal: parts.journal, onError: (e) => parts.onError(e) });
+    this.#overlay = new Overlay({ memoryBytes: this.#limits.overlayMemoryBytes, openScratch: () => parts.openScratch() });
   }
 
   get committed(): number {
@@ -167,18 +146,17 @@ export class Replica {
 
   async apply(interval: number): Promise<void> {
     await this.#deciding;
-    if (this.#failed) throw this.#failed;
+    if (this.#writeBack.failed) throw this.#writeBack.failed;
     if (interval !== this.#decided) throw new Error(`interval ${interval} cannot be applied: ${this.#decided} is what was decided last`);
     if (interval === this.#committed) return;
     for (const [n, patches] of this.#open) {
       if (n > interval) continue;
-      (this.#cut && n > this.#cut.interval ? this.#behind : this.#waiting).absorb(patches);
+      this.#writeBack.take(n, patches);
       this.#open.delete(n);
     }
     this.#committed = interval;
-    this.#dropOverlay();
-    if (this.#leftInterval === undefined && this.#journal.switchSegment(interval)) this.#leftInterval = this.#highestInterval;
-    this.#startWriteBack();
+    this.#overlay.drop();
+    this.#writeBack.commit(interval, this.#highestInterval);
   }
 
   /**
@@ -188,17 +166,12 @@ export class Replica {
   cutAfter(interval: number, cut: () => Promise<void>): Promise<void> {
     this.#mustRun();
     if (interval <= this.#decided) throw new Error(`interval ${interval} is over already`);
-    if (this.#cut) throw new Error('another restore point is being cut');
-    return new Promise((resolve, reject) => {
-      this.#cut = { interval, run: () => cut().then(resolve, reject), drop: (why) => reject(new Error(why)) };
-    });
+    return this.#writeBack.cutAfter(interval, cut);
   }
 
   /** One that waits for its interval. */
   dropCut(why = 'it was given up'): void {
-    if (!this.#cut || this.#cut.interval <= this.#committed) return;
-    this.#cut.drop(why);
-    this.#cut = undefined;
+    this.#writeBack.dropCut(why);
   }
 
   /** The primary wrote here what is not committed: what it has there now is not what this copy should have. */
@@ -216,8 +189,8 @@ export class Replica {
 
   async #present(offset: number, length: number, check: (offset: number, length: number) => Promise<CheckedRange>): Promise<CheckedRange> {
     const end = offset + length;
-    const open = [...this.#open].sort(([a], [b]) => a - b).map(([, patches]) => patches);
-    const layers = [...(this.#writing ? [this.#writing] : []), this.#waiting, this.#behind, ...open].map((p) => p.find(offset, end));
+    const open = [...this.#open].sort(([a], [b]) => a - b).map(([, patches]) => patches.find(offset, end));
+    const layers = [...this.#writeBack.layers(offset, end), ...open];
     const { data, blocks } = await check(offset, length);
     const patched = new PatchMap();
     for (const layer of layers) {
@@ -238,19 +211,11 @@ export class Replica {
 
   /** Writes to the disk what it has lost, by `write`. False: not now, as what belongs there is on its way. */
   async repair(offset: number, length: number, write: () => Promise<void>): Promise<boolean> {
-    while (this.#repairing) await this.#repairing.catch(() => undefined);
-    this.#mustRun();
-    const end = offset + length;
-    const isBusy =
-      this.isOpen(offset, length) || [this.#waiting, this.#behind, this.#writing].some((p) => p && p.find(offset, end).length > 0);
-    if (isBusy) return false;
-    this.#repairing = write();
-    try {
-      await this.#repairing;
-    } finally {
-      this.#repairing = undefined;
-    }
-    return true;
+    const mayWrite = (): boolean => {
+      this.#mustRun();
+      return !this.isOpen(offset, length);
+    };
+    return await this.#writeBack.repair(offset, length, mayWrite, write);
   }
 
   // The secondary's side.
@@ -263,12 +228,7 @@ export class Replica {
   async #read(offset: number, length: number, under: Reader): Promise<Buffer> {
     const end = offset + length;
     // What is found now stays right while the disk is read: a write-back under way writes these same bytes.
-    const layers = [
-      this.#writing?.find(offset, end) ?? [],
-      this.#waiting.find(offset, end),
-      this.#behind.find(offset, end),
-      this.#overlay.find(offset, end),
-    ];
+    const layers = [...this.#writeBack.layers(offset, end), this.#overlay.find(offset, end)];
     const buffer = layers.some((l) => covers(l, offset, end)) ? Buffer.allocUnsafeSlow(length) : await under.read(offset, length);
     for (const layer of layers) {
       for (const p of layer) {
@@ -287,43 +247,22 @@ export class Replica {
   primaryPieces(offset: number, length: number): Piece[] {
     const end = offset + length;
     const open = [...this.#open.keys()].sort((a, b) => a - b).flatMap((n) => this.#open.get(n)?.find(offset, end) ?? []);
-    return [...(this.#writing?.find(offset, end) ?? []), ...this.#waiting.find(offset, end), ...this.#behind.find(offset, end), ...open];
+    return [...this.#writeBack.layers(offset, end).flat(), ...open];
   }
 
   async guestWrite(offset: number, data: Uint8Array): Promise<void> {
-    if (this.#overlay.memoryBytes + data.length <= this.#limits.overlayMemoryBytes) {
-      this.#overlay.insert(offset, offset + data.length, { kind: 'memory', data });
-      return;
-    }
-    await this.#tracked(this.#spill(offset, data));
+    const spilled = this.#overlay.write(offset, data);
+    if (spilled) await this.#tracked(spilled);
   }
 
   guestZero(offset: number, length: number, release: boolean): void {
-    this.#overlay.insert(offset, offset + length, { kind: 'zero', release });
-  }
-
-  async #spill(offset: number, data: Uint8Array): Promise<void> {
-    this.#scratch ??= this.#parts.openScratch();
-    const file = await this.#scratch;
-    const at = this.#scratchTail;
-    if (at + data.length > file.sizeBytes) {
-      throw new StoreError(
-        'noSpace',
-        'write',
-        offset,
-        `the secondary wrote more than ${file.sizeBytes} bytes since the last checkpoint`,
-        'ENOSPC',
-      );
-    }
-    this.#scratchTail += data.length;
-    await file.write(at, data);
-    this.#overlay.insert(offset, offset + data.length, { kind: 'file', file, at });
+    this.#overlay.zero(offset, length, release);
   }
 
   /** The interval up to which every write that ended is in stable storage on the disk, whatever becomes of the journal. */
   async settled(): Promise<number> {
     this.#mustRun();
-    const interval = this.#writtenBack;
+    const interval = this.#writeBack.writtenBack;
     await this.#disk.flush();
     return interval;
   }
@@ -359,7 +298,7 @@ export class Replica {
       else this.#journal.append('overlayWrite', this.#committed, run.start, run.end - run.start, await gather(run));
     }
     this.#journal.append('takeOver', this.#committed, 0, 0);
-    await Promise.all([this.#journal.sync(), this.#finishWriteBack()]);
+    await Promise.all([this.#journal.sync(), this.#writeBack.finish()]);
     await writeRuns(this.#disk, runs);
     await this.#disk.flush();
     this.#overlay.clear();
@@ -385,7 +324,7 @@ export class Replica {
     await this.apply(last);
     this.dropCut('lockstep ended before its interval');
     await this.stop();
-    if (this.#failed) throw this.#failed;
+    if (this.#writeBack.failed) throw this.#writeBack.failed;
     return bytes;
   }
 
@@ -394,17 +333,17 @@ export class Replica {
     this.#ending = true;
     await this.#deciding.catch(() => {});
     this.dropCut('this copy follows no longer');
-    if (this.#failed) return;
+    if (this.#writeBack.failed) return;
     if (this.#decided === this.#committed) {
-      for (const patches of this.#open.values()) (this.#isCutDue() ? this.#behind : this.#waiting).absorb(patches);
+      for (const patches of this.#open.values()) this.#writeBack.takeUncommitted(patches);
       this.#open.clear();
     }
-    await this.#finishWriteBack();
+    await this.#writeBack.finish();
     this.#overlay.clear();
     if (this.#decided > this.#committed) {
       // The commit record may be durable: the next `open` replays it.
       await Promise.allSettled([...this.#guest]);
-      await (await this.#scratch)?.close();
+      await this.#overlay.close();
       return;
     }
     await this.#disk.flush();
@@ -415,62 +354,7 @@ export class Replica {
   async #retire(): Promise<void> {
     await Promise.allSettled([...this.#guest]);
     await this.#journal.reset();
-    await (await this.#scratch)?.close();
-  }
-
-  #startWriteBack(): void {
-    if (this.#writeBack || this.#failed || !this.#isWriteBackDue()) return;
-    this.#writeBack = this.#writeBackAll().catch((e: Error) => {
-      this.#failed ??= e;
-      this.#parts.onError(e);
-    });
-  }
-
-  /** Everything committed is written to the disk; to be flushed there. */
-  async #finishWriteBack(): Promise<void> {
-    this.#startWriteBack();
-    await this.#writeBack;
-    if (this.#failed) throw this.#failed;
-    if (!this.#waiting.isEmpty || !this.#behind.isEmpty || this.#writing) throw new Error('committed data was left over');
-  }
-
-  #isWriteBackDue(): boolean {
-    return !this.#waiting.isEmpty || this.#isCutDue() || (this.#leftInterval !== undefined && this.#leftInterval <= this.#committed);
-  }
-
-  #isCutDue(): boolean {
-    return this.#cut !== undefined && this.#cut.interval <= this.#committed;
-  }
-
-  async #writeBackAll(): Promise<void> {
-    while (this.#isWriteBackDue()) {
-      await this.#repairing?.catch(() => undefined);
-      this.#writing = this.#waiting;
-      this.#waiting = new PatchMap();
-      const cut = this.#isCutDue() ? this.#cut : undefined;
-      const interval = cut ? cut.interval : this.#committed;
-      await writeRuns(this.#disk, this.#writing.runs());
-      this.#writing = undefined;
-      this.#writtenBack = interval;
-      if (cut) {
-        await cut.run();
-        this.#cut = undefined;
-        this.#waiting = this.#behind;
-        this.#behind = new PatchMap();
-      }
-      if (this.#leftInterval !== undefined && this.#leftInterval <= interval) {
-        await this.#disk.flush();
-        await this.#journal.freeOther();
-        this.#leftInterval = undefined;
-      }
-    }
-    // In the same turn as the last look at what is waiting: an `apply` after it must find no write-back running.
-    this.#writeBack = undefined;
-  }
-
-  #dropOverlay(): void {
-    this.#overlay.clear();
-    this.#scratchTail = 0;
+    await this.#overlay.close();
   }
 
   async #flushDisk(): Promise<void> {
@@ -481,13 +365,13 @@ export class Replica {
   }
 
   #journalMemory(): number {
-    let bytes = this.#waiting.memoryBytes + this.#behind.memoryBytes + (this.#writing?.memoryBytes ?? 0);
+    let bytes = this.#writeBack.memoryBytes;
     for (const patches of this.#open.values()) bytes += patches.memoryBytes;
     return bytes;
   }
 
   #mustRun(): void {
-    if (this.#failed) throw this.#failed;
+    if (this.#writeBack.failed) throw this.#writeBack.failed;
     if (this.#ending) throw new Error('this copy is no replica any more');
   }
 
@@ -499,55 +383,6 @@ export class Replica {
       this.#guest.delete(p);
     }
   }
-}
-
-/** Writes runs to the disk, a few at a time. */
-export async function writeRuns(disk: BlockStore, runs: readonly Run[]): Promise<void> {
-  let next = 0;
-  const worker = async (): Promise<void> => {
-    for (let run = runs[next++]; run; run = runs[next++]) {
-      if (run.pieces.length === 0) await disk.zero(run.start, run.end - run.start, spaceOf(run.release));
-      else {
-        const parts = await gather(run);
-        await writeWithSums(disk, run.start, sumsOf(run, parts), ...parts);
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: WRITE_BACK_REQUESTS }, worker));
-}
-
-/** Sums that came with the primary's writes stay what they are; the others are computed. */
-function sumsOf(run: Run, parts: readonly Uint8Array[]): Uint32Array {
-  const first = blockOf(run.start);
-  const crcs = new Uint32Array(blocksIn(run.start, run.end - run.start));
-  for (const [i, p] of run.pieces.entries()) {
-    const bytes = parts[i];
-    if (!bytes) continue;
-    const handed: PlacedSums | undefined = p.source.kind === 'zero' ? undefined : p.source.sums;
-    for (let at = p.start; at < p.end; ) {
-      const block = blockOf(at);
-      const stop = Math.min(p.end, (block + 1) * SUM_BLOCK_BYTES);
-      const isWhole = stop - at === SUM_BLOCK_BYTES;
-      const known = isWhole && handed ? sumOfWhole(handed, block) : undefined;
-      crcs[block - first] = known ?? crc32(bytes.subarray(at - p.start, stop - p.start), crcs[block - first]);
-      at = stop;
-    }
-  }
-  return crcs;
-}
-
-/** What becomes of the space of zeroes. */
-export function spaceOf(release: boolean): ZeroOptions {
-  return { space: release ? 'release' : 'keep' };
-}
-
-async function gather(run: Run): Promise<Uint8Array[]> {
-  const parts: Uint8Array[] = [];
-  for (const p of run.pieces) {
-    const bytes = await bytesOf(p);
-    if (bytes) parts.push(bytes);
-  }
-  return parts;
 }
 
 function covers(pieces: readonly Piece[], start: number, end: number): boolean {

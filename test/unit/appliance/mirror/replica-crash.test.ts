@@ -2,7 +2,8 @@
 // at a later moment, not before its last flush; or the secondary's own view, once its takeover is durable.
 import t from 'tap';
 import { Journal } from '../../../../appliance/mirror/journal.ts';
-import { Replica, writeRuns } from '../../../../appliance/mirror/replica.ts';
+import { Replica } from '../../../../appliance/mirror/replica.ts';
+import { writeRuns } from '../../../../appliance/mirror/write-runs.ts';
 import { LosableStore, Power, random } from './losable-store.ts';
 
 const DISK_BYTES = 192 * 1024;

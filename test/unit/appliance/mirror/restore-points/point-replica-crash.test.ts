@@ -2,8 +2,9 @@
 // replayed is the end of the interval it was asked for, whole, with nothing newer; each that was answered is listed.
 import t from 'tap';
 import { Journal } from '../../../../../appliance/mirror/journal.ts';
-import { Replica, writeRuns } from '../../../../../appliance/mirror/replica.ts';
+import { Replica } from '../../../../../appliance/mirror/replica.ts';
 import type { PointStore } from '../../../../../appliance/mirror/restore-points/point-store.ts';
+import { writeRuns } from '../../../../../appliance/mirror/write-runs.ts';
 import { LosableStore, Power, random } from '../losable-store.ts';
 import { blankImages, contentOf, DISK_BYTES, idOf, type PointImages, PointMachine } from './point-disks.ts';
 
