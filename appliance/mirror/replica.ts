@@ -37,6 +37,7 @@ export interface ReplicaParts {
 }
 
 type Reader = Pick<BlockStore, 'read'>;
+
 export class Replica {
   readonly #limits: typeof LIMITS;
   readonly #parts: ReplicaParts;
