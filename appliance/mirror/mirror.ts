@@ -44,7 +44,7 @@ import { DEFAULT_POINTS, type PointsStatus } from './restore-points/api.ts';
 import { PointService } from './restore-points/point-service.ts';
 import { resync } from './resync.ts';
 import { Scrub } from './scrub.ts';
-import { encodeVerify, VERIFY_BLOCK_BYTES } from './verify-codec.ts';
+import { encodeVerify } from './verify-codec.ts';
 import { SilentDiskError, stuckRequests, type WatchedStore } from './watched-store.ts';
 
 /** Of one journal segment, sparse. Reached only when no checkpoint is committed while this much is written: then protection ends. */
@@ -333,11 +333,11 @@ export class Mirror {
         reader: checked,
         lock: guest.lock,
         partner: () => this.#equalPartner(),
-        isQuarantined: (offset) => quarantine.hasWhole(offset, VERIFY_BLOCK_BYTES),
+        isQuarantined: (offset) => quarantine.hasWhole(offset, SUM_BLOCK_BYTES),
         ...(setup.scrub ?? SCRUB),
         path: `${setup.journalPath}.scrub`,
         onDiffer: (offset, fits) => this.#around.emit('copiesDiffer', { offset, fits }),
-        onUnreadable: (offset, side) => this.#around.emit('blockUnreadable', { offset, lengthBytes: VERIFY_BLOCK_BYTES, side }),
+        onUnreadable: (offset, side) => this.#around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side }),
         renew: (offset, data) => guest.rewrite(offset, data),
         onChanged: () => this.#tellCopies(),
       });
@@ -740,21 +740,21 @@ export class Mirror {
     if (!o || (this.#mode !== 'source' && this.#mode !== 'solo'))
       throw new Error(`chooseBlock: this copy is '${this.#mode}', not where the guest runs`);
     const start = blockStart(offset);
-    if (!o.quarantine.hasWhole(start, VERIFY_BLOCK_BYTES)) throw new Error(`chooseBlock: the block at ${start} does not wait`);
+    if (!o.quarantine.hasWhole(start, SUM_BLOCK_BYTES)) throw new Error(`chooseBlock: the block at ${start} does not wait`);
     const partner = this.#equalPartner();
     if (keep === 'partner' && typeof partner === 'string') throw new Error(`chooseBlock: ${partner}`);
     const rewrite = async (): Promise<void> => {
       const data =
         keep === 'partner' && typeof partner !== 'string'
           ? Buffer.from(
-              await partner.ask({ kind: 'verify', offset: start, length: VERIFY_BLOCK_BYTES, data: encodeVerify({ kind: 'fetch' }) }),
+              await partner.ask({ kind: 'verify', offset: start, length: SUM_BLOCK_BYTES, data: encodeVerify({ kind: 'fetch' }) }),
             )
           : await readWhole(o.checked, start);
       await o.guest.rewrite(start, data);
     };
     // As a change of the guest: a restore point is cut before it or behind it.
-    await o.guest.changes.run(this.#around.interval(), () => o.guest.lock.with(start, start + VERIFY_BLOCK_BYTES, rewrite));
-    await this.#lift(start, VERIFY_BLOCK_BYTES);
+    await o.guest.changes.run(this.#around.interval(), () => o.guest.lock.with(start, start + SUM_BLOCK_BYTES, rewrite));
+    await this.#lift(start, SUM_BLOCK_BYTES);
   }
 
   async #lift(offset: number, length: number): Promise<void> {
@@ -776,7 +776,7 @@ export class Mirror {
     const o = this.#opened;
     if (!o) return;
     o.listed = offsets;
-    const early = o.quarantine.offsets.filter((at) => !offsets.includes(at) && o.replica?.isOpen(at, VERIFY_BLOCK_BYTES));
+    const early = o.quarantine.offsets.filter((at) => !offsets.includes(at) && o.replica?.isOpen(at, SUM_BLOCK_BYTES));
     await o.quarantine.replace([...offsets, ...early]);
     if (early.length === 0) return;
     setTimeout(() => {
@@ -913,7 +913,7 @@ export class Mirror {
 }
 
 async function readWhole(reader: CheckedStore, offset: number): Promise<Buffer> {
-  const { data, blocks } = await reader.check(offset, VERIFY_BLOCK_BYTES);
+  const { data, blocks } = await reader.check(offset, SUM_BLOCK_BYTES);
   if (blocks[0] === 'unreadable') throw new Error(`the block at ${offset} cannot be read here`);
   return data;
 }

@@ -8,9 +8,10 @@
 // Which bytes are right: those that fit the sum this copy has; else, if the copies are equal but for writes under way, those that
 // fit the partner's own sum, or that it can read where neither has one.
 import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
+import type { BlockCondition } from '../core/scrub.ts';
 import type { MirrorEvents } from './api.ts';
-import { SUM_BLOCK_BYTES } from './block-sums.ts';
-import { type BlockCondition, type CheckedRange, type CheckedStore, isBadRead, wholeBlocks } from './checked-store.ts';
+import { isBad, SUM_BLOCK_BYTES } from './block-sums.ts';
+import { type CheckedRange, type CheckedStore, isBadRead, wholeBlocks } from './checked-store.ts';
 import { type MirrorMessage, READ_MAX_BYTES } from './messages.ts';
 import type { Metadata } from './metadata.ts';
 import type { Partner } from './partner.ts';
@@ -38,8 +39,6 @@ interface Run {
   offset: number;
   length: number;
 }
-
-const isBad = (c: BlockCondition): boolean => c === 'wrong' || c === 'unreadable';
 
 export class Repair {
   readonly #parts: RepairParts;
