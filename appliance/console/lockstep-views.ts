@@ -49,7 +49,7 @@ const MODE: Readonly<Record<LockstepView['mode'], { word: string; tone: Tone }>>
 export function modeModel(s: Snapshot): ModeModel {
   const v = s.lockstep;
   const primary = s.coServers.find((c) => c.present && c.role === 'primary')?.name;
-  if (!v && primary !== undefined && bothRun(s) && s.workload.level === 'faultTolerant')
+  if (!v && primary !== undefined && s.redundancy === 'duplex' && s.workload.level === 'faultTolerant')
     return {
       word: `chosen on ${primary}`,
       tone: 'info',

@@ -15,7 +15,7 @@ import type { PointStore } from './restore-points/point-store.ts';
 import { mustBeDrained, placesOf, WatchedStore } from './watched-store.ts';
 
 /** Longer than a disk's own attempts: those that are made for servers give up after 7 s. */
-export const DISK_TIMEOUT_MS = 8_000;
+const DISK_TIMEOUT_MS = 8_000;
 
 export interface DiskStackOptions {
   openStore(options: FileStoreOptions): Promise<BlockStore>;

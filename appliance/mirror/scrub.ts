@@ -202,7 +202,7 @@ export class Scrub {
     const found: { offset: number; bytes: Buffer; verdict: ReturnType<typeof judgeBlock> }[] = [];
     for (const [i, condition] of own.blocks.entries()) {
       const offset = start + i * SUM_BLOCK_BYTES;
-      const bytes = own.data.subarray(i * (i + 1) * SUM_BLOCK_BYTES);
+      const bytes = own.data.subarray(i * SUM_BLOCK_BYTES, (i + 1) * SUM_BLOCK_BYTES);
       const there: VerifiedBlock = theirs?.[i] ?? { condition: 'fits', isPending: false, digest: digestOf(bytes) };
       const verdict = judgeBlock(condition, there.condition, condition !== 'unreadable' && there.digest.equals(digestOf(bytes)));
       if (verdict === 'fine') continue;

@@ -17,7 +17,7 @@ import { BATCH_GRAINS, GRAIN_BYTES } from './segment-codec.ts';
 /** A write waits no longer for its before-image; then the points are given up. Most disks that come back do so within this. */
 const SAVE_WITHIN_MS = 5_000;
 /** Entries that are no points any more included; a scheduled point an hour for a week. More would not fit into the catalogue. */
-export const POINTS_MOST = 200;
+const POINTS_MOST = 200;
 /** Zeroes are done in steps: what a step covers is read and kept first. */
 const ZERO_STEP_BYTES = BATCH_GRAINS * GRAIN_BYTES;
 
