@@ -4,6 +4,7 @@
 // of an interval that is not committed (the replica answers from its disk and its journal). What is found is told, not mended: the core
 // decides what becomes of a block (rows 14 and 15).
 import { readFile, rename, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { judgeBlock, pauseAfterStep, type ScrubPlan, scrubDue } from '../core/scrub.ts';
 import type { ScrubView } from '../core/snapshot.ts';
 import type { BlockSide } from './api.ts';
@@ -284,14 +285,5 @@ async function readKept(path: string, sizeBytes: number): Promise<Kept | null> {
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done(): void {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    }
-    signal.addEventListener('abort', done);
-  });
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
 }
