@@ -1,4 +1,5 @@
 // `npm run bench -- lockstep`: what lockstep costs, beside no Twinstep, no protection, passive mode and stock COLO. And the others: mirror, witness.
+import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { MAXIMUM_PAIRS } from '../../appliance/witness/enrolment.ts';
 import { LabError, messageOf } from '../../hwqual/lab/lab-error.ts';
