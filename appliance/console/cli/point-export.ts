@@ -22,7 +22,8 @@ export async function exportPoint({ socketPath, exportName, sizeBytes }: PointEx
     io.stdout.write(`${sizeText(share * sizeBytes)} of ${sizeText(sizeBytes)}, ${rateText(rate)}, ${left} left\n`);
   };
   try {
-    await runProgram('qemu-img', ['convert', '-p', '-O', 'qcow2', nbdUri(socketPath, exportName), part], 'qemu-utils', onText);
+    // `-f raw`: what the guest wrote at its start must not be taken for an image's header, which may name files of this machine.
+    await runProgram('qemu-img', ['convert', '-p', '-f', 'raw', '-O', 'qcow2', nbdUri(socketPath, exportName), part], 'qemu-utils', onText);
     await rename(part, file);
   } catch (e) {
     await rm(part, { force: true });
