@@ -599,6 +599,7 @@ export class Mirror {
       o.disk.close(),
       rm(this.#scratchPath, { force: true }),
     ]);
+    await o.doubtful.settled();
   }
 
   /** The operator's word: the disk that is there is this pair's from now on, whatever was recorded. */
