@@ -417,7 +417,8 @@ export class Mirror {
         this.#attaching = partner;
         const attached = partner.attach(o.disk.sizeBytes);
         attached.catch(() => {});
-        if ((await Promise.race([ended, attached, tooLate])) === 'ended') continue;
+        // Both, if the session ended with the answer: nobody would hear of that loss again.
+        if ((await Promise.race([ended, attached, tooLate])) === 'ended' || partner.isLost) continue;
         const theirs = decodeCopy(Buffer.from(await attached), o.metadata.extents);
         this.#need('startSource', 'solo').guest.partner = partner;
         joining(o.metadata.log);
@@ -599,6 +600,7 @@ export class Mirror {
       o.disk.close(),
       rm(this.#scratchPath, { force: true }),
     ]);
+    await o.doubtful.settled();
   }
 
   /** The operator's word: the disk that is there is this pair's from now on, whatever was recorded. */

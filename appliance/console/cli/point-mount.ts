@@ -15,6 +15,8 @@ const NOTES = join(dirname(DEFAULT_SOCKET), 'points');
 /** The process that ends writes nothing more: it is only waited for. */
 const END_WITHIN_MS = 5_000;
 const LOOK_EVERY_MS = 20;
+/** What the guest's users made must have no powers on this machine. */
+const NOTHING_RUNS = 'nosuid,nodev,noexec';
 
 interface Note {
   point: string;
@@ -62,7 +64,7 @@ export async function mountPoint(e: PointExportAnswer, point: string, directory:
       );
     loop = (await runProgram('busybox', ['losetup', '-f'], 'busybox-static')).trim();
     await runProgram('busybox', ['losetup', '-r', '-o', String(offset), loop, file], 'busybox-static');
-    await runProgram('busybox', ['mount', '-t', found.type, '-o', found.options, loop, at], 'busybox-static');
+    await runProgram('busybox', ['mount', '-t', found.type, '-o', `${found.options},${NOTHING_RUNS}`, loop, at], 'busybox-static');
     const note: Note = { point, directory: at, loop, file, pid: Number(await readFile(pidFile, 'utf8')) };
     await writeFile(join(NOTES, `${point}${SUFFIX}`), JSON.stringify(note), { mode: 0o600 });
     return `The restore point '${point}' is mounted read-only at ${at} (${found.type}). The file system's log is not replayed: changes of the last seconds before it was taken may be missing, an export has them. When you are done: twinstep points unmount ${at}`;
