@@ -78,3 +78,32 @@ t.test('alone: in trouble', async (t) => {
   await t.rejects(contentOf(pair.a, 'one'));
   t.match(await troubleOf(pair.a), /could not be read from the disk/);
 });
+
+t.test('both copies have the same, and no checksum fits: made anew, and no restore point is in trouble for it', async (t) => {
+  const pair = new MirrorPair({ ...options, setup: { scrub: { rateBytesPerS: 1e12, everyHours: 0 } } });
+  t.teardown(() => pair.end());
+  await pair.protect();
+  const guest = await pair.a.connect();
+  await guest.write(0, ONES);
+  await pair.a.mirror.call('takePoint', { name: 'one', kind: 'operator', takenAt: 1 });
+  pair.a.interval.current = 1;
+  for (const side of [pair.a, pair.b]) rot(side, 7);
+  const want = pair.a.disk();
+  await pair.a.mirror.call('startScrub', {});
+  for (;;) {
+    const { scrub } = await pair.a.mirror.call('status', {});
+    if (scrub && scrub.endedAt !== null) {
+      t.match(scrub, { state: 'done', differed: 1, repaired: 1 });
+      break;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  t.ok((await guest.read(0, SIZE_BYTES)).equals(want));
+  t.same(pair.a.repaired, [], 'no block was lost any more');
+  await guest.write(6 * BLOCK, Buffer.alloc(BLOCK, 2));
+  await pair.checkpoint();
+  for (const side of [pair.a, pair.b]) {
+    t.ok((await contentOf(side, 'one')).equals(want));
+    t.equal(await troubleOf(side), '');
+  }
+});
