@@ -218,7 +218,7 @@ export class Follower {
         const lost = blocks.indexOf('unreadable');
         if (lost >= 0)
           throw new NotNow(
-            `the block at ${m.offset + lost * VERIFY_BLOCK_BYTES} cannot be read on the partner${isPending[lost] ? ' yet: something is on its way there' : ''}`,
+            `the block at ${m.offset + lost * SUM_BLOCK_BYTES} cannot be read on the partner${isPending[lost] ? ' yet: something is on its way there' : ''}`,
           );
         return data;
       }

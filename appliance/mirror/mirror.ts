@@ -304,6 +304,7 @@ export class Mirror {
           this.#around.emit(name, data);
         },
       });
+      points.recall = (offset, length) => repair.recall(offset, length);
       const follower = new Follower({
         disk,
         checked,
@@ -338,7 +339,8 @@ export class Mirror {
         path: `${setup.journalPath}.scrub`,
         onDiffer: (offset, fits) => this.#around.emit('copiesDiffer', { offset, fits }),
         onUnreadable: (offset, side) => this.#around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side }),
-        renew: (offset, data) => guest.rewrite(offset, data),
+        // The bytes stay as they are: nothing for a restore point to keep. Else as a write of the guest.
+        renew: (offset, data) => repair.renew(offset, data).catch(() => guest.rewrite(offset, data)),
         onChanged: () => this.#tellCopies(),
       });
       const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);
