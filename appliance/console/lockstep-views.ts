@@ -48,6 +48,16 @@ const MODE: Readonly<Record<LockstepView['mode'], { word: string; tone: Tone }>>
 
 export function modeModel(s: Snapshot): ModeModel {
   const v = s.lockstep;
+  const primary = s.coServers.find((c) => c.present && c.role === 'primary')?.name;
+  if (!v && primary !== undefined && s.redundancy === 'duplex' && s.workload.level === 'faultTolerant')
+    return {
+      word: `chosen on ${primary}`,
+      tone: 'info',
+      sentence: `The primary compares what both replicas say: the console of CoServer ${primary} shows how.`,
+      brief: `chosen by the primary on ${primary}`,
+      facts: [],
+      causes: [],
+    };
   if (!v)
     return {
       word: 'one replica',

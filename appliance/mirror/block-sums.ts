@@ -5,10 +5,19 @@
 // writes there. The last block of the disk may be shorter.
 import { crc32 } from 'node:zlib';
 import type { BlockStore } from '../../drivers/block/index.ts';
+import type { BlockCondition } from '../core/scrub.ts';
 
 export const SUM_BLOCK_BYTES = 4096;
 const ZEROES = Buffer.alloc(SUM_BLOCK_BYTES);
 export const ZERO_SUM = crc32(ZEROES);
+
+/** In the order of their numbers in the messages. */
+export const CONDITIONS: readonly BlockCondition[] = ['fits', 'wrong', 'unknown', 'unreadable'];
+
+/** It is known that this copy does not have it. */
+export function isBad(c: BlockCondition): boolean {
+  return c === 'wrong' || c === 'unreadable';
+}
 
 /** The sums of the bytes [start, end) of the disk. */
 export interface PlacedSums {

@@ -5,17 +5,10 @@
 // it: a sum never makes rotten bytes good. What is known, and what a crash leaves of it: kept-sums.ts.
 import { crc32 } from 'node:zlib';
 import { type BlockStore, type SpaceStore, StoreError, type StoreExtent, type ZeroOptions } from '../../drivers/block/index.ts';
+import type { BlockCondition } from '../core/scrub.ts';
 import { blockOf, blockSums, SUM_BLOCK_BYTES } from './block-sums.ts';
 import type { Flight, KeptSums } from './kept-sums.ts';
 import { SilentDiskError } from './watched-store.ts';
-
-/**
- *  fits        it is what was written
- *  wrong       it is not
- *  unknown     it can be read; nothing is known of it
- *  unreadable  the medium does not give it back
- */
-export type BlockCondition = 'fits' | 'wrong' | 'unknown' | 'unreadable';
 
 export interface CheckedRange {
   data: Buffer;

@@ -3,9 +3,8 @@
 // target: every write goes to the disk at once. replica: to the Replica, by interval. A write of interval 0 that comes
 // to a replica with journaled intervals means that the source left lockstep before this side did: it is neither
 // refused nor acknowledged, it waits until `collapse` has made this copy a plain target.
-import { createHash } from 'node:crypto';
 import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
-import { firstMisfit, SUM_BLOCK_BYTES, writeWithSums } from './block-sums.ts';
+import { firstMisfit, isBad, SUM_BLOCK_BYTES, writeWithSums } from './block-sums.ts';
 import { type CheckedRange, type CheckedStore, wholeBlocks } from './checked-store.ts';
 import {
   type AnswerStatus,
@@ -16,11 +15,10 @@ import {
   type MirrorMessage,
   READ_MAX_BYTES,
 } from './messages.ts';
-import { bytesOf } from './patch-map.ts';
 import { decodeReadAnswer, encodeReadAnswer, type ReadAnswer } from './read-codec.ts';
 import { runsOf } from './repair.ts';
-import type { Replica } from './replica.ts';
-import { decodeVerify, digestOf, encodeVerified, VERIFY_BLOCK_BYTES } from './verify-codec.ts';
+import type { PresentRange, Replica } from './replica.ts';
+import { decodeVerify, digestOf, encodeVerified } from './verify-codec.ts';
 import { spaceOf } from './write-runs.ts';
 
 export interface FollowerParts {
@@ -94,6 +92,8 @@ export class Follower {
     const replica = this.#replica;
     if (!replica) throw new Error('there is no replica to collapse');
     this.#collapsing = true;
+    // Who waits for a restore point of an interval that will not be committed is waited for next.
+    replica.dropCut('lockstep ended before its interval');
     await Promise.allSettled([...this.#running]);
     await change(replica);
     this.#replica = undefined;
@@ -213,17 +213,24 @@ export class Follower {
       case 'quarantine':
         await this.#parts.quarantine(request.offsets);
         return undefined;
-      case 'fetch':
-        return (await this.#asWritten(m.offset, m.length)).data;
+      case 'fetch': {
+        const { data, blocks, isPending } = await this.#present(m.offset, m.length);
+        // Its bytes would be zeroes, and are about to be written to both copies. What is pending may cover a part of it only.
+        const lost = blocks.indexOf('unreadable');
+        if (lost >= 0)
+          throw new NotNow(
+            `the block at ${m.offset + lost * SUM_BLOCK_BYTES} cannot be read on the partner${isPending[lost] ? ' yet: something is on its way there' : ''}`,
+          );
+        return data;
+      }
       case 'compare': {
-        const { data, blocks, isPending } = await this.#asWritten(m.offset, m.length);
-        const isClean = blocks.every((b) => b === 'fits' || b === 'unknown');
-        if (isClean && digestOf(data).equals(request.digest)) {
+        const { data, blocks, isPending } = await this.#present(m.offset, m.length);
+        if (!blocks.some(isBad) && digestOf(data).equals(request.digest)) {
           if (!isPending.includes(true)) await this.#parts.checked.learn(m.offset, data);
           return encodeVerified(null);
         }
         const answer = blocks.map((condition, i) => {
-          const bytes = data.subarray(i * VERIFY_BLOCK_BYTES, (i + 1) * VERIFY_BLOCK_BYTES);
+          const bytes = data.subarray(i * SUM_BLOCK_BYTES, (i + 1) * SUM_BLOCK_BYTES);
           return { condition, isPending: isPending[i] ?? false, digest: digestOf(bytes) };
         });
         return encodeVerified(answer);
@@ -233,28 +240,13 @@ export class Follower {
     }
   }
 
-  /** The blocks as the source has written them: from the disk, or what is on its way there. */
-  async #asWritten(offset: number, length: number): Promise<CheckedRange & { isPending: boolean[] }> {
-    const pieces = this.#replica?.primaryPieces(offset, length) ?? [];
-    const { data, blocks } = await this.#parts.checked.check(offset, length);
-    const isPending = blocks.map(() => false);
-    for (const p of pieces) {
-      const bytes = await bytesOf(p);
-      if (bytes) data.set(bytes, p.start - offset);
-      else data.fill(0, p.start - offset, p.end - offset);
-      for (let at = p.start - (p.start % VERIFY_BLOCK_BYTES); at < p.end; at += VERIFY_BLOCK_BYTES)
-        isPending[Math.max(0, Math.floor((at - offset) / VERIFY_BLOCK_BYTES))] = true;
-    }
-    return { data, blocks, isPending };
-  }
-
   /** What cannot be read, or is not what was written, differs. */
   async #compare(m: MirrorMessage): Promise<Uint8Array> {
     const { start, end } = wholeBlocks(m.offset, m.length, this.#disk.sizeBytes);
     const { data, blocks } = await this.#parts.checked.check(start, end - start);
     const bytes = data.subarray(m.offset - start, m.offset - start + m.length);
     const differs = compare(bytes, m.data);
-    for (const bad of runsOf(start, end - start, blocks, (c) => c === 'wrong' || c === 'unreadable')) {
+    for (const bad of runsOf(start, end - start, blocks, isBad)) {
       const first = Math.floor(Math.max(0, bad.offset - m.offset) / COMPARE_BLOCK_BYTES);
       const last = Math.floor((Math.min(m.offset + m.length, bad.offset + bad.length) - 1 - m.offset) / COMPARE_BLOCK_BYTES);
       differs.fill(1, first, last + 1);
@@ -266,10 +258,12 @@ export class Follower {
     return differs;
   }
 
-  /** What the source has written, of whichever interval. */
-  async #present(offset: number, length: number): Promise<CheckedRange> {
+  /** What the source has written, of whichever interval: from the disk, or what is on its way there. */
+  async #present(offset: number, length: number): Promise<PresentRange> {
     const check = (o: number, l: number): Promise<CheckedRange> => this.#parts.checked.check(o, l);
-    return this.#replica ? await this.#replica.present(offset, length, check) : await check(offset, length);
+    if (this.#replica) return await this.#replica.present(offset, length, check);
+    const range = await check(offset, length);
+    return { ...range, isPending: range.blocks.map(() => false) };
   }
 
   /** The source sends again what the disk here has lost. */
@@ -277,8 +271,7 @@ export class Follower {
     const rewrite = async (): Promise<void> => {
       await this.#parts.suspect(m.offset, m.length);
       const after = await this.#parts.checked.rewrite(m.offset, data);
-      if (after.some((c) => c === 'wrong' || c === 'unreadable'))
-        throw new NotNow(`the block at ${m.offset} was rewritten on the partner's disk and still cannot be read`);
+      if (after.some(isBad)) throw new NotNow(`the block at ${m.offset} was rewritten on the partner's disk and still cannot be read`);
     };
     if (!this.#replica) await rewrite();
     else if (!(await this.#replica.repair(m.offset, m.length, rewrite)))
@@ -299,7 +292,7 @@ export class Follower {
     const { start, end } = wholeBlocks(offset, length, this.#disk.sizeBytes);
     const { checked } = this.#parts;
     const { data, blocks } = await checked.check(start, end - start);
-    for (const run of runsOf(start, end - start, blocks, (c) => c === 'wrong' || c === 'unreadable')) {
+    for (const run of runsOf(start, end - start, blocks, isBad)) {
       const sums = await checked.sums(run.offset, run.length);
       const found = await this.#ask(run.offset, run.length).catch(() => undefined);
       for (let at = 0, i = 0; at < run.length; at += SUM_BLOCK_BYTES, i++) {
@@ -365,10 +358,7 @@ export class Follower {
 export function digests(bytes: Buffer): Buffer {
   const all = Buffer.alloc(Math.ceil(bytes.length / COMPARE_BLOCK_BYTES) * DIGEST_BYTES);
   for (let at = 0, i = 0; at < bytes.length; at += COMPARE_BLOCK_BYTES, i += DIGEST_BYTES) {
-    createHash('sha256')
-      .update(bytes.subarray(at, at + COMPARE_BLOCK_BYTES))
-      .digest()
-      .copy(all, i);
+    digestOf(bytes.subarray(at, at + COMPARE_BLOCK_BYTES)).copy(all, i);
   }
   return all;
 }

@@ -71,7 +71,8 @@ export class Joining {
         this.#attaching = partner;
         const answered = partner.attach(o.disk.sizeBytes);
         answered.catch(() => {});
-        if ((await Promise.race([ended, answered, tooLate])) === 'ended') continue;
+        // Both, if the session ended with the answer: nobody would hear of that loss again.
+        if ((await Promise.race([ended, answered, tooLate])) === 'ended' || partner.isLost) continue;
         const theirs = decodeCopy(Buffer.from(await answered), o.metadata.extents);
         attached(partner);
         joining(o.metadata.log);

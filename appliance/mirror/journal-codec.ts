@@ -5,9 +5,9 @@
 // its sequence number is the next one: so that a hole made by a loss of power ends the journal instead of being skipped.
 import { crc32 } from 'node:zlib';
 
-export const SEGMENT_MAGIC = 0x5453_4a53; // 'TSJS'
+const SEGMENT_MAGIC = 0x5453_4a53; // 'TSJS'
 export const RECORD_MAGIC = 0x5453_4a52; // 'TSJR'
-export const JOURNAL_VERSION = 1;
+const JOURNAL_VERSION = 1;
 /** Bit of a record's byte 5. A reader that does not know it writes the same zeroes. */
 const RELEASE = 1;
 /** Records begin here. */

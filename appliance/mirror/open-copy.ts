@@ -28,7 +28,6 @@ import { PointService } from './restore-points/point-service.ts';
 import { Scrub } from './scrub.ts';
 import type { SharedQuarantine } from './shared-quarantine.ts';
 import type { MirrorSurroundings } from './surroundings.ts';
-import { VERIFY_BLOCK_BYTES } from './verify-codec.ts';
 import type { WatchedStore } from './watched-store.ts';
 
 /** A disk of 1 TiB is compared in 15 hours, once a week. */
@@ -120,6 +119,7 @@ export async function openCopy(
         around.emit(name, data);
       },
     });
+    points.recall = (offset, length) => repair.recall(offset, length);
     const follower = new Follower({
       disk,
       checked,
@@ -149,12 +149,13 @@ export async function openCopy(
       reader: checked,
       lock: guest.lock,
       partner: () => owner.equalPartner(),
-      isQuarantined: (offset) => quarantine.hasWhole(offset, VERIFY_BLOCK_BYTES),
+      isQuarantined: (offset) => quarantine.hasWhole(offset, SUM_BLOCK_BYTES),
       ...(setup.scrub ?? SCRUB),
       path: `${setup.journalPath}.scrub`,
       onDiffer: (offset, fits) => around.emit('copiesDiffer', { offset, fits }),
-      onUnreadable: (offset, side) => around.emit('blockUnreadable', { offset, lengthBytes: VERIFY_BLOCK_BYTES, side }),
-      renew: (offset, data) => guest.rewrite(offset, data),
+      onUnreadable: (offset, side) => around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side }),
+      // The bytes stay as they are: nothing for a restore point to keep. Else as a write of the guest.
+      renew: (offset, data) => repair.renew(offset, data).catch(() => guest.rewrite(offset, data)),
       onChanged: () => shared.announce(),
     });
     const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);
@@ -208,4 +209,5 @@ export async function closeCopy(setup: MirrorSetup, o: OpenCopy, report: (e: Err
     report(e as Error);
   }
   await Promise.allSettled([o.quarantine.close(), o.journal.close(), o.metadata.close(), o.disk.close(), removeScratch(setup)]);
+  await o.doubtful.settled();
 }

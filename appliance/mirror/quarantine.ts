@@ -1,7 +1,8 @@
 // Blocks of the disk of which nobody knows the right content: what the guest wants of them waits until the operator has chosen, or the
 // guest itself overwrites the whole block. The list is durable, and the same on both CoServers while they are joined.
 import { open, readFile, rename } from 'node:fs/promises';
-import { MAX_QUARANTINED, VERIFY_BLOCK_BYTES } from './verify-codec.ts';
+import { SUM_BLOCK_BYTES } from './block-sums.ts';
+import { MAX_QUARANTINED } from './verify-codec.ts';
 
 const HEADER = 'twinstep-quarantine-1';
 
@@ -80,7 +81,7 @@ export class Quarantine {
     const [first, last] = [blockStart(offset), blockStart(offset + length - 1)];
     const waits: Promise<void>[] = [];
     for (const start of first === last ? [first] : [first, last]) {
-      if (offset <= start && offset + length >= start + VERIFY_BLOCK_BYTES) continue;
+      if (offset <= start && offset + length >= start + SUM_BLOCK_BYTES) continue;
       const wait = this.#free(start, start + 1);
       if (wait) waits.push(wait);
     }
@@ -95,11 +96,11 @@ export class Quarantine {
   }
 
   #wholeIn(offset: number, length: number): number[] {
-    return [...this.#offsets].filter((start) => start >= offset && start + VERIFY_BLOCK_BYTES <= offset + length);
+    return [...this.#offsets].filter((start) => start >= offset && start + SUM_BLOCK_BYTES <= offset + length);
   }
 
   #isFree(start: number, end: number): boolean {
-    for (const o of this.#offsets) if (o < end && o + VERIFY_BLOCK_BYTES > start) return false;
+    for (const o of this.#offsets) if (o < end && o + SUM_BLOCK_BYTES > start) return false;
     return true;
   }
 
@@ -125,13 +126,13 @@ export class Quarantine {
 }
 
 export function blockStart(offset: number): number {
-  return Math.floor(offset / VERIFY_BLOCK_BYTES) * VERIFY_BLOCK_BYTES;
+  return Math.floor(offset / SUM_BLOCK_BYTES) * SUM_BLOCK_BYTES;
 }
 
 function parse(text: string, path: string): number[] {
   const [header, ...lines] = text.trim().split('\n');
   const offsets = lines.map(Number);
-  if (header !== HEADER || offsets.some((o) => !Number.isSafeInteger(o) || o < 0 || o % VERIFY_BLOCK_BYTES !== 0))
+  if (header !== HEADER || offsets.some((o) => !Number.isSafeInteger(o) || o < 0 || o % SUM_BLOCK_BYTES !== 0))
     throw new Error(
       `${path} is damaged: it lists the blocks of the disk whose content is not known. Restore it, or remove it to serve them`,
     );

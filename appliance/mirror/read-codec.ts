@@ -1,10 +1,8 @@
 // The answer to `read`: of each block what it is, its crc32, and its bytes (table in README.md). Pure.
 //
 // The sums are of what is sent: a block that the other copy itself has no sum of is protected on its way all the same.
-import { blockOf, blockSums, blocksIn, decodeSums, encodeSums, firstMisfit } from './block-sums.ts';
-import type { BlockCondition, CheckedRange } from './checked-store.ts';
-
-const CONDITIONS: readonly BlockCondition[] = ['fits', 'unknown', 'wrong', 'unreadable'];
+import { blockOf, blockSums, blocksIn, CONDITIONS, decodeSums, encodeSums, firstMisfit } from './block-sums.ts';
+import type { CheckedRange } from './checked-store.ts';
 
 export interface ReadAnswer extends CheckedRange {
   crcs: Uint32Array;

@@ -23,6 +23,11 @@ const LIMITS = {
   overlayMemoryBytes: 64 * 1024 * 1024,
 };
 
+export interface PresentRange extends CheckedRange {
+  /** One per block: something newer than the disk's is on its way to it. */
+  isPending: boolean[];
+}
+
 export interface ReplicaParts {
   disk: BlockStore;
   journal: Journal;
@@ -184,11 +189,11 @@ export class Replica {
   /**
    * Whole blocks as the primary has written them, whatever is committed. check: reads the disk. No write to them is under way.
    */
-  async present(offset: number, length: number, check: (offset: number, length: number) => Promise<CheckedRange>): Promise<CheckedRange> {
+  async present(offset: number, length: number, check: (offset: number, length: number) => Promise<CheckedRange>): Promise<PresentRange> {
     return await this.#tracked(this.#present(offset, length, check));
   }
 
-  async #present(offset: number, length: number, check: (offset: number, length: number) => Promise<CheckedRange>): Promise<CheckedRange> {
+  async #present(offset: number, length: number, check: (offset: number, length: number) => Promise<CheckedRange>): Promise<PresentRange> {
     const end = offset + length;
     const open = [...this.#open].sort(([a], [b]) => a - b).map(([, patches]) => patches.find(offset, end));
     const layers = [...this.#writeBack.layers(offset, end), ...open];
@@ -202,12 +207,15 @@ export class Replica {
         patched.insert(p.start, p.end, { kind: 'zero', release: false });
       }
     }
-    // What the disk has below them does not matter.
+    const isPending: boolean[] = [];
     for (let at = offset, i = 0; at < end; at += SUM_BLOCK_BYTES, i++) {
       const stop = Math.min(end, at + SUM_BLOCK_BYTES);
-      if (covers(patched.find(at, stop), at, stop)) blocks[i] = 'fits';
+      const pieces = patched.find(at, stop);
+      isPending.push(pieces.length > 0);
+      // What the disk has below them does not matter.
+      if (covers(pieces, at, stop)) blocks[i] = 'fits';
     }
-    return { data, blocks };
+    return { data, blocks, isPending };
   }
 
   /** Writes to the disk what it has lost, by `write`. False: not now, as what belongs there is on its way. */
@@ -239,16 +247,6 @@ export class Replica {
       }
     }
     return buffer;
-  }
-
-  /**
-   * What the primary wrote to the range and the disk may not have yet, of committed and open intervals, oldest first. To be taken before
-   * the disk is read: what is written back meanwhile is in both.
-   */
-  primaryPieces(offset: number, length: number): Piece[] {
-    const end = offset + length;
-    const open = [...this.#open.keys()].sort((a, b) => a - b).flatMap((n) => this.#open.get(n)?.find(offset, end) ?? []);
-    return [...this.#writeBack.layers(offset, end).flat(), ...open];
   }
 
   async guestWrite(offset: number, data: Uint8Array): Promise<void> {

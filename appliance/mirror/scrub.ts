@@ -4,13 +4,15 @@
 // of an interval that is not committed (the replica answers from its disk and its journal). What is found is told, not mended: the core
 // decides what becomes of a block (rows 14 and 15).
 import { readFile, rename, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { judgeBlock, pauseAfterStep, type ScrubPlan, scrubDue } from '../core/scrub.ts';
 import type { ScrubView } from '../core/snapshot.ts';
 import type { BlockSide } from './api.ts';
+import { isBad, SUM_BLOCK_BYTES } from './block-sums.ts';
 import type { CheckedStore } from './checked-store.ts';
 import type { Partner } from './partner.ts';
 import type { RangeLock } from './range-lock.ts';
-import { decodeVerified, digestOf, encodeVerify, VERIFY_BLOCK_BYTES, type VerifiedBlock } from './verify-codec.ts';
+import { decodeVerified, digestOf, encodeVerify, type VerifiedBlock } from './verify-codec.ts';
 
 const STEP_BYTES = 1024 * 1024;
 /** What is on its way to the partner's disk is there after the next checkpoint. */
@@ -193,15 +195,15 @@ export class Scrub {
     const data = encodeVerify({ kind: 'compare', digest: digestOf(own.data) });
     const answer = await partner.ask({ kind: 'verify', offset: start, length, data });
     const theirs = decodeVerified(answer, own.blocks.length);
-    const isClean = own.blocks.every((b) => b === 'fits' || b === 'unknown');
+    const isClean = !own.blocks.some(isBad);
     if (!theirs && isClean) {
       await reader.learn(start, own.data);
       return true;
     }
     const found: { offset: number; bytes: Buffer; verdict: ReturnType<typeof judgeBlock> }[] = [];
     for (const [i, condition] of own.blocks.entries()) {
-      const offset = start + i * VERIFY_BLOCK_BYTES;
-      const bytes = own.data.subarray(i * VERIFY_BLOCK_BYTES, (i + 1) * VERIFY_BLOCK_BYTES);
+      const offset = start + i * SUM_BLOCK_BYTES;
+      const bytes = own.data.subarray(i * SUM_BLOCK_BYTES, (i + 1) * SUM_BLOCK_BYTES);
       const there: VerifiedBlock = theirs?.[i] ?? { condition: 'fits', isPending: false, digest: digestOf(bytes) };
       const verdict = judgeBlock(condition, there.condition, condition !== 'unreadable' && there.digest.equals(digestOf(bytes)));
       if (verdict === 'fine') continue;
@@ -283,14 +285,5 @@ async function readKept(path: string, sizeBytes: number): Promise<Kept | null> {
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done(): void {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    }
-    signal.addEventListener('abort', done);
-  });
+  await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

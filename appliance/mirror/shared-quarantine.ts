@@ -6,12 +6,13 @@
 //
 // On both before it is lifted or added: whoever goes on alone must know.
 import type { BlockSide, MirrorMode } from './api.ts';
+import { SUM_BLOCK_BYTES } from './block-sums.ts';
 import type { CheckedStore } from './checked-store.ts';
 import type { OpenCopy } from './open-copy.ts';
 import type { Partner } from './partner.ts';
 import { blockStart } from './quarantine.ts';
 import type { MirrorSurroundings } from './surroundings.ts';
-import { encodeVerify, VERIFY_BLOCK_BYTES } from './verify-codec.ts';
+import { encodeVerify } from './verify-codec.ts';
 
 /** Whether the next checkpoint is committed. */
 const COMMIT_LOOK_MS = 100;
@@ -47,21 +48,21 @@ export class SharedQuarantine {
     const mode = this.#parts.mode();
     if (!o || (mode !== 'source' && mode !== 'solo')) throw new Error(`chooseBlock: this copy is '${mode}', not where the guest runs`);
     const start = blockStart(offset);
-    if (!o.quarantine.hasWhole(start, VERIFY_BLOCK_BYTES)) throw new Error(`chooseBlock: the block at ${start} does not wait`);
+    if (!o.quarantine.hasWhole(start, SUM_BLOCK_BYTES)) throw new Error(`chooseBlock: the block at ${start} does not wait`);
     const partner = this.#parts.equalPartner();
     if (keep === 'partner' && typeof partner === 'string') throw new Error(`chooseBlock: ${partner}`);
     const rewrite = async (): Promise<void> => {
       const data =
         keep === 'partner' && typeof partner !== 'string'
           ? Buffer.from(
-              await partner.ask({ kind: 'verify', offset: start, length: VERIFY_BLOCK_BYTES, data: encodeVerify({ kind: 'fetch' }) }),
+              await partner.ask({ kind: 'verify', offset: start, length: SUM_BLOCK_BYTES, data: encodeVerify({ kind: 'fetch' }) }),
             )
           : await readWhole(o.checked, start);
       await o.guest.rewrite(start, data);
     };
     // As a change of the guest: a restore point is cut before it or behind it.
-    await o.guest.changes.run(this.#parts.around.interval(), () => o.guest.lock.with(start, start + VERIFY_BLOCK_BYTES, rewrite));
-    await this.lift(start, VERIFY_BLOCK_BYTES);
+    await o.guest.changes.run(this.#parts.around.interval(), () => o.guest.lock.with(start, start + SUM_BLOCK_BYTES, rewrite));
+    await this.lift(start, SUM_BLOCK_BYTES);
   }
 
   /** Both copies have known bytes in the range. */
@@ -84,7 +85,7 @@ export class SharedQuarantine {
     const o = this.#parts.opened();
     if (!o) return;
     o.listed = offsets;
-    const early = o.quarantine.offsets.filter((at) => !offsets.includes(at) && o.replica?.isOpen(at, VERIFY_BLOCK_BYTES));
+    const early = o.quarantine.offsets.filter((at) => !offsets.includes(at) && o.replica?.isOpen(at, SUM_BLOCK_BYTES));
     await o.quarantine.replace([...offsets, ...early]);
     if (early.length === 0) return;
     setTimeout(() => {
@@ -109,7 +110,7 @@ export class SharedQuarantine {
 }
 
 async function readWhole(reader: CheckedStore, offset: number): Promise<Buffer> {
-  const { data, blocks } = await reader.check(offset, VERIFY_BLOCK_BYTES);
+  const { data, blocks } = await reader.check(offset, SUM_BLOCK_BYTES);
   if (blocks[0] === 'unreadable') throw new Error(`the block at ${offset} cannot be read here`);
   return data;
 }

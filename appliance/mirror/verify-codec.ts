@@ -5,9 +5,9 @@
 //   quarantine  the list of the blocks that wait for the operator: it replaces the partner's
 import { createHash } from 'node:crypto';
 import type { BlockCondition } from '../core/scrub.ts';
+import { CONDITIONS, SUM_BLOCK_BYTES } from './block-sums.ts';
+import { DIGEST_BYTES } from './messages.ts';
 
-export const VERIFY_BLOCK_BYTES = 4096;
-export const VERIFY_DIGEST_BYTES = 32;
 /** Of blocks in one quarantine: more are no rot of single blocks. */
 export const MAX_QUARANTINED = 4096;
 
@@ -26,9 +26,8 @@ export interface VerifiedBlock {
 /** Null: equal, and every checksum that is known fits. */
 export type VerifyAnswer = VerifiedBlock[] | null;
 
-const CONDITIONS: readonly BlockCondition[] = ['fits', 'wrong', 'unknown', 'unreadable'];
 const PENDING = 0x80;
-const ANSWERED_BLOCK_BYTES = 1 + VERIFY_DIGEST_BYTES;
+const ANSWERED_BLOCK_BYTES = 1 + DIGEST_BYTES;
 
 export function digestOf(bytes: Uint8Array): Buffer {
   return createHash('sha256').update(bytes).digest();
@@ -53,10 +52,15 @@ export function encodeVerify(r: VerifyRequest): Buffer {
 /** Throws on anything that this version does not say. */
 export function decodeVerify(data: Uint8Array): VerifyRequest {
   const b = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  if (b[0] === COMPARE && b.length === 1 + VERIFY_DIGEST_BYTES) return { kind: 'compare', digest: b.subarray(1) };
+  if (b[0] === COMPARE && b.length === 1 + DIGEST_BYTES) return { kind: 'compare', digest: b.subarray(1) };
   if (b[0] === FETCH && b.length === 1) return { kind: 'fetch' };
-  if (b[0] === QUARANTINE && b.length % 8 === 1 && b.length <= 1 + 8 * MAX_QUARANTINED)
-    return { kind: 'quarantine', offsets: Array.from({ length: (b.length - 1) / 8 }, (_, i) => Number(b.readBigUInt64BE(1 + 8 * i))) };
+  if (b[0] === QUARANTINE && b.length % 8 === 1 && b.length <= 1 + 8 * MAX_QUARANTINED) {
+    const offsets = Array.from({ length: (b.length - 1) / 8 }, (_, i) => Number(b.readBigUInt64BE(1 + 8 * i)));
+    // They go into a file that is read at every start.
+    const wrong = offsets.find((o) => !Number.isSafeInteger(o) || o % SUM_BLOCK_BYTES !== 0);
+    if (wrong !== undefined) throw new Error(`a verify message names a block at ${wrong}`);
+    return { kind: 'quarantine', offsets };
+  }
   throw new Error(`a verify message of ${b.length} bytes, kind ${b[0]}: do both CoServers run the same version?`);
 }
 

@@ -123,6 +123,8 @@ export class WriteBack {
     if (this.#running || this.#failed || !this.#isDue()) return;
     this.#running = this.#writeAll().catch((e: Error) => {
       this.#failed ??= e;
+      this.#cut?.drop(e.message);
+      this.#cut = undefined;
       this.#parts.onError(e);
     });
   }

@@ -69,7 +69,6 @@ const TYPED_EVENTS = [
   'MIGRATION',
   'BLOCK_IO_ERROR',
 ] as const;
-export type QmpEventName = (typeof TYPED_EVENTS)[number];
 
 export interface QmpConnectOptions {
   /** The monitor's unix socket. */

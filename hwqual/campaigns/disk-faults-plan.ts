@@ -7,7 +7,7 @@ import type { LinkNumber } from './lab-control.ts';
 export type Side = 'primary' | 'secondary' | 'lost';
 
 /** `hang` lasts until the pair has given the disk up, `pause` is over before; `rot` changes what was written, and nothing tells it. */
-export const DISK_TROUBLES = ['write-error', 'flush-error', 'hang', 'pause', 'full', 'slow', 'read-error', 'rot'] as const;
+const DISK_TROUBLES = ['write-error', 'flush-error', 'hang', 'pause', 'full', 'slow', 'read-error', 'rot'] as const;
 export type DiskTrouble = (typeof DISK_TROUBLES)[number];
 
 export type DiskFault =

@@ -35,7 +35,7 @@ export interface DisksOptions {
 }
 
 /** Appends show what was acknowledged and how long it took; the echo shows what is not the disk's. */
-export function disksClients(): ClientSpec[] {
+function disksClients(): ClientSpec[] {
   return [
     { kind: 'record', family: 4, everyMs: 50 },
     { kind: 'record', family: 6, everyMs: 100 },

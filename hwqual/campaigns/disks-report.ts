@@ -98,7 +98,7 @@ export function resyncOf(text: string): { comparedBytes: number; copiedBytes: nu
   return { comparedBytes: bytes(found[1], found[2]), copiedBytes: bytes(found[3], found[4]) };
 }
 
-export function summarizeKinds(rounds: readonly DisksRound[]): KindSummary[] {
+function summarizeKinds(rounds: readonly DisksRound[]): KindSummary[] {
   const names = [...new Set(rounds.map(({ fault }) => fault))].sort();
   return names.map((fault) => {
     const own = rounds.filter((round) => round.fault === fault);

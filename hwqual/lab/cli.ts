@@ -18,7 +18,7 @@ import { engineProgram } from './network.ts';
 import { prepareParts, requireRoot } from './prepare.ts';
 import { isAlive } from './processes.ts';
 import { alreadyRuns, readRecord, runningSupervisor } from './record.ts';
-import { coServerPaths, type LabSettings, labPaths, labSettings } from './settings.ts';
+import { coServerPaths, INSIDE, type LabSettings, labPaths, labSettings } from './settings.ts';
 import { requestAction } from './snapshot-client.ts';
 import { sweep } from './sweep.ts';
 import { waitDuplex } from './wait-duplex.ts';
@@ -326,7 +326,7 @@ program
   .argument('<command...>', 'after --')
   .action(async (place: string, command: string[]) => {
     const where = (await ask('where', place)) as string[];
-    const child = spawn('nsenter', [...where, ...(place === 'lan' || place === 'witness' ? available(command) : command)], {
+    const child = spawn('nsenter', [...where, ...(place === 'lan' || place === 'witness' ? available(command) : installed(command))], {
       stdio: 'inherit',
     });
     // Ctrl-C is for the command; we end with it.
@@ -336,6 +336,12 @@ program
       child.once('exit', (code, signal) => resolve(code ?? (signal === 'SIGINT' ? 130 : 128)));
     });
   });
+
+/** On a CoServer `twinstep` is the product that runs there. */
+function installed([name = '', ...args]: string[]): string[] {
+  const { bundle } = INSIDE;
+  return name === 'twinstep' ? [join(bundle, 'node'), join(bundle, 'twinstep.mjs'), ...args] : [name, ...args];
+}
 
 /** The LAN and the witness run this machine's programs; what it lacks is taken from the engine's root. */
 function available(command: string[]): string[] {

@@ -145,7 +145,7 @@ async function useDiskAgain(settings: LabSettings, server: CoServerName, status:
 }
 
 /** Byte for byte. The place of the first difference is told in 4 KiB blocks, with how many differ. */
-export async function compareFiles(one: string, other: string): Promise<CopiesComparison> {
+async function compareFiles(one: string, other: string): Promise<CopiesComparison> {
   const [a, b] = await Promise.all([open(one, 'r'), open(other, 'r')]);
   try {
     const [sizeA, sizeB] = [(await a.stat()).size, (await b.stat()).size];

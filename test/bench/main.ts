@@ -1,5 +1,4 @@
 // `npm run bench -- lockstep`: what lockstep costs, beside no Twinstep, no protection, passive mode and stock COLO. And the others: mirror, witness.
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { MAXIMUM_PAIRS } from '../../appliance/witness/enrolment.ts';
@@ -16,6 +15,7 @@ import { benchMirror, MIRROR_MEASURES } from './mirror-bench.ts';
 import { DEFAULTS, MIRROR_DEFAULTS, OptionError, parseMirrorOptions, parseOptions } from './options.ts';
 import { plots } from './plots.ts';
 import { isBusy, markdown, type Report, terminalText } from './report.ts';
+import { saveReport } from './save-report.ts';
 import { VARIANTS } from './variants/variant.ts';
 import { benchWitness } from './witness-bench.ts';
 
@@ -91,7 +91,7 @@ async function bench(what: string, raw: RawOptions): Promise<number> {
   report.durationS = (Date.now() - startedMs) / 1000;
   if (report.samples.length > 0) {
     process.stdout.write(`\n${terminalText(report)}\n\n`);
-    for (const file of save(report, raw.out, what)) process.stdout.write(`${file}\n`);
+    for (const file of saveReport(raw.out, what, report, plots(report), markdown)) process.stdout.write(`${file}\n`);
   }
   if (abort.signal.aborted) {
     say('interrupted; nothing was left running');
@@ -99,23 +99,6 @@ async function bench(what: string, raw: RawOptions): Promise<number> {
   }
   if (failure !== null) throw failure;
   return 0;
-}
-
-/** Answers the files. A second run on the same day gets a name of its own. */
-function save(report: Report, folder: string, what: string): string[] {
-  mkdirSync(folder, { recursive: true });
-  const taken = new Set(readdirSync(folder));
-  const day = `${what}-${report.at.slice(0, 10)}`;
-  let name = day;
-  for (let i = 2; taken.has(`${name}.json`); i++) name = `${day}-${i}`;
-  const charts = plots(report).map((plot) => ({ ...plot, file: `${name}-${plot.name}.svg` }));
-  const files: [string, string][] = [
-    [`${name}.md`, markdown(report, `npm run bench -- ${process.argv.slice(2).join(' ')}`, charts)],
-    [`${name}.json`, `${JSON.stringify(report, null, 1)}\n`],
-    ...charts.map((plot): [string, string] => [plot.file, plot.svg]),
-  ];
-  for (const [file, text] of files) writeFileSync(join(folder, file), text);
-  return files.map(([file]) => join(folder, file));
 }
 
 const program = new Command('bench')

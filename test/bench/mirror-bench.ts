@@ -2,7 +2,7 @@
 // other and round after round; then stalls, repair and what the durable records cost. See README.md, "The mirror".
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { engineRootPath } from '../../image/engine/engine-root.ts';
 import { describeMachine } from './machine.ts';
@@ -15,6 +15,7 @@ import type { Place } from './mirror/servers.ts';
 import { measureStall } from './mirror/stalls.ts';
 import { MIRRORED, type MirrorVariant, startVariant } from './mirror/variants.ts';
 import { isBusy } from './report.ts';
+import { saveReport } from './save-report.ts';
 
 const DISK_BYTES = 256 * 1024 * 1024;
 const SHAPED_MBIT_PER_S = 1000;
@@ -93,7 +94,7 @@ export async function benchMirror(options: MirrorBenchOptions): Promise<string[]
   }
   report.durationS = (Date.now() - startedMs) / 1000;
   process.stdout.write(`\n${terminalText(report)}\n\n`);
-  return save(options.out, report);
+  return saveReport(options.out, 'mirror', report, mirrorPlots(report), markdown);
 }
 
 async function rounds(report: MirrorReport, place: Place, options: MirrorBenchOptions): Promise<void> {
@@ -148,21 +149,4 @@ async function visit(
   } finally {
     await running.stop();
   }
-}
-
-/** A second run on the same day gets a name of its own. */
-function save(folder: string, report: MirrorReport): string[] {
-  mkdirSync(folder, { recursive: true });
-  const taken = new Set(readdirSync(folder));
-  const day = `mirror-${report.at.slice(0, 10)}`;
-  let name = day;
-  for (let i = 2; taken.has(`${name}.json`); i++) name = `${day}-${i}`;
-  const charts = mirrorPlots(report).map((plot) => ({ ...plot, file: `${name}-${plot.name}.svg` }));
-  const files: [string, string][] = [
-    [`${name}.md`, markdown(report, `npm run bench -- ${process.argv.slice(2).join(' ')}`, charts)],
-    [`${name}.json`, `${JSON.stringify(report, null, 1)}\n`],
-    ...charts.map((plot): [string, string] => [plot.file, plot.svg]),
-  ];
-  for (const [file, text] of files) writeFileSync(join(folder, file), text);
-  return files.map(([file]) => join(folder, file));
 }

@@ -2,7 +2,7 @@
 // durable before it is said. One pair alone, then all at once: every pair claims again as soon as it has its answer.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, loadavg, release } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -10,6 +10,7 @@ import { setTimeout } from 'node:timers/promises';
 import { deriveKey } from '../../appliance/wire/keys.ts';
 import { WitnessClient } from '../../appliance/witness/client.ts';
 import { PairFolder } from '../../appliance/witness/enrolment.ts';
+import { saveReport } from './save-report.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** Of a CoServer whose claim was not answered. */
@@ -121,7 +122,7 @@ export async function benchWitness({ pairs: count, seconds, folder, out, say }: 
     process.stdout.write(`${table}\n`);
     const load = loadAtStart > 1 ? ` Others were at work on this machine (load ${loadAtStart.toFixed(1)}): noise.` : '';
     const text = `# Grants of the witness\n\n${report.at}, ${report.machine.cores} cores of ${report.machine.cpu}, Linux ${release()}, Node ${process.version}. ${count} pairs with ${2 * count} connections, clients on the same machine, each grant flushed to disk.${load}\n\n${table}\nFrom the first connection until all pairs are confirmed: ${Math.round(connectedMs)} ms.\n`;
-    return save(out, report.at, text, report);
+    return saveReport(out, 'witness', report, [], () => text);
   } finally {
     for (const p of pairs) p.close();
     witness?.kill('SIGKILL');
@@ -147,18 +148,6 @@ function markdownTable(figures: readonly Figures[]): string {
       `| ${f.what.padEnd(24)} | ${String(f.grants).padStart(7)} | ${f.perS.toFixed(0).padStart(8)} | ${[f.p50Ms, f.p99Ms, f.maxMs].map((ms) => ms.toFixed(2).padStart(7)).join(' | ')} | ${String(f.unanswered).padStart(10)} |\n`,
   );
   return `| what                     |  grants | per s    | p50 ms  | p99 ms  | max ms  | unanswered |\n| ------------------------ | ------- | -------- | ------- | ------- | ------- | ---------- |\n${rows.join('')}`;
-}
-
-/** A second run on the same day gets a name of its own. */
-function save(folder: string, at: string, text: string, report: unknown): string[] {
-  mkdirSync(folder, { recursive: true });
-  const taken = new Set(readdirSync(folder));
-  const day = `witness-${at.slice(0, 10)}`;
-  let name = day;
-  for (let i = 2; taken.has(`${name}.json`); i++) name = `${day}-${i}`;
-  writeFileSync(join(folder, `${name}.md`), text);
-  writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(report, null, 1)}\n`);
-  return [join(folder, `${name}.md`), join(folder, `${name}.json`)];
 }
 
 /** The same program that an operator starts; resolves when it listens. */

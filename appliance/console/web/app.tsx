@@ -98,9 +98,9 @@ function Console({ model, picture, connection, held }: ConsoleProps): JSX.Elemen
           <div>
             <Workload model={model} onAnswer={onAnswer} />
             <Disk disk={model.disk} />
-            <Emergency model={model} onAnswer={onAnswer} />
             <Points model={model} onAnswer={onAnswer} />
             <Takeover takeover={model.takeover} />
+            <Emergency model={model} onAnswer={onAnswer} />
           </div>
           <Events events={model.events} />
         </div>

@@ -10,6 +10,8 @@ interface PointsProps {
 }
 
 export function Points({ model: { points }, onAnswer }: PointsProps): JSX.Element {
+  // The same for all: said once, where a button for each would be.
+  const whyNotBack = points.points[0]?.actions.find((a) => !a.allowed && a.name.startsWith('roll-back-to-'))?.reason;
   return (
     <Card
       class="restore-points"
@@ -29,7 +31,9 @@ export function Points({ model: { points }, onAnswer }: PointsProps): JSX.Elemen
         {points.points.map((p) => (
           <li key={p.key}>
             <p>
-              <Mark tone={p.tone} /> <strong>{p.name}</strong> <time class="quiet">{p.when} UTC</time>{' '}
+              <Mark tone={p.tone} /> <strong>{p.name}</strong>
+              <time class="quiet">, {p.when} UTC</time>
+              <br />
               <span class="quiet">
                 {p.kind}, on {p.on}, keeps {p.kept} here{p.inUse ? ', being read now' : ''}
               </span>
@@ -44,6 +48,7 @@ export function Points({ model: { points }, onAnswer }: PointsProps): JSX.Elemen
         ))}
       </ul>
       {points.more > 0 && <p class="quiet">and {points.more} older ones</p>}
+      {whyNotBack && <p class="quiet">To go back to one: {whyNotBack}</p>}
     </Card>
   );
 }

@@ -2,7 +2,6 @@
 // shutdown, or while the guest has frozen it. The plain disk is one ext4 file system; the load's has a table of partitions: the same
 // file system, and an ext4 and an xfs for fio. Uses the e2fsprogs of the engine's root and the xfsprogs of this machine.
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { mkdtemp, open, rm, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { crc32 } from 'node:zlib';
@@ -175,12 +174,4 @@ export async function readColdDisk(options: { root: string; path: string }): Pro
   const dumped = await (first === undefined ? dump(path) : asFile(path, first, dump));
   if (dumped.status !== 0 || dumped.stdout.includes('File not found')) throw new Error(`no records on ${path}: ${dumped.stderr.trim()}`);
   return { ...checked, records: parseRecords(Buffer.from(dumped.stdout, 'latin1')) };
-}
-
-/** SHA-256 of a file, hex. */
-export async function fileHash(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  const file = await open(path, 'r');
-  for await (const chunk of file.createReadStream()) hash.update(chunk);
-  return hash.digest('hex');
 }

@@ -73,7 +73,11 @@ t.test('mode: why, since when, how much agreed, what asked for checkpoints', asy
     brief: 'passive for 1 h 23 min, pinned',
     facts: [{ value: '1 h 23 min' }, { value: 'operator: passive' }, { value: 'none to compare' }],
   });
-  t.match(consoleModel({ ...lockstep(), lockstep: null, audit: null }), { mode: { word: 'one replica', causes: [] }, audit: null });
+  // A secondary knows of both replicas and of no mode: it is not to say that there is one replica.
+  const secondary = { ...lockstep(), lockstep: null, audit: null };
+  t.match(consoleModel(secondary), { mode: { word: 'chosen on A', tone: 'info', causes: [] }, audit: null });
+  const level2 = { ...secondary, workload: { ...secondary.workload, level: 'highlyAvailable' as const } };
+  t.match(consoleModel(level2).mode, { word: 'one replica' });
   t.match(consoleModel(lockstep()).figures[0]?.facts[0], { label: 'Mode', value: 'lockstep' });
 });
 

@@ -1,7 +1,8 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { parse } from 'yaml';
 import { loadFencePassword, loadPairKey, parseConfig } from '../../../../appliance/runtime/load-config.ts';
 
 const GOOD = `
@@ -21,6 +22,28 @@ engine: { binary: /usr/bin/qemu-system-x86_64, version: '11.1', acceleration: tc
 workload:
   { name: demo, memoryMiB: 256, cpus: 1, mac: '52:54:00:77:00:0a', disk: { path: /d, sizeMiB: 64 }, kernel: /k, initrd: /i, append: '', readyMarker: '', bootTimeoutS: 60 }
 `;
+
+/** `workload.disk.cache` and what it is, of every key; what is in a list counts as one. */
+function keysOf(value: object, before = ''): [string, unknown][] {
+  return Object.entries(value).flatMap(([key, v]: [string, unknown]): [string, unknown][] =>
+    typeof v === 'object' && v !== null && !Array.isArray(v) ? keysOf(v, `${before}${key}.`) : [[`${before}${key}`, v]],
+  );
+}
+
+t.test('the manual has every key, and what holds without it', async (t) => {
+  const manual = readFileSync(join(import.meta.dirname, '../../../../appliance/README.md'), 'utf8');
+  const told = new Map<string, string>();
+  for (const [, keys = '', without = ''] of manual.matchAll(/^\| (`[a-z][^|]*`) \| ([^|]*) \|/gm)) {
+    const names = [...keys.matchAll(/`([^`]+)`/g)].map((m) => m[1] ?? '');
+    const values = [...without.matchAll(/`([^`]+)`/g)].map((m) => m[1] ?? '');
+    names.forEach((name, i) => void told.set(name, values[i] ?? values[0] ?? '-'));
+  }
+  const given = new Set(keysOf(parse(GOOD) as object).map(([key]) => key));
+  for (const [key, value] of keysOf(parseConfig(GOOD, 'f'))) {
+    const text = value === '' ? "''" : Array.isArray(value) ? '[]' : String(value);
+    t.equal(told.get(key), given.has(key) ? '-' : text, key);
+  }
+});
 
 t.test('a good configuration', async (t) => {
   t.equal(parseConfig(GOOD, 'f').workload.memoryMiB, 256);
