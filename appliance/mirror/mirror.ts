@@ -419,8 +419,7 @@ export class Mirror {
         this.#attaching = partner;
         const attached = partner.attach(o.disk.sizeBytes);
         attached.catch(() => {});
-        // Both, if the session ended with the answer: nobody would hear of that loss again.
-        if ((await Promise.race([ended, attached, tooLate])) === 'ended' || partner.isLost) continue;
+        if ((await Promise.race([ended, attached, tooLate])) === 'ended') continue;
         const theirs = decodeCopy(Buffer.from(await attached), o.metadata.extents);
         this.#need('startSource', 'solo').guest.partner = partner;
         joining(o.metadata.log);
