@@ -15,11 +15,15 @@ export function pairName(pairKey: Uint8Array, pairId: string | undefined): strin
 
 /** A disk that nothing names: nothing recorded of it is believed. */
 export async function identifyDisk(path: string, sizeBytes: number, pair: string): Promise<DiskIdentity> {
-  const found = await stat(path, { bigint: true }).catch(() => null);
-  let name: string | null = null;
-  if (found?.isFile()) name = `file ${found.ino} ${found.birthtimeNs}`;
-  else if (found?.isBlockDevice()) name = await deviceIdentity(deviceNumbers(Number(found.rdev)));
+  const name = await diskName(path);
   return { pair, disk: name === null ? null : createHash('sha256').update(name).digest(), sizeBytes };
+}
+
+/** A text that another file or device in its place would not have. Null: nothing names it, or it is not there. */
+export async function diskName(path: string): Promise<string | null> {
+  const found = await stat(path, { bigint: true }).catch(() => null);
+  if (found?.isFile()) return `file ${found.ino} ${found.birthtimeNs}`;
+  return found?.isBlockDevice() ? await deviceIdentity(deviceNumbers(Number(found.rdev))) : null;
 }
 
 /** There is nothing there yet: no file, or one whose creation was cut short. */

@@ -2,9 +2,10 @@
 //
 //   medium -> watched (a disk that does not answer, or failed, is over) -> checked (what it reads is what was written) -> restore points
 import { createHash } from 'node:crypto';
-import { rm, stat } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { type BlockStore, type FileStoreOptions, type StoreCache, StoreError } from '../../drivers/block/index.ts';
 import { CheckedStore } from './checked-store.ts';
+import { diskName } from './disk-identity.ts';
 import { KeptSums, sumsFileBytes } from './kept-sums.ts';
 import type { DiskIdentity } from './metadata.ts';
 import type { PointsSetup } from './restore-points/api.ts';
@@ -88,10 +89,10 @@ async function pointsOver(below: BlockStore, options: DiskStackOptions, opened: 
   return await openPoints({ below, disk: await nameOf(path), catalogue, folder, maximumBytes, reserveBytes, told });
 }
 
-/** A block device has no name that is always there: whoever puts another one in its place must remove the catalogue. */
+/** Empty: nothing names it; then whoever puts another one in its place must remove the catalogue. */
 async function nameOf(path: string): Promise<string> {
-  const found = await stat(path, { bigint: true }).catch(() => null);
-  return found?.isFile() ? createHash('sha256').update(`${found.ino} ${found.birthtimeNs}`).digest('hex').slice(0, 32) : '';
+  const name = await diskName(path);
+  return name === null ? '' : createHash('sha256').update(name).digest('hex').slice(0, 32);
 }
 
 /** Without its file the disk is as good as any other: that is no reason not to serve it. */

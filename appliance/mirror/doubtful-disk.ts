@@ -15,6 +15,7 @@ const TEST_PLACES = 5;
 export class DoubtfulDisk {
   readonly #path: string;
   #why: string | null;
+  #marking: Promise<void> = Promise.resolve();
 
   private constructor(path: string, why: string | null) {
     this.#path = path;
@@ -36,9 +37,20 @@ export class DoubtfulDisk {
   }
 
   /** From now on; durable when it ends. */
-  async doubt(why: string): Promise<void> {
-    if (this.#why !== null) return;
-    this.#why = why;
+  doubt(why: string): Promise<void> {
+    if (this.#why === null) {
+      this.#why = why;
+      this.#marking = this.#mark(why);
+    }
+    return this.#marking;
+  }
+
+  /** The mark is there, or it is known that it cannot be made: before that the disk must not be opened again. */
+  async settled(): Promise<void> {
+    await this.#marking.catch(() => undefined);
+  }
+
+  async #mark(why: string): Promise<void> {
     const part = `${this.#path}.part`;
     const file = await open(part, 'w', 0o600);
     try {

@@ -91,6 +91,8 @@ export class Follower {
     const replica = this.#replica;
     if (!replica) throw new Error('there is no replica to collapse');
     this.#collapsing = true;
+    // Who waits for a restore point of an interval that will not be committed is waited for next.
+    replica.dropCut('lockstep ended before its interval');
     await Promise.allSettled([...this.#running]);
     await change(replica);
     this.#replica = undefined;
@@ -210,8 +212,16 @@ export class Follower {
       case 'quarantine':
         await this.#parts.quarantine(request.offsets);
         return undefined;
-      case 'fetch':
-        return (await this.#present(m.offset, m.length)).data;
+      case 'fetch': {
+        const { data, blocks, isPending } = await this.#present(m.offset, m.length);
+        // Its bytes would be zeroes, and are about to be written to both copies. What is pending may cover a part of it only.
+        const lost = blocks.indexOf('unreadable');
+        if (lost >= 0)
+          throw new NotNow(
+            `the block at ${m.offset + lost * SUM_BLOCK_BYTES} cannot be read on the partner${isPending[lost] ? ' yet: something is on its way there' : ''}`,
+          );
+        return data;
+      }
       case 'compare': {
         const { data, blocks, isPending } = await this.#present(m.offset, m.length);
         if (!blocks.some(isBad) && digestOf(data).equals(request.digest)) {

@@ -107,6 +107,9 @@ export function decodeMessage(bytes: Buffer): MirrorMessage {
     throw new Error(`a write of ${m.length} bytes with ${body.length} bytes of data and checksums`);
   if (kind === 'read' && (m.length === 0 || m.length > READ_MAX_BYTES || offset % SUM_BLOCK_BYTES !== 0))
     throw new Error(`a read of ${m.length} bytes at ${offset}`);
+  // What is answered is read as a whole.
+  if (kind === 'verify' && (m.length > MESSAGE_MAX_DATA_BYTES || offset % SUM_BLOCK_BYTES !== 0))
+    throw new Error(`a verify message about ${m.length} bytes at ${offset}`);
   if (kind === 'cut' && data.length > MESSAGE_MAX_DATA_BYTES) throw new Error(`${data.length} bytes about a restore point`);
   if (
     kind === 'compare' &&

@@ -304,6 +304,7 @@ export class Mirror {
           this.#around.emit(name, data);
         },
       });
+      points.recall = (offset, length) => repair.recall(offset, length);
       const follower = new Follower({
         disk,
         checked,
@@ -338,7 +339,8 @@ export class Mirror {
         path: `${setup.journalPath}.scrub`,
         onDiffer: (offset, fits) => this.#around.emit('copiesDiffer', { offset, fits }),
         onUnreadable: (offset, side) => this.#around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side }),
-        renew: (offset, data) => guest.rewrite(offset, data),
+        // The bytes stay as they are: nothing for a restore point to keep. Else as a write of the guest.
+        renew: (offset, data) => repair.renew(offset, data).catch(() => guest.rewrite(offset, data)),
         onChanged: () => this.#tellCopies(),
       });
       const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);
@@ -417,7 +419,8 @@ export class Mirror {
         this.#attaching = partner;
         const attached = partner.attach(o.disk.sizeBytes);
         attached.catch(() => {});
-        if ((await Promise.race([ended, attached, tooLate])) === 'ended') continue;
+        // Both, if the session ended with the answer: nobody would hear of that loss again.
+        if ((await Promise.race([ended, attached, tooLate])) === 'ended' || partner.isLost) continue;
         const theirs = decodeCopy(Buffer.from(await attached), o.metadata.extents);
         this.#need('startSource', 'solo').guest.partner = partner;
         joining(o.metadata.log);
@@ -599,6 +602,7 @@ export class Mirror {
       o.disk.close(),
       rm(this.#scratchPath, { force: true }),
     ]);
+    await o.doubtful.settled();
   }
 
   /** The operator's word: the disk that is there is this pair's from now on, whatever was recorded. */

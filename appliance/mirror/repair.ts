@@ -87,6 +87,46 @@ export class Repair {
     throw new StoreError('io', 'read', first, `the block at ${first} is lost: ${partner ? 'no copy has it' : 'this is the only copy'}`);
   }
 
+  /**
+   * For who holds no lock, and must not wait for one: what this copy was given last, also where it has lost it. Of the partner only what fits
+   * the sum here counts, as newer writes may have come there already. Nothing is repaired.
+   */
+  async recall(offset: number, length: number): Promise<Buffer> {
+    const { checked } = this.#parts;
+    const { start, end } = this.#whole(offset, length);
+    const { data, blocks } = await checked.check(start, end - start);
+    const partner = this.#parts.partner();
+    for (const run of runsOf(start, end - start, blocks, isBad)) {
+      const theirs = partner && (await this.#ask(partner, run));
+      const ours = await checked.sums(run.offset, run.length);
+      for (const [i, crc] of ours.entries())
+        if (!theirs || crc === undefined || crc !== theirs.crcs[i] || theirs.blocks[i] === 'unreadable') {
+          const at = run.offset + i * SUM_BLOCK_BYTES;
+          throw new StoreError('io', 'read', at, `the block at ${at} is lost here, and the partner does not have it as it was`);
+        }
+      theirs?.data.copy(data, run.offset - start);
+    }
+    return data.subarray(offset - start, offset - start + length);
+  }
+
+  /**
+   * Both copies have these bytes, and the checksum of one does not fit: made anew on both. For who holds the lock. Rejects if the partner cannot
+   * now: newer data for the block is on its way.
+   */
+  async renew(offset: number, data: Buffer): Promise<void> {
+    const { checked, metadata, interval } = this.#parts;
+    const partner = this.#parts.partner();
+    if (!partner) throw new Error('there is no partner');
+    const cold = metadata.begin(offset, data.length, interval());
+    try {
+      if (cold) await cold;
+      await partner.ask({ kind: 'write', repair: true, interval: interval(), offset, length: data.length, data });
+      await checked.rewrite(offset, data);
+    } finally {
+      metadata.end(offset, data.length);
+    }
+  }
+
   /** The disk here is silent: what the partner has, with nothing repaired. */
   async #readThere(offset: number, length: number): Promise<Buffer> {
     const { start, end } = this.#whole(offset, length);

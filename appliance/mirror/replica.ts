@@ -420,6 +420,8 @@ export class Replica {
     if (this.#writeBack || this.#failed || !this.#isWriteBackDue()) return;
     this.#writeBack = this.#writeBackAll().catch((e: Error) => {
       this.#failed ??= e;
+      this.#cut?.drop(e.message);
+      this.#cut = undefined;
       this.#parts.onError(e);
     });
   }

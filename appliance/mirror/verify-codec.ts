@@ -5,7 +5,7 @@
 //   quarantine  the list of the blocks that wait for the operator: it replaces the partner's
 import { createHash } from 'node:crypto';
 import type { BlockCondition } from '../core/scrub.ts';
-import { CONDITIONS } from './block-sums.ts';
+import { CONDITIONS, SUM_BLOCK_BYTES } from './block-sums.ts';
 import { DIGEST_BYTES } from './messages.ts';
 
 /** Of blocks in one quarantine: more are no rot of single blocks. */
@@ -54,8 +54,13 @@ export function decodeVerify(data: Uint8Array): VerifyRequest {
   const b = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   if (b[0] === COMPARE && b.length === 1 + DIGEST_BYTES) return { kind: 'compare', digest: b.subarray(1) };
   if (b[0] === FETCH && b.length === 1) return { kind: 'fetch' };
-  if (b[0] === QUARANTINE && b.length % 8 === 1 && b.length <= 1 + 8 * MAX_QUARANTINED)
-    return { kind: 'quarantine', offsets: Array.from({ length: (b.length - 1) / 8 }, (_, i) => Number(b.readBigUInt64BE(1 + 8 * i))) };
+  if (b[0] === QUARANTINE && b.length % 8 === 1 && b.length <= 1 + 8 * MAX_QUARANTINED) {
+    const offsets = Array.from({ length: (b.length - 1) / 8 }, (_, i) => Number(b.readBigUInt64BE(1 + 8 * i)));
+    // They go into a file that is read at every start.
+    const wrong = offsets.find((o) => !Number.isSafeInteger(o) || o % SUM_BLOCK_BYTES !== 0);
+    if (wrong !== undefined) throw new Error(`a verify message names a block at ${wrong}`);
+    return { kind: 'quarantine', offsets };
+  }
   throw new Error(`a verify message of ${b.length} bytes, kind ${b[0]}: do both CoServers run the same version?`);
 }
 

@@ -186,6 +186,8 @@ export class FileStore implements SpaceStore {
 
   /** One of the requests at a time, like a read or a write. */
   async #onMedium<T>(operation: StoreOperation, offset: number, work: () => Promise<T>): Promise<T> {
+    // It may have been closed since the request was checked; the descriptor's number is another file's then.
+    this.#check(operation, offset, 0);
     const wait = this.#enter();
     if (wait) await wait;
     try {

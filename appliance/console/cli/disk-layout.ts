@@ -35,13 +35,20 @@ function gptPartition(table: Buffer, number: number): Partition | null | undefin
   return !isUsed || last < first ? null : { offset: first * SECTOR_BYTES, length: (last - first + 1) * SECTOR_BYTES };
 }
 
-/** The file system's name for `mount`, and the options by which not even its log is replayed. Null: none that is known here. */
+/** A guest's files are read here, never obeyed. */
+const READ = 'ro,nodev,nosuid';
+
+/**
+ * The file system's name for `mount`, and the options to read it. Its log is replayed, as after a loss of power: what stands only there would be
+ * missing. So the device must take writes, and should not be the original. Null: none that is known here.
+ */
 export function fileSystemOf(start: Buffer): { type: string; options: string } | null {
   const text = (at: number, length: number): string => start.toString('latin1', at, at + length);
-  if (start.length >= 0x43a && start.readUInt16LE(0x438) === 0xef53) return { type: 'ext4', options: 'ro,noload' };
-  if (text(0, 4) === 'XFSB') return { type: 'xfs', options: 'ro,norecovery,nouuid' };
-  if (text(65_600, 8) === '_BHRfS_M') return { type: 'btrfs', options: 'ro,rescue=nologreplay' };
-  if (text(3, 8) === 'NTFS    ') return { type: 'ntfs3', options: 'ro' };
-  if (text(54, 5) === 'FAT16' || text(82, 5) === 'FAT32') return { type: 'vfat', options: 'ro' };
+  if (start.length >= 0x43a && start.readUInt16LE(0x438) === 0xef53) return { type: 'ext4', options: READ };
+  // The original may be mounted as well.
+  if (text(0, 4) === 'XFSB') return { type: 'xfs', options: `${READ},nouuid` };
+  if (text(65_600, 8) === '_BHRfS_M') return { type: 'btrfs', options: READ };
+  if (text(3, 8) === 'NTFS    ') return { type: 'ntfs3', options: READ };
+  if (text(54, 5) === 'FAT16' || text(82, 5) === 'FAT32') return { type: 'vfat', options: READ };
   return null;
 }

@@ -1,5 +1,5 @@
 // A restore point as a qcow2 file: by qemu-img, which reads it from the process's NBD export. The file has its name only when it is whole.
-import { rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat, writeFile } from 'node:fs/promises';
 import { durationText, rateText, sizeText } from '../format.ts';
 import type { CommandIo } from './local-socket.ts';
 import { type PointExportAnswer, PointsRefusal } from './points-refusal.ts';
@@ -22,7 +22,11 @@ export async function exportPoint({ socketPath, exportName, sizeBytes }: PointEx
     io.stdout.write(`${sizeText(share * sizeBytes)} of ${sizeText(sizeBytes)}, ${rateText(rate)}, ${left} left\n`);
   };
   try {
-    await runProgram('qemu-img', ['convert', '-p', '-O', 'qcow2', nbdUri(socketPath, exportName), part], 'qemu-utils', onText);
+    // All of the guest's disk: only who made it may read it. What an earlier export left there goes.
+    await rm(part, { force: true });
+    await writeFile(part, '', { mode: 0o600, flag: 'wx' });
+    // `-f raw`: what the guest wrote at its start must not be taken for an image's header, which may name files of this machine.
+    await runProgram('qemu-img', ['convert', '-p', '-f', 'raw', '-O', 'qcow2', nbdUri(socketPath, exportName), part], 'qemu-utils', onText);
     await rename(part, file);
   } catch (e) {
     await rm(part, { force: true });

@@ -9,6 +9,7 @@
 // failed or hangs) points are given up, by name and durably, and the write goes on.
 import { type BlockStore, type SpaceStore, StoreError, type StoreExtent, type ZeroOptions } from '../../../drivers/block/index.ts';
 import { writeWithSums } from '../block-sums.ts';
+import { isBadRead } from '../checked-store.ts';
 import type { CatalogueFile } from './catalogue.ts';
 import type { Catalogue, PointEntry, PointKind } from './catalogue-codec.ts';
 import type { Image, Segment } from './segment.ts';
@@ -50,6 +51,8 @@ export interface PointStoreParts {
 
 export class PointStore implements SpaceStore {
   readonly sizeBytes: number;
+  /** Set: what the disk has lost can be had elsewhere. Must not wait for a lock: a write that holds one waits for it. */
+  recall: ((offset: number, length: number) => Promise<Buffer>) | undefined;
   readonly #parts: PointStoreParts;
   readonly #below: BlockStore | SpaceStore;
   readonly #segments: Map<string, Segment>;
@@ -274,8 +277,14 @@ export class PointStore implements SpaceStore {
     return this.#chain.slice(this.#chain.indexOf(segment));
   }
 
-  readBelow(offset: number, length: number): Promise<Buffer> {
-    return this.#below.read(offset, length);
+  /** What this copy was given last, also where it has lost it, if it can be had. */
+  async readBelow(offset: number, length: number): Promise<Buffer> {
+    try {
+      return await this.#below.read(offset, length);
+    } catch (e) {
+      if (!this.recall || !isBadRead(e)) throw e;
+      return await this.recall(offset, length).catch(() => Promise.reject(e));
+    }
   }
 
   /** A before-image is damaged: every point that reads it from there is in trouble from now on. */
@@ -401,7 +410,7 @@ export class PointStore implements SpaceStore {
   async #image(grain: number): Promise<Image> {
     const offset = grain * GRAIN_BYTES;
     try {
-      return { grain, data: await this.#below.read(offset, Math.min(GRAIN_BYTES, this.sizeBytes - offset)) };
+      return { grain, data: await this.readBelow(offset, Math.min(GRAIN_BYTES, this.sizeBytes - offset)) };
     } catch (e) {
       if (!(e instanceof StoreError)) throw e;
       return { grain, data: null };

@@ -1,8 +1,12 @@
 // A disk that hangs or fails under one of two mirrors joined in memory: nobody waits for it, and it comes back by a resync that trusts
 // nothing it reads.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { MirrorEvents } from '../../../../appliance/mirror/api.ts';
+import { DoubtfulDisk } from '../../../../appliance/mirror/doubtful-disk.ts';
 import { type BlockStore, FileStore, type FileStoreOptions, StoreError } from '../../../../drivers/block/index.ts';
 import { MirrorPair, until } from './mirror-pair.ts';
 
@@ -115,3 +119,17 @@ for (const how of ['hang', 'write', 'flush'] as const)
       t.ok(pair.a.disk().equals(pair.b.disk()));
     },
   );
+
+t.test('whoever opens a disk again finds the doubt that has just begun', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'doubt-'));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'mark');
+  const doubtful = await DoubtfulDisk.open(path);
+  await doubtful.settled();
+  const marked = [doubtful.doubt('flush failed'), doubtful.doubt('again')];
+  await doubtful.settled();
+  t.equal((await DoubtfulDisk.open(path)).why, 'flush failed');
+  await Promise.all(marked);
+  await doubtful.trust();
+  t.equal((await DoubtfulDisk.open(path)).why, null);
+});

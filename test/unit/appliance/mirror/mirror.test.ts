@@ -228,6 +228,42 @@ t.test('collapse: a late write of interval 0 waits for it; the copies end identi
   t.same([pair.b.disk()[0], pair.b.disk()[1024], pair.b.disk()[8192]], [2, 3, 4]);
 });
 
+t.test('collapse while the partner waits for a restore point of an interval that is never committed', async (t) => {
+  const pair = new MirrorPair({ sizeBytes: MIB, points: { directory: '', maximumBytes: 1 << 30, reserveBytes: 0 } });
+  t.teardown(() => pair.end());
+  await pair.protect();
+  const primary = await pair.a.connect();
+  pair.a.interval.current = 1;
+  await primary.write(0, Buffer.alloc(4096, 1));
+  const taken = pair.a.mirror.call('takePoint', { name: 'late', kind: 'operator', takenAt: 1 });
+  await until(() => pair.fake.a.sent.some((m) => m.includes('"step":"cut"')), 'the cut is asked for');
+  await pair.checkpoint();
+  pair.a.interval.current = 3;
+  await until(() => pair.fake.a.sent.some((m) => m.includes('"step":"keep"')), 'the source has cut, the partner is to keep');
+  pair.a.interval.current = 0;
+  await pair.b.mirror.call('collapse', {});
+  t.match((await taken).alone, /lockstep ended/);
+  await primary.write(4096, Buffer.alloc(4096, 2));
+  await primary.flush();
+  t.ok(pair.a.disk().equals(pair.b.disk()));
+});
+
+t.test('the session ends in the moment in which the partner agrees to follow', async (t) => {
+  const pair = new MirrorPair({ sizeBytes: MIB });
+  t.teardown(() => pair.end());
+  await pair.a.mirror.call('open', {});
+  await pair.a.mirror.call('serveSolo', {});
+  await pair.b.mirror.call('open', {});
+  await pair.b.mirror.call('startTarget', {});
+  pair.fake.a.once('message', () => pair.fake.a.reset());
+  await pair.a.mirror.call('startSource', {});
+  await pair.a.mirror.call('resync', {});
+  const guest = await pair.a.connect();
+  await guest.write(0, Buffer.alloc(4096, 1));
+  await guest.flush();
+  t.ok(pair.a.disk().equals(pair.b.disk()));
+});
+
 t.test('a disk that fails is reported and never shown to the guest while there is a partner', async (t) => {
   let broken = false;
   const pair = new MirrorPair({

@@ -13,6 +13,7 @@ import {
   encodeVerify,
   type VerifiedBlock,
 } from '../../../../appliance/mirror/verify-codec.ts';
+import { FileStore, StoreError } from '../../../../drivers/block/index.ts';
 import { MirrorPair, until } from './mirror-pair.ts';
 
 const MIB = 1024 * 1024;
@@ -118,6 +119,34 @@ t.test('a block that differs is found, waits when it is quarantined, and the ope
   t.match(await scrubbed(pair), { state: 'done', differed: 0 });
 });
 
+t.test('a block that cannot be read is nobody’s choice', async (t) => {
+  let isLost = false;
+  const pair = new MirrorPair({
+    sizeBytes: MIB,
+    setup: fast,
+    openStore: async (o) => {
+      const store = await FileStore.open(o);
+      const read = store.read.bind(store);
+      if (o.path.endsWith('disk-B'))
+        store.read = async (offset, length) => {
+          if (isLost && offset <= BLOCK && offset + length > BLOCK) throw new StoreError('io', 'read', BLOCK, 'lost');
+          return await read(offset, length);
+        };
+      return store;
+    },
+  });
+  t.teardown(() => pair.end());
+  await pair.equalise();
+  const guest = await pair.a.connect();
+  await guest.write(0, Buffer.alloc(4 * BLOCK, 7));
+  await pair.a.mirror.call('quarantineBlock', { offset: BLOCK });
+  isLost = true;
+  await t.rejects(pair.a.mirror.call('chooseBlock', { offset: BLOCK, keep: 'partner' }), /the block at 4096 cannot be read on the partner/);
+  t.same(pair.a.lost, [], 'the partner follows all the same');
+  await pair.a.mirror.call('chooseBlock', { offset: BLOCK, keep: 'own' });
+  t.same(await guest.read(0, 4 * BLOCK), Buffer.alloc(4 * BLOCK, 7));
+});
+
 t.test('it waits while the partner is away, and goes on where it was', async (t) => {
   const pair = new MirrorPair({ sizeBytes: 8 * MIB, setup: { scrub: { rateBytesPerS: 4 * MIB, everyHours: 0 } } });
   t.teardown(() => pair.end());
@@ -192,7 +221,7 @@ t.test('messages', (t) => {
   ];
   t.same(decodeVerified(encodeVerified(blocks), 2), blocks);
   t.equal(decodeVerified(encodeVerified(null), 2), null);
-  for (const bad of ['', '00', '03', '0200', `00${'00'.repeat(31)}`])
+  for (const bad of ['', '00', '03', '0200', `00${'00'.repeat(31)}`, `02${'ff'.repeat(8)}`, '020000000000000001'])
     t.throws(() => decodeVerify(Buffer.from(bad, 'hex')), /a verify message/);
   t.throws(() => decodeVerified(Buffer.of(0, 1), 1), /2 bytes about 1 blocks/);
   t.throws(() => decodeVerified(Buffer.concat([Buffer.of(0, 7), digest]), 1), /condition 7/);

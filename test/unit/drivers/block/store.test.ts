@@ -73,6 +73,13 @@ t.test('a large zero keeps the space, release gives it back, allocate takes it',
   await store.close();
 });
 
+t.test('closed while a request finds out about the medium: its descriptor is not used any more', async (t) => {
+  const store = await FileStore.open({ path: join(dir, 'late'), sizeBytes: MIB });
+  const zeroed = t.rejects(store.zero(0, MIB, { space: 'release' }), { kind: 'range', message: /is closed/ });
+  await store.close();
+  await zeroed;
+});
+
 t.test('zeroes and writes beside each other, at any borders: the same as in memory', async () => {
   const size = 512 * 1024;
   const store = await FileStore.open({ path: join(dir, 'model'), sizeBytes: size });
