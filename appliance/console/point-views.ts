@@ -25,7 +25,13 @@ export function pointsModel(s: Snapshot, actions: readonly ActionModel[]): Point
     points,
     take: actions.find((a) => a.name === 'take-point') ?? null,
     more: all.length - points.length,
+    whyNotBack: printable(whyNotBack(s)),
   };
+}
+
+function whyNotBack({ actions }: Snapshot): string {
+  const back = actions.filter((a) => a.name.startsWith('roll-back-to-'));
+  return back.some((a) => a.allowed) ? '' : (back[0]?.reason ?? '');
 }
 
 function pointModel(p: RestorePointView, actions: readonly ActionModel[]): PointModel {

@@ -233,6 +233,8 @@ export interface PointsModel {
   take: ActionModel | null;
   /** Older ones that are not among them. */
   more: number;
+  /** Why none can be gone back to now, the same for all; empty: see their actions. */
+  whyNotBack: string;
 }
 
 export interface ConsoleAddressModel {

@@ -134,7 +134,8 @@ export function onBlock(work: Work, e: Extract<Event, { kind: 'blockUnreadable' 
   if (kind !== 'duplex' && kind !== 'resyncing' && kind !== 'protecting' && kind !== 'running') return;
   const at = `at byte ${e.offset}`;
   if (e.kind === 'blockUnreadable') {
-    if (kind === 'running') {
+    // Not equal yet, the partner's copy is older: what it has there is not what was lost.
+    if (kind === 'running' || (kind === 'resyncing' && e.side === 'own')) {
       commands.push({ kind: 'record', severity: 'critical', row: '14', text: `A block ${at} of the only good copy cannot be read.` });
       return;
     }

@@ -71,8 +71,7 @@ export class Joining {
         this.#attaching = partner;
         const answered = partner.attach(o.disk.sizeBytes);
         answered.catch(() => {});
-        // Both, if the session ended with the answer: nobody would hear of that loss again.
-        if ((await Promise.race([ended, answered, tooLate])) === 'ended' || partner.isLost) continue;
+        if ((await Promise.race([ended, answered, tooLate])) === 'ended') continue;
         const theirs = decodeCopy(Buffer.from(await answered), o.metadata.extents);
         attached(partner);
         joining(o.metadata.log);

@@ -161,6 +161,8 @@ export class Repair {
       const [condition] = theirs.blocks;
       if (!condition || isBad(condition))
         throw new Error(`the block at ${start} cannot be repaired from the partner: it is ${condition} there too`);
+      if (!(await this.#choose(run, theirs))[0])
+        throw new Error(`the block at ${start} cannot be repaired from the partner: its copy is not equal to this one`);
       const was = here.blocks[0] ?? 'unknown';
       theirs.data.copy(here.data);
       if (!(await this.#rewriteHere(run, { ...here, blocks: [was] }, start)))

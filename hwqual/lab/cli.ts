@@ -20,6 +20,7 @@ import { isAlive } from './processes.ts';
 import { alreadyRuns, readRecord, runningSupervisor } from './record.ts';
 import { coServerPaths, INSIDE, type LabSettings, labPaths, labSettings } from './settings.ts';
 import { requestAction } from './snapshot-client.ts';
+import { PLAIN_ENVIRONMENT } from './supervised.ts';
 import { sweep } from './sweep.ts';
 import { waitDuplex } from './wait-duplex.ts';
 
@@ -326,8 +327,11 @@ program
   .argument('<command...>', 'after --')
   .action(async (place: string, command: string[]) => {
     const where = (await ask('where', place)) as string[];
-    const child = spawn('nsenter', [...where, ...(place === 'lan' || place === 'witness' ? available(command) : installed(command))], {
+    const isCoServer = place === 'A' || place === 'B';
+    const child = spawn('nsenter', [...where, ...(isCoServer ? installed(command) : available(command))], {
       stdio: 'inherit',
+      // A CoServer has files of its own: what this machine's variables name is not there.
+      env: isCoServer ? { ...PLAIN_ENVIRONMENT, TERM: process.env.TERM ?? 'dumb' } : process.env,
     });
     // Ctrl-C is for the command; we end with it.
     process.on('SIGINT', () => undefined);

@@ -48,11 +48,13 @@ export async function mountPoint(
       );
     const loop = (await runProgram('busybox', ['losetup', '-f'], 'busybox-static')).trim();
     await runProgram('busybox', ['losetup', '-o', String(offset), loop, files.disk], 'busybox-static');
-    await runProgram('busybox', ['mount', '-t', found.type, '-o', `${found.options},${NOTHING_RUNS}`, loop, at], 'busybox-static').catch((error: Error) => {
-      throw new Error(
-        `${error.message}. Its log may be larger than the ${sizeText(overlayBytes)} that may be used in ${folder}: an export has everything`,
-      );
-    });
+    await runProgram('busybox', ['mount', '-t', found.type, '-o', `${found.options},${NOTHING_RUNS}`, loop, at], 'busybox-static').catch(
+      (error: Error) => {
+        throw new Error(
+          `${error.message}. Its log may be larger than the ${sizeText(overlayBytes)} that may be used in ${folder}: an export has everything`,
+        );
+      },
+    );
     await notes.finished(point, at);
     return `The restore point '${point}' is mounted read-only at ${at} (${found.type}), as the guest would find it after a loss of power at that moment. When you are done: twinstep points unmount ${at}`;
   } catch (error) {

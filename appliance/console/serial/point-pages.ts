@@ -14,5 +14,6 @@ export function pointLines({ points: p }: ConsoleModel, width: number): Line[] {
       ...(point.trouble === '' ? [] : hanging('     ', `cannot be used: ${point.trouble}`, width)),
     ]),
     ...(p.more > 0 ? [BLANK, plain(`and ${p.more} older ones`)] : []),
+    ...(p.whyNotBack === '' ? [] : [BLANK, ...hanging('', `To go back to one: ${p.whyNotBack}`, width)]),
   ];
 }

@@ -10,8 +10,6 @@ interface PointsProps {
 }
 
 export function Points({ model: { points }, onAnswer }: PointsProps): JSX.Element {
-  // The same for all: said once, where a button for each would be.
-  const whyNotBack = points.points[0]?.actions.find((a) => !a.allowed && a.name.startsWith('roll-back-to-'))?.reason;
   return (
     <Card
       class="restore-points"
@@ -48,7 +46,7 @@ export function Points({ model: { points }, onAnswer }: PointsProps): JSX.Elemen
         ))}
       </ul>
       {points.more > 0 && <p class="quiet">and {points.more} older ones</p>}
-      {whyNotBack && <p class="quiet">To go back to one: {whyNotBack}</p>}
+      {points.whyNotBack !== '' && <p class="quiet">To go back to one: {points.whyNotBack}</p>}
     </Card>
   );
 }

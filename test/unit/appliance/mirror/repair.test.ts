@@ -228,6 +228,64 @@ t.test('repairBlock: either copy from the other, never from one that has lost it
   await t.rejects(order(6, 'partner'), /is wrong there too/);
 });
 
+t.test('repairBlock: a partner that is not equal yet has nothing to repair with, unless its bytes are what was lost', async (t) => {
+  const pair = new MirrorPair({ sizeBytes: SIZE_BYTES });
+  t.teardown(() => pair.end());
+  await pair.equalise();
+  const guest = await written(pair);
+  await pair.b.mirror.call('close', {});
+  await pair.a.mirror.call('goSolo', {});
+  await guest.write(3 * BLOCK, bytes(BLOCK, 2));
+  await pair.b.mirror.call('startTarget', {});
+  await pair.a.mirror.call('startSource', {});
+  rot(pair.a, 3);
+  rot(pair.a, 4);
+  const order = (block: number): Promise<void> => pair.a.mirror.call('repairBlock', { offset: block * BLOCK, from: 'partner' });
+  const before = pair.a.disk();
+  await t.rejects(order(3), /not equal/);
+  t.ok(pair.a.disk().equals(before), 'nothing was written');
+  await order(4);
+  t.ok((await guest.read(4 * BLOCK, BLOCK)).equals(bytes(BLOCK, 1)));
+  await t.rejects(guest.read(3 * BLOCK, BLOCK));
+});
+
+t.test('a takeover in the middle of what both guests write; then blocks cannot be read; then alone', async (t) => {
+  const bad = new BadBlocks();
+  const pair = new MirrorPair({ sizeBytes: SIZE_BYTES, openStore: bad.openStore });
+  t.teardown(() => pair.end());
+  await pair.protect();
+  const primary = await written(pair);
+  const secondary = await pair.b.connect();
+  pair.a.interval.current = 1;
+  await pair.checkpoint();
+  // The same file, by two guests whose clocks differ a little.
+  for (let b = 8; b < 40; b += 4) {
+    await primary.write(b * BLOCK, bytes(4 * BLOCK, 20));
+    await secondary.write(b * BLOCK, bytes(4 * BLOCK, 21));
+  }
+  await pair.b.mirror.call('takeOver', {});
+  const want = Buffer.concat([bytes(8 * BLOCK, 1), bytes(32 * BLOCK, 21), bytes(24 * BLOCK, 1)]);
+  t.ok((await secondary.read(0, SIZE_BYTES)).equals(want));
+  await pair.a.mirror.call('close', {});
+  pair.b.interval.current = 0;
+  await pair.a.mirror.call('startTarget', {});
+  await pair.b.mirror.call('startSource', {});
+  await pair.b.mirror.call('resync', {});
+  t.ok(pair.a.disk().equals(want));
+  await pair.a.mirror.call('startReplica', {});
+  pair.b.interval.current = 1;
+  for (let b = 0; b < 64; b++) bad.of('B').add(b);
+  for (let b = 8; b < 24; b += 4) t.ok((await secondary.read(b * BLOCK, 4 * BLOCK)).equals(bytes(4 * BLOCK, 21)));
+  await secondary.write(8 * BLOCK, bytes(4 * BLOCK, 22));
+  bad.of('B').clear();
+  await pair.a.mirror.call('close', {});
+  await pair.b.mirror.call('goSolo', {});
+  want.fill(22, 8 * BLOCK, 12 * BLOCK);
+  t.ok((await secondary.read(0, SIZE_BYTES)).equals(want));
+  t.ok(pair.b.disk().equals(want));
+  t.same(pair.b.unreadable, []);
+});
+
 t.test('a resync does not stop at a block that the target still has; one that the target lost differs', async (t) => {
   const pair = new MirrorPair({ sizeBytes: SIZE_BYTES });
   t.teardown(() => pair.end());
