@@ -20,6 +20,8 @@ export class CheckedStore implements SpaceStore {
   readonly sizeBytes: number;
   readonly #below: BlockStore;
   readonly #sums: KeptSums | undefined;
+  /** A write filled a part of this block, whose rest is lost. The write has ended. */
+  onHalfLost: ((offset: number) => void) | undefined;
 
   /** @param sums Undefined: nothing is known of any block. */
   constructor(below: BlockStore, sums: KeptSums | undefined) {
@@ -139,6 +141,7 @@ export class CheckedStore implements SpaceStore {
       throw e;
     }
     this.#sums.end(flight, 'zero');
+    this.#tellHalfLost(flight);
   }
 
   /** Everything that must be durable before a write to the range; undefined: it is. Need not be called. */
@@ -195,6 +198,11 @@ export class CheckedStore implements SpaceStore {
       throw e;
     }
     this.#sums.end(flight, sums ?? blockSums(offset, ...parts));
+    this.#tellHalfLost(flight);
+  }
+
+  #tellHalfLost(flight: Flight): void {
+    if (flight.halfLost) for (const block of flight.halfLost) this.onHalfLost?.(block * SUM_BLOCK_BYTES);
   }
 
   /** The sums that the first and last block will have, where they are filled in part only. No parts: zeroes. */
@@ -219,6 +227,7 @@ export class CheckedStore implements SpaceStore {
     } catch (e) {
       if (!isBadRead(e)) throw e;
       flight.edges.set(block, ~before >>> 0);
+      markHalfLost(flight, block);
       return;
     }
     const wasRight = crc32(bytes) === before;
@@ -234,6 +243,7 @@ export class CheckedStore implements SpaceStore {
     }
     const crc = crc32(bytes);
     flight.edges.set(block, wasRight ? crc : ~crc >>> 0);
+    if (!wasRight) markHalfLost(flight, block);
   }
 
   async #readEach(offset: number, length: number, unreadable: Set<number>): Promise<Buffer> {
@@ -256,6 +266,11 @@ export class CheckedStore implements SpaceStore {
   #isInside(offset: number, length: number): boolean {
     return Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && offset + length <= this.sizeBytes;
   }
+}
+
+function markHalfLost(flight: Flight, block: number): void {
+  flight.halfLost ??= new Set();
+  flight.halfLost.add(block);
 }
 
 /** The range, extended to whole blocks. */

@@ -49,6 +49,8 @@ export interface Flight {
   /** Blocks that two writes change at the same time. */
   readonly contested: Set<number>;
   readonly knownBefore: Uint8Array | undefined;
+  /** Blocks that it fills in part only, and whose rest is lost. */
+  halfLost?: Set<number>;
 }
 
 /** What the sums were when a read began. */

@@ -34,6 +34,8 @@ export interface RepairParts {
 /** The partner refuses to rewrite a block while newer data for it is on the way to its disk: that takes a checkpoint or two. */
 const REWRITE_ATTEMPTS = 5;
 const REWRITE_PAUSE_MS = 500;
+/** Of half lost blocks at a time. More are bad than one by one can be mended: each read of them will. */
+const HEALING_MOST = 256;
 
 interface Run {
   offset: number;
@@ -42,6 +44,8 @@ interface Run {
 
 export class Repair {
   readonly #parts: RepairParts;
+  /** First bytes of blocks that wait for their lock. */
+  readonly #healing = new Set<number>();
 
   constructor(parts: RepairParts) {
     this.#parts = parts;
@@ -168,6 +172,24 @@ export class Repair {
       if (!(await this.#rewriteHere(run, { ...here, blocks: [was] }, start)))
         throw new Error(`the block at ${start} was rewritten and still cannot be read`);
     });
+  }
+
+  /**
+   * A write filled a part of a block whose rest is lost. From the partner, before it is lost too: nobody may ask for the block for long.
+   * While the partner is not equal it has nothing to give; then a read of the block tells.
+   */
+  heal(offset: number): void {
+    const { start, end } = this.#whole(offset, 1);
+    if (this.#healing.has(start) || this.#healing.size >= HEALING_MOST) return;
+    if (!this.#parts.partner() || this.#parts.metadata.log.phase !== 'together') return;
+    this.#healing.add(start);
+    void this.#parts.lock
+      .with(start, end, async () => {
+        // What is written from now on is a case of its own.
+        this.#healing.delete(start);
+        await this.readLocked(start, end - start);
+      })
+      .catch(() => undefined);
   }
 
   /** The partner has lost a block: it is answered, and sent to it again. */

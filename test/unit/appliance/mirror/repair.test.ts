@@ -249,8 +249,32 @@ t.test('repairBlock: a partner that is not equal yet has nothing to repair with,
   await t.rejects(guest.read(3 * BLOCK, BLOCK));
 });
 
+t.test('a block that is lost, and then written to in part, is mended at once: the partner may be lost next', async (t) => {
+  const bad = new BadBlocks();
+  const blocks = bad.of('A');
+  const pair = new MirrorPair({ sizeBytes: SIZE_BYTES, openStore: bad.openStore });
+  t.teardown(() => pair.end());
+  await pair.equalise();
+  const guest = await written(pair);
+  blocks.add(5);
+  await guest.write(5 * BLOCK + 1024, bytes(512, 2));
+  // In what the write leaves of the block.
+  rot(pair.a, 9, 3000);
+  await guest.write(8 * BLOCK + 2048, bytes(4096, 3));
+  await until(() => pair.a.repaired.length === 2, 'both are mended');
+  await pair.b.mirror.call('close', {});
+  await pair.a.mirror.call('goSolo', {});
+  const want = bytes(SIZE_BYTES, 1);
+  want.fill(2, 5 * BLOCK + 1024, 5 * BLOCK + 1536);
+  want.fill(3, 8 * BLOCK + 2048, 9 * BLOCK + 2048);
+  // The rest of block 9 was not overwritten: it came from the partner.
+  t.ok((await guest.read(0, SIZE_BYTES)).equals(want));
+  t.same(pair.a.unreadable, []);
+});
+
 t.test('a takeover in the middle of what both guests write; then blocks cannot be read; then alone', async (t) => {
   const bad = new BadBlocks();
+  const blocks = bad.of('B');
   const pair = new MirrorPair({ sizeBytes: SIZE_BYTES, openStore: bad.openStore });
   t.teardown(() => pair.end());
   await pair.protect();
@@ -274,10 +298,10 @@ t.test('a takeover in the middle of what both guests write; then blocks cannot b
   t.ok(pair.a.disk().equals(want));
   await pair.a.mirror.call('startReplica', {});
   pair.b.interval.current = 1;
-  for (let b = 0; b < 64; b++) bad.of('B').add(b);
+  for (let b = 0; b < 64; b++) blocks.add(b);
   for (let b = 8; b < 24; b += 4) t.ok((await secondary.read(b * BLOCK, 4 * BLOCK)).equals(bytes(4 * BLOCK, 21)));
   await secondary.write(8 * BLOCK, bytes(4 * BLOCK, 22));
-  bad.of('B').clear();
+  blocks.clear();
   await pair.a.mirror.call('close', {});
   await pair.b.mirror.call('goSolo', {});
   want.fill(22, 8 * BLOCK, 12 * BLOCK);
