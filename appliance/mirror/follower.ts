@@ -42,6 +42,8 @@ export interface FollowerParts {
   cut(m: MirrorMessage): Promise<Uint8Array>;
 }
 
+/** Of half lost blocks at a time. More are bad than one by one can be mended: the reads of them will. */
+const HEALING_MOST = 256;
 /** A read that met a commit is read again: the next commit is tens of milliseconds away. */
 const RESCUE_ATTEMPTS = 3;
 
@@ -66,6 +68,8 @@ export class Follower {
   /** The source said that everything was compared, and every write since has come here too. */
   #equal = false;
   readonly #running = new Set<Promise<void>>();
+  /** First bytes of half lost blocks that the source was asked for. */
+  readonly #healing = new Set<number>();
   #collapsing = false;
   /** Requests that wait for the end of `collapse`. At most what the partner's guest has open. */
   #deferred: MirrorMessage[] = [];
@@ -312,6 +316,16 @@ export class Follower {
       found?.answer.data.copy(data, run.offset - start);
     }
     return data.subarray(offset - start, offset - start + length);
+  }
+
+  /** A write filled a part of a block whose rest is lost here: the source, asked for it, sends all of it again. */
+  heal(offset: number): void {
+    const { start, end } = wholeBlocks(offset, 1, this.#disk.sizeBytes);
+    if (this.#healing.has(start) || this.#healing.size >= HEALING_MOST) return;
+    this.#healing.add(start);
+    this.#ask(start, end - start)
+      .catch(() => undefined)
+      .finally(() => this.#healing.delete(start));
   }
 
   #ask(offset: number, length: number): Promise<{ answer: ReadAnswer; isOpen: boolean }> {

@@ -119,7 +119,7 @@ export async function openCopy(
         around.emit(name, data);
       },
     });
-    checked.onHalfLost = (offset) => repair.heal(offset);
+    checked.onHalfLost = (offset) => (guest.partner ? repair.heal(offset) : follower.heal(offset));
     points.recall = (offset, length) => repair.recall(offset, length);
     const follower = new Follower({
       disk,

@@ -272,6 +272,27 @@ t.test('a block that is lost, and then written to in part, is mended at once: th
   t.same(pair.a.unreadable, []);
 });
 
+t.test('the same on the replica, when the journal is written back: the primary may be lost next', async (t) => {
+  const bad = new BadBlocks();
+  const blocks = bad.of('B');
+  const pair = new MirrorPair({ sizeBytes: SIZE_BYTES, openStore: bad.openStore });
+  t.teardown(() => pair.end());
+  await pair.protect();
+  const guest = await written(pair);
+  const secondary = await pair.b.connect();
+  pair.a.interval.current = 1;
+  blocks.add(5);
+  await guest.write(5 * BLOCK + 1024, bytes(512, 2));
+  await pair.checkpoint();
+  await until(() => pair.a.repaired.length === 1, 'it is sent again');
+  t.match(pair.a.repaired, [{ offset: 5 * BLOCK, side: 'partner' }]);
+  await pair.b.mirror.call('takeOver', {});
+  const want = bytes(SIZE_BYTES, 1);
+  want.fill(2, 5 * BLOCK + 1024, 5 * BLOCK + 1536);
+  t.ok((await secondary.read(0, SIZE_BYTES)).equals(want));
+  t.same(pair.b.unreadable, []);
+});
+
 t.test('a takeover in the middle of what both guests write; then blocks cannot be read; then alone', async (t) => {
   const bad = new BadBlocks();
   const blocks = bad.of('B');
