@@ -42,8 +42,6 @@ export interface FollowerParts {
   cut(m: MirrorMessage): Promise<Uint8Array>;
 }
 
-/** Of half lost blocks at a time. More are bad than one by one can be mended: the reads of them will. */
-const HEALING_MOST = 256;
 /** A read that met a commit is read again: the next commit is tens of milliseconds away. */
 const RESCUE_ATTEMPTS = 3;
 
@@ -68,8 +66,6 @@ export class Follower {
   /** The source said that everything was compared, and every write since has come here too. */
   #equal = false;
   readonly #running = new Set<Promise<void>>();
-  /** First bytes of half lost blocks that the source was asked for. */
-  readonly #healing = new Set<number>();
   #collapsing = false;
   /** Requests that wait for the end of `collapse`. At most what the partner's guest has open. */
   #deferred: MirrorMessage[] = [];
@@ -319,13 +315,9 @@ export class Follower {
   }
 
   /** A write filled a part of a block whose rest is lost here: the source, asked for it, sends all of it again. */
-  heal(offset: number): void {
+  async heal(offset: number): Promise<void> {
     const { start, end } = wholeBlocks(offset, 1, this.#disk.sizeBytes);
-    if (this.#healing.has(start) || this.#healing.size >= HEALING_MOST) return;
-    this.#healing.add(start);
-    this.#ask(start, end - start)
-      .catch(() => undefined)
-      .finally(() => this.#healing.delete(start));
+    await this.#ask(start, end - start);
   }
 
   #ask(offset: number, length: number): Promise<{ answer: ReadAnswer; isOpen: boolean }> {

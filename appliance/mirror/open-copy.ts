@@ -15,6 +15,7 @@ import { openFiles, removeScratch } from './copy-files.ts';
 import type { DoubtfulDisk } from './doubtful-disk.ts';
 import { Follower } from './follower.ts';
 import { GuestDisk } from './guest-disk.ts';
+import { HalfLost } from './half-lost.ts';
 import type { Journal } from './journal.ts';
 import type { Metadata, MetadataTrouble } from './metadata.ts';
 import { decodeCopy, encodeCopy } from './metadata-codec.ts';
@@ -119,7 +120,8 @@ export async function openCopy(
         around.emit(name, data);
       },
     });
-    checked.onHalfLost = (offset) => (guest.partner ? repair.heal(offset) : follower.heal(offset));
+    const halfLost = new HalfLost((offset) => (guest.partner ? repair.heal(offset) : follower.heal(offset)));
+    checked.onHalfLost = (offset) => halfLost.found(offset);
     points.recall = (offset, length) => repair.recall(offset, length);
     const follower = new Follower({
       disk,

@@ -34,8 +34,6 @@ export interface RepairParts {
 /** The partner refuses to rewrite a block while newer data for it is on the way to its disk: that takes a checkpoint or two. */
 const REWRITE_ATTEMPTS = 5;
 const REWRITE_PAUSE_MS = 500;
-/** Of half lost blocks at a time. More are bad than one by one can be mended: each read of them will. */
-const HEALING_MOST = 256;
 
 interface Run {
   offset: number;
@@ -44,8 +42,6 @@ interface Run {
 
 export class Repair {
   readonly #parts: RepairParts;
-  /** First bytes of blocks that wait for their lock. */
-  readonly #healing = new Set<number>();
 
   constructor(parts: RepairParts) {
     this.#parts = parts;
@@ -174,22 +170,11 @@ export class Repair {
     });
   }
 
-  /**
-   * A write filled a part of a block whose rest is lost. From the partner, before it is lost too: nobody may ask for the block for long.
-   * While the partner is not equal it has nothing to give; then a read of the block tells.
-   */
-  heal(offset: number): void {
+  /** A write filled a part of a block whose rest is lost: from the partner. One that is not equal has nothing to give. */
+  async heal(offset: number): Promise<void> {
     const { start, end } = this.#whole(offset, 1);
-    if (this.#healing.has(start) || this.#healing.size >= HEALING_MOST) return;
     if (!this.#parts.partner() || this.#parts.metadata.log.phase !== 'together') return;
-    this.#healing.add(start);
-    void this.#parts.lock
-      .with(start, end, async () => {
-        // What is written from now on is a case of its own.
-        this.#healing.delete(start);
-        await this.readLocked(start, end - start);
-      })
-      .catch(() => undefined);
+    await this.#parts.lock.with(start, end, () => this.readLocked(start, end - start));
   }
 
   /** The partner has lost a block: it is answered, and sent to it again. */
