@@ -11,6 +11,7 @@ import { onAdopted } from './copies.ts';
 import { beginModes } from './modes.ts';
 import { movedOff } from './moves.ts';
 import { panicOver, STABLE_MS, whyNotRestart } from './panics.ts';
+import { whyNotQualified } from './qualification.ts';
 import { fitsLevel, whyNotJoin } from './rejoin.ts';
 import { goSimplex } from './simplex.ts';
 import {
@@ -107,7 +108,7 @@ export function tickWorkload(work: Work): void {
       if (!partner || record.maintenance || state.diskFailed !== null || state.now < state.retryAt) return;
       // A word from before the partner went above this side's generation: the next one follows.
       if (partner.record.generation < record.generation) return;
-      if (state.stop || !fitsLevel(work, partner)) return;
+      if (state.stop || whyNotQualified(state) !== null || !fitsLevel(work, partner)) return;
       if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
         persist(work, {
           generation: partner.record.generation,

@@ -42,7 +42,6 @@ interface Said {
   sources: readonly ReadingSource[];
 }
 
-/** Plain data. */
 export interface Ledger {
   memories: typeof FRESH;
   /** By code and place; raised or on the way to it. */
@@ -75,7 +74,7 @@ export function judge(ledger: Ledger, reading: Reading, at: number): Judged {
     if (fault) faults[key] = { ...fault, detail: finding.detail, evidence: withEvidence(fault.evidence, finding.detail) };
     else if (
       (said[key]?.times ?? 0) >= (entryOf(finding.code).confirmReadings ?? CONFIRM_READINGS) &&
-      raised.length + Object.keys(faults).length < FAULT_LIMIT
+      Object.keys(faults).length < FAULT_LIMIT
     ) {
       const one: Fault = { ...finding, raisedAt: at, clearedAt: null, evidence: [finding.detail] };
       faults[key] = one;

@@ -6,14 +6,14 @@ import { countTotal, FRESH_RATE, inWindow, type RateMemory } from './rates.ts';
 import type { Diagnosis, Finding, SmartReading } from './types.ts';
 
 export interface SmartMemory {
-  disks: Readonly<Record<string, DiskMemory>>;
+  disks: ReadonlyMap<string, DiskMemory>;
 }
 interface DiskMemory {
   defects: RateMemory;
   transfers: RateMemory;
   hot: boolean;
 }
-export const FRESH_SMART: SmartMemory = { disks: {} };
+export const FRESH_SMART: SmartMemory = { disks: new Map() };
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -29,18 +29,18 @@ const COOLER_BY_C = 5;
 const READ_ONLY = /read[- ]only/i;
 /** SMART is asked for every disk alike: what has gone from the list is forgotten. */
 export function diagnoseSmart(memory: SmartMemory, disks: readonly SmartReading[], at: number): Diagnosis<SmartMemory> {
-  const next: Record<string, DiskMemory> = {};
+  const next = new Map<string, DiskMemory>();
   const findings: Finding[] = [];
   for (const disk of disks) {
     // The serial, not the name: another disk may come up under it.
     const key = `${disk.model} ${disk.serial}`;
-    const before = memory.disks[key] ?? { defects: FRESH_RATE, transfers: FRESH_RATE, hot: false };
+    const before = memory.disks.get(key) ?? { defects: FRESH_RATE, transfers: FRESH_RATE, hot: false };
     const known = {
       defects: total(before.defects, defectsOf(disk), at, DAY_MS),
       transfers: total(before.transfers, disk.interfaceErrors, at, HOUR_MS),
       hot: isHot(disk, before.hot),
     };
-    next[key] = known;
+    next.set(key, known);
     const where = `${disk.disk} (${disk.model}, serial ${disk.serial})`;
     findings.push(...judge(disk, known).map((f) => ({ ...f, where })));
   }
