@@ -6,7 +6,9 @@
 // Point k, at a grain: the oldest segment from k on that has it; else the live disk. So the newest segment serves every point, and
 // none can go on without it. An overwrite waits until the old content is durable; those that wait share a flush. With no point there
 // is nothing but one comparison. What a restore point costs is never the guest's fault: where it cannot be kept (no room, its place
-// failed or hangs) points are given up, by name and durably, and the write goes on.
+// failed or hangs) points are given up, by name and durably, and the write goes on. A file that a start could not open is no such
+// case: its points wait for it, and what is overwritten meanwhile is kept in a file that follows it.
+import { randomBytes } from 'node:crypto';
 import { type BlockStore, type SpaceStore, StoreError, type StoreExtent, type ZeroOptions } from '../../../drivers/block/index.ts';
 import { writeWithSums } from '../block-sums.ts';
 import { isBadRead } from '../checked-store.ts';
@@ -44,6 +46,8 @@ export interface PointStoreParts {
   place: PointPlace;
   /** By id: those that could be opened. */
   segments: Map<string, Segment>;
+  /** By id: the others, and why. What they hold may come back. */
+  unavailable: Map<string, string>;
   /** What the operator should know. */
   told(text: string): void;
   saveWithinMs?: number;
@@ -56,8 +60,11 @@ export class PointStore implements SpaceStore {
   readonly #parts: PointStoreParts;
   readonly #below: BlockStore | SpaceStore;
   readonly #segments: Map<string, Segment>;
-  /** Where before-images go; undefined: there is no point. */
+  readonly #unavailable: Map<string, string>;
+  /** Where before-images go; undefined: there is no point, or the newest file is not available. */
   #active: Segment | undefined;
+  /** The newest file is not available: the first overwrite makes one that follows it. */
+  #lacksTail = false;
   /** Segments from the oldest to the active one. */
   #chain: Segment[] = [];
   /** Changes under way, from before their before-image is kept. */
@@ -78,6 +85,7 @@ export class PointStore implements SpaceStore {
     this.#parts = parts;
     this.#below = parts.below;
     this.#segments = parts.segments;
+    this.#unavailable = parts.unavailable;
     this.sizeBytes = parts.below.sizeBytes;
     this.#chainAnew();
   }
@@ -103,7 +111,7 @@ export class PointStore implements SpaceStore {
 
   async zero(offset: number, length: number, options?: ZeroOptions): Promise<void> {
     for (let at = offset; at < offset + length; ) {
-      const step = this.#active || this.#gate ? Math.min(ZERO_STEP_BYTES, offset + length - at) : offset + length - at;
+      const step = this.#isKeeping || this.#gate ? Math.min(ZERO_STEP_BYTES, offset + length - at) : offset + length - at;
       await this.#change(at, step, () => this.#below.zero(at, step, options));
       at += step;
     }
@@ -147,6 +155,19 @@ export class PointStore implements SpaceStore {
     return this.#segments.get(id)?.bytes ?? 0;
   }
 
+  /** Also one that is not available. */
+  hasFile(id: string): boolean {
+    return this.#segments.has(id) || this.#unavailable.has(id);
+  }
+
+  /** Why a point cannot be read now, though nothing of it is known to be lost; empty: it can. It reads newer files as well as its own. */
+  whyUnavailable(id: string): string {
+    if (this.#unavailable.size === 0) return '';
+    const { points } = this.catalogue;
+    const missing = points.slice(points.findIndex((p) => p.id === id)).find((p) => this.#unavailable.has(p.id));
+    return missing ? (this.#unavailable.get(missing.id) ?? '') : '';
+  }
+
   get refusal(): string {
     return this.#parts.place.refusal;
   }
@@ -184,8 +205,9 @@ export class PointStore implements SpaceStore {
       if ((await place.room(this.usedBytes)) <= 0)
         throw new Error('there is no room for another restore point: remove some, or raise restorePoints.maximumMiB');
       const segment = await place.create(point.id);
+      const entry: PointEntry = { ...point, state: 'cutting', trouble: '', batches: null, fileBytes: segment.sizeBytes };
       try {
-        await catalogue.change((c) => ({ ...c, points: [...c.points, { ...point, state: 'cutting', trouble: '', batches: null }] }));
+        await catalogue.change((c) => ({ ...c, points: [...c.points, entry] }));
       } catch (e) {
         await segment.close();
         throw e;
@@ -217,8 +239,7 @@ export class PointStore implements SpaceStore {
       if (!isIdle) throw new Error(`the writes under way did not end within ${withinMs} ms`);
       if (!this.#isCutting(id)) throw new Error('this restore point was given up');
     }
-    this.#active = segment;
-    this.#chain = [...this.#chain, segment];
+    this.#follow(segment);
   }
 
   /** Everything written before the cut becomes durable, then the point. */
@@ -246,7 +267,7 @@ export class PointStore implements SpaceStore {
       if (this.isInUse(id)) throw new Error(`the restore point '${name}' is being read: end that first`);
       if (this.catalogue.rollingBack?.id === id) throw new Error(`the disk is being rolled back to '${name}'`);
       // One change: an entry that is 'removed' has its file.
-      if (this.#segments.has(id)) await this.#change1(id, (p) => ({ ...p, state: 'removed', trouble: '' }));
+      if (this.hasFile(id)) await this.#change1(id, (p) => ({ ...p, state: 'removed', trouble: '' }));
       else await this.#parts.catalogue.change((c) => ({ ...c, points: c.points.filter((p) => p.id !== id) }));
       await this.#tidy();
     });
@@ -272,6 +293,8 @@ export class PointStore implements SpaceStore {
     const entry = this.#entry(id);
     const segment = this.#segments.get(id);
     if (entry.trouble !== '') throw new Error(`the restore point '${entry.name}' cannot be used: ${entry.trouble}`);
+    const unavailable = entry.state === 'kept' ? this.whyUnavailable(id) : '';
+    if (unavailable !== '') throw new Error(`the restore point '${entry.name}' is not available: ${unavailable}`);
     if (entry.state !== 'kept' || !segment || !this.#chain.includes(segment))
       throw new Error(`the restore point '${entry.name}' is not there any more`);
     return this.#chain.slice(this.#chain.indexOf(segment));
@@ -292,7 +315,8 @@ export class PointStore implements SpaceStore {
     const ids = new Set<string>();
     for (const [i, s] of this.#chain.entries()) {
       const source = this.#chain.slice(i).find((other) => other.has(grain));
-      if (source?.id === segmentId) ids.add(s.id);
+      // What reads a file that is not available may have another image of it there.
+      if (source?.id === segmentId && this.whyUnavailable(s.id) === '') ids.add(s.id);
     }
     const names = this.points.filter((p) => ids.has(p.id) && p.trouble === '').map((p) => p.name);
     if (names.length === 0) return;
@@ -310,7 +334,7 @@ export class PointStore implements SpaceStore {
   // Before-images.
 
   #change(offset: number, length: number, change: () => Promise<void>): Promise<void> {
-    if (!this.#active && !this.#gate) {
+    if (!this.#isKeeping && !this.#gate) {
       this.#changes++;
       return this.#counted(change());
     }
@@ -339,13 +363,12 @@ export class PointStore implements SpaceStore {
   }
 
   #saves(offset: number, length: number): Promise<void>[] | undefined {
-    const active = this.#active;
     // What is outside of the disk is refused below, with a better reason.
-    if (!active || length <= 0 || offset < 0 || offset + length > this.sizeBytes) return undefined;
+    if (!this.#isKeeping || length <= 0 || offset < 0 || offset + length > this.sizeBytes) return undefined;
     let saves: Promise<void>[] | undefined;
     const last = Math.floor((offset + length - 1) / GRAIN_BYTES);
     for (let grain = Math.floor(offset / GRAIN_BYTES); grain <= last; grain++) {
-      if (active.has(grain)) continue;
+      if (this.#active?.has(grain)) continue;
       let waiting = this.#waiting.get(grain);
       if (!waiting) {
         const { promise, resolve } = Promise.withResolvers<void>();
@@ -366,12 +389,8 @@ export class PointStore implements SpaceStore {
     await undefined;
     while (this.#waiting.size > 0) {
       const batch = [...this.#waiting.entries()].slice(0, BATCH_GRAINS);
-      const segment = this.#active;
-      if (segment) {
-        const reason = await this.#saveBatch(
-          segment,
-          batch.map(([grain]) => grain),
-        );
+      if (this.#isKeeping) {
+        const reason = await this.#saveBatch(batch.map(([grain]) => grain));
         if (reason !== null) await this.#giveUp(reason);
       }
       for (const [grain, { resolve }] of batch) {
@@ -383,11 +402,14 @@ export class PointStore implements SpaceStore {
   }
 
   /** Null: durable. Else why not. */
-  async #saveBatch(segment: Segment, grains: number[]): Promise<string | null> {
+  async #saveBatch(grains: number[]): Promise<string | null> {
     const { place, saveWithinMs = SAVE_WITHIN_MS } = this.#parts;
     let timer: NodeJS.Timeout | undefined;
     const save = async (images: Image[]): Promise<string | null> => {
       const bytes = images.length * GRAIN_BYTES;
+      if (this.#lacksTail) await this.#makeTail();
+      const segment = this.#active;
+      if (!segment) return null;
       if ((await place.room(this.usedBytes)) < bytes) await this.#makeRoom(bytes, null);
       if (segment !== this.#active) return null;
       if ((await place.room(this.usedBytes)) < bytes || !segment.hasRoomFor(bytes)) return 'there was no room for what was overwritten';
@@ -405,6 +427,43 @@ export class PointStore implements SpaceStore {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /**
+   * A file behind the one that is not available. Nothing was overwritten since that one was in use, so older points read on from
+   * here: its entry is that of a point that was removed.
+   */
+  async #makeTail(): Promise<void> {
+    const { catalogue, place } = this.#parts;
+    if (place.refusal !== '') throw new Error(place.refusal);
+    if (catalogue.value.points.length >= POINTS_MOST) throw new Error(`there are ${POINTS_MOST} restore points already`);
+    const id = randomBytes(8).toString('hex');
+    const segment = await place.create(id);
+    const entry: PointEntry = {
+      id,
+      name: 'continued',
+      kind: 'operator',
+      takenAt: 0,
+      state: 'removed',
+      trouble: '',
+      batches: null,
+      fileBytes: segment.sizeBytes,
+    };
+    try {
+      await catalogue.change((c) => {
+        if (!this.#lacksTail) throw new Error('the restore points were given up meanwhile');
+        // One that is begun is cut later, if at all.
+        const cutting = c.points.findIndex((p) => p.state === 'cutting');
+        return { ...c, points: c.points.toSpliced(cutting < 0 ? c.points.length : cutting, 0, entry) };
+      });
+      if (!this.#lacksTail) throw new Error('the restore points were given up meanwhile');
+    } catch (e) {
+      await segment.close();
+      await place.remove(id);
+      throw e;
+    }
+    this.#segments.set(id, segment);
+    this.#follow(segment);
   }
 
   async #image(grain: number): Promise<Image> {
@@ -445,6 +504,7 @@ export class PointStore implements SpaceStore {
     const names = this.points.filter((p) => p.state === 'kept').map((p) => p.name);
     for (const p of this.catalogue.points) if (p.state === 'cutting') this.#givenUp.add(p.id);
     this.#active = undefined;
+    this.#lacksTail = false;
     this.#chain = [];
     if (names.length > 0)
       this.#parts.told(`Restore points ${names.join(', ')} were given up: ${reason}. The guest's disk is not affected.`);
@@ -470,33 +530,36 @@ export class PointStore implements SpaceStore {
     const { points } = catalogue.value;
     const isPoint = (p: PointEntry): boolean => p.state === 'kept' || p.state === 'cutting';
     const first = points.findIndex(isPoint);
-    const gone = points.filter(
-      (p, i) => (p.state === 'removed' || p.state === 'lost') && (first < 0 || i < first) && this.#segments.has(p.id),
-    );
+    const isBehind = (i: number): boolean => first < 0 || i < first;
+    const gone = points.filter((p, i) => (p.state === 'removed' || p.state === 'lost') && isBehind(i) && this.hasFile(p.id));
     // The catalogue last: a file that is left over is removed at the next start, an entry without its file would be a lost point.
     for (const p of gone) {
       const segment = this.#segments.get(p.id);
       this.#segments.delete(p.id);
+      this.#unavailable.delete(p.id);
       this.#chain = this.#chain.filter((s) => s !== segment);
-      if (segment === this.#active) this.#active = undefined;
+      if (segment !== undefined && segment === this.#active) this.#active = undefined;
       // One that hangs is not waited for.
       segment?.close().catch(() => undefined);
     }
-    if (points.some((p, i) => p.state === 'removed' && (first < 0 || i < first)))
-      await catalogue.change((c) => ({ ...c, points: c.points.filter((p) => p.state !== 'removed' || this.#segments.has(p.id)) }));
+    if (this.#unavailable.size === 0) this.#lacksTail = false;
+    if (points.some((p, i) => p.state === 'removed' && isBehind(i)))
+      await catalogue.change((c) => ({ ...c, points: c.points.filter((p) => p.state !== 'removed' || this.hasFile(p.id)) }));
     for (const p of gone)
       await place.remove(p.id).catch((e: Error) => this.#parts.told(`A file of restore points is left over: ${e.message}`));
     await this.#releaseCovered();
   }
 
   async #releaseCovered(): Promise<void> {
-    const state = (s: Segment): string | undefined => this.catalogue.points.find((p) => p.id === s.id)?.state;
-    for (const [i, s] of this.#chain.entries()) {
-      if (s === this.#active || state(s) !== 'removed') continue;
-      // Points before this one read from the last of them on; whatever stands in there hides what is here.
-      const from = this.#chain.slice(0, i).findLastIndex((other) => state(other) !== 'removed');
-      const older = this.#chain.slice(Math.max(0, from), i);
-      for (const grain of [...s.grains()]) if (older.some((o) => o.has(grain))) await s.forget(grain);
+    // Points before a removed one read from the last of them on; whatever stands in there hides what is behind.
+    let older: Segment[] = [];
+    for (const { id, state } of this.catalogue.points) {
+      const s = this.#chain.find((c) => c.id === id);
+      if (state !== 'removed') older = s ? [s] : [];
+      else if (s) {
+        if (s !== this.#active) for (const grain of [...s.grains()]) if (older.some((o) => o.has(grain))) await s.forget(grain);
+        older.push(s);
+      }
     }
   }
 
@@ -505,9 +568,21 @@ export class PointStore implements SpaceStore {
     for (const p of this.catalogue.points) {
       const segment = this.#segments.get(p.id);
       if (segment) chain.push(segment);
+      if (this.hasFile(p.id)) this.#lacksTail = !segment;
     }
     this.#chain = chain;
-    this.#active = chain.at(-1);
+    this.#active = this.#lacksTail ? undefined : chain.at(-1);
+  }
+
+  /** From here on before-images go there. */
+  #follow(segment: Segment): void {
+    this.#active = segment;
+    this.#lacksTail = false;
+    this.#chain = [...this.#chain, segment];
+  }
+
+  get #isKeeping(): boolean {
+    return this.#active !== undefined || this.#lacksTail;
   }
 
   #isCutting(id: string): boolean {
