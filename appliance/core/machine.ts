@@ -12,14 +12,16 @@
 import { onArbiterSight, tickArbiters } from './arbiters.ts';
 import { onPartnerGone, onPartnerStatus, onWitnessAnswer, tickArbitration } from './arbitration.ts';
 import { onAudit, tickAudit } from './audit.ts';
+import { onFinished } from './command-ends.ts';
 import { onBlock, onCopies, onDiskFailed, onDiskJudged, tickNetwork } from './copies.ts';
+import { onStream, onWorkload, PRIMARY_PHASES } from './engine-news.ts';
 import { causeOf, evidenceOf } from './evidence.ts';
 import { onComparison, tickModes } from './modes.ts';
 import { onHardware, onStopRequested, onUps, tickMoves } from './moves.ts';
 import { onOperator } from './requests.ts';
 import { tickRestart } from './restart.ts';
 import { type Event, never, type State, type Step, statusOf, type Work } from './state.ts';
-import { onFinished, onStream, onWorkload, PRIMARY_PHASES, tickWorkload } from './workload.ts';
+import { tickWorkload } from './workload.ts';
 
 export { dueAt } from './arbitration.ts';
 export * from './state.ts';
