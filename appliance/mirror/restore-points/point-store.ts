@@ -12,13 +12,13 @@ import { randomBytes } from 'node:crypto';
 import { type BlockStore, type SpaceStore, StoreError, type StoreExtent, type ZeroOptions } from '../../../drivers/block/index.ts';
 import { writeWithSums } from '../block-sums.ts';
 import { isBadRead } from '../checked-store.ts';
+import { BeforeImages } from './before-images.ts';
 import type { CatalogueFile } from './catalogue.ts';
 import type { Catalogue, PointEntry, PointKind } from './catalogue-codec.ts';
-import type { Image, Segment } from './segment.ts';
+import { PointChain } from './point-chain.ts';
+import type { Segment } from './segment.ts';
 import { BATCH_GRAINS, GRAIN_BYTES } from './segment-codec.ts';
 
-/** A write waits no longer for its before-image; then the points are given up. Most disks that come back do so within this. */
-const SAVE_WITHIN_MS = 5_000;
 /** Entries that are no points any more included; a scheduled point an hour for a week. More would not fit into the catalogue. */
 const POINTS_MOST = 200;
 /** Zeroes are done in steps: what a step covers is read and kept first. */
@@ -59,22 +59,13 @@ export class PointStore implements SpaceStore {
   recall: ((offset: number, length: number) => Promise<Buffer>) | undefined;
   readonly #parts: PointStoreParts;
   readonly #below: BlockStore | SpaceStore;
-  readonly #segments: Map<string, Segment>;
-  readonly #unavailable: Map<string, string>;
-  /** Where before-images go; undefined: there is no point, or the newest file is not available. */
-  #active: Segment | undefined;
-  /** The newest file is not available: the first overwrite makes one that follows it. */
-  #lacksTail = false;
-  /** Segments from the oldest to the active one. */
-  #chain: Segment[] = [];
+  readonly #chain: PointChain;
+  readonly #images: BeforeImages;
   /** Changes under way, from before their before-image is kept. */
   #changes = 0;
   #idle: (() => void) | undefined;
   /** Set while a cut waits for the changes under way: new ones wait for its end. */
   #gate: Promise<void> | undefined;
-  /** By grain: those whose before-image is on its way. */
-  readonly #waiting = new Map<number, { promise: Promise<void>; resolve: () => void }>();
-  #saving = false;
   readonly #inUse = new Map<string, number>();
   /** Given up before they were kept. */
   readonly #givenUp = new Set<string>();
@@ -84,10 +75,19 @@ export class PointStore implements SpaceStore {
   constructor(parts: PointStoreParts) {
     this.#parts = parts;
     this.#below = parts.below;
-    this.#segments = parts.segments;
-    this.#unavailable = parts.unavailable;
     this.sizeBytes = parts.below.sizeBytes;
-    this.#chainAnew();
+    const chain = new PointChain(() => parts.catalogue.value, parts.segments, parts.unavailable);
+    this.#chain = chain;
+    this.#images = new BeforeImages({
+      chain,
+      sizeBytes: this.sizeBytes,
+      place: parts.place,
+      readBelow: (offset, length) => this.readBelow(offset, length),
+      makeRoom: (bytes) => this.#makeRoom(bytes, null),
+      makeTail: () => this.#makeTail(),
+      giveUp: (reason) => this.#giveUp(reason),
+      saveWithinMs: parts.saveWithinMs,
+    });
   }
 
   // The disk.
@@ -111,7 +111,7 @@ export class PointStore implements SpaceStore {
 
   async zero(offset: number, length: number, options?: ZeroOptions): Promise<void> {
     for (let at = offset; at < offset + length; ) {
-      const step = this.#isKeeping || this.#gate ? Math.min(ZERO_STEP_BYTES, offset + length - at) : offset + length - at;
+      const step = this.#chain.isKeeping || this.#gate ? Math.min(ZERO_STEP_BYTES, offset + length - at) : offset + length - at;
       await this.#change(at, step, () => this.#below.zero(at, step, options));
       at += step;
     }
@@ -135,8 +135,7 @@ export class PointStore implements SpaceStore {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#turn;
-    const opened = [...this.#segments.values()];
-    await Promise.allSettled([...opened.map((s) => s.close()), this.#parts.catalogue.close()]);
+    await Promise.allSettled([this.#chain.close(), this.#parts.catalogue.close()]);
     await this.#below.close();
   }
 
@@ -152,20 +151,16 @@ export class PointStore implements SpaceStore {
   }
 
   keptBytes(id: string): number {
-    return this.#segments.get(id)?.bytes ?? 0;
+    return this.#chain.segment(id)?.bytes ?? 0;
   }
 
-  /** Also one that is not available. */
   hasFile(id: string): boolean {
-    return this.#segments.has(id) || this.#unavailable.has(id);
+    return this.#chain.hasFile(id);
   }
 
-  /** Why a point cannot be read now, though nothing of it is known to be lost; empty: it can. It reads newer files as well as its own. */
+  /** Why a point cannot be read now; empty: it can. */
   whyUnavailable(id: string): string {
-    if (this.#unavailable.size === 0) return '';
-    const { points } = this.catalogue;
-    const missing = points.slice(points.findIndex((p) => p.id === id)).find((p) => this.#unavailable.has(p.id));
-    return missing ? (this.#unavailable.get(missing.id) ?? '') : '';
+    return this.#chain.whyUnavailable(id);
   }
 
   get refusal(): string {
@@ -173,9 +168,7 @@ export class PointStore implements SpaceStore {
   }
 
   get usedBytes(): number {
-    let bytes = 0;
-    for (const s of this.#segments.values()) bytes += s.bytes;
-    return bytes;
+    return this.#chain.usedBytes;
   }
 
   isInUse(id: string): boolean {
@@ -212,7 +205,7 @@ export class PointStore implements SpaceStore {
         await segment.close();
         throw e;
       }
-      this.#segments.set(point.id, segment);
+      this.#chain.add(segment);
     });
   }
 
@@ -221,7 +214,7 @@ export class PointStore implements SpaceStore {
    * longer than `withinMs`. The point counts only after `keep`.
    */
   async cut(id: string, withinMs: number): Promise<void> {
-    const segment = this.#segments.get(id);
+    const segment = this.#chain.segment(id);
     while (this.#gate) await this.#gate;
     if (!segment || !this.#isCutting(id)) throw new Error('this restore point was given up');
     if (this.#changes > 0) {
@@ -239,7 +232,7 @@ export class PointStore implements SpaceStore {
       if (!isIdle) throw new Error(`the writes under way did not end within ${withinMs} ms`);
       if (!this.#isCutting(id)) throw new Error('this restore point was given up');
     }
-    this.#follow(segment);
+    this.#chain.follow(segment);
   }
 
   /** Everything written before the cut becomes durable, then the point. */
@@ -253,7 +246,7 @@ export class PointStore implements SpaceStore {
           ...c,
           points: c.points.map((p, i) => {
             if (i === at) return { ...p, state: 'kept' };
-            return i < at && p.batches === null ? { ...p, batches: this.#segments.get(p.id)?.batches ?? null } : p;
+            return i < at && p.batches === null ? { ...p, batches: this.#chain.segment(p.id)?.batches ?? null } : p;
           }),
         };
       });
@@ -290,14 +283,7 @@ export class PointStore implements SpaceStore {
 
   /** Segments that a point reads from, oldest first. Rejects with the reason why it cannot be read. */
   chainOf(id: string): Segment[] {
-    const entry = this.#entry(id);
-    const segment = this.#segments.get(id);
-    if (entry.trouble !== '') throw new Error(`the restore point '${entry.name}' cannot be used: ${entry.trouble}`);
-    const unavailable = entry.state === 'kept' ? this.whyUnavailable(id) : '';
-    if (unavailable !== '') throw new Error(`the restore point '${entry.name}' is not available: ${unavailable}`);
-    if (entry.state !== 'kept' || !segment || !this.#chain.includes(segment))
-      throw new Error(`the restore point '${entry.name}' is not there any more`);
-    return this.#chain.slice(this.#chain.indexOf(segment));
+    return this.#chain.from(this.#entry(id));
   }
 
   /** What this copy was given last, also where it has lost it, if it can be had. */
@@ -312,12 +298,7 @@ export class PointStore implements SpaceStore {
 
   /** A before-image is damaged: every point that reads it from there is in trouble from now on. */
   async spoilt(segmentId: string, grain: number, reason: string): Promise<void> {
-    const ids = new Set<string>();
-    for (const [i, s] of this.#chain.entries()) {
-      const source = this.#chain.slice(i).find((other) => other.has(grain));
-      // What reads a file that is not available may have another image of it there.
-      if (source?.id === segmentId && this.whyUnavailable(s.id) === '') ids.add(s.id);
-    }
+    const ids = this.#chain.readersOf(segmentId, grain);
     const names = this.points.filter((p) => ids.has(p.id) && p.trouble === '').map((p) => p.name);
     if (names.length === 0) return;
     this.#parts.told(`Restore points ${names.join(', ')} cannot be used any more: ${reason}.`);
@@ -334,7 +315,7 @@ export class PointStore implements SpaceStore {
   // Before-images.
 
   #change(offset: number, length: number, change: () => Promise<void>): Promise<void> {
-    if (!this.#isKeeping && !this.#gate) {
+    if (!this.#chain.isKeeping && !this.#gate) {
       this.#changes++;
       return this.#counted(change());
     }
@@ -346,7 +327,7 @@ export class PointStore implements SpaceStore {
     this.#changes++;
     await this.#counted(
       (async () => {
-        const saves = this.#saves(offset, length);
+        const saves = this.#images.saves(offset, length);
         if (saves) await Promise.all(saves);
         await change();
       })(),
@@ -359,73 +340,6 @@ export class PointStore implements SpaceStore {
     } finally {
       this.#changes--;
       if (this.#changes === 0) this.#idle?.();
-    }
-  }
-
-  #saves(offset: number, length: number): Promise<void>[] | undefined {
-    // What is outside of the disk is refused below, with a better reason.
-    if (!this.#isKeeping || length <= 0 || offset < 0 || offset + length > this.sizeBytes) return undefined;
-    let saves: Promise<void>[] | undefined;
-    const last = Math.floor((offset + length - 1) / GRAIN_BYTES);
-    for (let grain = Math.floor(offset / GRAIN_BYTES); grain <= last; grain++) {
-      if (this.#active?.has(grain)) continue;
-      let waiting = this.#waiting.get(grain);
-      if (!waiting) {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        waiting = { promise, resolve };
-        this.#waiting.set(grain, waiting);
-      }
-      saves ??= [];
-      saves.push(waiting.promise);
-    }
-    if (saves && !this.#saving) void this.#save();
-    return saves;
-  }
-
-  /** Never rejects: without its before-image a write goes on, and the points are given up. */
-  async #save(): Promise<void> {
-    this.#saving = true;
-    // What is asked for in the same turn shares the flush.
-    await undefined;
-    while (this.#waiting.size > 0) {
-      const batch = [...this.#waiting.entries()].slice(0, BATCH_GRAINS);
-      if (this.#isKeeping) {
-        const reason = await this.#saveBatch(batch.map(([grain]) => grain));
-        if (reason !== null) await this.#giveUp(reason);
-      }
-      for (const [grain, { resolve }] of batch) {
-        this.#waiting.delete(grain);
-        resolve();
-      }
-    }
-    this.#saving = false;
-  }
-
-  /** Null: durable. Else why not. */
-  async #saveBatch(grains: number[]): Promise<string | null> {
-    const { place, saveWithinMs = SAVE_WITHIN_MS } = this.#parts;
-    let timer: NodeJS.Timeout | undefined;
-    const save = async (images: Image[]): Promise<string | null> => {
-      const bytes = images.length * GRAIN_BYTES;
-      if (this.#lacksTail) await this.#makeTail();
-      const segment = this.#active;
-      if (!segment) return null;
-      if ((await place.room(this.usedBytes)) < bytes) await this.#makeRoom(bytes, null);
-      if (segment !== this.#active) return null;
-      if ((await place.room(this.usedBytes)) < bytes || !segment.hasRoomFor(bytes)) return 'there was no room for what was overwritten';
-      await segment.append(images);
-      return null;
-    };
-    try {
-      // A disk that hangs holds the write as well: that is not the fault of the restore points.
-      const images = await Promise.all(grains.map((c) => this.#image(c)));
-      const { promise: tooLate, resolve } = Promise.withResolvers<string>();
-      timer = setTimeout(() => resolve(`what was overwritten could not be kept within ${saveWithinMs / 1000} s`), saveWithinMs);
-      return await Promise.race([save(images), tooLate]);
-    } catch (e) {
-      return `what was overwritten could not be kept: ${(e as Error).message}`;
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -451,29 +365,19 @@ export class PointStore implements SpaceStore {
     };
     try {
       await catalogue.change((c) => {
-        if (!this.#lacksTail) throw new Error('the restore points were given up meanwhile');
+        if (!this.#chain.lacksTail) throw new Error('the restore points were given up meanwhile');
         // One that is begun is cut later, if at all.
         const cutting = c.points.findIndex((p) => p.state === 'cutting');
         return { ...c, points: c.points.toSpliced(cutting < 0 ? c.points.length : cutting, 0, entry) };
       });
-      if (!this.#lacksTail) throw new Error('the restore points were given up meanwhile');
+      if (!this.#chain.lacksTail) throw new Error('the restore points were given up meanwhile');
     } catch (e) {
       await segment.close();
       await place.remove(id);
       throw e;
     }
-    this.#segments.set(id, segment);
-    this.#follow(segment);
-  }
-
-  async #image(grain: number): Promise<Image> {
-    const offset = grain * GRAIN_BYTES;
-    try {
-      return { grain, data: await this.readBelow(offset, Math.min(GRAIN_BYTES, this.sizeBytes - offset)) };
-    } catch (e) {
-      if (!(e instanceof StoreError)) throw e;
-      return { grain, data: null };
-    }
+    this.#chain.add(segment);
+    this.#chain.follow(segment);
   }
 
   /** Oldest first; scheduled ones before those that somebody asked for; the newest only when it is the last. By name, and durably. */
@@ -503,9 +407,7 @@ export class PointStore implements SpaceStore {
   async #giveUp(reason: string): Promise<void> {
     const names = this.points.filter((p) => p.state === 'kept').map((p) => p.name);
     for (const p of this.catalogue.points) if (p.state === 'cutting') this.#givenUp.add(p.id);
-    this.#active = undefined;
-    this.#lacksTail = false;
-    this.#chain = [];
+    this.#chain.end();
     if (names.length > 0)
       this.#parts.told(`Restore points ${names.join(', ')} were given up: ${reason}. The guest's disk is not affected.`);
     await this.#parts.catalogue
@@ -533,56 +435,12 @@ export class PointStore implements SpaceStore {
     const isBehind = (i: number): boolean => first < 0 || i < first;
     const gone = points.filter((p, i) => (p.state === 'removed' || p.state === 'lost') && isBehind(i) && this.hasFile(p.id));
     // The catalogue last: a file that is left over is removed at the next start, an entry without its file would be a lost point.
-    for (const p of gone) {
-      const segment = this.#segments.get(p.id);
-      this.#segments.delete(p.id);
-      this.#unavailable.delete(p.id);
-      this.#chain = this.#chain.filter((s) => s !== segment);
-      if (segment !== undefined && segment === this.#active) this.#active = undefined;
-      // One that hangs is not waited for.
-      segment?.close().catch(() => undefined);
-    }
-    if (this.#unavailable.size === 0) this.#lacksTail = false;
+    for (const p of gone) this.#chain.drop(p.id);
     if (points.some((p, i) => p.state === 'removed' && isBehind(i)))
       await catalogue.change((c) => ({ ...c, points: c.points.filter((p) => p.state !== 'removed' || this.hasFile(p.id)) }));
     for (const p of gone)
       await place.remove(p.id).catch((e: Error) => this.#parts.told(`A file of restore points is left over: ${e.message}`));
-    await this.#releaseCovered();
-  }
-
-  async #releaseCovered(): Promise<void> {
-    // Points before a removed one read from the last of them on; whatever stands in there hides what is behind.
-    let older: Segment[] = [];
-    for (const { id, state } of this.catalogue.points) {
-      const s = this.#chain.find((c) => c.id === id);
-      if (state !== 'removed') older = s ? [s] : [];
-      else if (s) {
-        if (s !== this.#active) for (const grain of [...s.grains()]) if (older.some((o) => o.has(grain))) await s.forget(grain);
-        older.push(s);
-      }
-    }
-  }
-
-  #chainAnew(): void {
-    const chain: Segment[] = [];
-    for (const p of this.catalogue.points) {
-      const segment = this.#segments.get(p.id);
-      if (segment) chain.push(segment);
-      if (this.hasFile(p.id)) this.#lacksTail = !segment;
-    }
-    this.#chain = chain;
-    this.#active = this.#lacksTail ? undefined : chain.at(-1);
-  }
-
-  /** From here on before-images go there. */
-  #follow(segment: Segment): void {
-    this.#active = segment;
-    this.#lacksTail = false;
-    this.#chain = [...this.#chain, segment];
-  }
-
-  get #isKeeping(): boolean {
-    return this.#active !== undefined || this.#lacksTail;
+    await this.#chain.releaseCovered();
   }
 
   #isCutting(id: string): boolean {
