@@ -13,7 +13,9 @@
 import { onArbiterSight, tickArbiters } from './arbiters.ts';
 import { onPartnerGone, onPartnerStatus, onWitnessAnswer, tickArbitration } from './arbitration.ts';
 import { onAudit, tickAudit } from './audit.ts';
+import { onFinished } from './command-ends.ts';
 import { onBlock, onCopies, onDiskFailed, onDiskJudged, tickNetwork } from './copies.ts';
+import { onStream, onWorkload, PRIMARY_PHASES } from './engine-news.ts';
 import { causeOf, evidenceOf } from './evidence.ts';
 import { onFaults } from './hardware.ts';
 import { onComparison, tickModes } from './modes.ts';
@@ -22,7 +24,7 @@ import { onQualification } from './qualification.ts';
 import { onOperator } from './requests.ts';
 import { tickRestart } from './restart.ts';
 import { type Event, never, type State, type Step, statusOf, type Work } from './state.ts';
-import { onFinished, onStream, onWorkload, PRIMARY_PHASES, tickWorkload } from './workload.ts';
+import { tickWorkload } from './workload.ts';
 
 export { dueAt } from './arbitration.ts';
 export * from './state.ts';
