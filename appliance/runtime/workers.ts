@@ -32,7 +32,7 @@ export interface WorkerSetups {
 }
 
 /** What the streams keep is in buffers outside the heap; the default (48 MiB a thread) would only grow the process. */
-const YOUNG_GENERATION_MIB = 8;
+const YOUNG_GENERATION_MIB = 48;
 /**
  * Before its heap has this size a thread need not look at all of it. V8 counts the buffers that pass through and would begin at 8 MiB:
  * some ten full collections a second while a disk is written to, which took a third of the mirror's CPU.

@@ -329,14 +329,15 @@ export class PointStore implements SpaceStore {
     );
   }
 
-  async #counted(change: Promise<void>): Promise<void> {
-    try {
-      await change;
-    } finally {
-      this.#changes--;
-      if (this.#changes === 0) this.#idle?.();
-    }
+  #counted(change: Promise<void>): Promise<void> {
+    change.then(this.#ended, this.#ended);
+    return change;
   }
+
+  readonly #ended = (): void => {
+    this.#changes--;
+    if (this.#changes === 0) this.#idle?.();
+  };
 
   #saves(offset: number, length: number): Promise<void>[] | undefined {
     const active = this.#active;
