@@ -165,7 +165,9 @@ export class Follower {
     const data = m.kind === 'write' ? m.data : undefined;
     const damaged = data && m.sums ? firstMisfit(m.offset, data, m.sums) : undefined;
     if (damaged !== undefined)
-      throw new Error(`the data of a write at ${damaged} was damaged on its way to the partner: its checksum does not fit. It was not stored`);
+      throw new Error(
+        `the data of a write at ${damaged} was damaged on its way to the partner: its checksum does not fit. It was not stored`,
+      );
     if (m.repair && data) return this.#repair(m, data);
     const replica = this.#replica;
     if (replica) {

@@ -41,7 +41,8 @@ t.test('more parts than one call of the system takes, and one larger than a job'
   const tiny = randomBytes(5000);
   const large = randomBytes(3 * 1024 * 1024);
   await Promise.all([
-    write(queue, 
+    write(
+      queue,
       0,
       5000,
       Array.from({ length: 5000 }, (_, i) => tiny.subarray(i, i + 1)),
