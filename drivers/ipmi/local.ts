@@ -16,6 +16,8 @@ import { type BmcTransport, type CommandAnswer, type CommandOptions, IpmiError }
 const TIMEOUT_MS = 5000;
 const OPEN_TIMEOUT_MS = 5000;
 const PROBE_MS = 5000;
+/** The kernel answers each command in the end, by itself if need be. A probe that got none in so many intervals was lost: another one. */
+const PROBE_LOST_INTERVALS = 6;
 const MAX_ID = 0x7fffffff;
 /** What the kernel answers in the BMC's place when its interface is stuck: table 5-2, "unspecified" and "timeout". */
 const STUCK_CODES: readonly number[] = [COMPLETION.unspecified, 0xc3];
@@ -80,7 +82,7 @@ class LocalTransport implements BmcTransport {
   #outstanding: Outstanding | undefined;
   /** `performance.now()` of the first command that was not answered. */
   #silentSinceMs: number | undefined;
-  #probe: { timer: NodeJS.Timeout; id: number | undefined } | undefined;
+  #probe: { timer: NodeJS.Timeout; id: number | undefined; intervals: number } | undefined;
   /** Why nothing can be asked any more. */
   #over: IpmiError | undefined;
   readonly #abort = () => this.#end(new IpmiError('aborted', `${this.name}: given up`));
@@ -205,12 +207,14 @@ class LocalTransport implements BmcTransport {
     if (this.#over !== undefined || this.#silentSinceMs !== undefined) return;
     this.#silentSinceMs = performance.now() - waitedMs;
     const timer = setInterval(() => this.#askProbe(), this.#options.probeMs ?? PROBE_MS).unref();
-    this.#probe = { timer, id: undefined };
+    this.#probe = { timer, id: undefined, intervals: 0 };
   }
 
   /** One at a time: the kernel would keep them all for a BMC that hangs. */
   #askProbe(): void {
-    if (this.#probe === undefined || this.#probe.id !== undefined) return;
+    if (this.#probe === undefined) return;
+    if (this.#probe.id !== undefined && ++this.#probe.intervals < PROBE_LOST_INTERVALS) return;
+    this.#probe.intervals = 0;
     const id = this.#takeId();
     if (this.#send(id, COMMAND.getDeviceId[0], 0, COMMAND.getDeviceId[1], Buffer.alloc(0)) === 0) this.#probe.id = id;
   }

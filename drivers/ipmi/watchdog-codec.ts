@@ -38,7 +38,8 @@ export interface WatchdogState {
   /** For whom it ran when it ended, since this was last set. */
   expired: WatchdogUse[];
   timeoutMs: number;
-  leftMs: number;
+  /** Undefined: left out, as ipmi_sim does while it stands still. */
+  leftMs: number | undefined;
 }
 
 /** 27.6. Throws a RangeError for a time that it cannot hold. */
@@ -61,9 +62,8 @@ export function encodeWatchdog(s: WatchdogSetting): Buffer {
 
 /** 27.7. */
 export function decodeWatchdog(d: Buffer): WatchdogState {
-  needs(d, 8, "a watchdog's state");
+  needs(d, 6, "a watchdog's state");
   const [use, action, expired] = [d.readUInt8(0), d.readUInt8(1), d.readUInt8(3)];
-  const leftTicks = d.readUInt16LE(6);
   return {
     running: (use & 0x40) !== 0,
     silent: (use & 0x80) !== 0,
@@ -73,6 +73,6 @@ export function decodeWatchdog(d: Buffer): WatchdogState {
     preTimeoutS: d.readUInt8(2),
     expired: WATCHDOG_USES.filter((_, bit) => bit > 0 && ((expired >> bit) & 1) === 1),
     timeoutMs: d.readUInt16LE(4) * TICK_MS,
-    leftMs: leftTicks * TICK_MS,
+    leftMs: d.length < 8 ? undefined : d.readUInt16LE(6) * TICK_MS,
   };
 }
