@@ -137,6 +137,10 @@ export class CopiesRun {
     const digest = await this.#digest(server);
     await this.#lab.powerOn(server);
     step.found.push(await this.#refused(server, /bytes.*needed/));
+    const askedAt = this.#clock.now();
+    await this.#lab.act?.(server, 'adopt-disk', 'adopt');
+    const isTold = (status: PairStatus) => timelineSince(status, askedAt).some(({ text }) => /could not be adopted.*needed/.test(text));
+    await this.#see(isTold, NOTICE_WITHIN_MS, 'nobody says that it could not be adopted');
     if ((await this.#digest(server)) !== digest) throw new Error(`the disk of ${server} was refused, and has changed`);
     await this.#lab.powerOff(server);
     step.found.push(`${server}: ${await swapDisk(server, 'grown')}`);
