@@ -87,7 +87,9 @@ export async function refuseSmall(
   const had = d.record === null ? null : await Metadata.recordedBytes(d.record, d.identity);
   const isShrunk = had !== null && had > small.foundBytes;
   if (isShrunk) await d.forget();
-  const then = isShrunk ? `. It had ${had} bytes: what is recorded of it is forgotten, and it is compared as a whole once it has them again` : '';
+  const then = isShrunk
+    ? `. It had ${had} bytes: what is recorded of it is forgotten, and it is compared as a whole once it has them again`
+    : '';
   return new StoreError('setup', 'open', 0, `the disk ${small.message}. Nothing was written to it${then}`, DISK_REFUSED);
 }
 

@@ -110,30 +110,31 @@ export class CopiesRun {
   adopt =
     (how: DiskSwap, refusal: RegExp): Work =>
     async (step) => {
-      const { act, swapDisk } = this.#lab;
-      if (act === undefined || swapDisk === undefined) throw new Error('this lab cannot put another disk in');
+      const lab = this.#lab;
+      if (lab.act === undefined || lab.swapDisk === undefined) throw new Error('this lab cannot put another disk in');
       const server = partnerOf(await this.#primary());
       await this.#powerOff(server);
-      step.found.push(`${server} has ${await swapDisk(server, how)}`);
+      step.found.push(`${server} has ${await lab.swapDisk(server, how)}`);
       const digest = await this.#digest(server);
-      await this.#lab.powerOn(server);
+      await lab.powerOn(server);
       step.found.push(await this.#refused(server, refusal));
       if ((await this.#digest(server)) !== digest) throw new Error(`the disk of ${server} was refused, and has changed`);
       for (const typed of [undefined, 'yes'])
-        if (await accepted(act(server, 'adopt-disk', typed))) throw new Error(`adopt-disk was accepted with ${typed ?? 'nothing'} typed`);
+        if (await accepted(lab.act(server, 'adopt-disk', typed)))
+          throw new Error(`adopt-disk was accepted with ${typed ?? 'nothing'} typed`);
       const since = this.#clock.now();
-      await act(server, 'adopt-disk', 'adopt');
-      await this.#lab.waitDuplex(DUPLEX_WITHIN_S);
+      await lab.act(server, 'adopt-disk', 'adopt');
+      await lab.waitDuplex(DUPLEX_WITHIN_S);
       step.found.push('adopted', await this.#resynced(since, 'whole'));
     };
 
   /** Too small: refused, and no word of the operator makes it larger. What it lost is copied again once it is large enough. */
   shrunk: Work = async (step) => {
-    const { swapDisk } = this.#lab;
-    if (swapDisk === undefined) throw new Error('this lab cannot put another disk in');
+    const lab = this.#lab;
+    if (lab.swapDisk === undefined) throw new Error('this lab cannot put another disk in');
     const server = partnerOf(await this.#primary());
     await this.#powerOff(server);
-    step.found.push(`${server}: ${await swapDisk(server, 'shrunk')}`);
+    step.found.push(`${server}: ${await lab.swapDisk(server, 'shrunk')}`);
     const digest = await this.#digest(server);
     await this.#lab.powerOn(server);
     step.found.push(await this.#refused(server, /bytes.*needed/));
@@ -143,7 +144,7 @@ export class CopiesRun {
     await this.#see(isTold, NOTICE_WITHIN_MS, 'nobody says that it could not be adopted');
     if ((await this.#digest(server)) !== digest) throw new Error(`the disk of ${server} was refused, and has changed`);
     await this.#lab.powerOff(server);
-    step.found.push(`${server}: ${await swapDisk(server, 'grown')}`);
+    step.found.push(`${server}: ${await lab.swapDisk(server, 'grown')}`);
     const since = this.#clock.now();
     await this.#back(server);
     step.found.push(await this.#resynced(since, 'whole'));
