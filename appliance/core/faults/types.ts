@@ -166,7 +166,8 @@ export interface Finding {
   detail: string;
 }
 
-/** `memory`: what this diagnosis wants to see again with the next reading: earlier counts, since when. Plain data. */
+/** `memory`: what this diagnosis wants to see again with the next reading: earlier counts, since when. By names that
+ *  come from the hardware only in Maps: a sensor may be called __proto__. */
 export interface Diagnosis<M> {
   memory: M;
   findings: Finding[];
