@@ -127,7 +127,7 @@ function pciIdentity({ files }: MachineFiles, folder: string): PciIdentity {
 
 function controllers(machine: MachineFiles): ControllerInventory[] {
   const top = 'sys/bus/pci/devices';
-  return [...(machine.folders.get(top) ?? [])].sort(byName).flatMap((bus) => {
+  return [...(machine.folders.get(top) ?? [])].sort().flatMap((bus) => {
     const code = /^0x([0-9a-f]{4})[0-9a-f]{2}$/i.exec(machine.files.get(`${top}/${bus}/class`)?.trim() ?? '')?.[1]?.toLowerCase() ?? null;
     if (code === null || !code.startsWith(PCI_STORAGE)) return [];
     return [{ bus, class: code, pci: pciIdentity(machine, `${top}/${bus}`), driver: said(machine.links.get(`${top}/${bus}/driver`)) }];
@@ -143,7 +143,13 @@ function nics(machine: MachineFiles, given: GivenFacts): NicInventory[] {
   return (machine.folders.get('sys/class/net') ?? [])
     .filter((name) => wanted.has(name) || machine.folders.has(`sys/class/net/${name}/device`))
     .map((name) => nic(machine, name, given))
-    .sort((a, b) => byName(a.bus ?? '~', b.bus ?? '~') || byName(a.name, b.name));
+    .sort((a, b) => byBus(a.bus, b.bus) || byName(a.name, b.name));
+}
+
+/** Hexadecimal digits, as many in each: as text. Those without a bus come last. */
+function byBus(a: string | null, b: string | null): number {
+  if (a === b) return 0;
+  return (a ?? '~') < (b ?? '~') ? -1 : 1;
 }
 
 function nic(machine: MachineFiles, name: string, given: GivenFacts): NicInventory {

@@ -174,6 +174,7 @@ export class FakeMachine {
     this.#pci('0000:00:17.0', '0x010601', '8086', 'a282', 'ahci');
     this.#pci('0000:65:00.0', '0x010802', '144d', 'a80a', 'nvme');
     this.#pci('0000:00:1f.0', '0x060100', '8086', 'a1c3', 'lpc_ich');
+    this.#pci('0000:00:1b.0', '0x010700', '1000', '00e6', 'mpt3sas');
     for (const [index, nic] of ['link2', 'link1'].entries()) {
       const bus = `0000:01:00.${1 - index}`;
       this.#pci(bus, '0x020000', '8086', nicDevice, 'igb');

@@ -96,6 +96,7 @@ t.test('a whole machine', async (t) => {
   t.match(inventory.nics[0], { mac: '52:54:00:00:00:01', speedMbps: 1000, mtuBytes: 9000 });
   t.match(inventory.storageControllers, [
     { bus: '0000:00:17.0', class: '0106', driver: 'ahci' },
+    { bus: '0000:00:1b.0', class: '0107', driver: 'mpt3sas' },
     { bus: '0000:65:00.0', class: '0108', driver: 'nvme' },
   ]);
   t.same(inventory.disks, [
