@@ -39,6 +39,8 @@ export async function* selEntries(questions: Questions): AsyncGenerator<SelEntry
     const found = await readSelEntry(questions, id);
     if (found === undefined) return;
     yield found.entry;
+    // The first one was asked for as 0.
+    visited.add(found.entry.id);
     id = found.nextId;
   }
 }

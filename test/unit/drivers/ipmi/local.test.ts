@@ -53,7 +53,10 @@ t.test('the same questions as over LAN', async (t) => {
 t.test('no device, no BMC', async (t) => {
   const absent = new FakeIpmiDevice();
   absent.absent = true;
-  await t.rejects(open(t, absent), reason('unreachable', /^no BMC driver: there is no \/dev\/ipmi0 \(ENOENT\): load ipmi_si .*and ipmi_devintf/));
+  await t.rejects(
+    open(t, absent),
+    reason('unreachable', /^no BMC driver: there is no \/dev\/ipmi0 \(ENOENT\): load ipmi_si .*and ipmi_devintf/),
+  );
   const refused = new FakeIpmiDevice();
   refused.openError = constants.errno.EACCES;
   await t.rejects(open(t, refused), reason('unreachable', /\/dev\/ipmi0 may not be opened \(EACCES\): this needs root/));
@@ -159,13 +162,17 @@ t.test('one at a time, and not without end', async (t) => {
 });
 
 t.test('the real addon: what is no IPMI device is said so', async (t) => {
-  await t.rejects(openLocalIpmi('/dev/null'), reason('unreachable', /^\/dev\/null is no IPMI device \(ENOTTY\): give the kernel's, \/dev\/ipmi0$/));
+  await t.rejects(
+    openLocalIpmi('/dev/null'),
+    reason('unreachable', /^\/dev\/null is no IPMI device \(ENOTTY\): give the kernel's, \/dev\/ipmi0$/),
+  );
   await t.rejects(openLocalIpmi('/dev/ipmi-none'), reason('unreachable', /^no BMC driver: there is no \/dev\/ipmi-none \(ENOENT\)/));
   await t.rejects(openLocalIpmi('/tmp'), reason('unreachable', /^\/tmp is no IPMI device \(EISDIR\)/));
 });
 
 t.test('the real addon leaves nothing open, in threads that end either', async (t) => {
-  const opened = () => readdirSync('/proc/self/fd').filter((fd) => linkOf(fd) === 'anon_inode:[eventfd]' || linkOf(fd) === '/dev/null').length;
+  const opened = () =>
+    readdirSync('/proc/self/fd').filter((fd) => linkOf(fd) === 'anon_inode:[eventfd]' || linkOf(fd) === '/dev/null').length;
   const addon = new URL('../../../../drivers/ipmi/native/build/ipmi.node', import.meta.url).pathname;
   const code = `const { parentPort } = require('node:worker_threads'); const n = require(${JSON.stringify(addon)});
     let left = 20; const handles = [];
