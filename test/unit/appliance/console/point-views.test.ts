@@ -28,7 +28,11 @@ t.test('why none can be gone back to is said once, on both consoles', async (t) 
   const off = 'Shut the guest down first.';
   const picture = { ...duplex(), restorePoints, actions: [back('two', off), back('one', off)] };
   const model = consoleModel(picture);
-  t.match(model.points, { tone: 'warning', whyNotBack: off, points: [{ on: 'A and B' }, { on: 'A only', trouble: 'cannot be used: its place is full' }] });
+  t.match(model.points, {
+    tone: 'warning',
+    whyNotBack: off,
+    points: [{ on: 'A and B' }, { on: 'A only', trouble: 'cannot be used: its place is full' }],
+  });
   const lines = pointLines(model, 80).map((line) => JSON.stringify(line));
   t.equal(lines.filter((line) => line.includes(`To go back to one: ${off}`)).length, 1);
 });
