@@ -124,6 +124,7 @@ function followMirror({ workers, pump, history }: WorkerNewsParts): void {
     }),
   );
   workers.mirror.on('scrubEnded', (view) => {
+    repairs.flush();
     history.tellCounted();
     history.add(scrubNews(view));
   });
