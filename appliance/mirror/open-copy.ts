@@ -116,7 +116,7 @@ export async function openCopy(
       interval: around.interval,
       onError,
       emit: (name, data) => {
-        if (name === 'repaired') owner.opened()?.scrub.repaired();
+        if (name === 'repaired') owner.opened()?.scrub.settled(data.offset, data.lengthBytes, true);
         around.emit(name, data);
       },
     });
@@ -160,6 +160,7 @@ export async function openCopy(
       // The bytes stay as they are: nothing for a restore point to keep. Else as a write of the guest.
       renew: (offset, data) => repair.renew(offset, data).catch(() => guest.rewrite(offset, data)),
       onChanged: () => shared.announce(),
+      onEnded: (view) => around.emit('scrubEnded', view),
     });
     const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);
     scrubbing.unref();
