@@ -4,11 +4,11 @@
 //
 // Nothing is written to a disk before its record has been asked. `adopt` is the way round that, by the operator's word.
 import { rm } from 'node:fs/promises';
-import type { BlockStore } from '../../drivers/block/index.ts';
+import type { BlockStore, StoreError } from '../../drivers/block/index.ts';
 import type { MirrorSetup } from './api.ts';
 import type { CheckedStore } from './checked-store.ts';
 import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
-import { openDiskStack } from './disk-stack.ts';
+import { DISK_TIMEOUT_MS, openDiskStack } from './disk-stack.ts';
 import { DoubtfulDisk } from './doubtful-disk.ts';
 import { blankSegments, Journal } from './journal.ts';
 import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, type MetadataTrouble } from './metadata.ts';
@@ -17,6 +17,7 @@ import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
 import { DEFAULT_POINTS } from './restore-points/api.ts';
 import type { PointStore } from './restore-points/point-store.ts';
 import type { MirrorSurroundings } from './surroundings.ts';
+import { type WatchedFileKind, WatchedFiles } from './watched-files.ts';
 import type { WatchedStore } from './watched-store.ts';
 import { writeRuns } from './write-runs.ts';
 
@@ -29,6 +30,7 @@ const MENDED = 'one of the two records of the disk here was damaged: it is writt
 export interface CopyFiles {
   disk: BlockStore;
   watched: WatchedStore;
+  files: WatchedFiles;
   checked: CheckedStore;
   points: PointStore;
   doubtful: DoubtfulDisk;
@@ -55,8 +57,15 @@ export async function openFiles(
 ): Promise<CopyFiles> {
   const { openStore } = around;
   const stores: BlockStore[] = [];
-  const store = async (path: string, sizeBytes: number): Promise<BlockStore> => {
-    const s = await openStore({ path, sizeBytes });
+  const timeoutMs = setup.timeoutMs ?? DISK_TIMEOUT_MS;
+  let doubtful: DoubtfulDisk | undefined;
+  const onFailed = (e: StoreError): void => {
+    report(e);
+    doubtful?.doubt(e.message).catch((e2: Error) => report(e2));
+  };
+  const files = new WatchedFiles({ openStore, timeoutMs, onFailed });
+  const store = async (kind: WatchedFileKind, path: string, sizeBytes: number): Promise<BlockStore> => {
+    const s = await files.open(kind, path, sizeBytes);
     stores.push(s);
     return s;
   };
@@ -64,7 +73,7 @@ export async function openFiles(
   try {
     const created = await isMissing(setup.diskPath);
     if (created && serves) throw refuseMissing(setup.diskPath);
-    const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
+    doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
     const {
       disk,
       watched,
@@ -73,14 +82,12 @@ export async function openFiles(
       notes: ofMedium,
     } = await openDiskStack({
       openStore,
+      files,
       path: setup.diskPath,
       sizeBytes: setup.sizeBytes,
       cache: setup.cache ?? 'buffered',
-      ...(setup.timeoutMs === undefined ? {} : { timeoutMs: setup.timeoutMs }),
-      onFailed: (e) => {
-        report(e);
-        doubtful.doubt(e.message).catch((e2: Error) => report(e2));
-      },
+      timeoutMs,
+      onFailed,
       sums: {
         path: sumsPath(setup),
         identify: identity,
@@ -91,11 +98,14 @@ export async function openFiles(
       told: (text) => around.emit('pointNews', { text }),
     });
     stores.push(disk);
-    const record = await store(recordPath(setup), METADATA_BYTES);
-    const segments = [await store(`${setup.journalPath}.0`, SEGMENT_BYTES), await store(`${setup.journalPath}.1`, SEGMENT_BYTES)] as const;
+    const record = await store('record', recordPath(setup), METADATA_BYTES);
+    const segment = (end: string): Promise<BlockStore> => store('journal', `${setup.journalPath}${end}`, SEGMENT_BYTES);
+    const segments = [await segment('.0'), await segment('.1')] as const;
     const forgetJournal = (): Promise<void> => blankSegments(segments);
     const known = { path: setup.diskPath, disk, record, identity: await identity(), created, serves, forgetJournal };
     const { metadata, unknown, trouble, mended } = await openRecord(known);
+    // What failed may have been its own file.
+    if (doubtful.why !== null) await metadata.rewrite();
     // Whoever changes the disk by hand removes its record: what it held before is not what belongs there.
     if (trouble !== null) await checked.forget();
     const notes = [
@@ -109,9 +119,10 @@ export async function openFiles(
       await disk.flush();
     }
     await journal.reset();
-    return { disk, watched, checked, points, doubtful, metadata, unknown, trouble, journal, recovered, notes, stores };
+    return { disk, watched, files, checked, points, doubtful, metadata, unknown, trouble, journal, recovered, notes, stores };
   } catch (e) {
     await Promise.allSettled(stores.map((s) => s.close()));
+    await doubtful?.settled();
     throw e;
   }
 }
@@ -124,10 +135,14 @@ export async function adoptFiles(setup: MirrorSetup, around: MirrorSurroundings,
   await rm(sumsPath(setup), { force: true });
   // Points of what was there before would read what is there now.
   await rm(`${journalPath}.points`, { force: true });
+  const timeoutMs = setup.timeoutMs ?? DISK_TIMEOUT_MS;
+  const files = new WatchedFiles({ openStore, timeoutMs, onFailed: report });
   const { disk } = await openDiskStack({
     openStore,
+    files,
     path: diskPath,
     sizeBytes,
+    timeoutMs,
     onFailed: report,
     pointsPath: `${journalPath}.points`,
     points: setup.points ?? DEFAULT_POINTS,
@@ -135,8 +150,8 @@ export async function adoptFiles(setup: MirrorSetup, around: MirrorSurroundings,
   });
   const stores = [disk];
   try {
-    for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
-    const record = await openStore({ path: recordPath(setup), sizeBytes: METADATA_BYTES });
+    for (const end of ['.0', '.1']) stores.push(await files.open('journal', `${journalPath}${end}`, SEGMENT_BYTES));
+    const record = await files.open('record', recordPath(setup), METADATA_BYTES);
     stores.push(record);
     await adoptDisk({ record, identity: await identify(setup, around.scale), forgetJournal: () => blankSegments(stores.slice(1, 3)) });
   } finally {
@@ -145,9 +160,9 @@ export async function adoptFiles(setup: MirrorSetup, around: MirrorSurroundings,
 }
 
 /** Empty, whatever was left there. */
-export async function openScratch(setup: MirrorSetup, around: MirrorSurroundings): Promise<BlockStore> {
+export async function openScratch(setup: MirrorSetup, files: WatchedFiles): Promise<BlockStore> {
   await removeScratch(setup);
-  return await around.openStore({ path: scratchPath(setup), sizeBytes: SCRATCH_BYTES });
+  return await files.open('scratch', scratchPath(setup), SCRATCH_BYTES);
 }
 
 export async function removeScratch(setup: MirrorSetup): Promise<void> {

@@ -8,13 +8,15 @@
 //
 //   extent:   clean --begin: map durable--> dirty --write--> dirty ... disk flushed, page flushed, map written --> clean
 //
-// A file that fails is given up: nothing is known from then on, and the guest sees nothing of it.
+// A file that fails is given up: nothing is known from then on, and the guest sees nothing of it. One that hangs cannot be given up, as
+// it would not take the word that it does not count: what it says stays true, so no clean extent is written to any more.
 import type { BlockStore } from '../../drivers/block/index.ts';
 import { clear, coolable, type HotLimits, isCrowded, moment, settleAll } from '../core/activity-log.ts';
 import { blockOf, SUM_BLOCK_BYTES, zeroSum } from './block-sums.ts';
 import { type DiskIdentity, METADATA_BYTES, Metadata, MetadataError } from './metadata.ts';
 import { extentBytesOf, METADATA_PAGE_BYTES } from './metadata-codec.ts';
 import { BLANK_PAGE_START, decodeSumsPage, encodeSumsPage, type SumsPage, sumsPageBytes } from './sums-codec.ts';
+import { SilentDiskError } from './watched-store.ts';
 
 /** Dirty: 8 GiB of the disk, in 10 MiB of memory. After a crash the sums of as much are unknown, until the next scrub. */
 const DIRTY_EXTENTS: HotLimits = { most: 2048, kept: 1536 };
@@ -103,7 +105,7 @@ export class KeptSums {
   readonly #pauseMs: number;
   #settledMs = -Infinity;
   #settling: Promise<void> | undefined;
-  /** The disk cannot be flushed any more: what is dirty stays so. */
+  /** The disk cannot be flushed any more, or the file does not answer: what is dirty stays so. */
   #stuck = false;
   #off = false;
 
@@ -161,7 +163,15 @@ export class KeptSums {
     const { log } = this.#map;
     const cold = this.#map.begin(offset, length, 0);
     const waits: Promise<unknown>[] = [];
-    if (cold) waits.push(cold.catch((e: Error) => this.#fail(e)));
+    if (cold)
+      waits.push(
+        cold.catch((e: Error) => {
+          if (!(e instanceof SilentDiskError)) return this.#fail(e);
+          // Or the sums that the medium has for this extent would be believed at the next start.
+          this.#stuck = true;
+          throw e;
+        }),
+      );
     for (const [extent] of this.#extents(blockOf(offset), blockOf(offset + length - 1) + 1)) {
       const page = this.#page(extent);
       this.#clean.delete(extent);
@@ -278,6 +288,7 @@ export class KeptSums {
       this.#map = await Metadata.create(this.#store, this.#identity);
       this.#map.log.phase = 'together';
     } catch (e) {
+      if (e instanceof SilentDiskError) throw e;
       await this.#fail(e as Error);
     }
   }
@@ -416,6 +427,10 @@ export class KeptSums {
   /** What the file says may be wrong from the next write on: it is made blank, if it can be, and does not count any more. */
   async #fail(e: Error): Promise<void> {
     if (this.#off) return;
+    if (e instanceof SilentDiskError) {
+      this.#stuck = true;
+      return;
+    }
     this.#off = true;
     this.#parts.onOff(e.message);
     try {

@@ -29,6 +29,8 @@ import { PointService } from './restore-points/point-service.ts';
 import { Scrub } from './scrub.ts';
 import type { SharedQuarantine } from './shared-quarantine.ts';
 import type { MirrorSurroundings } from './surroundings.ts';
+import { endsWithin } from './stuck-requests.ts';
+import type { WatchedFiles } from './watched-files.ts';
 import type { WatchedStore } from './watched-store.ts';
 
 /** A disk of 1 TiB is compared in 15 hours, once a week. */
@@ -39,6 +41,8 @@ const SCRUB_LOOK_MS = 60_000;
 export interface OpenCopy {
   disk: BlockStore;
   watched: WatchedStore;
+  /** What lies beside the disk. */
+  files: WatchedFiles;
   checked: CheckedStore;
   repair: Repair;
   doubtful: DoubtfulDisk;
@@ -180,6 +184,7 @@ export async function openCopy(
     const opened: OpenCopy = {
       disk,
       watched,
+      files: files.files,
       checked,
       repair,
       doubtful,
@@ -199,6 +204,7 @@ export async function openCopy(
     return { opened, opening: { committed, replayed, discarded, notes } };
   } catch (e) {
     await Promise.allSettled(files.stores.map((s) => s.close()));
+    await doubtful.settled();
     throw e;
   }
 }
@@ -211,6 +217,12 @@ export async function closeCopy(setup: MirrorSetup, o: OpenCopy, report: (e: Err
   } catch (e) {
     report(e as Error);
   }
-  await Promise.allSettled([o.quarantine.close(), o.journal.close(), o.metadata.close(), o.disk.close(), removeScratch(setup)]);
+  await Promise.allSettled([
+    o.quarantine.close(),
+    o.journal.close(),
+    o.metadata.close(),
+    o.disk.close(),
+    endsWithin(`${setup.journalPath}.scratch`, removeScratch(setup)),
+  ]);
   await o.doubtful.settled();
 }

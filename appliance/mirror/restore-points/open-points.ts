@@ -1,5 +1,6 @@
 // Restore points as a start finds them: which files there are, which points can still be trusted.
 import type { BlockStore } from '../../../drivers/block/index.ts';
+import { mustBeDrained } from '../stuck-requests.ts';
 import { CatalogueFile } from './catalogue.ts';
 import type { Catalogue, PointEntry } from './catalogue-codec.ts';
 import type { PointFolder } from './point-folder.ts';
@@ -24,6 +25,7 @@ export interface OpenPointsParts {
   /** What the operator should know. */
   told(text: string): void;
   saveWithinMs?: number;
+  closeWithinMs?: number;
 }
 
 /** Nothing may write to the disk before it ends. */
@@ -44,6 +46,7 @@ export async function openPoints(parts: OpenPointsParts): Promise<PointStore> {
     segments: new Map([...segments].map(([id, { segment }]) => [id, segment])),
     told,
     ...(parts.saveWithinMs === undefined ? {} : { saveWithinMs: parts.saveWithinMs }),
+    ...(parts.closeWithinMs === undefined ? {} : { closeWithinMs: parts.closeWithinMs }),
   });
   for (const [id, { damaged: grains }] of segments)
     for (const grain of grains) await points.spoilt(id, grain, `what was kept of 64 KiB at ${grain * GRAIN_BYTES} is damaged`);
@@ -88,6 +91,8 @@ async function openSegment(
 ): Promise<{ opened: { segment: Segment; damaged: number[] } | null; trouble: string }> {
   let store: BlockStore | null = null;
   try {
+    // What an earlier life writes late would be in the middle of what is kept from now on.
+    mustBeDrained(p.id);
     store = await folder.open(p.id, segmentBytes(below.sizeBytes, maximumBytes || below.sizeBytes));
     if (!store) return { opened: null, trouble: `the file of '${p.name}' is missing` };
     const opened = await Segment.open(store, p.id, below.sizeBytes, p.batches, live);

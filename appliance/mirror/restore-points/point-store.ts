@@ -10,6 +10,7 @@
 import { type BlockStore, type SpaceStore, StoreError, type StoreExtent, type ZeroOptions } from '../../../drivers/block/index.ts';
 import { writeWithSums } from '../block-sums.ts';
 import { isBadRead } from '../checked-store.ts';
+import { CLOSE_WITHIN_MS, endsWithin, giveUpWaiting } from '../stuck-requests.ts';
 import type { CatalogueFile } from './catalogue.ts';
 import type { Catalogue, PointEntry, PointKind } from './catalogue-codec.ts';
 import type { Image, Segment } from './segment.ts';
@@ -19,6 +20,8 @@ import { BATCH_GRAINS, GRAIN_BYTES } from './segment-codec.ts';
 const SAVE_WITHIN_MS = 5_000;
 /** Entries that are no points any more included; a scheduled point an hour for a week. More would not fit into the catalogue. */
 const POINTS_MOST = 200;
+/** What hangs there is counted by this name; a segment's by its id. */
+const POINTS_PLACE = 'restore points';
 /** Zeroes are done in steps: what a step covers is read and kept first. */
 const ZERO_STEP_BYTES = BATCH_GRAINS * GRAIN_BYTES;
 
@@ -47,6 +50,8 @@ export interface PointStoreParts {
   /** What the operator should know. */
   told(text: string): void;
   saveWithinMs?: number;
+  /** The files of the points are given up when their closing takes longer. */
+  closeWithinMs?: number;
 }
 
 export class PointStore implements SpaceStore {
@@ -126,9 +131,12 @@ export class PointStore implements SpaceStore {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#turn;
-    const opened = [...this.#segments.values()];
-    await Promise.allSettled([...opened.map((s) => s.close()), this.#parts.catalogue.close()]);
+    const { catalogue, closeWithinMs = CLOSE_WITHIN_MS } = this.#parts;
+    // Their place may hang: the guest's disk is closed all the same. What is opened again is not what hangs (open-points.ts).
+    const housekeeping = this.#turn;
+    await endsWithin(POINTS_PLACE, housekeeping, closeWithinMs);
+    await Promise.all([...this.#segments.values()].map((s) => endsWithin(s.id, s.close(), closeWithinMs)));
+    await catalogue.close().catch(() => undefined);
     await this.#below.close();
   }
 
@@ -398,8 +406,12 @@ export class PointStore implements SpaceStore {
       // A disk that hangs holds the write as well: that is not the fault of the restore points.
       const images = await Promise.all(grains.map((c) => this.#image(c)));
       const { promise: tooLate, resolve } = Promise.withResolvers<string>();
-      timer = setTimeout(() => resolve(`what was overwritten could not be kept within ${saveWithinMs / 1000} s`), saveWithinMs);
-      return await Promise.race([save(images), tooLate]);
+      const saved = save(images);
+      timer = setTimeout(() => {
+        giveUpWaiting(segment.id, saved);
+        resolve(`what was overwritten could not be kept within ${saveWithinMs / 1000} s`);
+      }, saveWithinMs);
+      return await Promise.race([saved, tooLate]);
     } catch (e) {
       return `what was overwritten could not be kept: ${(e as Error).message}`;
     } finally {
@@ -480,7 +492,7 @@ export class PointStore implements SpaceStore {
       this.#chain = this.#chain.filter((s) => s !== segment);
       if (segment === this.#active) this.#active = undefined;
       // One that hangs is not waited for.
-      segment?.close().catch(() => undefined);
+      if (segment) void endsWithin(segment.id, segment.close());
     }
     if (points.some((p, i) => p.state === 'removed' && (first < 0 || i < first)))
       await catalogue.change((c) => ({ ...c, points: c.points.filter((p) => p.state !== 'removed' || this.#segments.has(p.id)) }));

@@ -7,64 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { MirrorEvents } from '../../../../appliance/mirror/api.ts';
 import { DoubtfulDisk } from '../../../../appliance/mirror/doubtful-disk.ts';
-import { type BlockStore, FileStore, type FileStoreOptions, StoreError } from '../../../../drivers/block/index.ts';
-import { MirrorPair, until } from './mirror-pair.ts';
+import { faultyPair } from './faulty-pair.ts';
+import { until } from './mirror-pair.ts';
 
 const MIB = 1024 * 1024;
-
-/** What the disk of one side does. */
-class Fault {
-  hangs: Promise<void> | null = null;
-  fails: 'write' | 'flush' | null = null;
-  #release: () => void = () => {};
-
-  hang(): void {
-    this.hangs = new Promise((resolve) => {
-      this.#release = resolve;
-    });
-  }
-
-  mend(): void {
-    this.#release();
-    this.hangs = null;
-    this.fails = null;
-  }
-
-  under(store: BlockStore): BlockStore {
-    const pass = async (operation: 'read' | 'write' | 'flush'): Promise<void> => {
-      if (this.hangs) await this.hangs;
-      if (operation === this.fails) throw new StoreError('io', operation, 0, `${operation} failed`);
-    };
-    return {
-      sizeBytes: store.sizeBytes,
-      read: (...a) => pass('read').then(() => store.read(...a)),
-      write: (...a) => pass('write').then(() => store.write(...a)),
-      zero: (...a) => pass('write').then(() => store.zero(...a)),
-      flush: () => pass('flush').then(() => store.flush()),
-      close: () => store.close(),
-    };
-  }
-}
-
-function faultyPair(
-  t: { teardown(f: () => Promise<void>): void },
-  disk: 'disk-A' | 'disk-B',
-  setup: { timeoutMs?: number; acknowledgeMs?: number },
-): [MirrorPair, Fault] {
-  const fault = new Fault();
-  const openStore = async (o: FileStoreOptions): Promise<BlockStore> => {
-    const store = await FileStore.open(o);
-    return o.path.endsWith(disk) ? fault.under(store) : store;
-  };
-  const pair = new MirrorPair({ sizeBytes: 8 * MIB, openStore, setup });
-  const alive = setInterval(() => undefined, 1000);
-  t.teardown(async () => {
-    clearInterval(alive);
-    fault.mend();
-    await pair.end();
-  });
-  return [pair, fault];
-}
 
 t.test("the partner's disk hangs: the guest waits for the acknowledgement's time and no longer than that", async (t) => {
   const [pair, fault] = faultyPair(t, 'disk-B', { acknowledgeMs: 200 });

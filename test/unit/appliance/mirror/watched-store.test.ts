@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { DoubtfulDisk } from '../../../../appliance/mirror/doubtful-disk.ts';
 import { Patience } from '../../../../appliance/mirror/patience.ts';
-import { mustBeDrained, placesOf, SilentDiskError, WatchedStore } from '../../../../appliance/mirror/watched-store.ts';
+import { mustBeDrained } from '../../../../appliance/mirror/stuck-requests.ts';
+import { placesOf, SilentDiskError, WatchedStore } from '../../../../appliance/mirror/watched-store.ts';
 import { type BlockStore, StoreError } from '../../../../drivers/block/index.ts';
 
 const SIZE = 1 << 20;
@@ -126,7 +127,7 @@ t.test('requests beyond its places wait for them, in order', async (t) => {
 
 t.test('places: a hung disk leaves threads of the pool to all others', (t) => {
   t.same(
-    [undefined, '4', '8', '16', 'x'].map((threads) => placesOf(threads)),
+    [undefined, '4', '8', '20', 'x'].map((threads) => placesOf(threads)),
     [2, 2, 4, 10, 2],
   );
   t.end();
