@@ -23,6 +23,8 @@ import { spaceOf } from './write-runs.ts';
 
 /** Zeroes are one request up to this size: the message's length has 32 bits. */
 const ZERO_MAX_BYTES = 1024 * 1024 * 1024;
+/** A checkpoint is as long as many round trips: it overtakes one now and then, not so many in turn. */
+const REPLACE_ATTEMPTS = 20;
 
 export interface GuestDiskParts {
   disk: BlockStore;
@@ -151,25 +153,53 @@ export class GuestDisk implements NbdExport {
   async #change(interval: number, change: Change, fua: boolean): Promise<void> {
     const { offset, length } = change;
     await this.changes.run(interval, () =>
-      this.lock.with(offset, offset + length, () => this.#changeLocked(interval, change, fua || this.#parts.isWriteThrough)),
+      this.lock.with(
+        offset,
+        offset + length,
+        async () => {
+          await this.#changeLocked(interval, change, fua || this.#parts.isWriteThrough);
+        },
+        (start, end) => this.partner?.keepsWaiting(start, end),
+      ),
     );
     if (this.#parts.quarantine.hasWhole(offset, length)) this.#parts.healed(offset, length);
   }
 
-  /** Not of the guest: these bytes on both copies, from now on. Whoever calls it holds the lock of the range. */
-  async rewrite(offset: number, data: Buffer): Promise<void> {
-    const sums = blockSums(offset, data);
-    await this.#changeLocked(this.#parts.interval(), { offset, length: data.length, data, ...(sums ? { sums } : {}) }, true);
+  /** As a write of the guest, but for what is written: the answer of `data`, which is asked for with the range locked. */
+  async replace(offset: number, length: number, data: () => Promise<Buffer>): Promise<void> {
+    for (let attempt = 1; attempt <= REPLACE_ATTEMPTS; attempt++) {
+      const interval = this.#parts.interval();
+      let done = false;
+      await this.changes.run(interval, () =>
+        this.lock.with(offset, offset + length, async () => {
+          done = await this.rewrite(offset, await data(), interval);
+        }),
+      );
+      if (done) return;
+    }
+    throw new Error(`the block at ${offset} was not written: checkpoints overtook it ${REPLACE_ATTEMPTS} times. Try it again`);
   }
 
-  async #changeLocked(interval: number, change: Change, fua: boolean): Promise<void> {
+  /**
+   * Not of the guest: these bytes on both copies, from now on. Whoever calls it holds the lock of the range. False: the interval ended
+   * before they could be written. No checkpoint waits for who is not the guest, so a later one's commit may not have them.
+   */
+  async rewrite(offset: number, data: Buffer, interval = this.#parts.interval()): Promise<boolean> {
+    const sums = blockSums(offset, data);
+    const change = { offset, length: data.length, data, ...(sums ? { sums } : {}) };
+    return await this.#changeLocked(interval, change, true, () => this.#parts.interval() === interval);
+  }
+
+  async #changeLocked(interval: number, change: Change, fua: boolean, mayGo?: () => boolean): Promise<boolean> {
     const { offset, length } = change;
     const { metadata } = this.#parts;
     const cold = metadata.begin(offset, length, interval);
     const unready = this.#parts.prepare?.(offset, length);
     try {
       if (cold || unready) await this.#both(this.partner, Promise.all([cold, unready]), undefined);
+      if (mayGo && !mayGo()) return false;
       await this.#changeBoth(interval, change, fua);
+      return true;
     } finally {
       metadata.end(offset, length);
       this.#parts.written();

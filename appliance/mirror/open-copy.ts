@@ -162,7 +162,12 @@ export async function openCopy(
       onDiffer: (offset, fits) => around.emit('copiesDiffer', { offset, fits }),
       onUnreadable: (offset, side) => around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side }),
       // The bytes stay as they are: nothing for a restore point to keep. Else as a write of the guest.
-      renew: (offset, data) => repair.renew(offset, data).catch(() => guest.rewrite(offset, data)),
+      renew: (offset, data) =>
+        repair.renew(offset, data).catch(async () => {
+          while (!(await guest.rewrite(offset, data))) {
+            // A checkpoint came in between: the bytes are the same in every interval.
+          }
+        }),
       onChanged: () => shared.announce(),
     });
     const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);

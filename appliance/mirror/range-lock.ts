@@ -1,6 +1,8 @@
 // Ranges of the disk in use by a change. A change that overlaps an earlier one waits until that has ended: so that both
 // copies see overlapping writes in the same order, and a resync never overtakes a write. First come, first served.
 
+type Over = (() => void) | undefined;
+
 interface Entry {
   readonly start: number;
   readonly end: number;
@@ -37,15 +39,35 @@ export class RangeLock {
     }
   }
 
-  /** Runs `change` with the range locked. */
-  async with<T>(start: number, end: number, change: () => Promise<T>): Promise<T> {
+  /**
+   * Runs `change` with the range locked. waits: called if it has to wait, with the range that all whom it waits for have locked; what it
+   * answers is called when the wait is over.
+   */
+  async with<T>(start: number, end: number, change: () => Promise<T>, waits?: (start: number, end: number) => Over): Promise<T> {
     const { entry, wait } = this.enter(start, end);
-    if (wait) await wait;
+    if (wait) {
+      const held = this.#before(entry);
+      const over = waits?.(held.start, held.end);
+      await wait;
+      over?.();
+    }
     try {
       return await change();
     } finally {
       this.leave(entry);
     }
+  }
+
+  /** From the first byte to the last of the earlier entries that overlap, which have no gap outside of this one. */
+  #before(entry: Entry): { start: number; end: number } {
+    let { start, end } = entry;
+    for (const e of this.#entries) {
+      if (e === entry) break;
+      if (e.start >= entry.end || e.end <= entry.start) continue;
+      start = Math.min(start, e.start);
+      end = Math.max(end, e.end);
+    }
+    return { start, end };
   }
 
   /** No earlier entry overlaps. */

@@ -492,7 +492,7 @@ export class PointStore implements SpaceStore {
       this.#chain = this.#chain.filter((s) => s !== segment);
       if (segment === this.#active) this.#active = undefined;
       // One that hangs is not waited for.
-      if (segment) void endsWithin(segment.id, segment.close());
+      if (segment) void endsWithin(segment.id, segment.close(), this.#parts.closeWithinMs);
     }
     if (points.some((p, i) => p.state === 'removed' && (first < 0 || i < first)))
       await catalogue.change((c) => ({ ...c, points: c.points.filter((p) => p.state !== 'removed' || this.#segments.has(p.id)) }));

@@ -8,6 +8,8 @@ const SIZE_BYTES = 8 * 1024 * 1024;
 export class Fault {
   hangs: Promise<void> | null = null;
   fails: 'write' | 'flush' | null = null;
+  /** Requests that it has not answered. */
+  waiting = 0;
   #release: () => void = () => {};
 
   hang(): void {
@@ -24,7 +26,11 @@ export class Fault {
 
   under(store: BlockStore): BlockStore {
     const pass = async (operation: 'read' | 'write' | 'flush'): Promise<void> => {
-      if (this.hangs) await this.hangs;
+      if (this.hangs) {
+        this.waiting++;
+        await this.hangs;
+        this.waiting--;
+      }
       if (operation === this.fails) throw new StoreError('io', operation, 0, `${operation} failed`);
     };
     return {

@@ -1,6 +1,6 @@
 // A disk that hangs or fails under one of two mirrors joined in memory: nobody waits for it, and it comes back by a resync that trusts
 // nothing it reads.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +11,12 @@ import { faultyPair } from './faulty-pair.ts';
 import { until } from './mirror-pair.ts';
 
 const MIB = 1024 * 1024;
+
+function rot(path: string, at: number): void {
+  const fd = openSync(path, 'r+');
+  writeSync(fd, Buffer.from([0xee]), 0, 1, at);
+  closeSync(fd);
+}
 
 t.test("the partner's disk hangs: the guest waits for the acknowledgement's time and no longer than that", async (t) => {
   const [pair, fault] = faultyPair(t, 'disk-B', { acknowledgeMs: 200 });
@@ -23,6 +29,47 @@ t.test("the partner's disk hangs: the guest waits for the acknowledgement's time
   t.match(pair.a.lost, [/^the partner has not acknowledged a write for 0\.2 s$/]);
   t.same(await pair.a.mirror.call('goSolo', {}), { released: 1 });
   await w;
+});
+
+for (const who of ['resync', 'scrub', 'rescue'] as const)
+  t.test(`the partner's disk hangs, and the guest waits for a ${who}: as long as for a write of its own`, async (t) => {
+    const [pair, fault] = faultyPair(t, 'disk-B', { acknowledgeMs: 200, timeoutMs: 60_000 });
+    await pair.equalise();
+    const guest = await pair.a.connect();
+    await guest.write(0, Buffer.alloc(4096, 1));
+    await guest.flush();
+    if (who === 'resync') {
+      // Joined anew: nothing of it is asked before the fault.
+      await pair.a.mirror.call('goSolo', {});
+      await pair.b.mirror.call('close', {});
+      await pair.b.mirror.call('open', {});
+      await pair.b.mirror.call('startTarget', {});
+      await pair.a.mirror.call('startSource', {});
+    }
+    fault.hang();
+    if (who === 'resync') pair.a.mirror.call('resync', {}).catch(() => undefined);
+    if (who === 'scrub') await pair.a.mirror.call('startScrub', {});
+    if (who === 'rescue') rot(pair.a.setup.diskPath, 100);
+    else await until(() => fault.waiting > 0, 'the partner was asked');
+    t.same(pair.a.lost, []);
+    const waits: Promise<unknown> = who === 'rescue' ? guest.read(0, 4096) : guest.write(8192, Buffer.alloc(4096, 2));
+    waits.catch(() => undefined);
+    await until(() => pair.a.lost.length > 0, 'the partner is lost');
+    t.match(pair.a.lost, [/^the partner has not acknowledged a write for 0\.2 s$/]);
+    await pair.a.mirror.call('goSolo', {});
+    if (who === 'rescue') await t.rejects(waits, { code: 'EIO' }, 'no copy has it any more');
+    else await t.resolves(waits);
+  });
+
+t.test('who waits for a write that waits for the disk here does not hold that against the partner', async (t) => {
+  const [pair, fault] = faultyPair(t, 'disk-A', { acknowledgeMs: 100, timeoutMs: 600 });
+  await pair.equalise();
+  const guest = await pair.a.connect();
+  await guest.write(0, Buffer.alloc(4096, 1));
+  fault.hang();
+  for (const n of [2, 3]) guest.write(0, Buffer.alloc(4096, n)).catch(() => undefined);
+  await until(() => pair.a.diskErrors.length > 0, 'the disk has failed');
+  t.same(pair.a.lost, []);
 });
 
 for (const how of ['hang', 'write', 'flush'] as const)
