@@ -28,8 +28,8 @@ import type { PointsStatus } from './restore-points/api.ts';
 import { PointService } from './restore-points/point-service.ts';
 import { Scrub } from './scrub.ts';
 import type { SharedQuarantine } from './shared-quarantine.ts';
-import type { MirrorSurroundings } from './surroundings.ts';
 import { endsWithin } from './stuck-requests.ts';
+import type { MirrorSurroundings } from './surroundings.ts';
 import type { WatchedFiles } from './watched-files.ts';
 import type { WatchedStore } from './watched-store.ts';
 
