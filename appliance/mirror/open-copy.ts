@@ -108,6 +108,8 @@ export async function openCopy(
       isWriteThrough: setup.isWriteThrough ?? false,
       written: () => void orders.settle(owner.opened()),
       prepare: (offset, length) => checked.prepare(offset, length),
+      // No error of a store: as a whole.
+      onReplicaOver: (e) => onError(new Error(e.message)),
       rescue: (e, offset, length, replica) => {
         return replica ? follower.rescue(replica, offset, length) : repair.rescue(e, offset, length);
       },

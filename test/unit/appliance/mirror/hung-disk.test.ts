@@ -113,6 +113,52 @@ for (const how of ['hang', 'write', 'flush'] as const)
     },
   );
 
+t.test("the replica's disk hangs: its guest gets no error, and no answer, until this copy is closed", async (t) => {
+  const [pair, fault] = faultyPair(t, 'disk-B', { timeoutMs: 200, acknowledgeMs: 60_000 });
+  const errors: MirrorEvents['diskError'][] = [];
+  pair.b.mirror.on('diskError', (e) => errors.push(e));
+  await pair.protect();
+  const secondary = await pair.b.connect();
+  fault.hang();
+  let reason: unknown;
+  const read = secondary.read(0, 4096).then(
+    () => t.fail('there is nothing to read'),
+    (e: unknown) => {
+      reason = e;
+    },
+  );
+  await until(() => errors.some((e) => e.isOver), 'this copy is told to be over');
+  await secondary.write(4096, Buffer.alloc(4096, 1));
+  t.equal((await secondary.read(4096, 1))[0], 1, 'its own world is there');
+  t.equal(reason, undefined);
+  await pair.b.mirror.call('close', {});
+  await read;
+  t.not((reason as { code?: string }).code, 'EIO', 'the connection ended');
+});
+
+t.test("the replica's block is lost and the source is gone: its guest waits until this copy has taken over", async (t) => {
+  const [pair] = faultyPair(t, 'disk-B', { timeoutMs: 60_000 });
+  await pair.protect();
+  const guest = await pair.a.connect();
+  await guest.write(0, Buffer.alloc(8192, 1));
+  pair.a.interval.current = 1;
+  const secondary = await pair.b.connect();
+  rot(pair.b.setup.diskPath, 100);
+  pair.fake.a.reset();
+  await until(() => pair.a.lost.length > 0, 'the session has ended');
+  const read = secondary.read(0, 4096);
+  let ended = false;
+  const note = (): void => {
+    ended = true;
+  };
+  read.then(note, note);
+  t.equal((await secondary.read(4096, 1))[0], 1, 'others are served');
+  for (let i = 0; i < 100; i++) await new Promise((resolve) => setImmediate(resolve));
+  t.notOk(ended);
+  await pair.b.mirror.call('takeOver', {});
+  await t.rejects(read, { code: 'EIO' }, 'now it is the only copy');
+});
+
 t.test('whoever opens a disk again finds the doubt that has just begun', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'doubt-'));
   t.teardown(() => rmSync(directory, { recursive: true }));

@@ -226,11 +226,11 @@ t.test('a place of the points that hangs: the disk is closed all the same, and w
   const hung = Promise.withResolvers<void>();
   let hangs = false;
   let closed = false;
+  const closing = async (): Promise<void> => {
+    closed = true;
+  };
   m.around = (store, what) =>
-    changed(
-      store,
-      what === 'disk' ? { close: async () => void (closed = true) } : { close: async () => await (hangs ? hung.promise : store.close()) },
-    );
+    changed(store, what === 'disk' ? { close: closing } : { close: async () => await (hangs ? hung.promise : store.close()) });
   const points = await m.open({ closeWithinMs: 30 });
   for (const n of [21, 22]) await take(points, idOf(n), `point${n}`);
   const before = stuckRequests();
