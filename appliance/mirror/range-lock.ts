@@ -3,7 +3,7 @@
 
 type Over = (() => void) | undefined;
 
-interface Entry {
+export interface LockEntry {
   readonly start: number;
   readonly end: number;
   /** Set while it waits. */
@@ -15,11 +15,11 @@ interface Entry {
  * a resync a few. Reads take no lock: what a read returns of a write that has not ended is undefined on any disk.
  */
 export class RangeLock {
-  readonly #entries = new Set<Entry>();
+  readonly #entries = new Set<LockEntry>();
 
   /** Undefined: the lock is held now. Else it is held when the promise ends. Either way: `leave` with the entry. */
-  enter(start: number, end: number): { entry: Entry; wait: Promise<void> | undefined } {
-    const entry: Entry = { start, end, go: undefined };
+  enter(start: number, end: number): { entry: LockEntry; wait: Promise<void> | undefined } {
+    const entry: LockEntry = { start, end, go: undefined };
     const free = this.#isFree(entry);
     this.#entries.add(entry);
     if (free) return { entry, wait: undefined };
@@ -29,7 +29,7 @@ export class RangeLock {
     return { entry, wait };
   }
 
-  leave(entry: Entry): void {
+  leave(entry: LockEntry): void {
     this.#entries.delete(entry);
     for (const e of this.#entries) {
       if (!e.go || e.end <= entry.start || e.start >= entry.end || !this.#isFree(e)) continue;
@@ -46,7 +46,7 @@ export class RangeLock {
   async with<T>(start: number, end: number, change: () => Promise<T>, waits?: (start: number, end: number) => Over): Promise<T> {
     const { entry, wait } = this.enter(start, end);
     if (wait) {
-      const held = this.#before(entry);
+      const held = this.before(entry);
       const over = waits?.(held.start, held.end);
       await wait;
       over?.();
@@ -59,7 +59,7 @@ export class RangeLock {
   }
 
   /** From the first byte to the last of the earlier entries that overlap, which have no gap outside of this one. */
-  #before(entry: Entry): { start: number; end: number } {
+  before(entry: LockEntry): { start: number; end: number } {
     let { start, end } = entry;
     for (const e of this.#entries) {
       if (e === entry) break;
@@ -71,7 +71,7 @@ export class RangeLock {
   }
 
   /** No earlier entry overlaps. */
-  #isFree(entry: Entry): boolean {
+  #isFree(entry: LockEntry): boolean {
     for (const e of this.#entries) {
       if (e === entry) return true;
       if (e.start < entry.end && e.end > entry.start) return false;
