@@ -10,6 +10,8 @@ export class Fault {
   fails: 'write' | 'flush' | null = null;
   /** Requests that it has not answered. */
   waiting = 0;
+  /** Where something was written. */
+  readonly written = new Set<number>();
   #release: () => void = () => {};
 
   hang(): void {
@@ -36,7 +38,10 @@ export class Fault {
     return {
       sizeBytes: store.sizeBytes,
       read: (...a) => pass('read').then(() => store.read(...a)),
-      write: (...a) => pass('write').then(() => store.write(...a)),
+      write: (at, ...parts) => {
+        this.written.add(at);
+        return pass('write').then(() => store.write(at, ...parts));
+      },
       zero: (...a) => pass('write').then(() => store.zero(...a)),
       flush: () => pass('flush').then(() => store.flush()),
       close: () => store.close(),

@@ -4,6 +4,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { MirrorEvents } from '../../../../appliance/mirror/api.ts';
+import { METADATA_BYTES } from '../../../../appliance/mirror/metadata.ts';
+import { METADATA_PAGE_BYTES } from '../../../../appliance/mirror/metadata-codec.ts';
 import type { NbdClient } from '../../../../drivers/nbd/index.ts';
 import { type Fault, faultyPair } from './faulty-pair.ts';
 import { type MirrorPair, type Side, until } from './mirror-pair.ts';
@@ -69,7 +71,15 @@ for (const [file, how] of [
     if (how === 'hang') await t.rejects(pair.a.mirror.call('open', {}), /still does not answer: \d+ earlier request/);
     fault.mend();
     await drained(pair.a);
+    fault.written.clear();
     await pair.a.mirror.call('open', {});
+    const whole = Array.from({ length: METADATA_BYTES / METADATA_PAGE_BYTES }, (_, page) => page * METADATA_PAGE_BYTES);
+    if (file === 'regions')
+      t.same(
+        [...fault.written].sort((a, b) => a - b),
+        whole,
+        'its cache is not believed: it is written again',
+      );
     t.match((await pair.a.mirror.call('status', {})).doubt, errors[0]?.message);
     await pair.a.mirror.call('startTarget', {});
     await pair.b.mirror.call('startSource', {});
