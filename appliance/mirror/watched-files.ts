@@ -12,7 +12,7 @@ import { SilentDiskError, WatchedStore } from './watched-store.ts';
  * At a time, of each: so few that all of them, hanging beside a disk that hangs, leave threads of the pool to all others. What waits for
  * its turn here is short; the journal writes one batch after the other, and flushes meanwhile.
  */
-const PLACES = { journal: 2, sums: 2, record: 1, points: 1, scratch: 1 } as const;
+const PLACES = { journal: 2, sums: 4, record: 1, points: 1, scratch: 1 } as const;
 
 export type WatchedFileKind = keyof typeof PLACES;
 

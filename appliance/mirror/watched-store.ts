@@ -31,8 +31,8 @@ export interface WatchOptions {
   now?(): number;
 }
 
-/** Threads of the pool that no hung disk may take: eight are for the files beside it (watched-files.ts), should these hang as well. */
-const KEPT_THREADS = 10;
+/** Threads of the pool that no hung disk may take: all but one are for the files beside it (watched-files.ts), should these hang as well. */
+const KEPT_THREADS = 12;
 /** Of libuv, when nothing else is set. */
 const POOL_THREADS = 4;
 
