@@ -172,6 +172,19 @@ export class Metadata {
     return true;
   }
 
+  /** All of it again: after a failed flush the cache of the file shows what the medium may not have. */
+  async rewrite(): Promise<void> {
+    this.#damagedSlot = -1;
+    const { suspects } = this.log;
+    for (let page = 0; page < MAP_PAGES; page++) {
+      const inPage = [...suspects].filter((e) => Math.floor(e / EXTENTS_PER_PAGE) === page);
+      await this.#store.write(MAP_AT + page * METADATA_PAGE_BYTES, encodeMapPage(page, this.#life, inPage));
+    }
+    await this.#store.flush();
+    await this.setRecord(this.#record);
+    await this.#recordTurn;
+  }
+
   #encoded(record: CopyRecord): Buffer {
     const { sizeBytes } = this.#identity;
     return encodeMetadataSlot({

@@ -184,7 +184,7 @@ export class Mirror {
     const replica = new Replica({
       disk: o.disk,
       journal: o.journal,
-      openScratch: () => openScratch(this.#setup, this.#around),
+      openScratch: () => openScratch(this.#setup, o.files),
       merging: async (runs) => {
         await this.#orders.obey(o, merge(o.metadata.log, newGeneration(), o.metadata.extentsOf(runs)));
       },

@@ -12,6 +12,7 @@ import { isBad, SUM_BLOCK_BYTES } from './block-sums.ts';
 import type { CheckedStore } from './checked-store.ts';
 import type { Partner } from './partner.ts';
 import type { RangeLock } from './range-lock.ts';
+import { endsWithin } from './stuck-requests.ts';
 import { decodeVerified, digestOf, encodeVerify, type VerifiedBlock } from './verify-codec.ts';
 
 const STEP_BYTES = 1024 * 1024;
@@ -153,9 +154,9 @@ export class Scrub {
   /** The copy here is closed: goes on when the copies are joined again. */
   async close(): Promise<void> {
     this.#stop?.abort();
-    await this.#ended;
+    await endsWithin(this.#parts.path, this.#ended);
     this.#stop = undefined;
-    await this.#save();
+    await endsWithin(this.#parts.path, this.#save());
   }
 
   async #run(signal: AbortSignal): Promise<void> {
