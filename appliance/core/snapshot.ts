@@ -105,6 +105,7 @@ export interface AttentionView {
     | 'forced'
     | 'power'
     | 'hardware'
+    | 'qualification'
     | 'network'
     | 'version';
   severity: 'info' | 'warning' | 'critical';

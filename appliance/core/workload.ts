@@ -7,6 +7,7 @@
 import { onPartnerGone } from './arbitration.ts';
 import { backToStandby, mayFollow, mirrored, READY_HELD, recordSecondary } from './joint-steps.ts';
 import { STABLE_MS } from './panics.ts';
+import { whyNotQualified } from './qualification.ts';
 import { fitsLevel, whyNotJoin } from './rejoin.ts';
 import { goSimplex } from './simplex.ts';
 import { act, type CommandName, enter, type PhaseKind, persist, type Work } from './state.ts';
@@ -74,7 +75,7 @@ export function tickWorkload(work: Work): void {
       if (!partner || record.maintenance || state.diskFailed !== null || state.now < state.retryAt) return;
       // A word from before the partner went above this side's generation: the next one follows.
       if (partner.record.generation < record.generation) return;
-      if (state.stop || !fitsLevel(work, partner)) return;
+      if (state.stop || whyNotQualified(state) !== null || !fitsLevel(work, partner)) return;
       if (partner.phase === 'resyncing' && partner.record.standing === 'simplex') {
         persist(work, {
           generation: partner.record.generation,

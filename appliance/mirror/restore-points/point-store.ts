@@ -334,14 +334,15 @@ export class PointStore implements SpaceStore {
     );
   }
 
-  async #counted(change: Promise<void>): Promise<void> {
-    try {
-      await change;
-    } finally {
-      this.#changes--;
-      if (this.#changes === 0) this.#idle?.();
-    }
+  #counted(change: Promise<void>): Promise<void> {
+    change.then(this.#ended, this.#ended);
+    return change;
   }
+
+  readonly #ended = (): void => {
+    this.#changes--;
+    if (this.#changes === 0) this.#idle?.();
+  };
 
   /**
    * A file behind the one that is not available. Nothing was overwritten since that one was in use, so older points read on from
