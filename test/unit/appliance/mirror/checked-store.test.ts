@@ -3,9 +3,10 @@ import fc from 'fast-check';
 import t from 'tap';
 import { blockSums, firstMisfit, SUM_BLOCK_BYTES, ZERO_SUM } from '../../../../appliance/mirror/block-sums.ts';
 import { CheckedStore } from '../../../../appliance/mirror/checked-store.ts';
-import { type Flight, KeptSums, sumsFileBytes } from '../../../../appliance/mirror/kept-sums.ts';
+import { KeptSums, sumsFileBytes } from '../../../../appliance/mirror/kept-sums.ts';
 import type { DiskIdentity } from '../../../../appliance/mirror/metadata.ts';
 import { decodeSumsPage, encodeSumsPage, sumsPageBytes } from '../../../../appliance/mirror/sums-codec.ts';
+import type { Flight } from '../../../../appliance/mirror/sums-pages.ts';
 import { type BlockStore, StoreError } from '../../../../drivers/block/index.ts';
 import { LosableStore, Power, random } from './losable-store.ts';
 
