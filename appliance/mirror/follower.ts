@@ -120,14 +120,20 @@ export class Follower {
     }
     const work = this.#do(m);
     this.#running.add(work);
-    void work.finally(() => this.#running.delete(work));
+    const ended = (): void => void this.#running.delete(work);
+    work.then(ended, ended);
   }
 
   async #do(m: MirrorMessage): Promise<void> {
     try {
       if (m.kind === 'attach') await this.#attach(m);
       else if (m.attachment === this.#attachment) {
-        const data = await this.#perform(m);
+        let data: Uint8Array | undefined;
+        if (m.kind !== 'write') data = await this.#perform(m);
+        else {
+          this.#mustBeInside(m);
+          await this.#change(m);
+        }
         if (m.attachment === this.#attachment) this.#answer(m, 'ok', data);
       }
     } catch (e) {
@@ -154,32 +160,32 @@ export class Follower {
     this.#answer(m, 'ok', copy);
   }
 
+  /** A write or a zero of the source. */
+  #change(m: MirrorMessage): Promise<void> {
+    const data = m.kind === 'write' ? m.data : undefined;
+    const damaged = data && m.sums ? firstMisfit(m.offset, data, m.sums) : undefined;
+    if (damaged !== undefined)
+      throw new Error(
+        `the data of a write at ${damaged} was damaged on its way to the partner: its checksum does not fit. It was not stored`,
+      );
+    if (m.repair && data) return this.#repair(m, data);
+    const replica = this.#replica;
+    if (replica) {
+      if (data) return replica.write(m.interval, m.offset, data, m.fua, m.sums);
+      return replica.zero(m.interval, m.offset, m.length, m.fua, m.release);
+    }
+    const changed = data ? writeWithSums(this.#disk, m.offset, m.sums, data) : this.#disk.zero(m.offset, m.length, spaceOf(m.release));
+    return m.fua ? changed.then(() => this.#disk.flush()) : changed;
+  }
+
   async #perform(m: MirrorMessage): Promise<Uint8Array | undefined> {
     if (m.kind === 'cut') return await this.#parts.cut(m);
-    if (m.offset + m.length > this.#disk.sizeBytes) throw new Error(`${m.length} bytes at ${m.offset} are outside of the partner's disk`);
+    this.#mustBeInside(m);
     const replica = this.#replica;
     switch (m.kind) {
-      case 'write':
-      case 'zero': {
-        const data = m.kind === 'write' ? m.data : undefined;
-        const damaged = data && m.sums ? firstMisfit(m.offset, data, m.sums) : undefined;
-        if (damaged !== undefined)
-          throw new Error(
-            `the data of a write at ${damaged} was damaged on its way to the partner: its checksum does not fit. It was not stored`,
-          );
-        if (m.repair && data) {
-          await this.#repair(m, data);
-          return undefined;
-        }
-        if (replica) {
-          if (data) await replica.write(m.interval, m.offset, data, m.fua, m.sums);
-          else await replica.zero(m.interval, m.offset, m.length, m.fua, m.release);
-        } else {
-          await (data ? writeWithSums(this.#disk, m.offset, m.sums, data) : this.#disk.zero(m.offset, m.length, spaceOf(m.release)));
-          if (m.fua) await this.#disk.flush();
-        }
+      case 'zero':
+        await this.#change(m);
         return undefined;
-      }
       case 'flush':
         await (replica ?? this.#disk).flush();
         return undefined;
@@ -205,6 +211,10 @@ export class Follower {
       default:
         throw new Error(`the partner sent '${m.kind}' to a copy that follows`);
     }
+  }
+
+  #mustBeInside(m: MirrorMessage): void {
+    if (m.offset + m.length > this.#disk.sizeBytes) throw new Error(`${m.length} bytes at ${m.offset} are outside of the partner's disk`);
   }
 
   async #verify(m: MirrorMessage): Promise<Uint8Array | undefined> {
