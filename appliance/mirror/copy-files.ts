@@ -4,8 +4,10 @@
 //
 // Nothing is written to a disk, and nothing of its checksums and restore points is touched, before its record has been asked. `adopt` is
 // the way round that, by the operator's word.
-import { rm } from 'node:fs/promises';
-import type { BlockStore, StoreError } from '../../drivers/block/index.ts';
+import { open, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { type BlockStore, SmallDiskError, type StoreError } from '../../drivers/block/index.ts';
+
 import type { MirrorSetup } from './api.ts';
 import type { CheckedStore } from './checked-store.ts';
 import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
@@ -14,7 +16,8 @@ import { DoubtfulDisk } from './doubtful-disk.ts';
 import { blankSegments, Journal } from './journal.ts';
 import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, type MetadataTrouble } from './metadata.ts';
 
-import { adoptDisk, type KnownDisk, openRecord, refuseMissing } from './own-record.ts';
+import { adoptDisk, type KnownDisk, openRecord, refuseMissing, refuseSmall } from './own-record.ts';
+
 import { DEFAULT_POINTS } from './restore-points/api.ts';
 import type { PointStore } from './restore-points/point-store.ts';
 import type { MirrorSurroundings } from './surroundings.ts';
@@ -117,6 +120,10 @@ export async function openFiles(
       pointsPath: `${setup.journalPath}.points`,
       points: setup.points ?? DEFAULT_POINTS,
       told: (text) => around.emit('pointNews', { text }),
+    }).catch(async (e) => {
+      if (!(e instanceof SmallDiskError) || e.path !== setup.diskPath) throw e;
+      const record = (await isMissing(recordPath(setup))) ? null : await store('record', recordPath(setup), METADATA_BYTES);
+      throw await refuseSmall(e, { record, identity: await identity(), forget: () => removeDurably(recordPath(setup)) });
     });
     stores.push(disk);
     if (!own) throw new Error('the record of the disk was not asked');
@@ -191,6 +198,12 @@ export async function openScratch(setup: MirrorSetup, files: WatchedFiles): Prom
 
 export async function removeScratch(setup: MirrorSetup): Promise<void> {
   await rm(scratchPath(setup), { force: true });
+}
+
+async function removeDurably(path: string): Promise<void> {
+  await rm(path, { force: true });
+  const folder = await open(dirname(path), 'r');
+  await folder.sync().finally(() => folder.close());
 }
 
 async function identify({ diskPath, sizeBytes, channel, pairId }: MirrorSetup, scale: MetadataScale | undefined): Promise<DiskIdentity> {
