@@ -7,7 +7,6 @@
 import { open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type BlockStore, SmallDiskError, type StoreError } from '../../drivers/block/index.ts';
-
 import type { MirrorSetup } from './api.ts';
 import type { CheckedStore } from './checked-store.ts';
 import { identifyDisk, isMissing, pairName } from './disk-identity.ts';

@@ -122,7 +122,7 @@ export async function openCopy(
       interval: around.interval,
       onError,
       emit: (name, data) => {
-        if (name === 'repaired') owner.opened()?.scrub.repaired();
+        if (name === 'repaired') owner.opened()?.scrub.settled(data.offset, data.lengthBytes, true);
         around.emit(name, data);
       },
     });
@@ -171,6 +171,7 @@ export async function openCopy(
           }
         }),
       onChanged: () => shared.announce(),
+      onEnded: (view) => around.emit('scrubEnded', view),
     });
     const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);
     scrubbing.unref();
