@@ -129,7 +129,6 @@ export function decodeFruChassis(b: Buffer): FruChassis {
 
 /** 11. */
 export function decodeFruBoard(b: Buffer): FruBoard {
-  needs(b, UNIT_BYTES, 'a board area');
   const [manufacturer = '', product = '', serial = '', partNumber = '', fileId = '', ...custom] = areaFields(b, 6, isUnicode(b[2]));
   const minutes = b.readUIntLE(3, 3);
   const madeOnS = minutes === 0 ? undefined : BOARD_DATE_START_S + minutes * 60;
