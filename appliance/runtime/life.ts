@@ -25,6 +25,7 @@ export function lifeOf({ config, version, incarnation, record, adoptable, now }:
     arbiters: { witness: true, fence: config.fence.address !== '' },
     compatibleVersions: config.rejoin.compatibleVersions,
     level: config.workload.level,
+    mustQualify: config.qualification.policy !== 'none',
     timing: {
       ...DEFAULT_TIMING,
       leaseMs: config.watchdog.timeoutS * 1000 + LEASE_MARGIN_MS,

@@ -38,12 +38,13 @@ import { RestorePoints } from './restore-points.ts';
 import { ClockSource } from './sources/clock.ts';
 import { ControlStream } from './sources/control.ts';
 import { FencePath } from './sources/fence-path.ts';
+import { HardwareWatch } from './sources/hardware.ts';
 import { ManagementPath } from './sources/management-path.ts';
 import { UpsWatch } from './sources/ups.ts';
 import { connectWitness } from './sources/witness-sight.ts';
 import { followWorkers } from './sources/worker-news.ts';
 import { becomePaired } from './unpaired.ts';
-import { channelOf, workerSetups } from './worker-setups.ts';
+import { channelOf, hardwareSetup, workerSetups } from './worker-setups.ts';
 import { startWorkers } from './workers.ts';
 
 const TICK_MS = 50;
@@ -168,6 +169,13 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     now: () => performance.now(),
   });
 
+  const hardware = new HardwareWatch({
+    script,
+    setup: hardwareSetup(config),
+    onFaults: (faults) => pump.feed({ kind: 'faultsObserved', faults }),
+    now: () => performance.now(),
+  });
+
   const management = new ManagementPath({
     coServer: config.coServer,
     pairKey,
@@ -282,6 +290,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   pump.start();
   fencePath.start();
   ups.start();
+  hardware.start();
   management.setAlone(!pump.state.partnerHeard);
   const clock = new ClockSource({
     jumped: (byMs) => pump.feed({ kind: 'clockJumped', byMs }),
@@ -310,6 +319,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     await watchdog.arm(false).catch((e: Error) => log('warning', e.message));
     fencePath.stop();
     ups.stop();
+    await hardware.stop();
     management.close();
     await consoles.close();
     endProcess(0);

@@ -1,6 +1,7 @@
 // What the worker threads are told of the configuration.
 import { dirname, join } from 'node:path';
 import type { CoServerConfig } from '../config.ts';
+import type { HardwareSetup } from '../hardware/api.ts';
 import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
 import type { IntervalCounter } from '../wire/interval.ts';
 import type { WorkerSetups } from './workers.ts';
@@ -62,6 +63,19 @@ export function workerSetups({ config, pairKey, interval, sockets, adoptable }: 
       lockstep,
       ...(config.labSocket ? { powerTrap: { folder: dirname(config.labSocket), coServer: config.coServer } } : {}),
     },
+  };
+}
+
+/** Null: it is not watched. */
+export function hardwareSetup({ hardware, links, business, management }: CoServerConfig): HardwareSetup | null {
+  if (hardware.watch === 'off') return null;
+  return {
+    bmc: hardware.bmc,
+    nics: [
+      ...links.map(({ nic }) => ({ nic, role: 'link' as const })),
+      { nic: business.nic, role: 'business' as const },
+      { nic: management.nic, role: 'management' as const },
+    ],
   };
 }
 

@@ -3,6 +3,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { GateCommands, GateEvents, GateSetup } from '../gate/api.ts';
+import type { HardwareSetup } from '../hardware/api.ts';
 import type { HeartbeatCommands, HeartbeatEvents, HeartbeatSetup } from '../heartbeat/api.ts';
 import type { MemoryCommands, MemoryEvents, MemorySetup } from '../memory/api.ts';
 import type { MirrorCommands, MirrorEvents, MirrorSetup } from '../mirror/api.ts';
@@ -11,6 +12,7 @@ import { Caller } from '../wire/rpc.ts';
 /** What a worker finds in `workerData`. */
 export type WorkerRole =
   | { role: 'heartbeat'; setup: HeartbeatSetup }
+  | { role: 'hardware'; setup: HardwareSetup }
   | { role: 'mirror'; setup: MirrorSetup; commitPort: MessagePort }
   | { role: 'gate'; setup: GateSetup; cutPort: MessagePort }
   | { role: 'memory'; setup: MemorySetup; cutPort: MessagePort; commitPort: MessagePort };

@@ -1,8 +1,10 @@
-// Reads the counters from sysfs. One file after the other, each off the event loop: a driver that hangs in its firmware holds one thread of
-// the pool, not all of them. A device that goes away between the list and the reading is left out.
-import { readdir, readFile, readlink } from 'node:fs/promises';
+// Reads the counters from sysfs. They are numbers in the kernel's memory, no device is asked: reading one takes 10 us, and five to ten times that
+// through the pool of threads. So they are read in place, some at a time, and other work has its turn in between.
+// A device that goes away between the list and the reading is left out.
+import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { counter, decodeAer, decodeMemory, printable, throttledTotal } from './codec.ts';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { counter, decodeAer, decodeMemory, printable, type ThrottleCounts, throttledTotal } from './codec.ts';
 import { type CpuReading, EdacError, type MemoryReading, type PcieReading } from './types.ts';
 
 export interface EdacOptions {
@@ -26,10 +28,18 @@ const PCI_CLASSES = new Map([
   ['12', 'accelerator'],
 ]);
 
+/** A quarter of a millisecond of the event loop. */
+const FILES_AT_ONCE = 24;
+/** sysfs gives at most a page. */
+const PAGE_BYTES = 4_096;
+
 export class Edac {
   readonly #sysfs: string;
-  /** What sits at an address does not change while the address is there. */
-  readonly #pciNames = new Map<string, string>();
+  readonly #page = Buffer.alloc(PAGE_BYTES);
+  #filesRead = 0;
+  /** What sits at an address does not change while the address is there; null: it has no error reporting. */
+  #pciNames = new Map<string, string | null>();
+  readonly #packageIds = new Map<string, string>();
 
   constructor({ sysfs = '/sys' }: EdacOptions = {}) {
     this.#sysfs = sysfs;
@@ -39,13 +49,13 @@ export class Edac {
   async memory(): Promise<MemoryReading[]> {
     const top = join(this.#sysfs, 'devices/system/edac/mc');
     const tree = new Map<string, string>();
-    for (const mc of (await list(top)).filter((name) => /^mc\d+$/.test(name))) {
-      const names = await list(join(top, mc));
+    for (const mc of list(top).filter((name) => /^mc\d+$/.test(name))) {
+      const names = list(join(top, mc));
       const folders = ['', ...names.filter((name) => MC_FOLDERS.test(name))];
       for (const folder of folders) {
-        const files = folder === '' ? names : await list(join(top, mc, folder));
+        const files = folder === '' ? names : list(join(top, mc, folder));
         for (const file of files.filter((name) => MC_FILES.test(name))) {
-          const text = await contents(join(top, mc, folder, file));
+          const text = await this.#contents(join(top, mc, folder, file));
           if (text !== null) tree.set(join(mc, folder, file), text);
         }
       }
@@ -57,75 +67,92 @@ export class Edac {
   async pcie(): Promise<PcieReading[]> {
     const top = join(this.#sysfs, 'bus/pci/devices');
     const readings: PcieReading[] = [];
-    for (const address of (await list(top)).sort()) {
-      const counts: number[] = [];
-      for (const file of AER_FILES) {
-        const text = await contents(join(top, address, file));
-        if (text === null) break;
-        counts.push(decodeAer(text, `${address}/${file}`));
-      }
-      const [corrected, nonFatal, fatal] = counts;
-      if (corrected === undefined || nonFatal === undefined || fatal === undefined) this.#pciNames.delete(address);
-      else readings.push({ where: await this.#pciName(top, address), corrected, nonFatal, fatal });
+    const present = list(top).sort();
+    const names = new Map<string, string | null>();
+    for (const address of present) {
+      const known = this.#pciNames.get(address);
+      const counts = known === null ? null : await this.#aerCounts(top, address);
+      const where = counts === null ? null : (known ?? (await this.#pciName(top, address)));
+      names.set(address, where);
+      if (counts !== null && where !== null) readings.push({ where, ...counts });
     }
+    // Only those that are there: another device may come to the same address.
+    this.#pciNames = names;
     return readings;
   }
 
   /** Rejects with EdacError (malformed, unreadable). */
   async cpu(): Promise<CpuReading> {
     const top = join(this.#sysfs, 'devices/system/cpu');
-    const cpus = (await list(top)).filter((name) => /^cpu\d+$/.test(name));
-    const counts = [];
-    for (const cpu of cpus) {
+    const counts: ThrottleCounts[] = [];
+    for (const cpu of list(top).filter((name) => /^cpu\d+$/.test(name))) {
       const core = await this.#count(join(top, cpu, 'thermal_throttle/core_throttle_count'));
       const whole = await this.#count(join(top, cpu, 'thermal_throttle/package_throttle_count'));
       // All CPUs of a machine are alike: where the first has no such counter, none has.
       if (core === null && whole === null) break;
-      const packageId = (await contents(join(top, cpu, 'topology/physical_package_id')))?.trim() ?? '0';
+      const packageId = this.#packageIds.get(cpu) ?? (await this.#contents(join(top, cpu, 'topology/physical_package_id')))?.trim() ?? '0';
+      this.#packageIds.set(cpu, packageId);
       counts.push({ packageId, core, package: whole });
     }
-    const clocksource = await contents(join(this.#sysfs, 'devices/system/clocksource/clocksource0/current_clocksource'));
+    const clocksource = await this.#contents(join(this.#sysfs, 'devices/system/clocksource/clocksource0/current_clocksource'));
     return { throttled: throttledTotal(counts), clocksource: printable(clocksource ?? '') };
   }
 
+  /** Null: it has no error reporting, or went away. */
+  async #aerCounts(top: string, address: string): Promise<Omit<PcieReading, 'where'> | null> {
+    const totals: number[] = [];
+    for (const file of AER_FILES) {
+      const text = await this.#contents(join(top, address, file));
+      if (text === null) return null;
+      totals.push(decodeAer(text, `${address}/${file}`));
+    }
+    const [corrected = 0, nonFatal = 0, fatal = 0] = totals;
+    return { corrected, nonFatal, fatal };
+  }
+
   async #count(path: string): Promise<number | null> {
-    const text = await contents(path);
+    const text = await this.#contents(path);
     return text === null ? null : counter(text, path);
   }
 
   async #pciName(top: string, address: string): Promise<string> {
-    const known = this.#pciNames.get(address);
-    if (known !== undefined) return known;
-    const read = async (file: string) => printable((await contents(join(top, address, file))) ?? '');
+    const read = async (file: string) => printable((await this.#contents(join(top, address, file))) ?? '');
     const [code, vendor, device] = [await read('class'), await read('vendor'), await read('device')];
     const kind = PCI_CLASSES.get(code.slice(2, 4)) ?? 'device';
-    const driver = await readlink(join(top, address, 'driver')).then(basename, () => '');
-    const nics = await list(join(top, address, 'net'));
+    const driver = printable(linkedName(join(top, address, 'driver')));
+    const nics = list(join(top, address, 'net'));
     const ids = vendor === '' || device === '' ? '' : ` ${vendor.slice(2)}:${device.slice(2)}`;
-    const name = `${address} (${kind}${ids}${driver === '' ? '' : ` ${printable(driver)}`}${nics.length === 0 ? '' : `, ${nics.join(', ')}`})`;
-    this.#pciNames.set(address, name);
-    return name;
+    return `${address} (${kind}${ids}${driver === '' ? '' : ` ${driver}`}${nics.length === 0 ? '' : `, ${nics.join(', ')}`})`;
+  }
+
+  async #contents(file: string): Promise<string | null> {
+    this.#filesRead += 1;
+    if (this.#filesRead % FILES_AT_ONCE === 0) await nextTurn();
+    return orNothing(file, null, () => {
+      const descriptor = openSync(file, 'r');
+      try {
+        return this.#page.toString('latin1', 0, readSync(descriptor, this.#page, 0, PAGE_BYTES, null));
+      } finally {
+        closeSync(descriptor);
+      }
+    });
   }
 }
 
-async function list(folder: string): Promise<string[]> {
+function list(folder: string): string[] {
+  return orNothing(folder, [], () => readdirSync(folder));
+}
+
+function linkedName(link: string): string {
+  return orNothing(link, '', () => basename(readlinkSync(link)));
+}
+
+function orNothing<T>(path: string, nothing: T, read: () => T): T {
   try {
-    return await readdir(folder);
+    return read();
   } catch (error) {
-    return nothingWhenGone(error, folder, []);
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (GONE.has(code ?? '')) return nothing;
+    throw new EdacError('unreadable', `${path} cannot be read: ${message}; it needs root`, { cause: error });
   }
-}
-
-async function contents(file: string): Promise<string | null> {
-  try {
-    return await readFile(file, 'latin1');
-  } catch (error) {
-    return nothingWhenGone(error, file, null);
-  }
-}
-
-function nothingWhenGone<T>(error: unknown, path: string, nothing: T): T {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (GONE.has(code ?? '')) return nothing;
-  throw new EdacError('unreadable', `${path} cannot be read: ${message}; it needs root`, { cause: error });
 }

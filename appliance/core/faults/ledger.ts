@@ -132,7 +132,7 @@ function diagnose(ledger: Ledger, r: Reading, at: number): { source: ReadingSour
       return { source: r.source, findings: d.findings, memories: { ...m, sel: d.memory } };
     }
     case 'smart': {
-      const d = diagnoseSmart(m.smart, r.disks, at);
+      const d = diagnoseSmart(m.smart, r, at);
       return { source: r.source, findings: d.findings, memories: { ...m, smart: d.memory } };
     }
     case 'memory': {

@@ -120,7 +120,7 @@ t.test('SMART: the verdict of the disk, and what grows; not what it was bought w
     last(
       FRESH_SMART,
       diagnoseSmart,
-      life.map((change, i) => [i * HOUR, [{ ...DISK, ...change }]] as const),
+      life.map((change, i) => [i * HOUR, { disks: [{ ...DISK, ...change }], failed: [] }] as const),
     ).map((x) => x.replace('/dev/sda (MODEL, serial S1)', 'sda'));
   t.strictSame(found({}), []);
   t.strictSame(found({ reallocatedSectors: 900 }), []);
@@ -134,6 +134,16 @@ t.test('SMART: the verdict of the disk, and what grows; not what it was bought w
   t.strictSame(found({ kind: 'nvme', passed: false, criticalWarnings: ['temperature'], temperatureC: 70 }), []);
   t.strictSame(found({ kind: 'nvme', availableSparePercent: 0, spareThresholdPercent: 0 }), [], 'as QEMU says it');
   t.match(found({ kind: 'nvme', availableSparePercent: 5, spareThresholdPercent: 10 }), [/5 % spare/]);
+  const silent = { disks: [], failed: [{ disk: '/dev/sda', reason: 'no answer' }] };
+  t.match(
+    last(FRESH_SMART, diagnoseSmart, [
+      [0, { disks: [{ ...DISK, passed: false }], failed: [] }],
+      [HOUR, silent],
+      [2 * HOUR, silent],
+    ]),
+    [/^sourceUnreadable SMART of \/dev\/sda: no answer/, /^diskPreFail/],
+    'who dies in silence is not healed by it',
+  );
   t.match(found({ percentUsed: 97 }), [/^diskWorn/]);
   t.match(found({ temperatureC: 61 }, { temperatureC: 57 }), [/^diskHot/]);
   t.strictSame(found({ temperatureC: 61 }, { temperatureC: 54 }), []);

@@ -85,7 +85,7 @@ t.test('sources do not clear what others said', async (t) => {
     [0, hot],
     [5 * S, hot],
     [300 * S, nics(NIC)],
-    [400 * S, { source: 'smart', disks: [] }],
+    [400 * S, { source: 'smart', disks: [], failed: [] }],
   ]);
   t.strictSame(told, ['raised temperatureCritical CPU1 Temp']);
 });
