@@ -46,7 +46,8 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
   }
   const failure = BLOCK_FAILURES[command];
   if (failure !== undefined) {
-    if (!ok) commands.push({ kind: 'record', severity: 'critical', row: failure.row, text: `${failure.text}: ${reason}.` });
+    if (!ok)
+      commands.push({ kind: 'record', severity: 'critical', row: failure.row, text: `${failure.text}: ${reason}.`, series: command });
     return;
   }
   if (phase.kind === 'acting') {

@@ -78,8 +78,11 @@ export type Command =
   | { kind: 'freeze' }
   /** Tell the partner what we are now, on every path. */
   | { kind: 'say'; status: PartnerStatus }
-  /** One line of the history. row: the applied row of the decision table; evidence: what this CoServer knew when it was applied. */
-  | { kind: 'record'; severity: 'info' | 'warning' | 'critical'; row: string | null; text: string; evidence?: string[] }
+  /**
+   * One line of the history. row: the applied row of the decision table; evidence: what this CoServer knew when it was applied; series:
+   * lines of one series may come by the hundred: the first is told, what follows soon is counted.
+   */
+  | { kind: 'record'; severity: 'info' | 'warning' | 'critical'; row: string | null; text: string; evidence?: string[]; series?: string }
   /** A replica was found broken: kept with its evidence, and told the partner. */
   | { kind: 'incident'; incident: IncidentKind; sentence: string }
   | { kind: 'setMode'; mode: OutputMode }

@@ -209,7 +209,10 @@ export interface WorkloadView {
 export interface DiskView {
   /** The copy here: bytes of the disk, and how writes become durable. */
   sizeBytes: number;
-  /** Blocks of either copy that could not be read or did not fit their checksum, and were served and repaired from the other one. */
+  /**
+   * Blocks of either copy that could not be read or did not fit their checksum, and were served and repaired from the other one, since
+   * the start of this CoServer or the last comparison that found nothing.
+   */
   repairedBlocks: number;
   /** Blocks that no copy of can be trusted: reads and writes of them wait for the operator. Byte offsets, at most 100. */
   quarantined: number[];

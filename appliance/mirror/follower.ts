@@ -48,6 +48,20 @@ const RESCUE_ATTEMPTS = 3;
 /** Refused, and no harm is done: this copy follows all the same. */
 class NotNow extends Error {}
 
+/** Whom a block that is lost here could be asked of is gone: who runs the guest from now on is about to be decided. */
+export class SourceGoneError extends Error {
+  override name = 'SourceGoneError';
+}
+
+/** The source was asked, and has nothing for it either, or not now. */
+export class LostBlockError extends StoreError {
+  override name = 'LostBlockError';
+
+  constructor(offset: number, message: string) {
+    super('io', 'read', offset, message);
+  }
+}
+
 interface Asked {
   offset: number;
   length: number;
@@ -295,7 +309,7 @@ export class Follower {
       const data = await replica.read(offset, length, { read: (o, l) => this.#fromSource(replica, o, l) });
       if (replica.committed === committed) return data;
     }
-    throw new StoreError('io', 'read', offset, `checkpoints overtake the read of lost blocks at ${offset}`);
+    throw new LostBlockError(offset, `checkpoints overtake the read of lost blocks at ${offset}`);
   }
 
   async #fromSource(replica: Replica, offset: number, length: number): Promise<Buffer> {
@@ -304,19 +318,19 @@ export class Follower {
     const { data, blocks } = await checked.check(start, end - start);
     for (const run of runsOf(start, end - start, blocks, isBad)) {
       const sums = await checked.sums(run.offset, run.length);
-      const found = await this.#ask(run.offset, run.length).catch(() => undefined);
+      const found = await this.#ask(run.offset, run.length).catch((e: Error) => {
+        // Else what it answered was damaged on its way.
+        if (this.#attachment === undefined) throw new SourceGoneError(e.message);
+        return undefined;
+      });
       for (let at = 0, i = 0; at < run.length; at += SUM_BLOCK_BYTES, i++) {
         const condition = found?.answer.blocks[i];
         const fits = sums[i] === undefined || sums[i] === found?.answer.crcs[i];
         const isGood = condition === 'fits' || (condition !== undefined && condition !== 'unreadable' && fits);
-        if (!found || !isGood || (found.isOpen && replica.isOpen(run.offset + at, SUM_BLOCK_BYTES))) {
-          this.#parts.onLost(run.offset + at);
-          throw new StoreError(
-            'io',
-            'read',
-            run.offset + at,
-            `the block at ${run.offset + at} is lost here, and the source has nothing for it now`,
-          );
+        const offset = run.offset + at;
+        if (!found || !isGood || (found.isOpen && replica.isOpen(offset, SUM_BLOCK_BYTES))) {
+          this.#parts.onLost(offset);
+          throw new LostBlockError(offset, `the block at ${offset} is lost here, and the source has nothing for it now`);
         }
       }
       found?.answer.data.copy(data, run.offset - start);

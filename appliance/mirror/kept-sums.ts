@@ -8,13 +8,15 @@
 //
 //   extent:   clean --begin: map durable--> dirty --write--> dirty ... disk flushed, page flushed, map written --> clean
 //
-// A file that fails is given up: nothing is known from then on, and the guest sees nothing of it.
+// A file that fails is given up: nothing is known from then on, and the guest sees nothing of it. One that hangs cannot be given up, as
+// it would not take the word that it does not count: what it says stays true, so no clean extent is written to any more.
 import type { BlockStore } from '../../drivers/block/index.ts';
 import { clear, coolable, type HotLimits, isCrowded, moment, settleAll } from '../core/activity-log.ts';
 import { blockOf, SUM_BLOCK_BYTES, zeroSum } from './block-sums.ts';
 import { type DiskIdentity, METADATA_BYTES, Metadata, MetadataError } from './metadata.ts';
 import { extentBytesOf, METADATA_PAGE_BYTES } from './metadata-codec.ts';
 import { BLANK_PAGE_START, decodeSumsPage, encodeSumsPage, type SumsPage, sumsPageBytes } from './sums-codec.ts';
+import { SilentDiskError } from './watched-store.ts';
 
 /** Dirty: 8 GiB of the disk, in 10 MiB of memory. After a crash the sums of as much are unknown, until the next scrub. */
 const DIRTY_EXTENTS: HotLimits = { most: 2048, kept: 1536 };
@@ -104,7 +106,7 @@ export class KeptSums {
   readonly #pauseMs: number;
   #settledMs = -Infinity;
   #settling: Promise<void> | undefined;
-  /** The disk cannot be flushed any more: what is dirty stays so. */
+  /** The disk cannot be flushed any more, or the file does not answer: what is dirty stays so. */
   #stuck = false;
   #off = false;
 
@@ -170,7 +172,15 @@ export class KeptSums {
       waits ??= [];
       waits.push(wait);
     };
-    if (cold) alsoFor(cold.catch((e: Error) => this.#fail(e)));
+    if (cold)
+      alsoFor(
+        cold.catch((e: Error) => {
+          if (!(e instanceof SilentDiskError)) return this.#fail(e);
+          // Or the sums that the medium has for this extent would be believed at the next start.
+          this.#stuck = true;
+          throw e;
+        }),
+      );
     const last = Math.floor(blockOf(offset + length - 1) / this.#extentBlocks);
     for (let extent = Math.floor(blockOf(offset) / this.#extentBlocks); extent <= last; extent++) {
       const page = this.#page(extent);
@@ -299,6 +309,7 @@ export class KeptSums {
       this.#map = await Metadata.create(this.#store, this.#identity);
       this.#map.log.phase = 'together';
     } catch (e) {
+      if (e instanceof SilentDiskError) throw e;
       await this.#fail(e as Error);
     }
   }
@@ -437,6 +448,10 @@ export class KeptSums {
   /** What the file says may be wrong from the next write on: it is made blank, if it can be, and does not count any more. */
   async #fail(e: Error): Promise<void> {
     if (this.#off) return;
+    if (e instanceof SilentDiskError) {
+      this.#stuck = true;
+      return;
+    }
     this.#off = true;
     this.#parts.onOff(e.message);
     try {

@@ -100,12 +100,16 @@ export class Metadata {
     this.#durable = new Set(this.log.suspects);
   }
 
+  /** How large this very disk was when it was recorded, whatever it is set to now; null: nothing is recorded of it. */
+  static async recordedBytes(store: BlockStore, { pair, disk }: DiskIdentity): Promise<number | null> {
+    const { newest } = await readSlots(store);
+    const isIt = newest !== undefined && newest.record.pair === pair && disk !== null && Buffer.from(newest.disk).equals(disk);
+    return isIt ? newest.sizeBytes : null;
+  }
+
   /** Writes nothing. Rejects with MetadataError when the file says nothing of this disk. */
   static async open(store: BlockStore, identity: DiskIdentity): Promise<Metadata> {
-    const slots = [await store.read(0, METADATA_PAGE_BYTES), await store.read(METADATA_PAGE_BYTES, METADATA_PAGE_BYTES)];
-    const decoded = slots.map(decodeMetadataSlot);
-    const whole = decoded.filter((s) => s !== null);
-    const newest = whole.sort((a, b) => (a.counter < b.counter ? 1 : -1))[0];
+    const { slots, decoded, newest } = await readSlots(store);
     if (!newest) {
       if (slots.every((s) => s.every((byte) => byte === 0))) throw new MetadataError('blank', 'nothing is recorded of this disk yet');
       throw new MetadataError('damaged', 'both copies of the record of this disk are damaged: what it missed is unknown');
@@ -166,6 +170,19 @@ export class Metadata {
     await this.#store.write(slot * METADATA_PAGE_BYTES, this.#encoded(this.#record));
     await this.#store.flush();
     return true;
+  }
+
+  /** All of it again: after a failed flush the cache of the file shows what the medium may not have. */
+  async rewrite(): Promise<void> {
+    this.#damagedSlot = -1;
+    const { suspects } = this.log;
+    for (let page = 0; page < MAP_PAGES; page++) {
+      const inPage = [...suspects].filter((e) => Math.floor(e / EXTENTS_PER_PAGE) === page);
+      await this.#store.write(MAP_AT + page * METADATA_PAGE_BYTES, encodeMapPage(page, this.#life, inPage));
+    }
+    await this.#store.flush();
+    await this.setRecord(this.#record);
+    await this.#recordTurn;
   }
 
   #encoded(record: CopyRecord): Buffer {
@@ -343,4 +360,12 @@ export class Metadata {
 
 export function newGeneration(): string {
   return randomBytes(8).toString('hex');
+}
+
+/** Both slots of the record, and the one that was written last of those that are whole. */
+async function readSlots(store: BlockStore) {
+  const slots = [await store.read(0, METADATA_PAGE_BYTES), await store.read(METADATA_PAGE_BYTES, METADATA_PAGE_BYTES)];
+  const decoded = slots.map(decodeMetadataSlot);
+  const [newest] = decoded.filter((s) => s !== null).sort((a, b) => (a.counter < b.counter ? 1 : -1));
+  return { slots, decoded, newest };
 }

@@ -16,6 +16,7 @@ import {
   type ZeroOptions,
 } from '../../drivers/block/index.ts';
 import { Patience } from './patience.ts';
+import { addStuck, endStuck } from './stuck-requests.ts';
 
 export interface WatchOptions {
   /** In the words of errors. */
@@ -30,8 +31,8 @@ export interface WatchOptions {
   now?(): number;
 }
 
-/** Threads of the pool that no hung disk may take. */
-const KEPT_THREADS = 6;
+/** Threads of the pool that no hung disk may take: all but one are for the files beside it (watched-files.ts), should these hang as well. */
+const KEPT_THREADS = 12;
 /** Of libuv, when nothing else is set. */
 const POOL_THREADS = 4;
 
@@ -39,23 +40,6 @@ const POOL_THREADS = 4;
 export function placesOf(poolThreads: string | undefined): number {
   const threads = Number(poolThreads) || POOL_THREADS;
   return Math.max(1, Math.floor(threads / 2), threads - KEPT_THREADS);
-}
-
-/** Earlier stores of this process whose disk has not given back all requests: what these write late must not hit a copy made anew. */
-const stuck = new Map<string, number>();
-
-/** Throws if an earlier life of this disk has requests that never returned. */
-export function mustBeDrained(path: string): void {
-  const requests = stuck.get(path) ?? 0;
-  if (requests > 0)
-    throw new StoreError('setup', 'open', 0, `the disk ${path} still does not answer: ${requests} earlier requests have not returned`);
-}
-
-/** All of them, of all disks: each holds a thread of the pool. */
-export function stuckRequests(): number {
-  let requests = 0;
-  for (const n of stuck.values()) requests += n;
-  return requests;
 }
 
 /** The disk does not answer: unlike a request that failed, this says nothing of what became of it. */
@@ -80,6 +64,8 @@ export class WatchedStore implements SpaceStore {
   #places = 0;
   #failed: StoreError | undefined;
   #closed = false;
+  /** Set while it is being closed: it does not answer that either. */
+  #leaveClosing: (() => void) | undefined;
 
   constructor(below: BlockStore, options: WatchOptions) {
     this.sizeBytes = below.sizeBytes;
@@ -129,16 +115,26 @@ export class WatchedStore implements SpaceStore {
     return isSpaceStore(below) && (await this.#watched('read', 0, () => below.canRelease()));
   }
 
-  /** Does not wait for a disk that does not answer: that is closed when it has given back what it holds. */
+  /** Does not wait for a disk that does not answer, nor longer than for a request: that is closed when it has given back what it holds. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     const closed = this.#below.close();
-    if (this.#failed instanceof SilentDiskError) closed.catch(() => undefined);
-    else {
-      await closed;
-      this.#patience.stop();
+    if (this.#failed instanceof SilentDiskError) {
+      closed.catch(() => undefined);
+      return;
     }
+    const wait = this.#patience.begin();
+    const returned = (): void => {
+      this.#patience.end(wait);
+      if (this.#leaveClosing && this.#failed instanceof SilentDiskError) endStuck(this.#options.path);
+    };
+    await new Promise<void>((resolve, reject) => {
+      this.#leaveClosing = resolve;
+      closed.then(returned, returned);
+      closed.then(resolve, reject);
+    });
+    if (!(this.#failed instanceof SilentDiskError)) this.#patience.stop();
   }
 
   #watched<T>(operation: StoreOperation, offset: number, work: () => Promise<T>): Promise<T> {
@@ -170,7 +166,7 @@ export class WatchedStore implements SpaceStore {
     const returned = (): void => {
       this.#given.delete(request);
       this.#patience.end(wait);
-      if (this.#failed instanceof SilentDiskError) this.#returnedLate();
+      if (this.#failed instanceof SilentDiskError) endStuck(this.#options.path);
       this.#leave();
     };
     work().then(
@@ -208,17 +204,11 @@ export class WatchedStore implements SpaceStore {
     const [oldest] = this.#given;
     const message = `${path}: the disk does not answer for ${Math.round(timeoutMs / 100) / 10} s`;
     const error = new SilentDiskError('io', oldest?.operation ?? 'read', oldest?.offset ?? 0, message);
-    stuck.set(path, (stuck.get(path) ?? 0) + this.#given.size);
+    addStuck(path, this.#given.size + (this.#leaveClosing ? 1 : 0));
     this.#failed = error;
+    this.#leaveClosing?.();
     for (const { giveUp } of [...this.#given, ...this.#queue.splice(0)]) giveUp(error);
     this.#options.onFailed(error);
-  }
-
-  #returnedLate(): void {
-    const { path } = this.#options;
-    const left = (stuck.get(path) ?? 1) - 1;
-    if (left > 0) stuck.set(path, left);
-    else stuck.delete(path);
   }
 }
 

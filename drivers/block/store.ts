@@ -9,7 +9,7 @@ import * as path from 'node:path';
 import { promisify } from 'node:util';
 import { DirectIo, LARGEST_UNIT_BYTES } from './direct.ts';
 import { deviceNumbers, logicalBlockBytes, Medium } from './medium.ts';
-import { type SpaceStore, StoreError, type StoreExtent, type StoreOperation, type ZeroOptions } from './types.ts';
+import { SmallDiskError, type SpaceStore, StoreError, type StoreExtent, type StoreOperation, type ZeroOptions } from './types.ts';
 import { WriteQueue } from './write-queue.ts';
 
 const open = promisify(fs.open);
@@ -82,8 +82,7 @@ export class FileStore implements SpaceStore {
         await syncDirectory(path.dirname(filePath));
       }
       const found = await sizeOf(fd);
-      if (found < sizeBytes)
-        throw fail(`${filePath} has ${found} bytes, ${sizeBytes} are needed: enlarge it or set a smaller disk`, 'EINVAL');
+      if (found < sizeBytes) throw new SmallDiskError(filePath, found, sizeBytes);
       if (options.cache !== 'direct') return new FileStore(fd, filePath, sizeBytes);
       const unitBytes = direct ? await directUnit(fd, sizeBytes) : null;
       if (direct && unitBytes === null) {

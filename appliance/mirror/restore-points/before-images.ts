@@ -1,5 +1,6 @@
 // What stands where the guest is about to write is kept first: those that wait at the same time share one write and one flush.
 import { StoreError } from '../../../drivers/block/index.ts';
+import { giveUpWaiting } from '../stuck-requests.ts';
 import type { PointChain } from './point-chain.ts';
 import type { Image } from './segment.ts';
 import { BATCH_GRAINS, GRAIN_BYTES } from './segment-codec.ts';
@@ -94,8 +95,12 @@ export class BeforeImages {
       // A disk that hangs holds the write as well: that is not the fault of the restore points.
       const images = await Promise.all(grains.map((c) => this.#image(c)));
       const { promise: tooLate, resolve } = Promise.withResolvers<string>();
-      timer = setTimeout(() => resolve(`what was overwritten could not be kept within ${saveWithinMs / 1000} s`), saveWithinMs);
-      return await Promise.race([save(images), tooLate]);
+      const saved = save(images);
+      timer = setTimeout(() => {
+        if (chain.active) giveUpWaiting(chain.active.id, saved);
+        resolve(`what was overwritten could not be kept within ${saveWithinMs / 1000} s`);
+      }, saveWithinMs);
+      return await Promise.race([saved, tooLate]);
     } catch (e) {
       return `what was overwritten could not be kept: ${(e as Error).message}`;
     } finally {

@@ -6,6 +6,7 @@
 //
 // Newest first: a point reads its own file and all newer ones, and so does the mending of a file that others follow already.
 import { type BlockStore, StoreError } from '../../../drivers/block/index.ts';
+import { mustBeDrained } from '../stuck-requests.ts';
 import { CatalogueFile } from './catalogue.ts';
 import type { Catalogue, PointEntry } from './catalogue-codec.ts';
 import type { PointFolder } from './point-folder.ts';
@@ -33,6 +34,7 @@ export interface OpenPointsParts {
   /** What the operator should know. */
   told(text: string): void;
   saveWithinMs?: number;
+  closeWithinMs?: number;
   /** Of one request to a file of before-images at the start. */
   answerWithinMs?: number;
 }
@@ -57,6 +59,7 @@ export async function openPoints(parts: OpenPointsParts): Promise<PointStore> {
     unavailable,
     told,
     ...(parts.saveWithinMs === undefined ? {} : { saveWithinMs: parts.saveWithinMs }),
+    ...(parts.closeWithinMs === undefined ? {} : { closeWithinMs: parts.closeWithinMs }),
   });
   for (const [id, { damaged: grains }] of segments)
     for (const grain of grains) await points.spoilt(id, grain, `what was kept of 64 KiB at ${grain * GRAIN_BYTES} is damaged`);
@@ -155,6 +158,8 @@ async function openSegment(
   let store: BlockStore | null = null;
   const file = `the file of '${p.name}' (${p.id})`;
   try {
+    // What an earlier life writes late would be in the middle of what is kept from now on.
+    mustBeDrained(p.id);
     const opening = folder.open(p.id, p.fileBytes ?? segmentBytes(below.sizeBytes, maximumBytes || below.sizeBytes));
     store = await within(answerWithinMs, opening, 'it did not answer').catch((e: Error) => {
       // Whoever is late is closed.

@@ -1,4 +1,5 @@
 // The files of before-images of an open disk, oldest first: which ones a point reads, where new images go, what cannot be read now.
+import { endsWithin } from '../stuck-requests.ts';
 import type { Catalogue, PointEntry } from './catalogue-codec.ts';
 import type { Segment } from './segment.ts';
 
@@ -115,7 +116,7 @@ export class PointChain {
     if (segment !== undefined && segment === this.#active) this.#active = undefined;
     if (this.#unavailable.size === 0) this.#lacksTail = false;
     // One that hangs is not waited for.
-    segment?.close().catch(() => undefined);
+    if (segment) void endsWithin(segment.id, segment.close());
   }
 
   /** Images of removed points that an older file covers are given back. */
@@ -132,7 +133,8 @@ export class PointChain {
     }
   }
 
-  async close(): Promise<void> {
-    await Promise.allSettled([...this.#segments.values()].map((s) => s.close()));
+  /** Those that take longer are given up. */
+  async close(withinMs: number): Promise<void> {
+    await Promise.all([...this.#segments.values()].map((s) => endsWithin(s.id, s.close(), withinMs)));
   }
 }

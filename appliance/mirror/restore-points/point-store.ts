@@ -12,6 +12,7 @@ import { randomBytes } from 'node:crypto';
 import { type BlockStore, type SpaceStore, StoreError, type StoreExtent, type ZeroOptions } from '../../../drivers/block/index.ts';
 import { writeWithSums } from '../block-sums.ts';
 import { isBadRead } from '../checked-store.ts';
+import { CLOSE_WITHIN_MS, endsWithin } from '../stuck-requests.ts';
 import { BeforeImages } from './before-images.ts';
 import type { CatalogueFile } from './catalogue.ts';
 import type { Catalogue, PointEntry, PointKind } from './catalogue-codec.ts';
@@ -21,6 +22,8 @@ import { BATCH_GRAINS, GRAIN_BYTES } from './segment-codec.ts';
 
 /** Entries that are no points any more included; a scheduled point an hour for a week. More would not fit into the catalogue. */
 const POINTS_MOST = 200;
+/** What hangs there is counted by this name; a segment's by its id. */
+const POINTS_PLACE = 'restore points';
 /** Zeroes are done in steps: what a step covers is read and kept first. */
 const ZERO_STEP_BYTES = BATCH_GRAINS * GRAIN_BYTES;
 
@@ -51,6 +54,8 @@ export interface PointStoreParts {
   /** What the operator should know. */
   told(text: string): void;
   saveWithinMs?: number;
+  /** The files of the points are given up when their closing takes longer. */
+  closeWithinMs?: number;
 }
 
 export class PointStore implements SpaceStore {
@@ -134,8 +139,12 @@ export class PointStore implements SpaceStore {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#turn;
-    await Promise.allSettled([this.#chain.close(), this.#parts.catalogue.close()]);
+    const { catalogue, closeWithinMs = CLOSE_WITHIN_MS } = this.#parts;
+    // Their place may hang: the guest's disk is closed all the same. What is opened again is not what hangs (open-points.ts).
+    const housekeeping = this.#turn;
+    await endsWithin(POINTS_PLACE, housekeeping, closeWithinMs);
+    await this.#chain.close(closeWithinMs);
+    await catalogue.close().catch(() => undefined);
     await this.#below.close();
   }
 

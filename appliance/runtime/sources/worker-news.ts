@@ -13,6 +13,7 @@ import { BusinessNic } from './business-nic.ts';
 import type { ControlStream } from './control.ts';
 import type { ManagementPath } from './management-path.ts';
 import { RepairNews } from './repair-news.ts';
+import { scrubNews } from './scrub-news.ts';
 
 export interface WorkerNewsParts {
   config: CoServerConfig;
@@ -122,6 +123,11 @@ function followMirror({ workers, pump, history }: WorkerNewsParts): void {
       text: `The checksums of the copy here are not known any more: ${reason}. Comparing the copies makes them known again.`,
     }),
   );
+  workers.mirror.on('scrubEnded', (view) => {
+    repairs.flush();
+    history.tellCounted();
+    history.add(scrubNews(view));
+  });
   workers.mirror.on('copiesDiffer', (found) => pump.feed({ kind: 'copiesDiffer', ...found }));
   workers.mirror.on('copies', (found) => pump.feed({ kind: 'copiesObserved', ...found }));
 }
