@@ -204,6 +204,7 @@ t.test('twins are equal, and each difference shows where it is', async (t) => {
   t.same(await differ({ diskSectors: 1 }), ['disks']);
   t.same(await differ({ diskFirmware: 'TN02' }), ['disks']);
   t.same(await differ({ clocksource: 'hpet' }), ['tsc']);
+  t.match((await inventoryOf({ clocksource: 'hpet' })).tsc, { constant: true, nonstop: true, stable: false });
 });
 
 t.test('what is missing is null, and named', async (t) => {
@@ -281,6 +282,12 @@ t.test('SMBIOS: sizes, dates, placeholders, short structures, damage', async (t)
   ]);
   const cut = decodeSmbios(whole.subarray(0, whole.length - 12), null);
   t.match(cut, { bios: { version: '1.0' }, damage: /damaged at byte 23 \(structure of type 16, 15 bytes\)/ });
+  const device512 = { type: 17, length: 0x28, fields: [size(512)] };
+  const array = { type: 16, length: 0x17, handle: 0, fields: [{ at: 0x05, bytes: 1, value: 3 }] };
+  const two = smbiosTable([array, device512, device512]);
+  t.equal(decodeSmbios(two, null).memory.installedBytes, 2 ** 30);
+  const half = decodeSmbios(two.subarray(0, two.length - 12), null).memory;
+  t.match(half, { installedBytes: null, slots: null, ecc: null, dimms: [{ sizeBytes: 2 ** 29 }] }, 'half of the memory is not all of it');
   t.throws(() => decodeSmbios(Buffer.alloc(0), null), /table is empty/);
   t.throws(() => decodeSmbios(Buffer.alloc(64), null), /damaged at byte 0/);
 });
