@@ -142,7 +142,7 @@ const LEVEL_WORD: Readonly<Record<SensorView['level'], string>> = {
 function sensorText({ value, unit, states, level }: SensorView): string {
   const figure = value === null ? '' : `${Math.round(value * 100) / 100}${unit === '' ? '' : ` ${unit}`}`;
   const said = [figure, ...states, LEVEL_WORD[level]].filter((x) => x !== '').join(', ');
-  return said === '' ? 'nothing to tell' : said;
+  return said === '' ? 'well' : said;
 }
 
 function disks({ disks }: HardwareView): ReadingGroup {
@@ -174,7 +174,11 @@ function ports({ nics }: HardwareView): ReadingGroup {
     kind: 'parts',
     title: 'Network ports',
     facts: nics.map((n) =>
-      fact(printable(n.nic), `${n.role === 'link' ? 'link of the pair' : n.role}, ${portText(n)}`, n.carrier ? 'good' : 'warning'),
+      fact(
+        printable(n.nic),
+        `${n.role === n.nic ? '' : `${n.role === 'link' ? 'link of the pair' : n.role}, `}${portText(n)}`,
+        n.carrier ? 'good' : 'warning',
+      ),
     ),
   };
 }

@@ -1,6 +1,6 @@
 // The hardware as the picture shows it: what its thread has read, what the core makes of it, what the partner tells. A picture goes out
 // five times a second, so it has bounds: what looks bad comes first, and how much is left out is said.
-import { entryOf, type PartnerFault } from '../core/faults/told.ts';
+import { entryOf, type PartnerFault, TOLD_WHERE_LIMIT } from '../core/faults/told.ts';
 import type { Fault, FaultEffect, SensorReading, SmartReading } from '../core/faults/types.ts';
 import type { State } from '../core/machine.ts';
 import type {
@@ -20,6 +20,8 @@ const OTHERS_SHOWN = 16;
 /** Of a discrete sensor. */
 const STATES_SHOWN = 4;
 const TEXT_LIMIT = 240;
+/** Of names and states, which are a few words. */
+const NAME_LIMIT = 60;
 
 export interface HardwareFigures {
   /** False: not watched, by the configuration. */
@@ -81,7 +83,7 @@ function own(f: Fault, coServer: CoServerName, since: number, effect: string): F
     remedy: entry?.remedy ?? '',
     effect,
     since,
-    evidence: f.evidence.map(short),
+    evidence: f.evidence.map((line) => short(line)),
   };
 }
 
@@ -93,7 +95,7 @@ function told({ code, where }: PartnerFault, coServer: CoServerName, effect: str
     severity: entry?.severity ?? 'warning',
     // A later release may know more than this one.
     sentence: entry?.sentence ?? `A fault that this release does not know (${short(code)})`,
-    where: short(where),
+    where: where.length < TOLD_WHERE_LIMIT ? where : `${where}...`,
     detail: '',
     remedy: entry?.remedy ?? '',
     effect,
@@ -109,7 +111,10 @@ function effectText({ me, level, faults, partner }: State, code: string, on: CoS
   const effect = effectOf(code);
   switch (effect) {
     case 'none':
-      return 'It does nothing to the pair.';
+      // Row 13, and what is done about links: they look at the carrier themselves.
+      return code === 'nicDown'
+        ? "The pair goes on over what is left: the other link, or the other CoServer's business port."
+        : 'It does nothing to the pair.';
     case 'preFail':
       if (level === 2) return 'At level 2 a move would restart the guest, so it is not moved because of it.';
       if (ofOther.some((f) => effectOf(f.code) !== 'none'))
@@ -135,13 +140,14 @@ const LEVEL_RANK: Readonly<Record<SensorReading['level'], number>> = {
   absent: 0,
 };
 
-function sensor({ name, kind, value, unit, level, states }: SensorReading): SensorView {
-  return { name: short(name), kind, value, unit, level, states: states.slice(0, STATES_SHOWN).map(short) };
+function sensor(s: SensorReading): SensorView {
+  const { kind, value, unit, level, states } = s;
+  return { name: name(s.name), kind, value, unit, level, states: states.slice(0, STATES_SHOWN).map(name) };
 }
 
 function disk(d: SmartReading): DiskHealthView {
   const { disk, model, serial, passed, temperatureC, percentUsed, powerOnHours, reallocatedSectors } = d;
-  return { disk, model: short(model), serial: short(serial), passed, temperatureC, percentUsed, powerOnHours, reallocatedSectors };
+  return { disk, model: name(model), serial: name(serial), passed, temperatureC, percentUsed, powerOnHours, reallocatedSectors };
 }
 
 function qualificationView(
@@ -159,4 +165,5 @@ function qualificationView(
   };
 }
 
-const short = (text: string): string => (text.length <= TEXT_LIMIT ? text : `${text.slice(0, TEXT_LIMIT - 3)}...`);
+const short = (text: string, limit = TEXT_LIMIT): string => (text.length <= limit ? text : `${text.slice(0, limit - 3)}...`);
+const name = (text: string): string => short(text, NAME_LIMIT);

@@ -46,7 +46,7 @@ t.test('readings with their judgement, and what cannot be read', async (t) => {
   t.match(find('FAN8'), { value: 'nothing plugged in', tone: 'info' });
   t.match(find('12V'), { value: '12.06 V', tone: 'good' });
   t.match(find('PS1 Status'), { value: 'Presence detected' });
-  t.match(find('Chassis Intru'), { value: 'nothing to tell' });
+  t.match(find('Chassis Intru'), { value: 'well' });
   t.match(find('/dev/sda'), {
     value: 'says that it fails, 31 C, 1 sector reallocated, 61 hours of work, ST4000NM0035-1V4107, serial ZC1A2B3C',
     tone: 'critical',
@@ -54,6 +54,7 @@ t.test('readings with their judgement, and what cannot be read', async (t) => {
   t.match(find('/dev/nvme0n1'), { value: /^healthy, 38 C, 3 % worn, 380 days of work/, tone: 'good' });
   t.match(find('link2'), { value: 'link of the pair, no carrier, 12 damaged frames', tone: 'warning' });
   t.match(find('link1'), { value: 'link of the pair, connected, 25 Gbit/s, no damaged frame' });
+  t.match(find('business'), { value: 'connected, 10 Gbit/s, no damaged frame' });
   t.match(find('SMART'), { value: 'cannot be read: smartctl printed no JSON; last read 15 min ago', tone: 'warning' });
   t.match(find('Memory'), { value: 'not there: no memory controller driver is loaded', tone: 'info' });
   t.match(find('Sensors'), { value: 'read within the last minute', tone: 'good' });
