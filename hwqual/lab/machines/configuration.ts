@@ -40,7 +40,12 @@ export function machineConfig(name: CoServerName, secrets: PairSecrets, settings
 }
 
 /** The files that make a machine of the image this one. */
-export function machineFiles(name: CoServerName, secrets: PairSecrets, settings: MachinesSettings): Record<string, string> {
+export function machineFiles(
+  name: CoServerName,
+  secrets: PairSecrets,
+  settings: MachinesSettings,
+  runsProduct: boolean,
+): Record<string, string> {
   const address: Record<NicRole, string> = {
     link1: ADDRESSES.link(1, name),
     link2: ADDRESSES.link(2, name),
@@ -48,6 +53,7 @@ export function machineFiles(name: CoServerName, secrets: PairSecrets, settings:
     lan0: '-',
   };
   return {
+    'etc/machine/product': runsProduct ? 'yes\n' : 'no\n',
     'etc/machine/name': `${name.toLowerCase()}\n`,
     'etc/machine/nics': NIC_ROLES.map((role) => `${role} ${macOf(name, role)} ${address[role]}\n`).join(''),
     'etc/twinstep/config.yaml': stringify(machineConfig(name, secrets, settings)),

@@ -129,7 +129,7 @@ export const RECIPES: Record<LabFault, FaultRecipe> = {
   // Bank 1: valid, enabled, address valid, a corrected error of the memory hierarchy; then an uncorrected one that the kernel cannot contain.
   machineCheckCorrected: { inject: human('mce 0 1 0x9c00000000000150 0 0x12345000 0x8c') },
   machineCheckUncorrected: { inject: human('mce -b 0 1 0xbd00000000000134 0x5 0x12345000 0x8c') },
-  pcieCorrected: { inject: human('pcie_aer_inject_error -c rp-link1 RCVR') },
+  pcieCorrected: { inject: human('pcie_aer_inject_error rp-link1 RCVR') },
   pcieUncorrected: { inject: human('pcie_aer_inject_error rp-link1 POISON_TLP') },
   link1Down: cable('link1'),
   link2Down: cable('link2'),

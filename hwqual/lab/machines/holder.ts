@@ -9,6 +9,7 @@ import { LAB_FAULT_NAMES, type LabFault } from '../lab-interface.ts';
 import { CO_SERVERS } from '../settings.ts';
 import { MachinesLab } from './lab.ts';
 import { prepareMachines } from './prepare.ts';
+import { prove } from './prove.ts';
 import { type MachinesSettings, machinePaths } from './settings.ts';
 import type { MachineSpec } from './spec.ts';
 
@@ -31,7 +32,7 @@ export function controlPath(settings: MachinesSettings): string {
 export async function holdMachines(
   settings: MachinesSettings,
   specs: Record<CoServerName, MachineSpec>,
-  power: boolean,
+  options: { power: boolean; runsProduct: boolean },
   tell: (text: string) => void,
 ): Promise<HeldMachines> {
   const ended = Promise.withResolvers<void>();
@@ -49,11 +50,11 @@ export async function holdMachines(
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void takeDown());
   // What an earlier lab left: its disks would be refused.
   for (const name of CO_SERVERS) rmSync(machinePaths(settings, name).directory, { recursive: true, force: true });
-  lab = await MachinesLab.make(await prepareMachines(settings, specs, tell), tell);
+  lab = await MachinesLab.make(await prepareMachines(settings, specs, options.runsProduct, tell), tell);
   const held = lab;
   try {
     control = await ControlSocket.listen(controlPath(settings), (request) => obey(held, request, takeDown));
-    if (power) {
+    if (options.power) {
       for (const name of CO_SERVERS) await held.power(name).on();
       await Promise.race([Promise.all(CO_SERVERS.map((name) => held.booted(name, BOOT_TIMEOUT_MS))), ended.promise]);
     }
@@ -90,6 +91,8 @@ async function obey(lab: MachinesLab, request: LabRequest, takeDown: () => Promi
       return (await lab.inject(parseLabFault(first), parseCoServer(second))).how;
     case 'clear':
       return lab.clear({ fault: parseLabFault(first), server: parseCoServer(second) });
+    case 'prove':
+      return prove(lab, parseLabFault(first), parseCoServer(second));
     case 'exec':
       return lab.machine(parseCoServer(first)).hands.ask(request.target.slice(first.length + 1), EXEC_TIMEOUT_MS);
     case 'down':

@@ -28,7 +28,7 @@ const FOLDERS = [
 ];
 const MOUNT_POINTS = ['dev', 'proc', 'sys', 'run', 'var', 'var/lib', 'var/lib/twinstep'];
 /** Of the engine's root. */
-const PROGRAMS = ['usr/sbin/ethtool', 'usr/sbin/smartctl'];
+const PROGRAMS = ['usr/bin/ip', 'usr/sbin/tc', 'usr/sbin/ethtool', 'usr/sbin/smartctl'];
 /** Node's addons were linked with parts of the C library that are empty today, and still ask for them. */
 const ADDON_LIBRARIES = ['librt.so.1', 'libpthread.so.0', 'libdl.so.2', 'libm.so.6'];
 
@@ -80,7 +80,7 @@ export async function programs(root: string, node: string, work: string): Promis
     await file('opt/twinstep/node', stripped),
     await file('usr/bin/busybox', join(root, 'usr/bin/busybox')),
     await file(LOADER, join(root, LOADER)),
-    ...(await Promise.all(paths.map((path) => file(`usr/sbin/${basename(path)}`, path)))),
+    ...(await Promise.all(paths.map((path) => file(`usr/bin/${basename(path)}`, path)))),
     ...(await Promise.all([...libraries].sort().map((path) => file(join(LIBRARIES, basename(path)), path)))),
   ];
 }

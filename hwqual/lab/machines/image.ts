@@ -27,6 +27,9 @@ export const MACHINE_APPEND = [
   '8250.nr_uarts=3 i8042.noaux i8042.nopnp random.trust_cpu=on random.trust_bootloader=on',
 ].join(' ');
 
+/** `twinstep status` and the like. */
+const COMMAND = '#!/bin/sh\nexec /opt/twinstep/node /opt/twinstep/twinstep.mjs "$@"\n';
+
 export interface MachineImage {
   kernel: string;
   /** The common part of every machine's initrd. */
@@ -88,6 +91,7 @@ async function contentHash(root: string, node: string, version: string): Promise
 export async function writeInitrd(image: MachineImage, bundle: string, own: Record<string, string>, path: string): Promise<void> {
   const entries: CpioEntry[] = [
     // Its map is larger than the program, and only errors need it.
+    { kind: 'file', path: 'usr/bin/twinstep', mode: 0o755, data: Buffer.from(COMMAND) },
     ...(await tree(bundle, 'opt/twinstep', (name) => name.endsWith('.map') || name === '.inputs')),
     { kind: 'directory', path: 'etc/twinstep', mode: 0o700 },
     ...Object.entries(own).map(([file, text]): CpioEntry => ({ kind: 'file', path: file, mode: 0o600, data: Buffer.from(text) })),

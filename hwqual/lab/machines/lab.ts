@@ -24,12 +24,16 @@ export interface MachinesParts {
   acceleration: 'kvm' | 'tcg';
   image: MachineImage;
   bundle: string;
+  /** False: machines to look at, without the product. */
+  runsProduct: boolean;
 }
 
 export interface MachineStatus {
   power: 'on' | 'off';
-  /** Seconds since power on until its init said that the product starts; null: not yet. */
+  /** Seconds from power on until its init was through; null: not yet. */
   bootS: number | null;
+  /** Times that its kernel started anew since power on. */
+  restarts: number;
   /** The last word of its init. */
   stage: string;
   carriers: Record<NicRole, boolean>;
@@ -75,8 +79,8 @@ export class MachinesLab implements Lab {
     const made: Machine[] = [];
     try {
       const machine = async (name: CoServerName) => {
-        const { settings, engineRoot, acceleration, image, bundle, specs } = parts;
-        const one = await Machine.make({ settings, name, spec: specs[name], engineRoot, acceleration, image, bundle, secrets });
+        const { specs, ...common } = parts;
+        const one = await Machine.make({ ...common, name, spec: specs[name], secrets });
         made.push(one);
         return one;
       };
@@ -113,7 +117,7 @@ export class MachinesLab implements Lab {
     return openSerialPort({ path: await this.#machines[server].serialDevice() });
   }
 
-  /** Until the init of a machine that has power starts the product, or its next start after now. */
+  /** Until the init of a machine is through and starts the product; answers the seconds since power on. */
   booted(server: CoServerName, timeoutMs: number): Promise<number> {
     return this.#boots[server].booted(timeoutMs);
   }
@@ -129,7 +133,7 @@ export class MachinesLab implements Lab {
     return clear === undefined ? 'an event: nothing to take back' : clear(this.#world(server));
   }
 
-  async status(): Promise<Record<CoServerName, MachineStatus>> {
+  status(): Record<CoServerName, MachineStatus> {
     const one = (name: CoServerName): MachineStatus => ({
       power: this.#machines[name].isOn ? 'on' : 'off',
       ...this.#boots[name].view(),

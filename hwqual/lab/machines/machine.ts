@@ -33,6 +33,8 @@ export interface MachineParts {
   image: MachineImage;
   bundle: string;
   secrets: PairSecrets;
+  /** False: a machine to look at, without the product. */
+  runsProduct: boolean;
 }
 
 interface MachineEvents {
@@ -67,7 +69,7 @@ export class Machine extends EventEmitter<MachineEvents> {
     const root = parts.engineRoot;
     await makeDisk({ root, path: paths.nvme, sizeMiB: spec.disks.nvme.sizeMiB, label: 'system' });
     await makeDisk({ root, path: paths.sata, sizeMiB: spec.disks.sata.sizeMiB, label: 'data' });
-    await writeInitrd(parts.image, parts.bundle, machineFiles(name, parts.secrets, settings), paths.initrd);
+    await writeInitrd(parts.image, parts.bundle, machineFiles(name, parts.secrets, settings, parts.runsProduct), paths.initrd);
     writeFileSync(paths.start, startScript(parts), { mode: 0o700 });
     chmodSync(paths.start, 0o700);
     const machine = new Machine(parts);

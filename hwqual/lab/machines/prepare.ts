@@ -15,6 +15,7 @@ import type { MachineSpec } from './spec.ts';
 export async function prepareMachines(
   settings: MachinesSettings,
   specs: Record<CoServerName, MachineSpec>,
+  runsProduct: boolean,
   tell: (text: string) => void,
 ): Promise<MachinesParts> {
   requireRoot();
@@ -29,5 +30,5 @@ export async function prepareMachines(
   const { acceleration, reason } = await probeAcceleration(engineRoot);
   tell(reason);
   mkdirSync(settings.directory, { recursive: true, mode: 0o700 });
-  return { settings, specs, engineRoot, acceleration, image, bundle };
+  return { settings, specs, engineRoot, acceleration, image, bundle, runsProduct };
 }
