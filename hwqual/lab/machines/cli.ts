@@ -162,6 +162,13 @@ async function rackGone(settings: MachinesSettings): Promise<void> {
 }
 
 program
+  .command('replace')
+  .description('another machine in the place of B (or A), as new and with power: a twin, or one that differs')
+  .argument('<A|B>')
+  .argument('<what>', `twin, or one of ${MISMATCHES.join(', ')}`)
+  .action(async (name: string, what: string) => print(`booted in ${await ask('replace', parseCoServer(name), what)} s`));
+
+program
   .command('status')
   .description('power, boot, carriers and memory of both machines')
   .option('--json', 'as JSON')

@@ -11,7 +11,7 @@ import { MachinesLab } from './lab.ts';
 import { prepareMachines } from './prepare.ts';
 import { prove } from './prove.ts';
 import { type MachinesSettings, machinePaths } from './settings.ts';
-import type { MachineSpec } from './spec.ts';
+import { type MachineSpec, mismatched, parseMismatch, TWIN } from './spec.ts';
 
 /** Both at once on two busy cores, all emulated: 40 to 60 s here. */
 export const BOOT_TIMEOUT_MS = 600_000;
@@ -82,6 +82,12 @@ async function obey(lab: MachinesLab, request: LabRequest, takeDown: () => Promi
       if (first === 'on') return power.on().then(() => 'on');
       if (first === 'off') return power.off().then(({ secondOffMs }) => `off, verified after ${secondOffMs} ms`);
       throw new LabError(`"${first}" is nothing that power can be`, 'give on, off or status');
+    }
+    case 'replace': {
+      const name = parseCoServer(first);
+      await lab.replace(name, second === 'twin' ? TWIN : mismatched(TWIN, parseMismatch(second)));
+      await lab.power(name).on();
+      return lab.booted(name, BOOT_TIMEOUT_MS);
     }
     case 'wait':
       return lab.booted(parseCoServer(first), Number(second) * 1000);

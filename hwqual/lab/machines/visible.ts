@@ -29,7 +29,8 @@ const carrier = (nic: string): Look => ({ kind: 'shell', command: `cat /sys/clas
 const read = (disk: string): Look => ({
   kind: 'shell',
   command: `dd if=${disk} of=/dev/null bs=4096 count=1 skip=40000 iflag=direct`,
-  shows: /error/i,
+  // An ATA disk's reads end with EIO, those of NVMe with ENODATA.
+  shows: /error|no data available/i,
 });
 const kernel = (shows: RegExp): Look => ({ kind: 'shell', command: 'dmesg | tail -n 200', shows });
 
