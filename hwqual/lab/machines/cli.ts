@@ -250,6 +250,13 @@ program
   });
 
 program
+  .command('monitor')
+  .description("a command of QEMU's own monitor, for what the list of faults has not")
+  .argument('<A|B>')
+  .argument('<command...>')
+  .action(async (name: string, words: string[]) => print(String(await ask('monitor', parseCoServer(name), words.join(' ')))));
+
+program
   .command('logs')
   .description("what a machine's kernel and init said, and the product")
   .argument('<A|B>')

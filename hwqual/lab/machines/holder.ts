@@ -99,6 +99,10 @@ async function obey(lab: MachinesLab, request: LabRequest, takeDown: () => Promi
       return lab.clear({ fault: parseLabFault(first), server: parseCoServer(second) });
     case 'prove':
       return prove(lab, parseLabFault(first), parseCoServer(second));
+    case 'monitor':
+      return lab
+        .machine(parseCoServer(first))
+        .monitor.execute('human-monitor-command', { 'command-line': request.target.slice(first.length + 1) });
     case 'exec':
       return lab.machine(parseCoServer(first)).hands.ask(request.target.slice(first.length + 1), EXEC_TIMEOUT_MS);
     case 'down':

@@ -141,12 +141,16 @@ export class MachinesLab implements Lab {
   async inject(fault: LabFault, server: CoServerName): Promise<Injection> {
     const recipe = RECIPES[fault];
     const how = await recipe.inject(this.#world(server));
-    return { fault, server, how, atMs: performance.now(), isEvent: recipe.clear === undefined };
+    return { fault, server, how, atMs: performance.now(), isEvent: this.isEvent(fault) };
   }
 
   async clear({ fault, server }: Pick<Injection, 'fault' | 'server'>): Promise<string> {
     const { clear } = RECIPES[fault];
     return clear === undefined ? 'an event: nothing to take back' : clear(this.#world(server));
+  }
+
+  isEvent(fault: LabFault): boolean {
+    return RECIPES[fault].clear === undefined;
   }
 
   status(): Record<CoServerName, MachineStatus> {

@@ -10,6 +10,7 @@ import { look } from './visible.ts';
 const VISIBLE_TIMEOUT_MS = 120_000;
 /** A machine that died of its fault starts again. */
 const BOOT_TIMEOUT_MS = 600_000;
+const CLEAR_TIMEOUT_MS = 60_000;
 const LOOK_MS = 300;
 
 export interface Proof {
@@ -25,6 +26,8 @@ export interface Proof {
 export async function prove(lab: MachinesLab, fault: LabFault, server: CoServerName): Promise<Proof> {
   const proof: Proof = { fault, how: '', seenS: null, goneS: null, detail: '' };
   try {
+    // What an event leaves in the kernel's log is there for good: an earlier one's must not be taken for this one's.
+    if (lab.isEvent(fault)) await lab.machine(server).hands.ask('dmesg -c >/dev/null', CLEAR_TIMEOUT_MS);
     const injection = await lab.inject(fault, server);
     proof.how = injection.how;
     try {
@@ -33,7 +36,7 @@ export async function prove(lab: MachinesLab, fault: LabFault, server: CoServerN
       if (!injection.isEvent) await lab.clear(injection);
     }
     proof.goneS = injection.isEvent ? 'event' : await until(lab, fault, server, false);
-    if (fault === 'machineCheckUncorrected') await lab.booted(server, BOOT_TIMEOUT_MS);
+    if (fault === 'machineCheckFatal') await lab.booted(server, BOOT_TIMEOUT_MS);
   } catch (error) {
     proof.detail = messageOf(error);
   }
