@@ -41,7 +41,8 @@ function standing(disk: DiskView, out: boolean, s: Snapshot): { word: string; to
     return {
       word: 'repaired',
       tone: 'warning',
-      sentence: 'Blocks that one copy had lost were served and written again from the other one. If it happens again, look at that disk.',
+      sentence:
+        'Blocks that one copy had lost were served and written again from the other one. If it happens again, look at that disk. A comparison of the copies that finds nothing ends this.',
     };
   return { word: 'well', tone: 'good', sentence: 'Nothing is wrong with either copy, as far as it was read.' };
 }

@@ -101,6 +101,7 @@ export function onCopies({ state, commands }: Work, e: Extract<Event, { kind: 'c
         severity: 'info',
         row: '15',
         text: `The block at byte ${offset} is served again: both copies of it are the same.`,
+        series: 'served again',
       });
   state.scrubbing = e.scrubbing;
   state.quarantined = e.quarantined;
@@ -136,7 +137,8 @@ export function onBlock(work: Work, e: Extract<Event, { kind: 'blockUnreadable' 
   if (e.kind === 'blockUnreadable') {
     // Not equal yet, the partner's copy is older: what it has there is not what was lost.
     if (kind === 'running' || (kind === 'resyncing' && e.side === 'own')) {
-      commands.push({ kind: 'record', severity: 'critical', row: '14', text: `A block ${at} of the only good copy cannot be read.` });
+      const text = `A block ${at} of the only good copy cannot be read.`;
+      commands.push({ kind: 'record', severity: 'critical', row: '14', text, series: 'lost in the only copy' });
       return;
     }
     const from = e.side === 'own' ? 'partner' : 'own';
@@ -145,6 +147,7 @@ export function onBlock(work: Work, e: Extract<Event, { kind: 'blockUnreadable' 
       severity: 'critical',
       row: '14',
       text: `A block ${at} of the ${e.side === 'own' ? 'copy here' : "partner's copy"} cannot be read: it is served and repaired from the other copy.`,
+      series: `unreadable, ${e.side}`,
     });
     commands.push({ kind: 'repairBlock', offset: e.offset, from });
     return;
@@ -157,6 +160,7 @@ export function onBlock(work: Work, e: Extract<Event, { kind: 'blockUnreadable' 
         severity: 'critical',
         row: '15',
         text: `The copies differ ${at} with no write in flight: ${e.fits === 'own' ? 'this' : "the partner's"} copy fits its checksum and repairs the other.`,
+        series: `differs, ${e.fits}`,
       });
       commands.push({ kind: 'repairBlock', offset: e.offset, from: e.fits });
       return;
@@ -166,6 +170,7 @@ export function onBlock(work: Work, e: Extract<Event, { kind: 'blockUnreadable' 
         severity: 'critical',
         row: '15',
         text: `The copies differ ${at}, and neither fits its checksum: reads and writes of that block wait. Choose which copy is right.`,
+        series: 'differs, neither',
       });
       commands.push({ kind: 'quarantineBlock', offset: e.offset });
       return;

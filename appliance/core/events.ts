@@ -1,7 +1,8 @@
 // What can happen to a CoServer (Event) and what the core may order (Command): the whole seam between the pure core and the rest.
+import type { Fault } from './faults/types.ts';
 import type { DurableRecord, OutputMode } from './record.ts';
 import type { IncidentView } from './snapshot.ts';
-import type { PartnerStatus } from './state.ts';
+import type { PartnerStatus, Qualification } from './state.ts';
 
 export type StreamName = 'memory' | 'disk' | 'network' | 'control';
 
@@ -51,8 +52,10 @@ export type Event = { at: number } & (
   | { kind: 'copiesDiffer'; offset: number; fits: 'own' | 'partner' | 'neither' }
   /** What the mirror knows of the copies, whenever it changes: the comparison of both runs; blocks that wait for a choice, at most 100. */
   | { kind: 'copiesObserved'; scrubbing: boolean; quarantined: readonly number[] }
-  /** preFail: early signs on a component of this server. uncorrectable: its memory or CPU can no longer be trusted. */
-  | { kind: 'hardwareJudged'; verdict: 'preFail' | 'uncorrectable' | 'healthy'; component: string; sentence: string }
+  /** All faults of this server's hardware that there are now, the worst first. Whenever one is raised or cleared. */
+  | { kind: 'faultsObserved'; faults: readonly Fault[] }
+  /** May these two servers run in lockstep? At each start, and when the partner tells what it is made of. */
+  | { kind: 'qualificationJudged'; qualification: Qualification }
   | { kind: 'businessNicObserved'; up: boolean }
   | { kind: 'upsObserved'; onBattery: boolean; low: boolean }
   | { kind: 'lateTick'; lateMs: number }
@@ -75,8 +78,11 @@ export type Command =
   | { kind: 'freeze' }
   /** Tell the partner what we are now, on every path. */
   | { kind: 'say'; status: PartnerStatus }
-  /** One line of the history. row: the applied row of the decision table; evidence: what this CoServer knew when it was applied. */
-  | { kind: 'record'; severity: 'info' | 'warning' | 'critical'; row: string | null; text: string; evidence?: string[] }
+  /**
+   * One line of the history. row: the applied row of the decision table; evidence: what this CoServer knew when it was applied; series:
+   * lines of one series may come by the hundred: the first is told, what follows soon is counted.
+   */
+  | { kind: 'record'; severity: 'info' | 'warning' | 'critical'; row: string | null; text: string; evidence?: string[]; series?: string }
   /** A replica was found broken: kept with its evidence, and told the partner. */
   | { kind: 'incident'; incident: IncidentKind; sentence: string }
   | { kind: 'setMode'; mode: OutputMode }

@@ -105,6 +105,7 @@ export interface AttentionView {
     | 'forced'
     | 'power'
     | 'hardware'
+    | 'qualification'
     | 'network'
     | 'version';
   severity: 'info' | 'warning' | 'critical';
@@ -208,7 +209,10 @@ export interface WorkloadView {
 export interface DiskView {
   /** The copy here: bytes of the disk, and how writes become durable. */
   sizeBytes: number;
-  /** Blocks of either copy that could not be read or did not fit their checksum, and were served and repaired from the other one. */
+  /**
+   * Blocks of either copy that could not be read or did not fit their checksum, and were served and repaired from the other one, since
+   * the start of this CoServer or the last comparison that found nothing.
+   */
   repairedBlocks: number;
   /** Blocks that no copy of can be trusted: reads and writes of them wait for the operator. Byte offsets, at most 100. */
   quarantined: number[];
@@ -245,6 +249,8 @@ export interface RestorePointView {
   keptBytes: number;
   /** Why it cannot be used any more; empty: it can. */
   trouble: string;
+  /** Why it cannot be read here now, though it is kept: it may come back. Not there: it can. */
+  unavailable?: string;
   /** It is being read or exported now. */
   inUse: boolean;
 }

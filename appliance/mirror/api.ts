@@ -29,7 +29,7 @@ export interface MirrorSetup {
   /** A write of the guest that the partner does not acknowledge for so long: it is lost. Default: joining.ts. */
   acknowledgeMs?: number;
   /** Of the comparison of both copies. everyHours 0: only when asked for. Default: open-copy.ts. */
-  scrub?: { rateBytesPerS: number; everyHours: number };
+  scrub?: { rateBytesPerS: number; everyHours: number; settleMs?: number };
   /** An engine that outlived the last process tries to reach the export, more seldom each time: it may connect at once, and waits. */
   isAwaited?: boolean;
 }
@@ -141,6 +141,8 @@ export type MirrorEvents = PointEvents & {
   repaired: { offset: number; lengthBytes: number; side: BlockSide; why: string };
   /** A block differs between the copies with no write in flight; whose checksum fits. */
   copiesDiffer: { offset: number; fits: BlockSide | 'neither' };
+  /** A comparison of both copies is done or was cut short; what is neither repaired nor waits was given up. */
+  scrubEnded: ScrubView;
   /** Whether the copies are being compared, and which blocks wait for the operator's choice (the first 100, ascending). On every change. */
   copies: { scrubbing: boolean; quarantined: number[] };
   /** Of no block of this copy it is known any more what was written there: why. A write or a scrub makes it known again. */

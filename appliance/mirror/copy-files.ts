@@ -1,22 +1,26 @@
 // The files of one copy: where they are, in which order they are opened, and what becomes of what a crash left in them.
 //
-//   the disk, with what lies over it (disk-stack.ts) -> its record: may it be used, is it believed? (own-record.ts) -> the journal, replayed
+//   the disk -> its record: may it be used, is it believed? (own-record.ts) -> what lies over it (disk-stack.ts) -> the journal, replayed
 //
-// Nothing is written to a disk before its record has been asked. `adopt` is the way round that, by the operator's word.
-import { rm } from 'node:fs/promises';
-import type { BlockStore } from '../../drivers/block/index.ts';
+// Nothing is written to a disk, and nothing of its checksums and restore points is touched, before its record has been asked. `adopt` is
+// the way round that, by the operator's word.
+import { open, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { type BlockStore, SmallDiskError, type StoreError } from '../../drivers/block/index.ts';
 import type { MirrorSetup } from './api.ts';
 import type { CheckedStore } from './checked-store.ts';
 import { identifyDisk, isMissing, pairName } from './disk-identity.ts';
-import { openDiskStack } from './disk-stack.ts';
+import { DISK_TIMEOUT_MS, openDiskStack } from './disk-stack.ts';
 import { DoubtfulDisk } from './doubtful-disk.ts';
 import { blankSegments, Journal } from './journal.ts';
 import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, type MetadataTrouble } from './metadata.ts';
 
-import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
+import { adoptDisk, type KnownDisk, openRecord, refuseMissing, refuseSmall } from './own-record.ts';
+
 import { DEFAULT_POINTS } from './restore-points/api.ts';
 import type { PointStore } from './restore-points/point-store.ts';
 import type { MirrorSurroundings } from './surroundings.ts';
+import { type WatchedFileKind, WatchedFiles } from './watched-files.ts';
 import type { WatchedStore } from './watched-store.ts';
 import { writeRuns } from './write-runs.ts';
 
@@ -29,6 +33,7 @@ const MENDED = 'one of the two records of the disk here was damaged: it is writt
 export interface CopyFiles {
   disk: BlockStore;
   watched: WatchedStore;
+  files: WatchedFiles;
   checked: CheckedStore;
   points: PointStore;
   doubtful: DoubtfulDisk;
@@ -46,6 +51,10 @@ export interface CopyFiles {
   stores: readonly BlockStore[];
 }
 
+interface OwnFiles extends KnownDisk {
+  segments: readonly [BlockStore, BlockStore];
+}
+
 /** Rejects with nothing left open. serves: as in `open` of api.ts. */
 export async function openFiles(
   setup: MirrorSetup,
@@ -55,8 +64,15 @@ export async function openFiles(
 ): Promise<CopyFiles> {
   const { openStore } = around;
   const stores: BlockStore[] = [];
-  const store = async (path: string, sizeBytes: number): Promise<BlockStore> => {
-    const s = await openStore({ path, sizeBytes });
+  const timeoutMs = setup.timeoutMs ?? DISK_TIMEOUT_MS;
+  let doubtful: DoubtfulDisk | undefined;
+  const onFailed = (e: StoreError): void => {
+    report(e);
+    doubtful?.doubt(e.message).catch((e2: Error) => report(e2));
+  };
+  const files = new WatchedFiles({ openStore, timeoutMs, onFailed });
+  const store = async (kind: WatchedFileKind, path: string, sizeBytes: number): Promise<BlockStore> => {
+    const s = await files.open(kind, path, sizeBytes);
     stores.push(s);
     return s;
   };
@@ -64,7 +80,20 @@ export async function openFiles(
   try {
     const created = await isMissing(setup.diskPath);
     if (created && serves) throw refuseMissing(setup.diskPath);
-    const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
+    const doubt = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
+    doubtful = doubt;
+    const openOwn = async (medium: BlockStore): Promise<OwnFiles> => {
+      const record = await store('record', recordPath(setup), METADATA_BYTES);
+      const segment = (end: string): Promise<BlockStore> => store('journal', `${setup.journalPath}${end}`, SEGMENT_BYTES);
+      const segments = [await segment('.0'), await segment('.1')] as const;
+      const forgetJournal = (): Promise<void> => blankSegments(segments);
+      const known = { path: setup.diskPath, disk: medium, record, identity: await identity(), created, serves, forgetJournal };
+      const found = await openRecord(known);
+      // What failed may have been its own file.
+      if (doubt.why !== null) await found.metadata.rewrite();
+      return { segments, ...found };
+    };
+    let own: OwnFiles | undefined;
     const {
       disk,
       watched,
@@ -73,14 +102,15 @@ export async function openFiles(
       notes: ofMedium,
     } = await openDiskStack({
       openStore,
+      files,
       path: setup.diskPath,
       sizeBytes: setup.sizeBytes,
       cache: setup.cache ?? 'buffered',
-      ...(setup.timeoutMs === undefined ? {} : { timeoutMs: setup.timeoutMs }),
-      onFailed: (e) => {
-        report(e);
-        doubtful.doubt(e.message).catch((e2: Error) => report(e2));
+      timeoutMs,
+      admit: async (medium) => {
+        own = await openOwn(medium);
       },
+      onFailed,
       sums: {
         path: sumsPath(setup),
         identify: identity,
@@ -89,13 +119,14 @@ export async function openFiles(
       pointsPath: `${setup.journalPath}.points`,
       points: setup.points ?? DEFAULT_POINTS,
       told: (text) => around.emit('pointNews', { text }),
+    }).catch(async (e) => {
+      if (!(e instanceof SmallDiskError) || e.path !== setup.diskPath) throw e;
+      const record = (await isMissing(recordPath(setup))) ? null : await store('record', recordPath(setup), METADATA_BYTES);
+      throw await refuseSmall(e, { record, identity: await identity(), forget: () => removeDurably(recordPath(setup)) });
     });
     stores.push(disk);
-    const record = await store(recordPath(setup), METADATA_BYTES);
-    const segments = [await store(`${setup.journalPath}.0`, SEGMENT_BYTES), await store(`${setup.journalPath}.1`, SEGMENT_BYTES)] as const;
-    const forgetJournal = (): Promise<void> => blankSegments(segments);
-    const known = { path: setup.diskPath, disk, record, identity: await identity(), created, serves, forgetJournal };
-    const { metadata, unknown, trouble, mended } = await openRecord(known);
+    if (!own) throw new Error('the record of the disk was not asked');
+    const { metadata, unknown, trouble, mended, segments } = own;
     // Whoever changes the disk by hand removes its record: what it held before is not what belongs there.
     if (trouble !== null) await checked.forget();
     const notes = [
@@ -109,9 +140,10 @@ export async function openFiles(
       await disk.flush();
     }
     await journal.reset();
-    return { disk, watched, checked, points, doubtful, metadata, unknown, trouble, journal, recovered, notes, stores };
+    return { disk, watched, files, checked, points, doubtful, metadata, unknown, trouble, journal, recovered, notes, stores };
   } catch (e) {
     await Promise.allSettled(stores.map((s) => s.close()));
+    await doubtful?.settled();
     throw e;
   }
 }
@@ -121,37 +153,56 @@ export async function adoptFiles(setup: MirrorSetup, around: MirrorSurroundings,
   const { diskPath, sizeBytes, journalPath } = setup;
   const { openStore } = around;
   if (await isMissing(diskPath)) throw refuseMissing(diskPath);
-  await rm(sumsPath(setup), { force: true });
-  // Points of what was there before would read what is there now.
-  await rm(`${journalPath}.points`, { force: true });
-  const { disk } = await openDiskStack({
-    openStore,
-    path: diskPath,
-    sizeBytes,
-    onFailed: report,
-    pointsPath: `${journalPath}.points`,
-    points: setup.points ?? DEFAULT_POINTS,
-    told: () => undefined,
-  });
-  const stores = [disk];
+  const stores: BlockStore[] = [];
+  const timeoutMs = setup.timeoutMs ?? DISK_TIMEOUT_MS;
+  const files = new WatchedFiles({ openStore, timeoutMs, onFailed: report });
+  const store = async (kind: WatchedFileKind, path: string, bytes: number): Promise<BlockStore> => {
+    const s = await files.open(kind, path, bytes);
+    stores.push(s);
+    return s;
+  };
   try {
-    for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
-    const record = await openStore({ path: recordPath(setup), sizeBytes: METADATA_BYTES });
-    stores.push(record);
-    await adoptDisk({ record, identity: await identify(setup, around.scale), forgetJournal: () => blankSegments(stores.slice(1, 3)) });
+    const { disk } = await openDiskStack({
+      openStore,
+      files,
+      path: diskPath,
+      sizeBytes,
+      timeoutMs,
+      admit: async () => {
+        const segment = (end: string): Promise<BlockStore> => store('journal', `${journalPath}${end}`, SEGMENT_BYTES);
+        const segments = [await segment('.0'), await segment('.1')];
+        const record = await store('record', recordPath(setup), METADATA_BYTES);
+        const identity = await identify(setup, around.scale);
+        await rm(sumsPath(setup), { force: true });
+        // Points of what was there before would read what is there now.
+        await rm(`${journalPath}.points`, { force: true });
+        await adoptDisk({ record, identity, forgetJournal: () => blankSegments(segments) });
+      },
+      onFailed: report,
+      pointsPath: `${journalPath}.points`,
+      points: setup.points ?? DEFAULT_POINTS,
+      told: () => undefined,
+    });
+    stores.push(disk);
   } finally {
     await Promise.allSettled(stores.map((s) => s.close()));
   }
 }
 
 /** Empty, whatever was left there. */
-export async function openScratch(setup: MirrorSetup, around: MirrorSurroundings): Promise<BlockStore> {
+export async function openScratch(setup: MirrorSetup, files: WatchedFiles): Promise<BlockStore> {
   await removeScratch(setup);
-  return await around.openStore({ path: scratchPath(setup), sizeBytes: SCRATCH_BYTES });
+  return await files.open('scratch', scratchPath(setup), SCRATCH_BYTES);
 }
 
 export async function removeScratch(setup: MirrorSetup): Promise<void> {
   await rm(scratchPath(setup), { force: true });
+}
+
+async function removeDurably(path: string): Promise<void> {
+  await rm(path, { force: true });
+  const folder = await open(dirname(path), 'r');
+  await folder.sync().finally(() => folder.close());
 }
 
 async function identify({ diskPath, sizeBytes, channel, pairId }: MirrorSetup, scale: MetadataScale | undefined): Promise<DiskIdentity> {

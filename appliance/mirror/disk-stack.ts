@@ -1,6 +1,8 @@
 // The guest's disk as the mirror sees it: the medium, and what lies over it, each layer a BlockStore itself.
 //
 //   medium -> watched (a disk that does not answer, or failed, is over) -> checked (what it reads is what was written) -> restore points
+//
+// The upper two have files of their own, in which a disk that is another one counts as a loss: it is asked first whether it is the right one.
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { type BlockStore, type FileStoreOptions, type StoreCache, StoreError } from '../../drivers/block/index.ts';
@@ -13,18 +15,24 @@ import { CATALOGUE_BYTES } from './restore-points/catalogue.ts';
 import { openPoints } from './restore-points/open-points.ts';
 import { openPointFolder } from './restore-points/point-folder.ts';
 import type { PointStore } from './restore-points/point-store.ts';
-import { mustBeDrained, placesOf, WatchedStore } from './watched-store.ts';
+import { mustBeDrained } from './stuck-requests.ts';
+import type { WatchedFiles } from './watched-files.ts';
+import { placesOf, SilentDiskError, WatchedStore } from './watched-store.ts';
 
 /** Longer than a disk's own attempts: those that are made for servers give up after 7 s. */
-const DISK_TIMEOUT_MS = 8_000;
+export const DISK_TIMEOUT_MS = 8_000;
 
 export interface DiskStackOptions {
   openStore(options: FileStoreOptions): Promise<BlockStore>;
+  /** What lies beside the disk. */
+  files: WatchedFiles;
   path: string;
   sizeBytes: number;
   cache?: StoreCache;
   /** A request that takes longer: the disk has failed. */
-  timeoutMs?: number;
+  timeoutMs: number;
+  /** Asked before anything is written or removed, with the medium. Rejects: the disk is refused. */
+  admit?(medium: BlockStore): Promise<void>;
   /** The disk is over: what it was asked for fails with this, and all that comes. Once. */
   onFailed(error: StoreError): void;
   /** Of the catalogue of restore points. */
@@ -65,11 +73,12 @@ export async function openDiskStack(options: DiskStackOptions): Promise<DiskStac
     opened[0] = medium;
     const watched = new WatchedStore(medium, {
       path,
-      timeoutMs: options.timeoutMs ?? DISK_TIMEOUT_MS,
+      timeoutMs: options.timeoutMs,
       places: placesOf(process.env.UV_THREADPOOL_SIZE),
       onFailed: options.onFailed,
     });
     opened[0] = watched;
+    await options.admit?.(watched);
     const checked = await openChecked(options, watched);
     opened[0] = checked;
     const points = await pointsOver(checked, options, opened);
@@ -81,9 +90,9 @@ export async function openDiskStack(options: DiskStackOptions): Promise<DiskStac
 }
 
 async function pointsOver(below: BlockStore, options: DiskStackOptions, opened: BlockStore[]): Promise<PointStore> {
-  const { openStore, path, pointsPath, told } = options;
+  const { openStore, files, path, pointsPath, told } = options;
   const { directory, maximumBytes, reserveBytes } = options.points;
-  const catalogue = await openStore({ path: pointsPath, sizeBytes: CATALOGUE_BYTES });
+  const catalogue = await files.open('points', pointsPath, CATALOGUE_BYTES);
   opened.push(catalogue);
   const folder = await openPointFolder({ directory, diskPath: path, openStore });
   return await openPoints({ below, disk: await nameOf(path), catalogue, folder, maximumBytes, reserveBytes, told });
@@ -97,10 +106,11 @@ async function nameOf(path: string): Promise<string> {
 
 /** Without its file the disk is as good as any other: that is no reason not to serve it. */
 async function openChecked(options: DiskStackOptions, below: BlockStore): Promise<CheckedStore> {
-  const { sums: kept, openStore } = options;
+  const { sums: kept, files } = options;
   if (!kept) return new CheckedStore(below, undefined);
+  mustBeDrained(kept.path);
   const identity = await kept.identify();
-  const open = (): Promise<BlockStore> => openStore({ path: kept.path, sizeBytes: sumsFileBytes(identity) });
+  const open = (): Promise<BlockStore> => files.open('sums', kept.path, sumsFileBytes(identity));
   let file: BlockStore | undefined;
   try {
     file = await open().catch(async (e: Error) => {
@@ -118,6 +128,8 @@ async function openChecked(options: DiskStackOptions, below: BlockStore): Promis
     return new CheckedStore(below, sums);
   } catch (e) {
     await file?.close().catch(() => undefined);
+    // What is written without it would not be what it says.
+    if (e instanceof SilentDiskError) throw e;
     kept.onUnknown((e as Error).message);
     return new CheckedStore(below, undefined);
   }

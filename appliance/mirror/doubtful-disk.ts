@@ -6,6 +6,7 @@
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
+import { endsWithin, mustBeDrained } from './stuck-requests.ts';
 import { SilentDiskError } from './watched-store.ts';
 
 const TEST_BYTES = 4096;
@@ -24,6 +25,7 @@ export class DoubtfulDisk {
 
   /** @param path Of the mark, on another disk than the one that is meant. */
   static async open(path: string): Promise<DoubtfulDisk> {
+    mustBeDrained(path);
     const text = await readFile(path, 'utf8').catch((e: NodeJS.ErrnoException) => {
       if (e.code === 'ENOENT') return null;
       throw e;
@@ -45,9 +47,9 @@ export class DoubtfulDisk {
     return this.#marking;
   }
 
-  /** The mark is there, or it is known that it cannot be made: before that the disk must not be opened again. */
+  /** The mark is there, or it is known that it cannot be made: before that the disk must not be opened again, and it is not. */
   async settled(): Promise<void> {
-    await this.#marking.catch(() => undefined);
+    await endsWithin(this.#path, this.#marking);
   }
 
   async #mark(why: string): Promise<void> {

@@ -48,6 +48,20 @@ const RESCUE_ATTEMPTS = 3;
 /** Refused, and no harm is done: this copy follows all the same. */
 class NotNow extends Error {}
 
+/** Whom a block that is lost here could be asked of is gone: who runs the guest from now on is about to be decided. */
+export class SourceGoneError extends Error {
+  override name = 'SourceGoneError';
+}
+
+/** The source was asked, and has nothing for it either, or not now. */
+export class LostBlockError extends StoreError {
+  override name = 'LostBlockError';
+
+  constructor(offset: number, message: string) {
+    super('io', 'read', offset, message);
+  }
+}
+
 interface Asked {
   offset: number;
   length: number;
@@ -120,14 +134,20 @@ export class Follower {
     }
     const work = this.#do(m);
     this.#running.add(work);
-    void work.finally(() => this.#running.delete(work));
+    const ended = (): void => void this.#running.delete(work);
+    work.then(ended, ended);
   }
 
   async #do(m: MirrorMessage): Promise<void> {
     try {
       if (m.kind === 'attach') await this.#attach(m);
       else if (m.attachment === this.#attachment) {
-        const data = await this.#perform(m);
+        let data: Uint8Array | undefined;
+        if (m.kind !== 'write') data = await this.#perform(m);
+        else {
+          this.#mustBeInside(m);
+          await this.#change(m);
+        }
         if (m.attachment === this.#attachment) this.#answer(m, 'ok', data);
       }
     } catch (e) {
@@ -154,32 +174,32 @@ export class Follower {
     this.#answer(m, 'ok', copy);
   }
 
+  /** A write or a zero of the source. */
+  #change(m: MirrorMessage): Promise<void> {
+    const data = m.kind === 'write' ? m.data : undefined;
+    const damaged = data && m.sums ? firstMisfit(m.offset, data, m.sums) : undefined;
+    if (damaged !== undefined)
+      throw new Error(
+        `the data of a write at ${damaged} was damaged on its way to the partner: its checksum does not fit. It was not stored`,
+      );
+    if (m.repair && data) return this.#repair(m, data);
+    const replica = this.#replica;
+    if (replica) {
+      if (data) return replica.write(m.interval, m.offset, data, m.fua, m.sums);
+      return replica.zero(m.interval, m.offset, m.length, m.fua, m.release);
+    }
+    const changed = data ? writeWithSums(this.#disk, m.offset, m.sums, data) : this.#disk.zero(m.offset, m.length, spaceOf(m.release));
+    return m.fua ? changed.then(() => this.#disk.flush()) : changed;
+  }
+
   async #perform(m: MirrorMessage): Promise<Uint8Array | undefined> {
     if (m.kind === 'cut') return await this.#parts.cut(m);
-    if (m.offset + m.length > this.#disk.sizeBytes) throw new Error(`${m.length} bytes at ${m.offset} are outside of the partner's disk`);
+    this.#mustBeInside(m);
     const replica = this.#replica;
     switch (m.kind) {
-      case 'write':
-      case 'zero': {
-        const data = m.kind === 'write' ? m.data : undefined;
-        const damaged = data && m.sums ? firstMisfit(m.offset, data, m.sums) : undefined;
-        if (damaged !== undefined)
-          throw new Error(
-            `the data of a write at ${damaged} was damaged on its way to the partner: its checksum does not fit. It was not stored`,
-          );
-        if (m.repair && data) {
-          await this.#repair(m, data);
-          return undefined;
-        }
-        if (replica) {
-          if (data) await replica.write(m.interval, m.offset, data, m.fua, m.sums);
-          else await replica.zero(m.interval, m.offset, m.length, m.fua, m.release);
-        } else {
-          await (data ? writeWithSums(this.#disk, m.offset, m.sums, data) : this.#disk.zero(m.offset, m.length, spaceOf(m.release)));
-          if (m.fua) await this.#disk.flush();
-        }
+      case 'zero':
+        await this.#change(m);
         return undefined;
-      }
       case 'flush':
         await (replica ?? this.#disk).flush();
         return undefined;
@@ -205,6 +225,10 @@ export class Follower {
       default:
         throw new Error(`the partner sent '${m.kind}' to a copy that follows`);
     }
+  }
+
+  #mustBeInside(m: MirrorMessage): void {
+    if (m.offset + m.length > this.#disk.sizeBytes) throw new Error(`${m.length} bytes at ${m.offset} are outside of the partner's disk`);
   }
 
   async #verify(m: MirrorMessage): Promise<Uint8Array | undefined> {
@@ -285,7 +309,7 @@ export class Follower {
       const data = await replica.read(offset, length, { read: (o, l) => this.#fromSource(replica, o, l) });
       if (replica.committed === committed) return data;
     }
-    throw new StoreError('io', 'read', offset, `checkpoints overtake the read of lost blocks at ${offset}`);
+    throw new LostBlockError(offset, `checkpoints overtake the read of lost blocks at ${offset}`);
   }
 
   async #fromSource(replica: Replica, offset: number, length: number): Promise<Buffer> {
@@ -294,19 +318,19 @@ export class Follower {
     const { data, blocks } = await checked.check(start, end - start);
     for (const run of runsOf(start, end - start, blocks, isBad)) {
       const sums = await checked.sums(run.offset, run.length);
-      const found = await this.#ask(run.offset, run.length).catch(() => undefined);
+      const found = await this.#ask(run.offset, run.length).catch((e: Error) => {
+        // Else what it answered was damaged on its way.
+        if (this.#attachment === undefined) throw new SourceGoneError(e.message);
+        return undefined;
+      });
       for (let at = 0, i = 0; at < run.length; at += SUM_BLOCK_BYTES, i++) {
         const condition = found?.answer.blocks[i];
         const fits = sums[i] === undefined || sums[i] === found?.answer.crcs[i];
         const isGood = condition === 'fits' || (condition !== undefined && condition !== 'unreadable' && fits);
-        if (!found || !isGood || (found.isOpen && replica.isOpen(run.offset + at, SUM_BLOCK_BYTES))) {
-          this.#parts.onLost(run.offset + at);
-          throw new StoreError(
-            'io',
-            'read',
-            run.offset + at,
-            `the block at ${run.offset + at} is lost here, and the source has nothing for it now`,
-          );
+        const offset = run.offset + at;
+        if (!found || !isGood || (found.isOpen && replica.isOpen(offset, SUM_BLOCK_BYTES))) {
+          this.#parts.onLost(offset);
+          throw new LostBlockError(offset, `the block at ${offset} is lost here, and the source has nothing for it now`);
         }
       }
       found?.answer.data.copy(data, run.offset - start);

@@ -7,22 +7,28 @@
 // A failed request of a source is not answered: the guest must not see the fault of one copy. It is reported, and the
 // core lets the partner take over, or ends it by `goSolo` (then the guest gets the error). A read that fails is answered from the other
 // copy (repair.ts, follower.ts).
-import type { BlockStore, StoreError } from '../../drivers/block/index.ts';
+//
+// Nor does a replica's guest see the fault of its copy: what cannot be read or kept here because the disk or a file beside it is over is
+// reported and not answered, until this copy is closed, or has taken over and the guest runs from it alone.
+import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
 import type { NbdExport, ZeroesOrder } from '../../drivers/nbd/index.ts';
 import { blockOf, blockSums, blocksIn, SUM_BLOCK_BYTES, writeWithSums } from './block-sums.ts';
 import { ChangeHold } from './change-hold.ts';
 import { isBadRead } from './checked-store.ts';
+import { LostBlockError, SourceGoneError } from './follower.ts';
 import { MESSAGE_MAX_DATA_BYTES } from './messages.ts';
 import type { Metadata } from './metadata.ts';
 import type { Partner, PartnerRequest } from './partner.ts';
 import type { Quarantine } from './quarantine.ts';
-import { RangeLock } from './range-lock.ts';
+import { type LockEntry, RangeLock } from './range-lock.ts';
 import type { Replica } from './replica.ts';
 import type { WriteLatencies } from './write-latencies.ts';
 import { spaceOf } from './write-runs.ts';
 
 /** Zeroes are one request up to this size: the message's length has 32 bits. */
 const ZERO_MAX_BYTES = 1024 * 1024 * 1024;
+/** A checkpoint is as long as many round trips: it overtakes one now and then, not so many in turn. */
+const REPLACE_ATTEMPTS = 20;
 
 export interface GuestDiskParts {
   disk: BlockStore;
@@ -42,6 +48,8 @@ export interface GuestDiskParts {
   prepare?(offset: number, length: number): Promise<unknown> | undefined;
   /** A read failed: the range from the other copy where this one has lost it. replica: as it sees its own. */
   rescue(e: StoreError, offset: number, length: number, replica: Replica | undefined): Promise<Buffer>;
+  /** replica: what belongs to its guest's world cannot be had here any more: this copy is over, whatever failed. */
+  onReplicaOver(e: Error): void;
 }
 
 /** What a request of the guest changes: to `data`, or to zeroes. */
@@ -67,8 +75,9 @@ export class GuestDisk implements NbdExport {
   writtenBytes = 0;
   /** Set: source. */
   partner: Partner | undefined;
-  /** Set: replica. */
-  replica: Replica | undefined;
+  #replica: Replica | undefined;
+  /** Who waits until this is no replica any more. */
+  #onNoReplica: (() => void)[] = [];
   /** Set: how long writes take is wanted. */
   latencies: WriteLatencies | undefined;
   /** Set: writes wait for its end. */
@@ -83,34 +92,87 @@ export class GuestDisk implements NbdExport {
     this.sizeBytes = parts.disk.sizeBytes;
   }
 
+  /** Set: replica. */
+  get replica(): Replica | undefined {
+    return this.#replica;
+  }
+
+  set replica(replica: Replica | undefined) {
+    this.#replica = replica;
+    if (!replica) for (const go of this.#onNoReplica.splice(0)) go();
+  }
+
   async read(offset: number, length: number): Promise<Buffer> {
     this.reads++;
+    return await this.#read(offset, length);
+  }
+
+  async #read(offset: number, length: number): Promise<Buffer> {
     const held = this.#parts.quarantine.beforeRead(offset, length);
     if (held) await held;
     const { replica } = this;
     try {
       return await (replica ?? this.#disk).read(offset, length);
     } catch (e) {
-      if (isBadRead(e)) return await this.#parts.rescue(e, offset, length, replica);
-      this.#parts.onError(e as StoreError);
-      throw e;
+      if (!isBadRead(e)) {
+        this.#parts.onError(e as StoreError);
+        throw e;
+      }
+      if (!replica) return await this.#parts.rescue(e, offset, length, undefined);
+      return await this.#rescueReplica(e, offset, length, replica);
     }
   }
 
-  async write(offset: number, data: Buffer, fua: boolean): Promise<void> {
+  async #rescueReplica(error: StoreError, offset: number, length: number, replica: Replica): Promise<Buffer> {
+    try {
+      return await this.#parts.rescue(error, offset, length, replica);
+    } catch (e) {
+      if (e instanceof LostBlockError) throw e;
+      await this.#noReplica(e as Error, replica);
+      return await this.#read(offset, length);
+    }
+  }
+
+  /** Whoever waits when this copy is closed is dropped with his connection. */
+  async #noReplica(e: Error, replica: Replica): Promise<void> {
+    if (this.#replica !== replica) return;
+    if (!(e instanceof SourceGoneError)) this.#parts.onReplicaOver(e);
+    await new Promise<void>((go) => this.#onNoReplica.push(go));
+  }
+
+  write(offset: number, data: Buffer, fua: boolean): Promise<void> {
     const interval = this.#received(data.length);
     const held = this.#parts.quarantine.beforeWrite(offset, data.length);
+    // Most writes wait for nothing of this: each promise and each step less is felt by all of them.
+    if (!held && !this.gate && !this.replica && !this.latencies)
+      return this.#change(interval, { offset, length: data.length, data, sums: blockSums(offset, data) }, fua);
+    return this.#writeWhenFree(held, interval, offset, data, fua);
+  }
+
+  async #writeWhenFree(held: Promise<void> | undefined, interval: number, offset: number, data: Buffer, fua: boolean): Promise<void> {
     if (held) await held;
     // Private: summed when it becomes part of the copy.
     const sums = this.replica ? undefined : blockSums(offset, data);
     if (this.gate) await this.gate;
     const change: Change = { offset, length: data.length, data, ...(sums ? { sums } : {}) };
-    if (this.replica) await this.replica.guestWrite(offset, data);
+    const { replica } = this;
+    if (replica) await this.#writePrivately(replica, offset, data, fua);
     else if (!this.latencies) await this.#change(interval, change, fua);
     else {
       const beganMs = performance.now();
       await this.#change(interval, change, fua);
       this.latencies?.add(performance.now() - beganMs);
+    }
+  }
+
+  async #writePrivately(replica: Replica, offset: number, data: Buffer, fua: boolean): Promise<void> {
+    try {
+      await replica.guestWrite(offset, data);
+    } catch (e) {
+      // More than it may write between two checkpoints is its own doing.
+      if (e instanceof StoreError && e.kind === 'noSpace') throw e;
+      await this.#noReplica(e as Error, replica);
+      await this.write(offset, data, fua);
     }
   }
 
@@ -150,62 +212,101 @@ export class GuestDisk implements NbdExport {
 
   async #change(interval: number, change: Change, fua: boolean): Promise<void> {
     const { offset, length } = change;
-    await this.changes.run(interval, () =>
-      this.lock.with(offset, offset + length, () => this.#changeLocked(interval, change, fua || this.#parts.isWriteThrough)),
-    );
+    for (let wait = this.changes.enter(interval); wait; wait = this.changes.enter(interval)) await wait;
+    const { entry, wait } = this.lock.enter(offset, offset + length);
+    try {
+      if (wait) await this.#locked(entry, wait);
+      await this.#changeLocked(interval, change, fua || this.#parts.isWriteThrough);
+    } finally {
+      this.lock.leave(entry);
+      this.changes.leave();
+    }
     if (this.#parts.quarantine.hasWhole(offset, length)) this.#parts.healed(offset, length);
   }
 
-  /** Not of the guest: these bytes on both copies, from now on. Whoever calls it holds the lock of the range. */
-  async rewrite(offset: number, data: Buffer): Promise<void> {
-    const sums = blockSums(offset, data);
-    await this.#changeLocked(this.#parts.interval(), { offset, length: data.length, data, ...(sums ? { sums } : {}) }, true);
+  /** The partner has its time for what it is asked by whoever is waited for. */
+  async #locked(entry: LockEntry, wait: Promise<void>): Promise<void> {
+    const held = this.lock.before(entry);
+    const over = this.partner?.keepsWaiting(held.start, held.end);
+    await wait;
+    over?.();
   }
 
-  async #changeLocked(interval: number, change: Change, fua: boolean): Promise<void> {
+  /** As a write of the guest, but for what is written: the answer of `data`, which is asked for with the range locked. */
+  async replace(offset: number, length: number, data: () => Promise<Buffer>): Promise<void> {
+    for (let attempt = 1; attempt <= REPLACE_ATTEMPTS; attempt++) {
+      const interval = this.#parts.interval();
+      let done = false;
+      await this.changes.run(interval, () =>
+        this.lock.with(offset, offset + length, async () => {
+          done = await this.rewrite(offset, await data(), interval);
+        }),
+      );
+      if (done) return;
+    }
+    throw new Error(`the block at ${offset} was not written: checkpoints overtook it ${REPLACE_ATTEMPTS} times. Try it again`);
+  }
+
+  /**
+   * Not of the guest: these bytes on both copies, from now on. Whoever calls it holds the lock of the range. False: the interval ended
+   * before they could be written. No checkpoint waits for who is not the guest, so a later one's commit may not have them.
+   */
+  async rewrite(offset: number, data: Buffer, interval = this.#parts.interval()): Promise<boolean> {
+    const sums = blockSums(offset, data);
+    const change = { offset, length: data.length, data, ...(sums ? { sums } : {}) };
+    return await this.#changeLocked(interval, change, true, () => this.#parts.interval() === interval);
+  }
+
+  async #changeLocked(interval: number, change: Change, fua: boolean, mayGo?: () => boolean): Promise<boolean> {
     const { offset, length } = change;
     const { metadata } = this.#parts;
     const cold = metadata.begin(offset, length, interval);
     const unready = this.#parts.prepare?.(offset, length);
     try {
       if (cold || unready) await this.#both(this.partner, Promise.all([cold, unready]), undefined);
+      if (mayGo && !mayGo()) return false;
       await this.#changeBoth(interval, change, fua);
+      return true;
     } finally {
       metadata.end(offset, length);
       this.#parts.written();
     }
   }
 
-  async #changeBoth(interval: number, change: Change, fua: boolean): Promise<void> {
+  #changeBoth(interval: number, change: Change, fua: boolean): Promise<void> {
     const { partner } = this;
     const held = partner ? requests(interval, change, fua).map((r) => partner.hold(r)) : [];
     const there = held.length > 1 ? Promise.all(held) : held[0];
-    await this.#both(partner, this.#changeHere(change, fua), there);
+    return this.#both(partner, this.#changeHere(change, fua), there);
   }
 
-  async #changeHere({ offset, length, data, sums, release = false }: Change, fua: boolean): Promise<void> {
-    await (data ? writeWithSums(this.#disk, offset, sums, data) : this.#disk.zero(offset, length, spaceOf(release)));
-    if (fua) await this.#disk.flush();
+  #changeHere({ offset, length, data, sums, release = false }: Change, fua: boolean): Promise<void> {
+    const changed = data ? writeWithSums(this.#disk, offset, sums, data) : this.#disk.zero(offset, length, spaceOf(release));
+    return fua ? changed.then(() => this.#disk.flush()) : changed;
   }
 
-  async #both(partner: Partner | undefined, here: Promise<unknown>, there: Promise<unknown> | undefined): Promise<void> {
-    const [error] = await Promise.all([
-      here.then(
-        () => undefined,
-        (e: StoreError) => {
-          this.#parts.onError(e);
-          return e;
-        },
-      ),
-      there,
-    ]);
-    if (!error) return;
-    await partner?.released;
-    throw error;
+  #both(partner: Partner | undefined, here: Promise<unknown>, there: Promise<unknown> | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let open = there ? 2 : 1;
+      let error: StoreError | undefined;
+      const ended = (): void => {
+        if (--open > 0) return;
+        if (!error) resolve();
+        else if (partner) partner.released.then(() => reject(error));
+        else reject(error);
+      };
+      here.then(ended, (e: StoreError) => {
+        this.#parts.onError(e);
+        error = e;
+        ended();
+      });
+      there?.then(ended, reject);
+    });
   }
 }
 
 function requests(interval: number, { offset, length, data, sums, release = false }: Change, fua: boolean): PartnerRequest[] {
+  if (data && sums && length <= SUM_BLOCK_BYTES) return [{ kind: 'write', interval, offset, length, fua, data, sums }];
   const step = data ? MESSAGE_MAX_DATA_BYTES : ZERO_MAX_BYTES;
   const list: PartnerRequest[] = [];
   const first = blockOf(offset);

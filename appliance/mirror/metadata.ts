@@ -100,12 +100,16 @@ export class Metadata {
     this.#durable = new Set(this.log.suspects);
   }
 
+  /** How large this very disk was when it was recorded, whatever it is set to now; null: nothing is recorded of it. */
+  static async recordedBytes(store: BlockStore, { pair, disk }: DiskIdentity): Promise<number | null> {
+    const { newest } = await readSlots(store);
+    const isIt = newest !== undefined && newest.record.pair === pair && disk !== null && Buffer.from(newest.disk).equals(disk);
+    return isIt ? newest.sizeBytes : null;
+  }
+
   /** Writes nothing. Rejects with MetadataError when the file says nothing of this disk. */
   static async open(store: BlockStore, identity: DiskIdentity): Promise<Metadata> {
-    const slots = [await store.read(0, METADATA_PAGE_BYTES), await store.read(METADATA_PAGE_BYTES, METADATA_PAGE_BYTES)];
-    const decoded = slots.map(decodeMetadataSlot);
-    const whole = decoded.filter((s) => s !== null);
-    const newest = whole.sort((a, b) => (a.counter < b.counter ? 1 : -1))[0];
+    const { slots, decoded, newest } = await readSlots(store);
     if (!newest) {
       if (slots.every((s) => s.every((byte) => byte === 0))) throw new MetadataError('blank', 'nothing is recorded of this disk yet');
       throw new MetadataError('damaged', 'both copies of the record of this disk are damaged: what it missed is unknown');
@@ -168,6 +172,19 @@ export class Metadata {
     return true;
   }
 
+  /** All of it again: after a failed flush the cache of the file shows what the medium may not have. */
+  async rewrite(): Promise<void> {
+    this.#damagedSlot = -1;
+    const { suspects } = this.log;
+    for (let page = 0; page < MAP_PAGES; page++) {
+      const inPage = [...suspects].filter((e) => Math.floor(e / EXTENTS_PER_PAGE) === page);
+      await this.#store.write(MAP_AT + page * METADATA_PAGE_BYTES, encodeMapPage(page, this.#life, inPage));
+    }
+    await this.#store.flush();
+    await this.setRecord(this.#record);
+    await this.#recordTurn;
+  }
+
   #encoded(record: CopyRecord): Buffer {
     const { sizeBytes } = this.#identity;
     return encodeMetadataSlot({
@@ -223,7 +240,8 @@ export class Metadata {
   /** Before a write to the range: undefined when it may go now (hot), else it may go when the promise ends. */
   begin(offset: number, length: number, interval: number): Promise<unknown> | undefined {
     let waits: Promise<void>[] | undefined;
-    for (const extent of this.#extentsOf(offset, length)) {
+    const last = this.#lastExtent(offset, length);
+    for (let extent = Math.floor(offset / this.extentBytes); extent <= last; extent++) {
       beginWrite(this.log, extent, interval);
       if (this.#durable.has(extent)) continue;
       waits ??= [];
@@ -232,9 +250,15 @@ export class Metadata {
     return waits && Promise.all(waits);
   }
 
+  /** `begin` of a write to it would not wait. */
+  isDurable(extent: number): boolean {
+    return this.#durable.has(extent);
+  }
+
   /** The write has ended, well or not. */
   end(offset: number, length: number): void {
-    for (const extent of this.#extentsOf(offset, length)) endWrite(this.log, extent);
+    const last = this.#lastExtent(offset, length);
+    for (let extent = Math.floor(offset / this.extentBytes); extent <= last; extent++) endWrite(this.log, extent);
   }
 
   /** Makes more extents suspect, durably. */
@@ -249,9 +273,13 @@ export class Metadata {
 
   /** The extents of a range of the disk. */
   *#extentsOf(offset: number, length: number): Iterable<number> {
-    if (length <= 0) return;
-    const last = Math.floor((offset + length - 1) / this.extentBytes);
+    const last = this.#lastExtent(offset, length);
     for (let extent = Math.floor(offset / this.extentBytes); extent <= last; extent++) yield extent;
+  }
+
+  /** -1: of an empty range. */
+  #lastExtent(offset: number, length: number): number {
+    return length <= 0 ? -1 : Math.floor((offset + length - 1) / this.extentBytes);
   }
 
   /** All of them at once: one flush, however many there are. `end` is excluded. */
@@ -332,4 +360,12 @@ export class Metadata {
 
 export function newGeneration(): string {
   return randomBytes(8).toString('hex');
+}
+
+/** Both slots of the record, and the one that was written last of those that are whole. */
+async function readSlots(store: BlockStore) {
+  const slots = [await store.read(0, METADATA_PAGE_BYTES), await store.read(METADATA_PAGE_BYTES, METADATA_PAGE_BYTES)];
+  const decoded = slots.map(decodeMetadataSlot);
+  const [newest] = decoded.filter((s) => s !== null).sort((a, b) => (a.counter < b.counter ? 1 : -1));
+  return { slots, decoded, newest };
 }

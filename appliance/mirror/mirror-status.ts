@@ -1,14 +1,14 @@
 // What a mirror says of itself each second.
 import type { MirrorMode, MirrorStatus } from './api.ts';
 import type { OpenCopy } from './open-copy.ts';
-import { stuckRequests } from './watched-store.ts';
+import { stuckRequests } from './stuck-requests.ts';
 
-/** A request of the disk that takes longer is shown. */
+/** A request of the disk, or of a file beside it, that takes longer is shown. */
 const LATE_MS = 1_000;
 
 /** o: undefined while closed. */
 export function mirrorStatus(mode: MirrorMode, committed: number, o: OpenCopy | undefined): MirrorStatus {
-  const lateMs = Math.round(o?.watched.oldestMs ?? 0);
+  const lateMs = Math.round(Math.max(o?.watched.oldestMs ?? 0, o?.files.oldestMs ?? 0));
   return {
     mode: mode,
     pendingWrites: o?.guest.partner?.pending ?? 0,

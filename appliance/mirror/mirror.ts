@@ -108,11 +108,18 @@ export class Mirror {
       exportPoint: ({ name }) => this.#openPoints('exportPoint').export(name),
       endPointExport: async ({ name }) => this.#opened?.points.endExport(name),
       rollBack: (a) => this.#inTurn(() => this.#rollBack(a)),
-      quarantineBlock: ({ offset }) => this.#quarantine.add(offset),
+      quarantineBlock: async ({ offset }) => {
+        await this.#quarantine.add(offset);
+        this.#opened?.scrub.settled(offset, 1, false);
+      },
       chooseBlock: (a) => this.#quarantine.choose(a.offset, a.keep),
       startScrub: async () => this.#scrub('startScrub').start(),
       stopScrub: async () => await this.#scrub('stopScrub').stop(),
-      repairBlock: ({ offset, from }) => this.#need('repairBlock', 'source').repair.block(offset, from),
+      repairBlock: async ({ offset, from }) => {
+        const { repair, scrub } = this.#need('repairBlock', 'source');
+        // Repaired, it was counted by then.
+        await repair.block(offset, from).finally(() => scrub.settled(offset, 1, false));
+      },
       linkVerdict: ({ link, up }) => this.#channel.linkVerdict(link, up),
       status: () => this.status(),
     };
@@ -177,7 +184,7 @@ export class Mirror {
     const replica = new Replica({
       disk: o.disk,
       journal: o.journal,
-      openScratch: () => openScratch(this.#setup, this.#around),
+      openScratch: () => openScratch(this.#setup, o.files),
       merging: async (runs) => {
         await this.#orders.obey(o, merge(o.metadata.log, newGeneration(), o.metadata.extentsOf(runs)));
       },

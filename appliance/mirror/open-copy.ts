@@ -28,7 +28,9 @@ import type { PointsStatus } from './restore-points/api.ts';
 import { PointService } from './restore-points/point-service.ts';
 import { Scrub } from './scrub.ts';
 import type { SharedQuarantine } from './shared-quarantine.ts';
+import { endsWithin } from './stuck-requests.ts';
 import type { MirrorSurroundings } from './surroundings.ts';
+import type { WatchedFiles } from './watched-files.ts';
 import type { WatchedStore } from './watched-store.ts';
 
 /** A disk of 1 TiB is compared in 15 hours, once a week. */
@@ -39,6 +41,8 @@ const SCRUB_LOOK_MS = 60_000;
 export interface OpenCopy {
   disk: BlockStore;
   watched: WatchedStore;
+  /** What lies beside the disk. */
+  files: WatchedFiles;
   checked: CheckedStore;
   repair: Repair;
   doubtful: DoubtfulDisk;
@@ -104,6 +108,8 @@ export async function openCopy(
       isWriteThrough: setup.isWriteThrough ?? false,
       written: () => void orders.settle(owner.opened()),
       prepare: (offset, length) => checked.prepare(offset, length),
+      // No error of a store: as a whole.
+      onReplicaOver: (e) => onError(new Error(e.message)),
       rescue: (e, offset, length, replica) => {
         return replica ? follower.rescue(replica, offset, length) : repair.rescue(e, offset, length);
       },
@@ -116,7 +122,7 @@ export async function openCopy(
       interval: around.interval,
       onError,
       emit: (name, data) => {
-        if (name === 'repaired') owner.opened()?.scrub.repaired();
+        if (name === 'repaired') owner.opened()?.scrub.settled(data.offset, data.lengthBytes, true);
         around.emit(name, data);
       },
     });
@@ -158,8 +164,14 @@ export async function openCopy(
       onDiffer: (offset, fits) => around.emit('copiesDiffer', { offset, fits }),
       onUnreadable: (offset, side) => around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side }),
       // The bytes stay as they are: nothing for a restore point to keep. Else as a write of the guest.
-      renew: (offset, data) => repair.renew(offset, data).catch(() => guest.rewrite(offset, data)),
+      renew: (offset, data) =>
+        repair.renew(offset, data).catch(async () => {
+          while (!(await guest.rewrite(offset, data))) {
+            // A checkpoint came in between: the bytes are the same in every interval.
+          }
+        }),
       onChanged: () => shared.announce(),
+      onEnded: (view) => around.emit('scrubEnded', view),
     });
     const scrubbing = setInterval(() => scrub.look(), SCRUB_LOOK_MS);
     scrubbing.unref();
@@ -180,6 +192,7 @@ export async function openCopy(
     const opened: OpenCopy = {
       disk,
       watched,
+      files: files.files,
       checked,
       repair,
       doubtful,
@@ -199,6 +212,7 @@ export async function openCopy(
     return { opened, opening: { committed, replayed, discarded, notes } };
   } catch (e) {
     await Promise.allSettled(files.stores.map((s) => s.close()));
+    await doubtful.settled();
     throw e;
   }
 }
@@ -211,6 +225,12 @@ export async function closeCopy(setup: MirrorSetup, o: OpenCopy, report: (e: Err
   } catch (e) {
     report(e as Error);
   }
-  await Promise.allSettled([o.quarantine.close(), o.journal.close(), o.metadata.close(), o.disk.close(), removeScratch(setup)]);
+  await Promise.allSettled([
+    o.quarantine.close(),
+    o.journal.close(),
+    o.metadata.close(),
+    o.disk.close(),
+    endsWithin(`${setup.journalPath}.scratch`, removeScratch(setup)),
+  ]);
   await o.doubtful.settled();
 }

@@ -7,11 +7,12 @@
 // | it is another disk's                 | taken if this one is blank         | refused                                     |
 // | the disk was smaller when recorded   | taken, compared as a whole         | taken, compared as a whole                  |
 // | it was larger                        | refused                            | refused                                     |
+// | it has lost its end                  | refused; later compared as a whole | refused, until it is adopted                |
 // | nothing names this disk              | taken, compared as a whole         | taken, compared as a whole                  |
 //
 // So a new disk is made whole without a question, and never becomes the one that others are made equal to; and a disk with something on
 // it that this pair does not know is not written to. The way out is the operator's `adopt`: he says that it is this pair's from now on.
-import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
+import { type BlockStore, type SmallDiskError, StoreError } from '../../drivers/block/index.ts';
 import { DISK_REFUSED } from './api.ts';
 import { type DiskIdentity, Metadata, MetadataError, type MetadataTrouble } from './metadata.ts';
 
@@ -72,6 +73,24 @@ export async function adoptDisk(d: Pick<DiskToKnow, 'record' | 'identity' | 'for
 /** A guest that has run before does not run from a disk that is not there. */
 export function refuseMissing(path: string): StoreError {
   return refused(path, 'is not there, and the guest has run from it before: bring it back');
+}
+
+/**
+ * A disk has lost its end. When it is long enough again it is still the same one, but nothing says what the new end holds: so what is
+ * recorded of it is forgotten, and it is compared as a whole. One that was never longer is only set to too much.
+ * @param d forget: durably. record: null: there is none.
+ */
+export async function refuseSmall(
+  small: SmallDiskError,
+  d: { record: BlockStore | null; identity: DiskIdentity; forget: () => Promise<void> },
+): Promise<StoreError> {
+  const had = d.record === null ? null : await Metadata.recordedBytes(d.record, d.identity);
+  const isShrunk = had !== null && had > small.foundBytes;
+  if (isShrunk) await d.forget();
+  const then = isShrunk
+    ? `. It had ${had} bytes: what is recorded of it is forgotten, and it is compared as a whole once it has them again`
+    : '';
+  return new StoreError('setup', 'open', 0, `the disk ${small.message}. Nothing was written to it${then}`, DISK_REFUSED);
 }
 
 async function whyRefused(d: DiskToKnow, { trouble, message }: MetadataError): Promise<string | null> {

@@ -2,6 +2,9 @@
 //
 // A request of the guest ends with the partner's `ok`, or by `release`; never otherwise: while the partner is silent,
 // the guest's writes are held. Requests of a resync fail when the partner is lost.
+//
+// The guest also waits for requests that are not its own: a resync, a comparison or a repair has its range locked until the partner has
+// answered. From when on the guest waits, such a request has the time of one of the guest's.
 import type { Channel } from '../../drivers/link/index.ts';
 import { blockSums, encodeSums } from './block-sums.ts';
 import { type AnswerStatus, encodeMessageHeader, MESSAGE_VERSION, type MessageKind, type MirrorMessage } from './messages.ts';
@@ -23,6 +26,9 @@ export interface PartnerRequest {
 
 interface Pending {
   isGuest: boolean;
+  /** Of the disk; 0 and 0: of no range. */
+  start: number;
+  end: number;
   sinceMs: number;
   wait: Wait | undefined;
   resolve: (data: Uint8Array) => void;
@@ -36,6 +42,8 @@ export class Partner {
   readonly #channel: Channel;
   readonly #onLost: (reason: string) => void;
   readonly #pending = new Map<number, Pending>();
+  /** Ranges of the disk that the guest waits for, locked by others. */
+  readonly #awaited = new Set<{ start: number; end: number }>();
   /** Messages that wait for room in the channel. Bounded by what the NBD server and a resync have open. */
   readonly #outbox: Uint8Array[][] = [];
   #full = false;
@@ -75,6 +83,21 @@ export class Partner {
     return this.#request(r, false);
   }
 
+  /** The guest waits for whoever has this range locked, until the answer is called. */
+  keepsWaiting(start: number, end: number): () => void {
+    const range = { start, end };
+    this.#awaited.add(range);
+    for (const p of this.#pending.values()) this.#time(p);
+    return () => {
+      this.#awaited.delete(range);
+      for (const p of this.#pending.values()) {
+        if (p.isGuest || !p.wait || this.#isAwaited(p)) continue;
+        this.#patience?.end(p.wait);
+        p.wait = undefined;
+      }
+    };
+  }
+
   /** It does not follow any more. */
   get isLost(): boolean {
     return this.#lost !== undefined;
@@ -104,6 +127,7 @@ export class Partner {
   #refused(p: Pending, request: number, status: AnswerStatus, reason: string): void {
     if (!p.isGuest) {
       this.#pending.delete(request);
+      if (p.wait) this.#patience?.end(p.wait);
       p.reject(new Error(reason));
     }
     if (status === 'failed' || p.isGuest) this.lose(reason);
@@ -150,13 +174,27 @@ export class Partner {
     return n;
   }
 
+  /** Its time begins, if the guest waits for it. */
+  #time(p: Pending): void {
+    if (p.wait || this.#lost !== undefined || !(p.isGuest || this.#isAwaited(p))) return;
+    p.wait = this.#patience?.begin();
+  }
+
+  #isAwaited({ start, end }: Pending): boolean {
+    for (const a of this.#awaited) if (start < a.end && end > a.start) return true;
+    return false;
+  }
+
   #request(r: PartnerRequest, isGuest: boolean): Promise<Uint8Array> {
     if (this.#isReleased) return isGuest ? Promise.resolve(new Uint8Array()) : Promise.reject(new Error('the source goes on alone'));
     if (this.#lost !== undefined && !isGuest) return Promise.reject(new Error(this.#lost));
     const request = this.#next++ >>> 0;
     return new Promise((resolve, reject) => {
-      const wait = isGuest && this.#lost === undefined ? this.#patience?.begin() : undefined;
-      this.#pending.set(request, { isGuest, sinceMs: performance.now(), wait, resolve, reject });
+      const start = r.offset ?? 0;
+      const end = r.kind === 'attach' ? start : start + (r.length ?? 0);
+      const p: Pending = { isGuest, start, end, sinceMs: performance.now(), wait: undefined, resolve, reject };
+      this.#pending.set(request, p);
+      this.#time(p);
       if (this.#lost !== undefined) return;
       const sums = r.kind === 'write' && r.data ? (r.sums ?? blockSums(r.offset ?? 0, r.data)) : undefined;
       const header = encodeMessageHeader({

@@ -2,6 +2,7 @@
 // guest itself overwrites the whole block. The list is durable, and the same on both CoServers while they are joined.
 import { open, readFile, rename } from 'node:fs/promises';
 import { SUM_BLOCK_BYTES } from './block-sums.ts';
+import { endsWithin, mustBeDrained } from './stuck-requests.ts';
 import { MAX_QUARANTINED } from './verify-codec.ts';
 
 const HEADER = 'twinstep-quarantine-1';
@@ -22,6 +23,7 @@ export class Quarantine {
 
   /** @param changed The list is another one now. */
   static async open(path: string, changed: () => void): Promise<Quarantine> {
+    mustBeDrained(path);
     const text = await readFile(path, 'utf8').catch((e: NodeJS.ErrnoException) => {
       if (e.code === 'ENOENT') return null;
       throw e;
@@ -92,7 +94,7 @@ export class Quarantine {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#waiting = [];
-    await this.#writing.catch(() => undefined);
+    await endsWithin(this.#path, this.#writing);
   }
 
   #wholeIn(offset: number, length: number): number[] {

@@ -51,20 +51,25 @@ export class Repair {
   async rescue(error: StoreError, offset: number, length: number): Promise<Buffer> {
     const partner = this.#parts.partner();
     const { start, end } = this.#whole(offset, length);
+    // The guest waits for what is asked here.
+    const over = partner?.keepsWaiting(start, end);
+    const read = async (): Promise<Buffer> => {
+      if (error instanceof SilentDiskError) return await this.#readThere(offset, length);
+      try {
+        return await this.readLocked(offset, length);
+      } catch (e) {
+        if (!(e instanceof SilentDiskError)) throw e;
+        return await this.#readThere(offset, length);
+      }
+    };
     try {
-      return await this.#parts.lock.with(start, end, async () => {
-        if (error instanceof SilentDiskError) return await this.#readThere(offset, length);
-        try {
-          return await this.readLocked(offset, length);
-        } catch (e) {
-          if (!(e instanceof SilentDiskError)) throw e;
-          return await this.#readThere(offset, length);
-        }
-      });
+      return await this.#parts.lock.with(start, end, read, (from, to) => partner?.keepsWaiting(from, to));
     } catch (e) {
       // The partner does not answer any more. The guest waits until it is decided who goes on: it may be the partner.
       if (partner?.isLost) await partner.released;
       throw e;
+    } finally {
+      over?.();
     }
   }
 

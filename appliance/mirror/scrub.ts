@@ -12,6 +12,7 @@ import { isBad, SUM_BLOCK_BYTES } from './block-sums.ts';
 import type { CheckedStore } from './checked-store.ts';
 import type { Partner } from './partner.ts';
 import type { RangeLock } from './range-lock.ts';
+import { endsWithin } from './stuck-requests.ts';
 import { decodeVerified, digestOf, encodeVerify, type VerifiedBlock } from './verify-codec.ts';
 
 const STEP_BYTES = 1024 * 1024;
@@ -21,6 +22,8 @@ const RECHECK_PAUSE_MS = 300;
 /** While the copies cannot be compared it looks so often whether they can. */
 const LOOK_MS = 1_000;
 const SAVE_EVERY_MS = 30_000;
+/** What was found is repaired within this, or waits: the core is asked, and the partner's disk has to catch up with a checkpoint or two. */
+const SETTLE_MS = 30_000;
 /** So many blocks do not rot one by one: a whole copy is in question then, and more news of it helps nobody. */
 const MAX_DIFFERING = 64;
 
@@ -42,6 +45,10 @@ export interface ScrubParts {
   renew(offset: number, data: Buffer): Promise<void>;
   /** It began, ended, waits or goes on. */
   onChanged(): void;
+  /** It is done or was cut short, and what it found is repaired or left. */
+  onEnded(view: ScrubView): void;
+  /** The end waits no longer for what was found. */
+  settleMs?: number;
   /** Wall clock, ms. */
   now?(): number;
 }
@@ -57,6 +64,11 @@ export class Scrub {
   #stop: AbortController | undefined;
   #ended: Promise<void> = Promise.resolve();
   #savedMs = 0;
+  /** Blocks that this comparison found. */
+  #found = new Set<number>();
+  /** Those of them that are neither repaired nor left as they are. */
+  readonly #open = new Set<number>();
+  #settled: (() => void) | undefined;
 
   private constructor(parts: ScrubParts, kept: Kept) {
     this.#parts = parts;
@@ -79,10 +91,15 @@ export class Scrub {
     return this.#kept.view;
   }
 
-  /** A block that had differed is the same on both copies again. */
-  repaired(): void {
-    const { view } = this.#kept;
-    if (view && view.repaired < view.differed) this.#kept.view = { ...view, repaired: view.repaired + 1 };
+  /** Blocks that had differed are the same on both copies again, or stay as they are. Others than the ones found do not count. */
+  settled(offset: number, lengthBytes: number, isRepaired: boolean): void {
+    for (const at of [...this.#open]) {
+      if (at < offset || at >= offset + lengthBytes) continue;
+      this.#open.delete(at);
+      const { view } = this.#kept;
+      if (view && isRepaired) this.#kept.view = { ...view, repaired: view.repaired + 1 };
+    }
+    if (this.#open.size === 0) this.#settled?.();
   }
 
   /** To be called now and then: begins one that is due, or goes on with one that was cut short. */
@@ -99,6 +116,8 @@ export class Scrub {
     const { sizeBytes } = this.#parts;
     const { at, view } = this.#kept;
     const goesOn = at !== null && view !== null;
+    this.#found = new Set();
+    this.#open.clear();
     this.#kept = {
       ...this.#kept,
       at: goesOn ? at : 0,
@@ -135,9 +154,9 @@ export class Scrub {
   /** The copy here is closed: goes on when the copies are joined again. */
   async close(): Promise<void> {
     this.#stop?.abort();
-    await this.#ended;
+    await endsWithin(this.#parts.path, this.#ended);
     this.#stop = undefined;
-    await this.#save();
+    await endsWithin(this.#parts.path, this.#save());
   }
 
   async #run(signal: AbortSignal): Promise<void> {
@@ -145,7 +164,8 @@ export class Scrub {
     while (!signal.aborted) {
       const at = this.#kept.at ?? 0;
       if (at >= sizeBytes) {
-        this.#end('done', '');
+        await this.#settle(signal);
+        if (!signal.aborted) this.#end('done', '');
         return;
       }
       const partner = this.#parts.partner();
@@ -169,6 +189,8 @@ export class Scrub {
       if (signal.aborted || !view) return;
       this.#kept = { ...this.#kept, at: at + length, view: { ...view, checkedBytes: at + length } };
       if (view.differed > MAX_DIFFERING) {
+        await this.#settle(signal);
+        if (signal.aborted) return;
         this.#end(
           'cutShort',
           `more than ${MAX_DIFFERING} blocks differ: no single blocks have rotted, one of the copies is not what it should be`,
@@ -218,13 +240,16 @@ export class Scrub {
     const { onDiffer, onUnreadable, renew, isQuarantined } = this.#parts;
     if (isQuarantined(offset)) return;
     const { view } = this.#kept;
-    if (view) this.#kept.view = { ...view, differed: view.differed + 1 };
+    // A step that was cut short is done again.
+    if (view && !this.#found.has(offset)) this.#kept.view = { ...view, differed: view.differed + 1 };
+    this.#found.add(offset);
+    this.#open.add(offset);
     switch (verdict) {
       case 'fine':
         return;
       case 'renew':
         await renew(offset, bytes);
-        this.repaired();
+        this.settled(offset, SUM_BLOCK_BYTES, true);
         return;
       case 'ownUnreadable':
         onUnreadable(offset, 'own');
@@ -242,6 +267,15 @@ export class Scrub {
     }
   }
 
+  /** What was told is on its way: it is not over before that is repaired or given up. */
+  async #settle(signal: AbortSignal): Promise<void> {
+    if (this.#open.size === 0) return;
+    const enough = new AbortController();
+    this.#settled = () => enough.abort();
+    await pause(this.#parts.settleMs ?? SETTLE_MS, AbortSignal.any([signal, enough.signal]));
+    this.#settled = undefined;
+  }
+
   #show(state: ScrubView['state'], reason: string): void {
     const { view } = this.#kept;
     if (!view || (view.state === state && view.reason === reason)) return;
@@ -256,6 +290,7 @@ export class Scrub {
     this.#kept = { since: now, at: null, view: view ? { ...view, state, reason, endedAt: now } : null };
     void this.#save();
     this.#parts.onChanged();
+    if (this.#kept.view) this.#parts.onEnded(this.#kept.view);
   }
 
   /** Where it goes on after a restart; a loss costs half a minute of it. */

@@ -51,17 +51,13 @@ export class SharedQuarantine {
     if (!o.quarantine.hasWhole(start, SUM_BLOCK_BYTES)) throw new Error(`chooseBlock: the block at ${start} does not wait`);
     const partner = this.#parts.equalPartner();
     if (keep === 'partner' && typeof partner === 'string') throw new Error(`chooseBlock: ${partner}`);
-    const rewrite = async (): Promise<void> => {
-      const data =
-        keep === 'partner' && typeof partner !== 'string'
-          ? Buffer.from(
-              await partner.ask({ kind: 'verify', offset: start, length: SUM_BLOCK_BYTES, data: encodeVerify({ kind: 'fetch' }) }),
-            )
-          : await readWhole(o.checked, start);
-      await o.guest.rewrite(start, data);
+    const right = async (): Promise<Buffer> => {
+      if (keep === 'own' || typeof partner === 'string') return await readWhole(o.checked, start);
+      const data = encodeVerify({ kind: 'fetch' });
+      return Buffer.from(await partner.ask({ kind: 'verify', offset: start, length: SUM_BLOCK_BYTES, data }));
     };
-    // As a change of the guest: a restore point is cut before it or behind it.
-    await o.guest.changes.run(this.#parts.around.interval(), () => o.guest.lock.with(start, start + SUM_BLOCK_BYTES, rewrite));
+    // As a change of the guest: a restore point is cut before it or behind it, on both copies.
+    await o.guest.replace(start, SUM_BLOCK_BYTES, right);
     await this.lift(start, SUM_BLOCK_BYTES);
   }
 

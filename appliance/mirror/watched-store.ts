@@ -16,6 +16,7 @@ import {
   type ZeroOptions,
 } from '../../drivers/block/index.ts';
 import { Patience } from './patience.ts';
+import { addStuck, endStuck } from './stuck-requests.ts';
 
 export interface WatchOptions {
   /** In the words of errors. */
@@ -30,8 +31,8 @@ export interface WatchOptions {
   now?(): number;
 }
 
-/** Threads of the pool that no hung disk may take. */
-const KEPT_THREADS = 6;
+/** Threads of the pool that no hung disk may take: all but one are for the files beside it (watched-files.ts), should these hang as well. */
+const KEPT_THREADS = 12;
 /** Of libuv, when nothing else is set. */
 const POOL_THREADS = 4;
 
@@ -39,23 +40,6 @@ const POOL_THREADS = 4;
 export function placesOf(poolThreads: string | undefined): number {
   const threads = Number(poolThreads) || POOL_THREADS;
   return Math.max(1, Math.floor(threads / 2), threads - KEPT_THREADS);
-}
-
-/** Earlier stores of this process whose disk has not given back all requests: what these write late must not hit a copy made anew. */
-const stuck = new Map<string, number>();
-
-/** Throws if an earlier life of this disk has requests that never returned. */
-export function mustBeDrained(path: string): void {
-  const requests = stuck.get(path) ?? 0;
-  if (requests > 0)
-    throw new StoreError('setup', 'open', 0, `the disk ${path} still does not answer: ${requests} earlier requests have not returned`);
-}
-
-/** All of them, of all disks: each holds a thread of the pool. */
-export function stuckRequests(): number {
-  let requests = 0;
-  for (const n of stuck.values()) requests += n;
-  return requests;
 }
 
 /** The disk does not answer: unlike a request that failed, this says nothing of what became of it. */
@@ -80,6 +64,8 @@ export class WatchedStore implements SpaceStore {
   #places = 0;
   #failed: StoreError | undefined;
   #closed = false;
+  /** Set while it is being closed: it does not answer that either. */
+  #leaveClosing: (() => void) | undefined;
 
   constructor(below: BlockStore, options: WatchOptions) {
     this.sizeBytes = below.sizeBytes;
@@ -102,12 +88,12 @@ export class WatchedStore implements SpaceStore {
     return this.#failed;
   }
 
-  async read(offset: number, length: number): Promise<Buffer> {
-    return await this.#watched('read', offset, () => this.#below.read(offset, length));
+  read(offset: number, length: number): Promise<Buffer> {
+    return this.#watched('read', offset, () => this.#below.read(offset, length));
   }
 
-  async write(offset: number, ...parts: Uint8Array[]): Promise<void> {
-    await this.#watched('write', offset, () => this.#below.write(offset, ...parts));
+  write(offset: number, ...parts: Uint8Array[]): Promise<void> {
+    return this.#watched('write', offset, () => this.#below.write(offset, ...parts));
   }
 
   async zero(offset: number, length: number, options?: ZeroOptions): Promise<void> {
@@ -129,52 +115,71 @@ export class WatchedStore implements SpaceStore {
     return isSpaceStore(below) && (await this.#watched('read', 0, () => below.canRelease()));
   }
 
-  /** Does not wait for a disk that does not answer: that is closed when it has given back what it holds. */
+  /** Does not wait for a disk that does not answer, nor longer than for a request: that is closed when it has given back what it holds. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     const closed = this.#below.close();
-    if (this.#failed instanceof SilentDiskError) closed.catch(() => undefined);
-    else {
-      await closed;
-      this.#patience.stop();
+    if (this.#failed instanceof SilentDiskError) {
+      closed.catch(() => undefined);
+      return;
     }
+    const wait = this.#patience.begin();
+    const returned = (): void => {
+      this.#patience.end(wait);
+      if (this.#leaveClosing && this.#failed instanceof SilentDiskError) endStuck(this.#options.path);
+    };
+    await new Promise<void>((resolve, reject) => {
+      this.#leaveClosing = resolve;
+      closed.then(returned, returned);
+      closed.then(resolve, reject);
+    });
+    if (!(this.#failed instanceof SilentDiskError)) this.#patience.stop();
   }
 
-  async #watched<T>(operation: StoreOperation, offset: number, work: () => Promise<T>): Promise<T> {
-    this.#mustWork(operation);
-    if (this.#places < this.#options.places) this.#places++;
-    else {
-      await new Promise<void>((go, giveUp) => this.#queue.push({ go, giveUp }));
-      try {
-        this.#mustWork(operation);
-      } catch (e) {
-        this.#leave();
-        throw e;
-      }
-    }
-    return await new Promise<T>((resolve, giveUp) => {
-      const request: Request = { operation, offset, giveUp };
-      this.#given.add(request);
-      const wait = this.#patience.begin();
-      const returned = (): void => {
-        this.#given.delete(request);
-        this.#patience.end(wait);
-        if (this.#failed instanceof SilentDiskError) this.#returnedLate();
-        this.#leave();
-      };
-      work().then(
-        (value) => {
-          returned();
-          resolve(value);
-        },
-        (e: Error) => {
-          returned();
-          if (e instanceof StoreError && operation !== 'read' && (e.kind === 'io' || e.kind === 'noSpace')) this.#fail(e);
-          giveUp(e);
-        },
-      );
+  #watched<T>(operation: StoreOperation, offset: number, work: () => Promise<T>): Promise<T> {
+    if (this.#places >= this.#options.places) return this.#watchedInTurn(operation, offset, work);
+    return new Promise<T>((resolve, giveUp) => {
+      this.#mustWork(operation);
+      this.#places++;
+      this.#give(operation, offset, work, resolve, giveUp);
     });
+  }
+
+  async #watchedInTurn<T>(operation: StoreOperation, offset: number, work: () => Promise<T>): Promise<T> {
+    this.#mustWork(operation);
+    await new Promise<void>((go, giveUp) => this.#queue.push({ go, giveUp }));
+    try {
+      this.#mustWork(operation);
+    } catch (e) {
+      this.#leave();
+      throw e;
+    }
+    return await new Promise<T>((resolve, giveUp) => this.#give(operation, offset, work, resolve, giveUp));
+  }
+
+  /** It has its place. */
+  #give<T>(operation: StoreOperation, offset: number, work: () => Promise<T>, resolve: (v: T) => void, giveUp: (e: Error) => void): void {
+    const request: Request = { operation, offset, giveUp };
+    this.#given.add(request);
+    const wait = this.#patience.begin();
+    const returned = (): void => {
+      this.#given.delete(request);
+      this.#patience.end(wait);
+      if (this.#failed instanceof SilentDiskError) endStuck(this.#options.path);
+      this.#leave();
+    };
+    work().then(
+      (value) => {
+        returned();
+        resolve(value);
+      },
+      (e: Error) => {
+        returned();
+        if (e instanceof StoreError && operation !== 'read' && (e.kind === 'io' || e.kind === 'noSpace')) this.#fail(e);
+        giveUp(e);
+      },
+    );
   }
 
   /** A disk that failed to write may still be read; one that is silent not even that. */
@@ -199,17 +204,11 @@ export class WatchedStore implements SpaceStore {
     const [oldest] = this.#given;
     const message = `${path}: the disk does not answer for ${Math.round(timeoutMs / 100) / 10} s`;
     const error = new SilentDiskError('io', oldest?.operation ?? 'read', oldest?.offset ?? 0, message);
-    stuck.set(path, (stuck.get(path) ?? 0) + this.#given.size);
+    addStuck(path, this.#given.size + (this.#leaveClosing ? 1 : 0));
     this.#failed = error;
+    this.#leaveClosing?.();
     for (const { giveUp } of [...this.#given, ...this.#queue.splice(0)]) giveUp(error);
     this.#options.onFailed(error);
-  }
-
-  #returnedLate(): void {
-    const { path } = this.#options;
-    const left = (stuck.get(path) ?? 1) - 1;
-    if (left > 0) stuck.set(path, left);
-    else stuck.delete(path);
   }
 }
 

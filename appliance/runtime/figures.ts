@@ -15,6 +15,7 @@ import type { MirrorStatus } from '../mirror/api.ts';
 import type { History } from './history.ts';
 import { LockstepFigures } from './lockstep-figures.ts';
 import type { RestorePoints } from './restore-points.ts';
+import { isClean } from './sources/scrub-news.ts';
 import type { Workers } from './workers.ts';
 
 /** Checkpoints kept for the charts and the percentiles. */
@@ -80,6 +81,10 @@ export class Figures {
     });
     workers.mirror.on('repaired', ({ lengthBytes }) => {
       this.#repairedBlocks += Math.ceil(lengthBytes / DISK_BLOCK_BYTES);
+      onChange();
+    });
+    workers.mirror.on('scrubEnded', (view) => {
+      if (isClean(view)) this.#repairedBlocks = 0;
       onChange();
     });
     workers.mirror.on('resyncProgress', (p) => {

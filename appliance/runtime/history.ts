@@ -2,12 +2,15 @@
 // Kept in memory and, line by line, in the state directory, so that it survives a power failure of this CoServer.
 import type { CoServerName, TakeoverView, TimelineEntry } from '../core/snapshot.ts';
 import { EVIDENCE_LINES, type Incident } from '../wire/partner-incident.ts';
+import { CountedNews } from './counted-news.ts';
 import { LineFile } from './line-file.ts';
 
 /** What a console shows. */
 const TIMELINE_ENTRIES = 200;
 const TAKEOVERS = 20;
 const INCIDENTS = 20;
+
+type NewLine = Omit<TimelineEntry, 'at' | 'atMs' | 'coServer'>;
 
 export class History {
   readonly timeline: TimelineEntry[] = [];
@@ -16,6 +19,7 @@ export class History {
   readonly #file: LineFile;
   readonly #coServer: CoServerName;
   readonly #onChange: () => void;
+  readonly #counted = new CountedNews<NewLine>((line) => this.add(line));
 
   private constructor(file: LineFile, coServer: CoServerName, onChange: () => void) {
     this.#file = file;
@@ -36,10 +40,20 @@ export class History {
     return history;
   }
 
-  add(entry: Omit<TimelineEntry, 'at' | 'atMs' | 'coServer'>): void {
+  /** @param series Of lines that may come by the hundred: the first is told, what follows soon is counted. */
+  add(entry: NewLine, series?: string): void {
+    if (series !== undefined) {
+      this.#counted.add(series, entry);
+      return;
+    }
     const full: TimelineEntry = { at: Date.now(), atMs: Math.round(performance.now()), coServer: this.#coServer, ...entry };
     this.timeline.push(full);
     this.#keep({ timeline: full });
+  }
+
+  /** What was counted so far stands before the next line. */
+  tellCounted(): void {
+    this.#counted.flush();
   }
 
   addTakeover(takeover: TakeoverView): void {

@@ -1,6 +1,7 @@
 // Restore points between the mirror and the people: what is shown of them, what is asked of them, and the schedule.
 
 import type { RequestAnswer } from '../console/api/index.ts';
+import { sizeText } from '../console/format.ts';
 import { type PointVerb, pointActions, ROLL_BACK_WORD, whyNotPoint } from '../core/restore-points.ts';
 import { planPoints, type RestoreSchedule, stampOf } from '../core/restore-schedule.ts';
 import type { ActionView, CoServerName, ProgressView, RestorePointView } from '../core/snapshot.ts';
@@ -60,8 +61,8 @@ export class RestorePoints {
       const on: CoServerName[] = [];
       if (p.here) on.push(me);
       if (p.there) on.push(other);
-      const { name, takenAt, kind, keptBytes, trouble, inUse } = p;
-      return { name, takenAt, kind, on: on.sort(), keptBytes, trouble, inUse };
+      const { name, takenAt, kind, keptBytes, trouble, unavailable, inUse } = p;
+      return { name, takenAt, kind, on: on.sort(), keptBytes, trouble, ...(unavailable === '' ? {} : { unavailable }), inUse };
     });
   }
 
@@ -171,7 +172,7 @@ export class RestorePoints {
     try {
       const { before, writtenBytes } = await mirror.call('rollBack', { name, takenAt: Date.now() }, Number.POSITIVE_INFINITY);
       const kept = before === '' ? '' : ` How it was before is kept as '${before}'.`;
-      const text = `The disk is as it was at the restore point '${name}': ${(writtenBytes / 1048576).toFixed(1)} MiB differed.${kept}`;
+      const text = `The disk is as it was at the restore point '${name}': ${sizeText(writtenBytes)} differed.${kept}`;
       this.#tell(text);
       return text;
     } catch (e) {

@@ -84,7 +84,7 @@ async function copySparse(order: CopyAside, part: string, bytes: number, needed:
   const free = bavail * bsize;
   if (free < needed + SPARE_BYTES)
     throw new Error(
-      `${to} needs ${mebibytes(needed)} MiB, and ${mebibytes(SPARE_BYTES)} MiB must stay free: ${dirname(to)} has ${mebibytes(free)} MiB. Free some space there`,
+      `${to} needs ${megabytes(needed)} MB, and ${megabytes(SPARE_BYTES)} MB must stay free: ${dirname(to)} has ${megabytes(free)} MB. Free some space there`,
     );
   const source = await open(from, 'r');
   try {
@@ -135,6 +135,7 @@ function unlessMissing(error: NodeJS.ErrnoException): null {
   throw error;
 }
 
-function mebibytes(bytes: number): number {
-  return Math.ceil(bytes / 1048576);
+/** As all consoles say it: decimal. */
+function megabytes(bytes: number): number {
+  return Math.ceil(bytes / 1_000_000);
 }

@@ -5,6 +5,7 @@ export { deviceNumbers } from './medium.ts';
 export { FileStore, type FileStoreOptions, type StoreCache } from './store.ts';
 export {
   type BlockStore,
+  SmallDiskError,
   type SpaceStore,
   StoreError,
   type StoreErrorKind,

@@ -9,7 +9,7 @@ import * as path from 'node:path';
 import { promisify } from 'node:util';
 import { DirectIo, LARGEST_UNIT_BYTES } from './direct.ts';
 import { deviceNumbers, logicalBlockBytes, Medium } from './medium.ts';
-import { type SpaceStore, StoreError, type StoreExtent, type StoreOperation, type ZeroOptions } from './types.ts';
+import { SmallDiskError, type SpaceStore, StoreError, type StoreExtent, type StoreOperation, type ZeroOptions } from './types.ts';
 import { WriteQueue } from './write-queue.ts';
 
 const open = promisify(fs.open);
@@ -82,8 +82,7 @@ export class FileStore implements SpaceStore {
         await syncDirectory(path.dirname(filePath));
       }
       const found = await sizeOf(fd);
-      if (found < sizeBytes)
-        throw fail(`${filePath} has ${found} bytes, ${sizeBytes} are needed: enlarge it or set a smaller disk`, 'EINVAL');
+      if (found < sizeBytes) throw new SmallDiskError(filePath, found, sizeBytes);
       if (options.cache !== 'direct') return new FileStore(fd, filePath, sizeBytes);
       const unitBytes = direct ? await directUnit(fd, sizeBytes) : null;
       if (direct && unitBytes === null) {
@@ -125,21 +124,25 @@ export class FileStore implements SpaceStore {
     }
   }
 
-  async write(offset: number, ...parts: Uint8Array[]): Promise<void> {
+  write(offset: number, ...parts: Uint8Array[]): Promise<void> {
     let length = 0;
     for (const p of parts) length += p.length;
-    this.#check('write', offset, length);
-    if (length === 0) return;
-    this.#writing++;
-    try {
-      if (this.#direct) await this.#throughDirect(this.#direct, offset, length, parts);
-      else await this.#writes.write(offset, length, parts);
-    } catch (e) {
-      throw e instanceof StoreError ? e : this.#classify('write', offset, e as NodeJS.ErrnoException);
-    } finally {
-      this.#writing--;
-      this.#idle?.();
-    }
+    return new Promise((resolve, reject) => {
+      this.#check('write', offset, length);
+      if (length === 0) {
+        resolve();
+        return;
+      }
+      this.#writing++;
+      const ended = (e: NodeJS.ErrnoException | StoreError | undefined): void => {
+        this.#writing--;
+        if (!e) resolve();
+        else reject(e instanceof StoreError ? e : this.#classify('write', offset, e));
+        this.#idle?.();
+      };
+      if (!this.#direct) this.#writes.write(offset, length, parts, ended);
+      else this.#throughDirect(this.#direct, offset, length, parts).then(() => ended(undefined), ended);
+    });
   }
 
   async zero(offset: number, length: number, options: ZeroOptions = {}): Promise<void> {

@@ -83,3 +83,15 @@ export class StoreError extends Error {
     this.code = code;
   }
 }
+
+/** A file or device that is shorter than what is asked of it. */
+export class SmallDiskError extends StoreError {
+  readonly path: string;
+  readonly foundBytes: number;
+
+  constructor(path: string, foundBytes: number, neededBytes: number) {
+    super('setup', 'open', 0, `${path} has ${foundBytes} bytes, ${neededBytes} are needed: enlarge it or set a smaller disk`, 'EINVAL');
+    this.path = path;
+    this.foundBytes = foundBytes;
+  }
+}

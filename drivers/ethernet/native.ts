@@ -26,6 +26,8 @@ export interface Native {
   interfaceRequest(nic: string, request: number, buffer: Buffer): void;
   /** Commands with one 32-bit value. */
   ethtool(nic: string, command: number, value: number): number;
+  /** struct ethtool_drvinfo into the buffer (196 bytes). */
+  driverInfo(nic: string, buffer: Buffer): void;
   realtime(priority: number): void;
   /** SO_PRIORITY and TCP_NOTSENT_LOWAT. */
   trafficClass(fd: number, priority: number, unsentBytes: number): void;

@@ -66,6 +66,31 @@ export function nicExists(nic: string): boolean {
   }
 }
 
+export interface NicDriver {
+  driver: string | null;
+  version: string | null;
+  firmware: string | null;
+  /** "0000:01:00.0" for a PCI device. */
+  bus: string | null;
+}
+
+/** struct ethtool_drvinfo: a command, then five strings of 32 bytes, then what is not read here. */
+const DRIVER_INFO_BYTES = 196;
+const DRIVER_INFO_STRING_BYTES = 32;
+
+/** Who drives the NIC, and its firmware. Null: the driver does not say. Throws EOPNOTSUPP where there is no driver that could (lo). */
+export function nicDriver(nic: string): NicDriver {
+  const info = Buffer.alloc(DRIVER_INFO_BYTES);
+  native().driverInfo(nic, info);
+  const text = (index: number): string | null => {
+    const at = 4 + index * DRIVER_INFO_STRING_BYTES;
+    const said = info.toString('latin1', at, at + DRIVER_INFO_STRING_BYTES).split('\0', 1)[0] ?? '';
+    const clean = said.replace(/[^\x20-\x7e]/g, '').trim();
+    return clean === '' || clean === 'N/A' ? null : clean;
+  };
+  return { driver: text(0), version: text(1), firmware: text(2), bus: text(3) };
+}
+
 /**
  * Turns off what joins, splits or completes frames in the NIC: the gate needs them as they are on the wire. Answers the names of those that
  * are still on because the NIC cannot change them (empty: all are off).

@@ -32,7 +32,10 @@ const RECEIVE_WINDOW_BYTES = 32 * 1024 * 1024;
 const OVERRUN_WINDOWS = 16;
 /** A link gets this much in a row before the next one is asked: small bursts stay on one link, and so in order. */
 const LINK_SHARE_BYTES = 64 * 1024;
-/** Acknowledged in the same turn when this much was received, otherwise with the next message or after ACK_DELAY_MS. */
+/**
+ * Acknowledged in the same turn when this much was received, otherwise with the next message, or when nothing was for ACK_DELAY_MS (twice
+ * that if something was just before).
+ */
 const ACK_BYTES = 64 * 1024;
 const ACK_DELAY_MS = 5;
 const STRANGER_QUIET_MS = 5_000;
@@ -44,7 +47,7 @@ const CLOSE_LIMIT_MS = 300;
 const NOBODY: SessionId = { incarnation: 0n, resets: 0 };
 
 function same(a: SessionId, b: SessionId): boolean {
-  return a.incarnation === b.incarnation && a.resets === b.resets;
+  return a === b || (a.incarnation === b.incarnation && a.resets === b.resets);
 }
 
 export class PairChannel extends EventEmitter<ChannelEvents> implements Channel {
@@ -63,6 +66,8 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
   #full = false;
   #flushScheduled = false;
   #ackBytes = 0;
+  /** That have left, to know whether one did. */
+  #acknowledgements = 0;
   #ackTimer: NodeJS.Timeout | undefined;
   #lastStrangerMs = Number.NEGATIVE_INFINITY;
   #lastDownReason = '';
@@ -320,7 +325,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
       this.#ackBytes += ACK_BYTES; // the partner lacks our acknowledgement
     else this.#deliver();
     if (this.#ackBytes >= ACK_BYTES) this.#scheduleFlush();
-    else this.#ackTimer ??= setTimeout(() => this.#ackLater(), ACK_DELAY_MS);
+    else if (!this.#ackTimer) this.#ackSoon();
     return !connection.ended && !this.#closed;
   }
 
@@ -329,12 +334,26 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
     for (let message = this.#inbox.take(); message; message = this.#inbox.take()) this.emit('message', message);
   }
 
-  #ackLater(): void {
+  #ackSoon(): void {
+    const since = this.#acknowledgements;
+    this.#ackTimer = setTimeout(() => this.#ackLater(since), ACK_DELAY_MS);
+  }
+
+  #ackLater(since: number): void {
     this.#ackTimer = undefined;
-    if (this.#ackBytes > 0) {
-      this.#ackBytes = Math.max(this.#ackBytes, ACK_BYTES);
-      this.#flush();
+    if (this.#ackBytes === 0) return;
+    // Who asks and is answered all the time has acknowledgements all the time: one alone would only wake the partner once more.
+    if (since !== this.#acknowledgements) {
+      this.#ackSoon();
+      return;
     }
+    this.#ackBytes = Math.max(this.#ackBytes, ACK_BYTES);
+    this.#flush();
+  }
+
+  #acknowledged(): void {
+    this.#ackBytes = 0;
+    this.#acknowledgements++;
   }
 
   #freeWindow(): void {
@@ -369,17 +388,14 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
 
   #flush(): void {
     if (this.#closed) return;
-    const corked = new Set<Connection>();
+    const used: Connection[] = [];
     const acknowledged = this.#inbox.delivered;
     let connection = this.#leastQueued();
     let share = 0;
     while (connection) {
       const message = this.#outbox.take(connection.link);
       if (!message) break;
-      if (!corked.has(connection)) {
-        corked.add(connection);
-        connection.cork();
-      }
+      if (!used.includes(connection)) used.push(connection);
       connection.sendMessage(message, acknowledged);
       share += message.bytes;
       if (share >= LINK_SHARE_BYTES) {
@@ -387,14 +403,14 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
         connection = this.#leastQueued();
       }
     }
-    if (corked.size > 0) this.#ackBytes = 0;
+    if (used.length > 0) this.#acknowledged();
     else if (this.#ackBytes >= ACK_BYTES) {
       const quiet = this.#leastQueued() ?? this.#links.find((l) => l.isEstablished)?.connection;
       if (quiet) {
         quiet.sendAcknowledgement(acknowledged);
-        this.#ackBytes = 0;
+        this.#acknowledged();
       }
     }
-    for (const c of corked) c.uncork();
+    for (const c of used) c.leave();
   }
 }

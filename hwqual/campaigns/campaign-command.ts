@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { ClientsProcess } from '../lab/clients/controller.ts';
+import type { DiskUse } from '../lab/configuration.ts';
 import { labControl } from '../lab/control.ts';
 import type { GuestLoad } from '../lab/guest/build.ts';
 import { holdLab } from '../lab/holder.ts';
@@ -73,11 +74,11 @@ export function say(text: string): void {
 /** A lab of its own for `work`, taken down whatever happens. */
 export async function withOwnLab<T>(
   flags: CampaignFlags,
-  pair: { mode?: CampaignOrder['mode']; load?: GuestLoad },
+  pair: { mode?: CampaignOrder['mode']; load?: GuestLoad; level?: 2 | 3; disk?: DiskUse },
   work: (own: { lab: LabControl; wasInterrupted: () => boolean }) => Promise<T>,
 ): Promise<T> {
   const settings = labSettings({ instance: flags.instance, ...(flags.port === undefined ? {} : { webPort: Number(flags.port) }) });
-  const { mode, load } = pair;
+  const { mode, load, level, disk } = pair;
   requireRoot();
   const pid = runningSupervisor(settings);
   if (pid !== undefined) throw alreadyRuns(settings, pid);
@@ -87,6 +88,8 @@ export async function withOwnLab<T>(
       ...(flags.bundle === undefined ? {} : { bundle: flags.bundle }),
       ...(mode === undefined ? {} : { mode }),
       ...(load === undefined ? {} : { load }),
+      ...(level === undefined ? {} : { level }),
+      ...(disk === undefined ? {} : { disk }),
     },
     say,
   );

@@ -89,11 +89,11 @@ export interface DisksReport {
   problems: string[];
 }
 
-/** "44.0 MiB compared, 12.4 MiB copied": what a CoServer's timeline says of a resync. */
+/** "44.1 MB compared, 12.4 MB copied": what a CoServer's timeline says of a resync. */
 export function resyncOf(text: string): { comparedBytes: number; copiedBytes: number } | null {
   const found = /([\d.]+) (\w+) compared, ([\d.]+) (\w+) copied/.exec(text);
   if (found === null) return null;
-  const units: Record<string, number> = { B: 1, bytes: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 };
+  const units: Record<string, number> = { B: 1, kB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
   const bytes = (number: string | undefined, unit: string | undefined) => Math.round(Number(number) * (units[unit ?? ''] ?? Number.NaN));
   return { comparedBytes: bytes(found[1], found[2]), copiedBytes: bytes(found[3], found[4]) };
 }

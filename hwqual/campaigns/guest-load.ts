@@ -36,6 +36,14 @@ export interface GuestLoad {
   close(): Promise<void>;
 }
 
+/** The load, asked for what takes space and gives it back. */
+export interface FillingLoad extends GuestLoad {
+  /** A file of so many MiB that cannot be packed, on each of fio's file systems, durable. */
+  fill(mib: number): Promise<void>;
+  /** Removes these files and gives all that is free back to the disk, as fstrim does. Answers the bytes. */
+  trim(): Promise<number>;
+}
+
 export function parseLoadStatus(line: string): LoadStatus {
   const value: Partial<LoadStatus> = JSON.parse(line);
   const { jobs, complaintCount, complaints } = value;
@@ -44,7 +52,7 @@ export function parseLoadStatus(line: string): LoadStatus {
   return { jobs, complaintCount, complaints };
 }
 
-export class GuestLoadConnection implements GuestLoad {
+export class GuestLoadConnection implements FillingLoad {
   readonly #child: ChildProcess;
   readonly #answers: { resolve: (line: string) => void; reject: (error: Error) => void }[] = [];
   #ended: string | null = null;
@@ -89,6 +97,13 @@ export class GuestLoadConnection implements GuestLoad {
   freeze = async (): Promise<void> => void (await this.#ask('freeze'));
   rest = async (): Promise<void> => void (await this.#ask('rest'));
   thaw = async (): Promise<void> => void (await this.#ask('thaw'));
+  fill = async (mib: number): Promise<void> => void (await this.#ask(`fill ${mib}`));
+  trim = async (): Promise<number> => {
+    const line = await this.#ask('trim');
+    const bytes = /^ok (\d+)$/.exec(line)?.[1];
+    if (bytes === undefined) throw new Error(`the guest's load answered ${line.slice(0, 200)}`);
+    return Number(bytes);
+  };
   status = async (): Promise<LoadStatus> => parseLoadStatus(await this.#ask('status'));
 
   async close(): Promise<void> {

@@ -19,6 +19,13 @@ export type CheckpointPhase = (typeof CHECKPOINT_PHASES)[number];
 export const BREAKS = ['garbage', 'byte', 'stuck'] as const;
 export type Break = (typeof BREAKS)[number];
 
+/**
+ * Other disks that a CoServer may find in the place of its own: another one with something on it, one with another pair's record, its own
+ * one half as long, and that one in full length again, with nothing in the half that was lost.
+ */
+export const DISK_SWAPS = ['otherDisk', 'otherPair', 'shrunk', 'grown'] as const;
+export type DiskSwap = (typeof DISK_SWAPS)[number];
+
 export interface CommandResult {
   status: number;
   stdout: string;
@@ -76,8 +83,16 @@ export interface LabControl {
   disk?(server: CoServerName, ...words: string[]): Promise<string>;
   /** SIGKILL for the product's process or the engine of a CoServer, and nothing else. */
   kill?(server: CoServerName, what: 'product' | 'engine'): Promise<void>;
-  /** What an operator may ask a CoServer for at its console. Throws when it is refused. */
-  act?(server: CoServerName, action: string): Promise<void>;
+  /** What an operator may ask a CoServer for at its console, with the word that some want typed. Throws when it is refused. */
+  act?(server: CoServerName, action: string, typed?: string): Promise<void>;
+  /** Runs a command where a CoServer's own programs run. */
+  execOn?(server: CoServerName, command: string[]): Promise<CommandResult>;
+  /** Another disk in the place of a CoServer's, which has no power (../lab/swap-disk.ts). Answers what was done. */
+  swapDisk?(server: CoServerName, how: DiskSwap): Promise<string>;
+  /** The cable of the witness. */
+  witness?(state: 'up' | 'down'): Promise<void>;
+  /** Breaks a BMC (../lab/lab-bmc.ts), or mends it: ok. */
+  bmc?(server: CoServerName, fault: string): Promise<void>;
   /** Looks through the file systems of a copy to which nothing is written now. */
   checkDisk?(server: CoServerName): Promise<{ clean: boolean; detail: string }>;
   /** The log of what the guest says on its serial port there. */

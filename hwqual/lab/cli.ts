@@ -250,7 +250,7 @@ program
 program
   .command('disk')
   .description(
-    "break the disk below a CoServer's copy: read-error OFFSET [LENGTH], write-error, flush-error, hang, slow MS, rot OFFSET [LENGTH], full; ok mends",
+    "break the disk below a CoServer's copy: read-error OFFSET [LENGTH], write-error, flush-error, hang, slow MS, rot OFFSET [LENGTH], full; ok mends. With 'files' behind write-error, flush-error, hang and full: the one below the files beside it",
   )
   .argument('<A|B>', 'the CoServer')
   .argument('<action...>', `${DISK_ACTIONS.join('|')}, with its numbers`)

@@ -30,7 +30,11 @@ export interface LabWorkload {
   watchdogS: number;
   /** The protection level; 3 when it is left out. */
   level?: 2 | 3;
+  /** How the disk is used; left out as the product does by itself. */
+  disk?: Partial<DiskUse>;
 }
+
+export type DiskUse = Pick<CoServerConfig['workload']['disk'], 'cache' | 'durability'>;
 
 /** The guest's own address; the clients in the LAN namespace reach it there. */
 const GUEST_MAC = '52:54:00:77:00:0a';
@@ -83,6 +87,9 @@ export function coServerConfig(
     witness: { address: ADDRESSES.witness, port: ADDRESSES.witnessPort },
     rejoin: { ...workload.rejoin, compatibleVersions: [] },
     resync: { maximumMiBPerS: 0 },
+    // Both CoServers are on one machine, and neither has hardware of its own.
+    hardware: { watch: 'off', bmc: '' },
+    qualification: { policy: 'none' },
     fence: {
       address: ADDRESSES.bmc[partnerOf(name)],
       port: ADDRESSES.bmcPort,
@@ -123,7 +130,7 @@ export function coServerConfig(
       memoryMiB: 256,
       cpus: 1,
       mac: GUEST_MAC,
-      disk: { path: `${INSIDE.disks}/disk0`, sizeMiB: workload.diskMiB, cache: 'buffered', durability: 'flushed' },
+      disk: { path: `${INSIDE.disks}/disk0`, sizeMiB: workload.diskMiB, cache: 'buffered', durability: 'flushed', ...workload.disk },
       keepDir: '',
       kernel: `${INSIDE.guest}/kernel`,
       initrd: `${INSIDE.guest}/initrd.gz`,

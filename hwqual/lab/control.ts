@@ -6,12 +6,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import { engineRootPath } from '../../image/engine/engine-root.ts';
 import type { ColdRecords, CommandResult, CopiesComparison, LabControl, LinkNumber, PairStatus } from '../campaigns/lab-control.ts';
+import { run } from './command.ts';
 import { askLab } from './control-socket.ts';
 import type { LabStatus } from './describe.ts';
 import { checkDisk, readColdDisk } from './guest/data-disk.ts';
 import { LabError } from './lab-error.ts';
 import { CO_SERVERS, coServerPaths, type LabSettings, labPaths } from './settings.ts';
 import { requestAction } from './snapshot-client.ts';
+import { PLAIN_ENVIRONMENT } from './supervised.ts';
+import { swapDisk } from './swap-disk.ts';
 import { waitDuplex } from './wait-duplex.ts';
 
 /** A guest shuts down in seconds, under emulation with clients still closing in some more. */
@@ -58,7 +61,16 @@ export function labControl(settings: LabSettings, log: (text: string) => void): 
     spawnLan,
     shutdownGuest: () => shutdownGuest(settings, status),
     compareCopies: () => compareFiles(disk('A'), disk('B')),
-    act: (server, action) => requestAction(coServerPaths(settings, server).consoleSocket, action),
+    act: (server, action, typed) => requestAction(coServerPaths(settings, server).consoleSocket, action, typed),
+    execOn: async (server, command) => {
+      const where = (await ask('where', server)) as string[];
+      return collect(spawn('nsenter', [...where, ...command], { stdio: ['pipe', 'pipe', 'pipe'], env: PLAIN_ENVIRONMENT }));
+    },
+    swapDisk: (server, how) => swapDisk(coServerPaths(settings, server), how),
+    witness: async (state) => {
+      await run('ip', ['-n', settings.namespaces.witness, 'link', 'set', 'mgmt0', state]);
+    },
+    bmc: async (server, fault) => void (await ask('bmc', `${server}:${fault}`)),
     checkDisk: async (server) => {
       const { clean, fsckOutput } = await checkDisk({ root: engineRootPath(), path: disk(server) });
       return { clean, detail: fsckOutput };

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { EventEmitter } from 'node:events';
-import { appendFileSync, closeSync, copyFileSync, cpSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { appendFileSync, closeSync, copyFileSync, cpSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import { deriveKey } from '../../appliance/wire/keys.ts';
@@ -27,6 +27,9 @@ import { PLAIN_ENVIRONMENT, Supervised } from './supervised.ts';
 import { sweep } from './sweep.ts';
 import { LabWatchdog } from './watchdog.ts';
 import { WebForward } from './web-forward.ts';
+
+/** Those without which the disk's copy cannot go on. */
+const FILES_BESIDE_DISK = /^intervals\.journal\.(0|1|regions|sums|points)$/;
 
 export interface PowerOffReport {
   /** Processes that were stopped at the first moment. */
@@ -306,8 +309,14 @@ export class Lab extends EventEmitter<LabEvents> {
   /** Without power too: a disk may be found broken at the next start. Answers what it does now. */
   breakDisk(name: CoServerName, action: DiskAction): Promise<string> {
     return this.#exclusive(async () => {
-      const { undo, disks } = coServerPaths(this.settings, name);
-      const said = breakDisk(join(undo, DISK_FAULTS_FILE), join(disks, 'disk0'), action);
+      const { undo, disks, state } = coServerPaths(this.settings, name);
+      const files = readdirSync(state).filter((file) => FILES_BESIDE_DISK.test(file));
+      const said = breakDisk(
+        join(undo, DISK_FAULTS_FILE),
+        join(disks, 'disk0'),
+        action,
+        files.map((file) => join(state, file)),
+      );
       this.#say(`CoServer ${name}: its disk ${said}`);
       return said;
     });

@@ -1,11 +1,12 @@
 // Makes ready what a lab is built of, and says early what is missing: root, space, the engine's root, the bundle, the guest.
 import { existsSync, mkdirSync, statfsSync } from 'node:fs';
-import { copyFile, mkdir } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { buildBundle } from '../../image/bundle/build.ts';
 import { engineRootPath } from '../../image/engine/engine-root.ts';
 import { probeAcceleration } from '../../image/engine/probe.ts';
-import type { LabWorkload } from './configuration.ts';
+import { run } from './command.ts';
+import type { DiskUse, LabWorkload } from './configuration.ts';
 import { buildGuest, type GuestImage, type GuestLoad } from './guest/build.ts';
 import { createDataDisk, createLoadDisk, LOAD_DISK_MIB } from './guest/data-disk.ts';
 import { LabError } from './lab-error.ts';
@@ -36,6 +37,10 @@ export interface PrepareOptions {
   mode?: 'passive' | 'lockstep';
   /** Default: what the environment says, see labWatchdogS. */
   watchdogS?: number;
+  /** Default: what the environment says, see labLevel. */
+  level?: 2 | 3;
+  /** Default: what the environment says, see labDisk. */
+  disk?: DiskUse;
 }
 
 export const REPOSITORY = join(import.meta.dirname, '../..');
@@ -100,8 +105,9 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
       idleMs: labIdleMs(),
       diskMiB,
       rejoin: labRejoin(),
-      watchdogS: options.watchdogS ?? labWatchdogS(),
-      level: labLevel(),
+      watchdogS: options.watchdogS ?? labWatchdogS(options.level ?? labLevel()),
+      level: options.level ?? labLevel(),
+      disk: options.disk ?? labDisk(),
     },
     makeDisks: (directories) =>
       makeDisks(directories, (path) =>
@@ -149,12 +155,21 @@ function labLevel(): 2 | 3 {
  * TWINSTEP_WATCHDOG_S: longer than what is frozen in a campaign, and than two busy cores keep a CoServer waiting. At level 2 the product's
  * own default, because the restart on the other waits for it.
  */
-function labWatchdogS(): number {
-  const text = process.env.TWINSTEP_WATCHDOG_S ?? (labLevel() === 2 ? '3' : '30');
+function labWatchdogS(level: 2 | 3): number {
+  const text = process.env.TWINSTEP_WATCHDOG_S ?? (level === 2 ? '3' : '30');
   const seconds = Number(text);
   if (!Number.isInteger(seconds) || seconds < 2 || seconds > 600)
     throw new LabError(`TWINSTEP_WATCHDOG_S is '${text}'`, 'give whole seconds, 2 to 600');
   return seconds;
+}
+
+/** TWINSTEP_CACHE and TWINSTEP_DURABILITY: as `workload.disk` of the configuration has them. */
+export function labDisk(environment: NodeJS.ProcessEnv = process.env): DiskUse {
+  const { TWINSTEP_CACHE: cache = 'buffered', TWINSTEP_DURABILITY: durability = 'flushed' } = environment;
+  if (cache !== 'buffered' && cache !== 'direct') throw new LabError(`TWINSTEP_CACHE is '${cache}'`, 'give buffered or direct');
+  if (durability !== 'flushed' && durability !== 'write-through')
+    throw new LabError(`TWINSTEP_DURABILITY is '${durability}'`, 'give flushed or write-through');
+  return { cache, durability };
 }
 
 async function makeDisks(directories: string[], make: (path: string) => Promise<void>): Promise<void> {
@@ -162,5 +177,6 @@ async function makeDisks(directories: string[], make: (path: string) => Promise<
   if (first === undefined) return;
   for (const directory of directories) await mkdir(directory, { recursive: true, mode: 0o700 });
   await make(join(first, 'disk0'));
-  for (const other of others) await copyFile(join(first, 'disk0'), join(other, 'disk0'));
+  // With its holes: what the guest trims is to be seen on every copy.
+  for (const other of others) await run('cp', ['--sparse=always', join(first, 'disk0'), join(other, 'disk0')]);
 }

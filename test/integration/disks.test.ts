@@ -1,6 +1,9 @@
-// The mirror under a guest that runs fio with verification, with real faults: a short campaign. The long one is `npm run lab:disks`.
+// The mirror under a guest that runs fio with verification, with real faults: a trim, another
+// pair's disk, then a short campaign. The long ones are `npm run lab:copies` and `npm run lab:disks`.
 import { existsSync } from 'node:fs';
 import t from 'tap';
+import { systemClock } from '../../hwqual/campaigns/clock.ts';
+import { CopiesRun } from '../../hwqual/campaigns/copies-campaign.ts';
 import type { DisksRoundPlan } from '../../hwqual/campaigns/disk-faults-plan.ts';
 import { runDisks } from '../../hwqual/campaigns/disks-campaign.ts';
 import { disksTable, roundText } from '../../hwqual/campaigns/disks-report.ts';
@@ -62,6 +65,17 @@ t.test('random faults under fio', { skip: why, timeout: 9 * MINUTE_MS }, async (
     await clients.close().catch(() => undefined);
     await held.takeDown();
   });
+  await lab.waitDuplex(180);
+  const load = new GuestLoadConnection((command) => lab.spawnLan(command));
+  const copies = new CopiesRun({ lab, load, clock: systemClock });
+  for (const step of [
+    await copies.step('trim', copies.trim),
+    await copies.step("another pair's disk", copies.adopt('otherPair', /belongs to another pair/)),
+  ]) {
+    for (const line of step.found) t.comment(`${step.name}: ${line}`);
+    t.strictSame(step.problems, [], step.name);
+  }
+  await load.close();
   const report = await runDisks({
     plan: PLAN,
     seed: 0,

@@ -61,7 +61,7 @@ t.test('the disk below one file', async (t) => {
     await ask(file, 'writev', 8192),
     await ask(file, 'flush'),
   ];
-  const act = (...words: string[]) => breakDisk(control, disk, parseDiskAction(words));
+  const act = (...words: string[]) => breakDisk(control, disk, parseDiskAction(words), [other]);
   const well = ['ok', 'ok', 'ok', 'ok'];
 
   t.same(await all(0), well, 'a whole disk');
@@ -91,6 +91,18 @@ t.test('the disk below one file', async (t) => {
   t.equal(await Promise.race([...hung, ask(1, 'read')]), 'ok');
   act('ok');
   t.same(await Promise.all(hung), ['ok', 'ok', 'ok'], 'when it ends the requests are done');
+
+  act('hang', 'files');
+  t.equal(diskFaults(control), 'below the files beside it: does not answer');
+  const beside = ask(1, 'write');
+  t.same(await all(0), well, 'the disk is served meanwhile');
+  const first = await Promise.race([beside.then(() => 'beside'), ask(0, 'read')]);
+  t.equal(first, 'ok', 'those beside it are not');
+  act('ok');
+  t.equal(await beside, 'ok');
+  act('flush-error', 'files');
+  t.same([await all(0), await all(1)], [well, ['ok', 'ok', 'ok', 'EIO']]);
+  act('ok');
 
   act('slow', '1');
   t.same(await all(0), well, 'slow, and well');
@@ -125,5 +137,7 @@ t.test('words that no disk understands', async (t) => {
   t.throws(() => parseDiskAction(['read-error']), /no offset in bytes/);
   t.throws(() => parseDiskAction(['slow', '0']), /"0" is no number of milliseconds/);
   t.throws(() => parseDiskAction(['hang', '1']), /too much/);
+  t.throws(() => parseDiskAction(['ok', 'files']), /too much/);
+  t.same(parseDiskAction(['hang', 'files']), { kind: 'hang', files: true });
   t.same(parseDiskAction(['rot', '8192']), { kind: 'rot', offset: 8192, length: 4096 });
 });

@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { openDiskStack } from '../../appliance/mirror/disk-stack.ts';
-import { FileStore } from '../../drivers/block/index.ts';
+import { WatchedFiles } from '../../appliance/mirror/watched-files.ts';
+import { FileStore, type FileStoreOptions } from '../../drivers/block/index.ts';
 import { random } from '../unit/appliance/mirror/losable-store.ts';
 import { MirrorPair } from '../unit/appliance/mirror/mirror-pair.ts';
 
@@ -134,12 +135,17 @@ t.test('a device is known by what it says of itself; another in its place is ref
 t.test('restore points of a device are of that device: those of another in its place are not read', { skip }, async (t) => {
   const loop = await loopDevice(t, 512);
   const told: string[] = [];
+  const openStore = (o: FileStoreOptions) => FileStore.open(o);
+  const onFailed = (e: Error): void => void t.fail(e.message);
+  const timeoutMs = 60_000;
   const open = () =>
     openDiskStack({
-      openStore: (o) => FileStore.open(o),
+      openStore,
+      files: new WatchedFiles({ openStore, timeoutMs, onFailed }),
       path: loop.device,
       sizeBytes: SIZE_BYTES,
-      onFailed: (e) => t.fail(e.message),
+      timeoutMs,
+      onFailed,
       pointsPath: join(directory, 'device.points'),
       points: { directory: join(directory, 'points-of-device'), maximumBytes: 0, reserveBytes: 0 },
       told: (text) => told.push(text),

@@ -92,6 +92,7 @@ const qemuIo = (side: Side, ...commands: string[]): Promise<string> =>
   tool(side, 'qemu-io', '-f', 'raw', '-d', 'unmap', ...commands.flatMap((c) => ['-c', c]), 'URI');
 const skip =
   process.getuid?.() === 0 && existsSync(join(ENGINE_ROOT, 'usr/bin/qemu-io')) ? false : 'needs root and the engine (npm start builds it)';
+const noLibnbd = existsSync('/usr/bin/nbdcopy') ? false : 'needs libnbd-bin (npm test installs it)';
 
 async function bench(side: Side, label: string): Promise<void> {
   const c = await NbdClient.connect(side.setup.socketPath, 'disk0');
@@ -184,6 +185,28 @@ t.test("the pair of copies under the engine's tools", { skip, timeout: 120_000 }
   for (const [i, side] of [a, b].entries())
     t.ok(spaceOf(side) <= (space[i] ?? 0) - 5 * MIB + 8192, `${space[i]} bytes before, ${spaceOf(side)} after the trim`);
   t.ok(a.disk().equals(b.disk()), 'identical after the trim');
+
+  await t.test("libnbd's tools on a pair whose copies both follow", { skip: noLibnbd }, async (t) => {
+    const uri = `nbd+unix:///disk0?socket=${a.setup.socketPath}`;
+    const [info] = JSON.parse((await run('nbdinfo', ['--json', uri])).stdout).exports;
+    t.match(info, {
+      'export-name': 'disk0',
+      'export-size': SIZE_BYTES,
+      is_read_only: false,
+      can_multi_conn: true,
+      can_fua: true,
+      can_trim: true,
+    });
+    const [source, target] = [join(directory, 'copied-in'), join(directory, 'copied-out')];
+    const content = randomBytes(SIZE_BYTES);
+    content.fill(0, 16 * MIB, 24 * MIB);
+    writeFileSync(source, content);
+    await run('nbdcopy', ['--connections=4', '--flush', source, uri]);
+    t.ok(a.disk().equals(content), 'copied in');
+    t.ok(b.disk().equals(content), 'on both copies');
+    await run('nbdcopy', ['--connections=4', uri, target]);
+    t.ok(readFileSync(target).equals(content), 'copied out');
+  });
 
   // Takeover at B with the secondary's writes under way.
   await b.mirror.call('startReplica', {});

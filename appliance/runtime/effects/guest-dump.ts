@@ -1,9 +1,11 @@
 // The memory of a guest that panicked, kept before its engine ends (row 19): it is restarted or taken over anyway, and this is all that
 // tells why. A dump that cannot be made is told with its reason and keeps nobody waiting for long.
+
 import { mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as qemu from '../../../drivers/qemu/index.ts';
-import { mebibytes, type Parts } from './parts.ts';
+import { sizeText } from '../../console/format.ts';
+import type { Parts } from './parts.ts';
 
 /** The latest, and one to compare it with. */
 const DUMPS_KEPT = 2;
@@ -46,7 +48,7 @@ export async function keepDump(p: Parts): Promise<void> {
     await leaveStream(p, client);
     await qemu.stopGuest(client);
     const { path, bytes, ms } = await dump(p, client);
-    const text = `The memory of the guest at its panic is kept in ${path} (${mebibytes(bytes)}, written in ${(ms / 1000).toFixed(1)} s). The latest ${DUMPS_KEPT} are kept.`;
+    const text = `The memory of the guest at its panic is kept in ${path} (${sizeText(bytes)}, written in ${(ms / 1000).toFixed(1)} s). The latest ${DUMPS_KEPT} are kept.`;
     history.add({ severity: 'info', row: '19', text });
   } catch (e) {
     const text = `The memory of the guest at its panic is not kept: ${(e as Error).message}.`;
@@ -73,7 +75,7 @@ async function dump(p: Parts, client: qemu.QmpClient): Promise<{ path: string; b
   await rm(part, { force: true });
   const { bavail, bsize } = await statfs(folder);
   const [free, needed] = [bavail * bsize, p.config.workload.memoryMiB * 1048576 + SPARE_BYTES];
-  if (free < needed) throw new Error(`${folder} has ${mebibytes(free)} of free space, ${mebibytes(needed)} are needed`);
+  if (free < needed) throw new Error(`${folder} has ${sizeText(free)} of free space, ${sizeText(needed)} are needed`);
   const began = performance.now();
   try {
     // The engine would make it readable for its group: it holds all that the guest knew.

@@ -1,8 +1,10 @@
 // The small steps by which two CoServers become duplex, on the side of the primary (resync, protect, releaseReady) and of the
 // secondary (openTarget, openIncoming), and the planned way back. A step that is cut short ends at its next look at the signal.
+
 import * as qemu from '../../../drivers/qemu/index.ts';
+import { sizeText } from '../../console/format.ts';
 import { log } from '../log.ts';
-import { mebibytes, openDisk, type Parts } from './parts.ts';
+import { openDisk, type Parts } from './parts.ts';
 
 const RUNNING_WITHIN_MS = 5_000;
 const READY_WITHIN_MS = 180_000;
@@ -32,7 +34,7 @@ export class Joining {
     const { maximumMiBPerS } = config.resync;
     const limit = maximumMiBPerS > 0 ? { maximumBytesPerS: maximumMiBPerS * 1048576 } : {};
     const done = await mirror.call('resync', limit, Infinity);
-    return `${mebibytes(done.comparedBytes)} compared, ${mebibytes(done.copiedBytes)} copied: ${done.why}`;
+    return `${sizeText(done.comparedBytes)} compared, ${sizeText(done.copiedBytes)} copied: ${done.why}`;
   }
 
   async openIncoming(signal: AbortSignal): Promise<string> {

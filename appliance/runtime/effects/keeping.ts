@@ -1,8 +1,10 @@
 // This CoServer's history kept aside before anything may overwrite it (row 25): the disk as its generation left it, under that name.
+
 import { mkdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { copyAside } from '../../../drivers/block/index.ts';
-import { mebibytes, openDisk, type Parts } from './parts.ts';
+import { sizeText } from '../../console/format.ts';
+import { openDisk, type Parts } from './parts.ts';
 
 /** A console shows no more than this. */
 const TELL_EVERY_MS = 250;
@@ -31,7 +33,7 @@ export async function keepHistory(p: Parts, generation: number, signal: AbortSig
         p.keeping({ doneBytes, totalBytes });
       },
     });
-    return `generation ${generation} is kept in ${to} (${mebibytes(bytes)}, ${how})`;
+    return `generation ${generation} is kept in ${to} (${sizeText(bytes)}, ${how})`;
   } finally {
     p.keeping(null);
   }

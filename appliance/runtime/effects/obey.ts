@@ -41,12 +41,15 @@ export class Obey implements Effects {
         p.say(command.status);
         return Promise.resolve('');
       case 'record':
-        p.history.add({
-          severity: command.severity,
-          row: command.row,
-          text: command.text,
-          ...(command.evidence ? { evidence: command.evidence } : {}),
-        });
+        p.history.add(
+          {
+            severity: command.severity,
+            row: command.row,
+            text: command.text,
+            ...(command.evidence ? { evidence: command.evidence } : {}),
+          },
+          command.series,
+        );
         return Promise.resolve('');
       case 'incident':
         return p.incidents.raise(command.incident, command.sentence).then(() => '');

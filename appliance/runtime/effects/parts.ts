@@ -64,7 +64,3 @@ async function judged<T>(p: Parts, opening: Promise<T>): Promise<T> {
     throw e;
   }
 }
-
-export function mebibytes(bytes: number): string {
-  return `${(bytes / 1048576).toFixed(1)} MiB`;
-}

@@ -1,10 +1,12 @@
 // What a CoServer does when it has lost its partner and may go on: take over as the secondary, run on as the primary, or stop.
 // The orders are told, with their times, in appliance/memory/README.md; each takeover is recorded step by step.
+
 import * as qemu from '../../../drivers/qemu/index.ts';
+import { sizeText } from '../../console/format.ts';
 import type { TakeoverView } from '../../core/snapshot.ts';
 import type { MemoryStatus } from '../../memory/api.ts';
 import { keepDump } from './guest-dump.ts';
-import { mebibytes, type Parts } from './parts.ts';
+import type { Parts } from './parts.ts';
 
 const COLO_EXIT_WITHIN_MS = 2_000;
 const RUNNING_WITHIN_MS = 5_000;
@@ -55,7 +57,7 @@ export class Survival {
     const merged = await workers.mirror.call('takeOver', {});
     if (merged.committed !== forward.committed)
       throw new Error(`the memory stands at interval ${forward.committed}, the disk at ${merged.committed}: they do not fit`);
-    told.step(`disk: ${mebibytes(merged.discardedBytes)} of the open interval discarded, ${mebibytes(merged.mergedBytes)} merged`);
+    told.step(`disk: ${sizeText(merged.discardedBytes)} of the open interval discarded, ${sizeText(merged.mergedBytes)} merged`);
     // The disk is whole, and what the guest says is true from here on: the LAN need not wait for the engine's change of roles.
     mayOpen();
     const network = workers.gate.call('takeOver', {}).then(({ fedFrames }) => {

@@ -21,7 +21,7 @@ export class RepairNews {
   repaired(r: Repaired): void {
     if (!this.#timer) {
       this.#tell(`${whose(r)} at byte ${r.offset} was written again with the other copy's (${r.why}). The guest saw nothing of it.`);
-      this.#timer = setTimeout(() => this.#tellHeld(), this.#togetherMs);
+      this.#timer = setTimeout(() => this.flush(), this.#togetherMs);
       this.#timer.unref();
       return;
     }
@@ -30,7 +30,9 @@ export class RepairNews {
     this.#held = [r];
   }
 
-  #tellHeld(): void {
+  /** What is held is told now: something that sums it up comes next. */
+  flush(): void {
+    clearTimeout(this.#timer);
     const [latest] = this.#held;
     const bytes = this.#heldBytes;
     this.#timer = undefined;

@@ -637,6 +637,24 @@ static napi_value Ethtool(napi_env env, napi_callback_info info) {
   return result;
 }
 
+// driverInfo(nic, buffer): struct ethtool_drvinfo (ETHTOOL_GDRVINFO) into the buffer, which is at least as large.
+static napi_value DriverInfo(napi_env env, napi_callback_info info) {
+  napi_value a[2];
+  char nic[IFNAMSIZ];
+  void *data;
+  size_t length;
+  struct ethtool_drvinfo argument = {.cmd = ETHTOOL_GDRVINFO};
+  struct ifreq request = {0};
+  if (!get_arguments(env, info, 2, a) || !get_nic(env, a[0], nic)) return NULL;
+  if (napi_get_buffer_info(env, a[1], &data, &length) != napi_ok || length < sizeof argument) {
+    return throw_type(env, "driverInfo(nic, buffer of 196 bytes)");
+  }
+  request.ifr_data = (void *)&argument;
+  napi_value result = request_nic(env, nic, SIOCETHTOOL, &request, "ethtool driver information");
+  if (result) memcpy(data, &argument, sizeof argument);
+  return result;
+}
+
 // trafficClass(fd, priority, unsentBytes): SO_PRIORITY of a TCP socket, and how much it takes that TCP cannot send yet.
 static napi_value TrafficClass(napi_env env, napi_callback_info info) {
   napi_value a[3];
@@ -669,7 +687,8 @@ NAPI_MODULE_INIT() {
     const char *name;
     napi_callback function;
   } functions[] = {{"open", Open},   {"send", Send},   {"statistics", Statistics},         {"close", Close},
-                   {"ioctl", Ioctl}, {"ethtool", Ethtool}, {"interfaceRequest", InterfaceRequest}, {"realtime", Realtime}, {"trafficClass", TrafficClass}};
+                   {"ioctl", Ioctl}, {"ethtool", Ethtool}, {"interfaceRequest", InterfaceRequest}, {"realtime", Realtime}, {"trafficClass", TrafficClass},
+                   {"driverInfo", DriverInfo}};
   for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
     napi_value function;
     if (napi_create_function(env, functions[i].name, NAPI_AUTO_LENGTH, functions[i].function, NULL, &function) != napi_ok) return NULL;

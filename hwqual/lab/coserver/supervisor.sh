@@ -26,7 +26,7 @@ while :; do
   # flush blocks a place; and many memory arenas for its many threads would only cost memory.
   LD_PRELOAD=/opt/lab/volatile-cache.so TWINSTEP_VOLATILE_DIRS=/var/lib/twinstep/state:/var/lib/twinstep/disks \
     TWINSTEP_VOLATILE_LOG=/run/volatile-cache TWINSTEP_DISK_FAULTS=/run/volatile-cache/disk.faults \
-    UV_THREADPOOL_SIZE=16 MALLOC_ARENA_MAX=2 \
+    UV_THREADPOOL_SIZE=24 MALLOC_ARENA_MAX=2 \
     /opt/twinstep/node --enable-source-maps /opt/twinstep/twinstep.mjs run --config /etc/twinstep/config.yaml \
     >>$log/twinstep.log 2>&1 </dev/null &
   product=$!

@@ -27,6 +27,10 @@
 // Of the kernel's complaints: the first ones tell why.
 #define MAX_COMPLAINTS 20
 #define LINE_BYTES 64
+// What a trim gives back: beside what fio has there is room for so much on each of its file systems.
+#define FILLED "filled"
+#define MAX_FILL_MIB 16
+#define FILL_BYTES 65536
 // The disk's counters are looked at so often: a stall is known so well.
 #define LOOK_US 50000
 #define DISK "/sys/block/vda/stat"
@@ -242,6 +246,49 @@ static const char *set_quiet(int wanted) {
   return reason;
 }
 
+// A file of so many MiB that nobody can pack, on every file system of fio's, durable. NULL, or why not.
+static const char *fill(long mib) {
+  static unsigned char bytes[FILL_BYTES];
+  static uint64_t word = 88172645463325252u;
+  char path[TEXT_BYTES];
+  pthread_mutex_lock(&quiet_lock);
+  const char *reason = quiet == BUSY ? NULL : "thaw first";
+  for (int i = 1; i < place_count && !reason; i++) {
+    snprintf(path, sizeof path, "%s/" FILLED, places[i]);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600), ok = fd >= 0;
+    for (long left = mib * 1048576; left > 0 && ok; left -= FILL_BYTES) {
+      for (size_t at = 0; at < FILL_BYTES; at += sizeof word) { // xorshift64
+        word ^= word << 13, word ^= word >> 7, word ^= word << 17;
+        memcpy(bytes + at, &word, sizeof word);
+      }
+      ok = write(fd, bytes, FILL_BYTES) == FILL_BYTES;
+    }
+    if (!ok || fsync(fd)) reason = strerror(errno);
+    if (fd >= 0) close(fd);
+  }
+  pthread_mutex_unlock(&quiet_lock);
+  return reason;
+}
+
+// What fill has made is removed, and all that is free on all file systems is given back to the disk: fstrim. NULL and how much, or why not.
+static const char *trim(uint64_t *trimmed) {
+  char path[TEXT_BYTES];
+  *trimmed = 0;
+  pthread_mutex_lock(&quiet_lock);
+  const char *reason = quiet == BUSY ? NULL : "thaw first";
+  for (int i = 0; i < place_count && !reason; i++) {
+    struct fstrim_range range = {.len = UINT64_MAX};
+    int fd = open(places[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(path, sizeof path, "%s/" FILLED, places[i]);
+    // What a file system has not let go durably it does not trim, and xfs lets go in the background of what is only unlinked.
+    if (fd < 0 || (truncate(path, 0) && errno != ENOENT) || (unlink(path) && errno != ENOENT) || syncfs(fd) || ioctl(fd, FITRIM, &range)) reason = strerror(errno);
+    else *trimmed += range.len;
+    if (fd >= 0) close(fd);
+  }
+  pthread_mutex_unlock(&quiet_lock);
+  return reason;
+}
+
 static void print_status(FILE *to) {
   pthread_mutex_lock(&lock);
   fprintf(to, "{\"jobs\":[");
@@ -264,7 +311,16 @@ static void *serve(void *argument) {
     else if (!strcmp(line, "freeze") || !strcmp(line, "rest") || !strcmp(line, "thaw")) {
       const char *reason = set_quiet(line[0] == 'f' ? FROZEN : line[0] == 'r' ? RESTING : BUSY);
       fprintf(out, reason ? "error %s\n" : "ok\n", reason);
-    } else fprintf(out, "error unknown request: status, freeze, rest or thaw\n");
+    } else if (!strncmp(line, "fill ", 5)) {
+      long mib = strtol(line + 5, NULL, 10);
+      const char *reason = mib < 1 || mib > MAX_FILL_MIB ? "give 1 to 16 MiB" : fill(mib);
+      fprintf(out, reason ? "error %s\n" : "ok\n", reason);
+    } else if (!strcmp(line, "trim")) {
+      uint64_t trimmed;
+      const char *reason = trim(&trimmed);
+      if (reason) fprintf(out, "error %s\n", reason);
+      else fprintf(out, "ok %llu\n", (unsigned long long)trimmed);
+    } else fprintf(out, "error unknown request: status, freeze, rest, thaw, fill or trim\n");
     if (fflush(out)) break;
   }
   if (out) fclose(out);

@@ -1,7 +1,8 @@
-/* A disk that fails, for one file of a process in the lab: part of the library that volatile-cache.c makes.
+/* A disk that fails, for one file of a process in the lab, and for the files beside it: part of the library that volatile-cache.c makes.
  *
  * TWINSTEP_DISK_FAULTS names a file of 4096 bytes that the lab writes from outside and that is mapped here (disk-fault-file.ts
- * has the same layout): which file, by device and inode, and what its disk does. All other files of the process are untouched.
+ * has the same layout): which file, by device and inode, and what its disk does; which files beside it, and what theirs does (no read
+ * errors). All other files of the process are untouched.
  *
  *   read error   a read that touches one of the ranges fails with EIO, until the range was written
  *   write error  EIO     flush error  EIO     full  every write fails with ENOSPC
@@ -23,6 +24,7 @@
 #define CONTROL_BYTES 4096
 #define MAGIC 0x31544c5541465754ull /* "TWFAULT1" */
 #define MAX_RANGES 64
+#define MAX_FILES 8
 /* A hang looks again this often. */
 #define LOOK_NS 2000000
 enum { READ_ERROR = 1, WRITE_ERROR = 2, FLUSH_ERROR = 4, HANG = 8, SLOW = 16, FULL = 32 };
@@ -33,6 +35,9 @@ struct control {
   volatile uint32_t flags;
   uint32_t slow_ms;
   struct range ranges[MAX_RANGES]; /* end 0: none */
+  volatile uint32_t file_flags;
+  uint32_t reserved;
+  uint64_t file_dev, files[MAX_FILES]; /* inode 0: none */
 };
 
 static struct control *control;
@@ -49,13 +54,19 @@ __attribute__((constructor)) static void begin(void) {
   if (at != MAP_FAILED) control = at;
 }
 
-static int is_faulty(int fd) {
-  if (!control || control->magic != MAGIC || !control->flags) return 0;
+/* What the disk below a file does; NULL: what it should. */
+static volatile uint32_t *faults_of(int fd) {
+  if (!control || control->magic != MAGIC || !(control->flags | control->file_flags)) return NULL;
   int saved = errno;
   struct stat s;
-  int is = fstat(fd, &s) == 0 && s.st_dev == control->dev && s.st_ino == control->ino;
+  int is_open = fstat(fd, &s) == 0;
   errno = saved;
-  return is;
+  if (!is_open) return NULL;
+  if (s.st_dev == control->dev && s.st_ino == control->ino) return control->flags ? &control->flags : NULL;
+  if (!control->file_flags || s.st_dev != control->file_dev) return NULL;
+  for (int i = 0; i < MAX_FILES; i++)
+    if (control->files[i] && s.st_ino == control->files[i]) return &control->file_flags;
+  return NULL;
 }
 
 static void pause_ns(uint64_t ns) {
@@ -70,11 +81,12 @@ static int touches(uint64_t start, uint64_t end) {
 }
 
 int disk_fault(int fd, enum disk_operation operation, uint64_t offset, uint64_t length) {
-  if (!is_faulty(fd)) return 0;
+  volatile uint32_t *faults = faults_of(fd);
+  if (!faults) return 0;
   int saved = errno;
-  if (control->flags & SLOW) pause_ns(control->slow_ms * 1000000ull);
-  while (control->flags & HANG) pause_ns(LOOK_NS);
-  uint32_t flags = control->flags;
+  if (*faults & SLOW) pause_ns(control->slow_ms * 1000000ull);
+  while (*faults & HANG) pause_ns(LOOK_NS);
+  uint32_t flags = *faults;
   errno = saved;
   if (operation == DISK_READ && (flags & READ_ERROR)) {
     pthread_mutex_lock(&ranges_lock);
@@ -89,7 +101,8 @@ int disk_fault(int fd, enum disk_operation operation, uint64_t offset, uint64_t 
 }
 
 void disk_rewritten(int fd, uint64_t offset, uint64_t length) {
-  if (!is_faulty(fd) || !(control->flags & READ_ERROR)) return;
+  volatile uint32_t *faults = faults_of(fd);
+  if (!faults || !(*faults & READ_ERROR)) return;
   uint64_t end = offset + length;
   pthread_mutex_lock(&ranges_lock);
   for (int i = 0; i < MAX_RANGES; i++) {
@@ -122,7 +135,7 @@ static uint64_t total(const struct iovec *v, int count) {
 }
 
 /* Called for every socket and pipe as well: it must cost nothing there. */
-ssize_t read(int fd, void *data, size_t bytes) { return is_faulty(fd) && disk_fault(fd, DISK_READ, position(fd), bytes) ? -1 : syscall(SYS_read, fd, data, bytes); }
+ssize_t read(int fd, void *data, size_t bytes) { return faults_of(fd) && disk_fault(fd, DISK_READ, position(fd), bytes) ? -1 : syscall(SYS_read, fd, data, bytes); }
 ssize_t pread64(int fd, void *data, size_t bytes, off64_t offset) { return disk_fault(fd, DISK_READ, (uint64_t)offset, bytes) ? -1 : syscall(SYS_pread64, fd, data, bytes, offset); }
 ssize_t preadv64(int fd, const struct iovec *v, int count, off64_t offset) { return disk_fault(fd, DISK_READ, (uint64_t)offset, total(v, count)) ? -1 : syscall(SYS_preadv, fd, v, (long)count, offset, 0L); }
 ssize_t pread(int fd, void *data, size_t bytes, off_t offset) { return pread64(fd, data, bytes, offset); }

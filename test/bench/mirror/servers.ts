@@ -13,7 +13,7 @@ import type { SideMessage, SideSetup } from './side.ts';
 const START_WITHIN_MS = 20_000;
 const LOOK_EVERY_MS = 20;
 /** What the product sets for its own process, too: the disks' requests run in parallel. */
-const THREADS = '16';
+const THREADS = '24';
 
 export interface Place {
   network: BenchNetwork;

@@ -128,6 +128,21 @@ t.test('the log: what is hot goes at once, what is cold is made durable first', 
   t.end();
 });
 
+t.test('the log: what was written to longest ago is cleared first, whenever it became hot', (t) => {
+  const written = (): ReturnType<typeof activityLog> => {
+    const log = activityLog([], { most: 2, kept: 1 });
+    settleAll(log, 0);
+    for (const e of [1, 2, 3, 1]) {
+      beginWrite(log, e, 0);
+      endWrite(log, e);
+    }
+    return log;
+  };
+  t.same(settle(written(), Infinity, 0), [2, 3]);
+  t.same(coolable(written(), Infinity, false), [2, 3]);
+  t.end();
+});
+
 t.test('the log: what must be durable before an extent is cleared', (t) => {
   const log = activityLog([9], { most: 2, kept: 1 });
   settleAll(log, 0);

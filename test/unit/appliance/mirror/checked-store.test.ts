@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { blockSums, firstMisfit, SUM_BLOCK_BYTES, ZERO_SUM } from '../../../../appliance/mirror/block-sums.ts';
 import { CheckedStore } from '../../../../appliance/mirror/checked-store.ts';
-import { KeptSums, sumsFileBytes } from '../../../../appliance/mirror/kept-sums.ts';
+import { type Flight, KeptSums, sumsFileBytes } from '../../../../appliance/mirror/kept-sums.ts';
 import type { DiskIdentity } from '../../../../appliance/mirror/metadata.ts';
 import { decodeSumsPage, encodeSumsPage, sumsPageBytes } from '../../../../appliance/mirror/sums-codec.ts';
 import { type BlockStore, StoreError } from '../../../../drivers/block/index.ts';
@@ -61,6 +61,31 @@ t.test('sums of a write, whatever its parts', async (t) => {
     }),
     { numRuns: 50 },
   );
+});
+
+t.test('several writes to an extent under way: each has its sums when it ends; a block of two of them has none', async (t) => {
+  const { disk, sums } = await open();
+  await disk.write(0, bytes(3 * BLOCK, 1));
+  const begin = (block: number, blocks: number): Flight => {
+    t.equal(sums.enter(block * BLOCK, blocks * BLOCK), undefined);
+    return sums.take(block * BLOCK, blocks * BLOCK);
+  };
+  for (const ends of [
+    [0, 1, 2],
+    [2, 1, 0],
+    [1, 0, 2],
+  ]) {
+    const flights = [0, 1, 2].map((block) => begin(block, 1));
+    for (const i of ends) {
+      const flight = flights[i];
+      if (flight) sums.end(flight, Uint32Array.of(100 + i));
+    }
+    t.same(sums.settled(sums.look(0, 3)), [100, 101, 102]);
+  }
+  const [early, late] = [begin(0, 2), begin(1, 2)];
+  sums.end(early, Uint32Array.of(1, 2));
+  sums.end(late, Uint32Array.of(3, 4));
+  t.same(sums.settled(sums.look(0, 3)), [1, undefined, 4]);
 });
 
 t.test('pages: there and back, any damage is nothing known', async (t) => {

@@ -1,69 +1,21 @@
 // A disk that hangs or fails under one of two mirrors joined in memory: nobody waits for it, and it comes back by a resync that trusts
 // nothing it reads.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import type { MirrorEvents } from '../../../../appliance/mirror/api.ts';
 import { DoubtfulDisk } from '../../../../appliance/mirror/doubtful-disk.ts';
-import { type BlockStore, FileStore, type FileStoreOptions, StoreError } from '../../../../drivers/block/index.ts';
-import { MirrorPair, until } from './mirror-pair.ts';
+import { faultyPair } from './faulty-pair.ts';
+import { until } from './mirror-pair.ts';
 
 const MIB = 1024 * 1024;
 
-/** What the disk of one side does. */
-class Fault {
-  hangs: Promise<void> | null = null;
-  fails: 'write' | 'flush' | null = null;
-  #release: () => void = () => {};
-
-  hang(): void {
-    this.hangs = new Promise((resolve) => {
-      this.#release = resolve;
-    });
-  }
-
-  mend(): void {
-    this.#release();
-    this.hangs = null;
-    this.fails = null;
-  }
-
-  under(store: BlockStore): BlockStore {
-    const pass = async (operation: 'read' | 'write' | 'flush'): Promise<void> => {
-      if (this.hangs) await this.hangs;
-      if (operation === this.fails) throw new StoreError('io', operation, 0, `${operation} failed`);
-    };
-    return {
-      sizeBytes: store.sizeBytes,
-      read: (...a) => pass('read').then(() => store.read(...a)),
-      write: (...a) => pass('write').then(() => store.write(...a)),
-      zero: (...a) => pass('write').then(() => store.zero(...a)),
-      flush: () => pass('flush').then(() => store.flush()),
-      close: () => store.close(),
-    };
-  }
-}
-
-function faultyPair(
-  t: { teardown(f: () => Promise<void>): void },
-  disk: 'disk-A' | 'disk-B',
-  setup: { timeoutMs?: number; acknowledgeMs?: number },
-): [MirrorPair, Fault] {
-  const fault = new Fault();
-  const openStore = async (o: FileStoreOptions): Promise<BlockStore> => {
-    const store = await FileStore.open(o);
-    return o.path.endsWith(disk) ? fault.under(store) : store;
-  };
-  const pair = new MirrorPair({ sizeBytes: 8 * MIB, openStore, setup });
-  const alive = setInterval(() => undefined, 1000);
-  t.teardown(async () => {
-    clearInterval(alive);
-    fault.mend();
-    await pair.end();
-  });
-  return [pair, fault];
+function rot(path: string, at: number): void {
+  const fd = openSync(path, 'r+');
+  writeSync(fd, Buffer.from([0xee]), 0, 1, at);
+  closeSync(fd);
 }
 
 t.test("the partner's disk hangs: the guest waits for the acknowledgement's time and no longer than that", async (t) => {
@@ -77,6 +29,47 @@ t.test("the partner's disk hangs: the guest waits for the acknowledgement's time
   t.match(pair.a.lost, [/^the partner has not acknowledged a write for 0\.2 s$/]);
   t.same(await pair.a.mirror.call('goSolo', {}), { released: 1 });
   await w;
+});
+
+for (const who of ['resync', 'scrub', 'rescue'] as const)
+  t.test(`the partner's disk hangs, and the guest waits for a ${who}: as long as for a write of its own`, async (t) => {
+    const [pair, fault] = faultyPair(t, 'disk-B', { acknowledgeMs: 200, timeoutMs: 60_000 });
+    await pair.equalise();
+    const guest = await pair.a.connect();
+    await guest.write(0, Buffer.alloc(4096, 1));
+    await guest.flush();
+    if (who === 'resync') {
+      // Joined anew: nothing of it is asked before the fault.
+      await pair.a.mirror.call('goSolo', {});
+      await pair.b.mirror.call('close', {});
+      await pair.b.mirror.call('open', {});
+      await pair.b.mirror.call('startTarget', {});
+      await pair.a.mirror.call('startSource', {});
+    }
+    fault.hang();
+    if (who === 'resync') pair.a.mirror.call('resync', {}).catch(() => undefined);
+    if (who === 'scrub') await pair.a.mirror.call('startScrub', {});
+    if (who === 'rescue') rot(pair.a.setup.diskPath, 100);
+    else await until(() => fault.waiting > 0, 'the partner was asked');
+    t.same(pair.a.lost, []);
+    const waits: Promise<unknown> = who === 'rescue' ? guest.read(0, 4096) : guest.write(8192, Buffer.alloc(4096, 2));
+    waits.catch(() => undefined);
+    await until(() => pair.a.lost.length > 0, 'the partner is lost');
+    t.match(pair.a.lost, [/^the partner has not acknowledged a write for 0\.2 s$/]);
+    await pair.a.mirror.call('goSolo', {});
+    if (who === 'rescue') await t.rejects(waits, { code: 'EIO' }, 'no copy has it any more');
+    else await t.resolves(waits);
+  });
+
+t.test('who waits for a write that waits for the disk here does not hold that against the partner', async (t) => {
+  const [pair, fault] = faultyPair(t, 'disk-A', { acknowledgeMs: 100, timeoutMs: 600 });
+  await pair.equalise();
+  const guest = await pair.a.connect();
+  await guest.write(0, Buffer.alloc(4096, 1));
+  fault.hang();
+  for (const n of [2, 3]) guest.write(0, Buffer.alloc(4096, n)).catch(() => undefined);
+  await until(() => pair.a.diskErrors.length > 0, 'the disk has failed');
+  t.same(pair.a.lost, []);
 });
 
 for (const how of ['hang', 'write', 'flush'] as const)
@@ -119,6 +112,52 @@ for (const how of ['hang', 'write', 'flush'] as const)
       t.ok(pair.a.disk().equals(pair.b.disk()));
     },
   );
+
+t.test("the replica's disk hangs: its guest gets no error, and no answer, until this copy is closed", async (t) => {
+  const [pair, fault] = faultyPair(t, 'disk-B', { timeoutMs: 200, acknowledgeMs: 60_000 });
+  const errors: MirrorEvents['diskError'][] = [];
+  pair.b.mirror.on('diskError', (e) => errors.push(e));
+  await pair.protect();
+  const secondary = await pair.b.connect();
+  fault.hang();
+  let reason: unknown;
+  const read = secondary.read(0, 4096).then(
+    () => t.fail('there is nothing to read'),
+    (e: unknown) => {
+      reason = e;
+    },
+  );
+  await until(() => errors.some((e) => e.isOver), 'this copy is told to be over');
+  await secondary.write(4096, Buffer.alloc(4096, 1));
+  t.equal((await secondary.read(4096, 1))[0], 1, 'its own world is there');
+  t.equal(reason, undefined);
+  await pair.b.mirror.call('close', {});
+  await read;
+  t.not((reason as { code?: string }).code, 'EIO', 'the connection ended');
+});
+
+t.test("the replica's block is lost and the source is gone: its guest waits until this copy has taken over", async (t) => {
+  const [pair] = faultyPair(t, 'disk-B', { timeoutMs: 60_000 });
+  await pair.protect();
+  const guest = await pair.a.connect();
+  await guest.write(0, Buffer.alloc(8192, 1));
+  pair.a.interval.current = 1;
+  const secondary = await pair.b.connect();
+  rot(pair.b.setup.diskPath, 100);
+  pair.fake.a.reset();
+  await until(() => pair.a.lost.length > 0, 'the session has ended');
+  const read = secondary.read(0, 4096);
+  let ended = false;
+  const note = (): void => {
+    ended = true;
+  };
+  read.then(note, note);
+  t.equal((await secondary.read(4096, 1))[0], 1, 'others are served');
+  for (let i = 0; i < 100; i++) await new Promise((resolve) => setImmediate(resolve));
+  t.notOk(ended);
+  await pair.b.mirror.call('takeOver', {});
+  await t.rejects(read, { code: 'EIO' }, 'now it is the only copy');
+});
 
 t.test('whoever opens a disk again finds the doubt that has just begun', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'doubt-'));

@@ -16,6 +16,7 @@ import {
   MAP_PAGES,
   METADATA_PAGE_BYTES,
 } from '../../../../appliance/mirror/metadata-codec.ts';
+import { type BlockStore, StoreError } from '../../../../drivers/block/index.ts';
 import { LosableStore, Power, random } from './losable-store.ts';
 
 const MIB = 1024 * 1024;
@@ -287,4 +288,44 @@ t.test('a flush that failed: nothing cold may be written any more', async (t) =>
   await t.rejects(Promise.resolve(m.begin(EXTENT, 1, 0)), /EIO/, 'also the one that has failed before');
   t.equal(flushes, 1, 'it is not tried again');
   t.equal(m.begin(0, 1, 0), undefined, 'what is hot is');
+});
+
+t.test('after a flush that failed its cache shows what the medium lacks: written again as a whole, that is there too', async (t) => {
+  const cache = Buffer.alloc(METADATA_BYTES);
+  const medium = Buffer.alloc(METADATA_BYTES);
+  let dirty: { at: number; bytes: Buffer }[] = [];
+  let fails = false;
+  const store: BlockStore = {
+    sizeBytes: METADATA_BYTES,
+    read: async (at, length) => Buffer.from(cache.subarray(at, at + length)),
+    write: async (at, ...parts) => {
+      const bytes = Buffer.concat(parts);
+      bytes.copy(cache, at);
+      dirty.push({ at, bytes });
+    },
+    zero: (at, length) => store.write(at, Buffer.alloc(length)),
+    flush: async () => {
+      const all = dirty;
+      // As an operating system does: what could not be written counts as written.
+      dirty = [];
+      if (fails) throw new StoreError('io', 'flush', 0, 'flush failed');
+      for (const { at, bytes } of all) bytes.copy(medium, at);
+    },
+    close: async () => undefined,
+  };
+  const first = await Metadata.create(store, IDENTITY);
+  fails = true;
+  await t.rejects(first.suspect([5]), /flush failed/);
+  await t.rejects(
+    first.change((r) => ({ ...r, inconsistent: true })),
+    /flush failed/,
+  );
+  fails = false;
+  const found = await Metadata.open(store, IDENTITY);
+  t.same([[...found.log.suspects], found.record.inconsistent], [[5], true], 'the cache has it');
+  const lost = await again(medium);
+  t.same([[...lost.log.suspects], lost.record.inconsistent], [[], false], 'the medium has not');
+  await found.rewrite();
+  const kept = await again(medium);
+  t.same([[...kept.log.suspects], kept.record.inconsistent], [[5], true]);
 });

@@ -52,7 +52,7 @@ function rot(path: string, offset: number): void {
 // Many bytes pass through the disks of one busy machine.
 t.setTimeout(120_000);
 
-const fast = { scrub: { rateBytesPerS: 1e12, everyHours: 0 } };
+const fast = { scrub: { rateBytesPerS: 1e12, everyHours: 0, settleMs: 0 } };
 
 t.test('copies that are equal, also in what only the journal has yet, and while the guest writes', async (t) => {
   const pair = new MirrorPair({ sizeBytes: 8 * MIB + BLOCK, setup: fast });
@@ -117,6 +117,36 @@ t.test('a block that differs is found, waits when it is quarantined, and the ope
   await until(() => found.copies.at(-1)?.quarantined.length === 0, 'a block that was overwritten is served again');
   await pair.checkpoint();
   t.match(await scrubbed(pair), { state: 'done', differed: 0 });
+});
+
+t.test('it is not done before what it found is repaired or left, and its end says what became of it', async (t) => {
+  const pair = new MirrorPair({ sizeBytes: 4 * MIB, setup: { scrub: { rateBytesPerS: 1e12, everyHours: 0, settleMs: 60_000 } } });
+  t.teardown(() => pair.end());
+  const ended: unknown[] = [];
+  const states = new Set<string>();
+  const found: number[] = [];
+  const content = Buffer.alloc(4 * MIB, 5);
+  writeFileSync(pair.a.setup.diskPath, content);
+  pair.a.mirror.on('scrubEnded', (v) => ended.push(v));
+  pair.a.mirror.on('copiesDiffer', ({ offset }) => found.push(offset));
+  await pair.equalise();
+  for (const at of [BLOCK, 2 * BLOCK, 4 * MIB - 10]) rot(pair.b.setup.diskPath, at);
+  const scrub = scrubbed(pair);
+  await until(() => found.length === 3, 'three blocks are found');
+  await pair.a.mirror.call('repairBlock', { offset: BLOCK, from: 'own' });
+  await pair.a.mirror.call('quarantineBlock', { offset: 2 * BLOCK });
+  while ((await view(pair))?.checkedBytes !== 4 * MIB) await new Promise((resolve) => setTimeout(resolve, 5));
+  // It is with the core still, whatever else is repaired meanwhile.
+  await pair.a.mirror.call('repairBlock', { offset: MIB, from: 'own' });
+  for (let look = 0; look < 40; look++) {
+    states.add((await view(pair))?.state ?? '');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  t.same([[...states], ended], [['running'], []]);
+  await pair.a.mirror.call('repairBlock', { offset: 4 * MIB - BLOCK, from: 'own' });
+  const summary = { state: 'done', differed: 3, repaired: 2 };
+  t.match(await scrub, summary);
+  t.match(ended, [summary]);
 });
 
 t.test('a block that cannot be read is nobody’s choice', async (t) => {

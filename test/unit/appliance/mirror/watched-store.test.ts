@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import t from 'tap';
 import { DoubtfulDisk } from '../../../../appliance/mirror/doubtful-disk.ts';
 import { Patience } from '../../../../appliance/mirror/patience.ts';
-import { mustBeDrained, placesOf, SilentDiskError, WatchedStore } from '../../../../appliance/mirror/watched-store.ts';
+import { mustBeDrained } from '../../../../appliance/mirror/stuck-requests.ts';
+import { placesOf, SilentDiskError, WatchedStore } from '../../../../appliance/mirror/watched-store.ts';
 import { type BlockStore, StoreError } from '../../../../drivers/block/index.ts';
 
 const SIZE = 1 << 20;
@@ -38,8 +39,9 @@ class HungDisk implements BlockStore {
   flush(): Promise<void> {
     return this.#do('flush', undefined);
   }
+  closing: Promise<void> = Promise.resolve();
   async close(): Promise<void> {
-    await Promise.all(this.held.map(() => undefined));
+    await this.closing;
     this.isClosed = true;
   }
 }
@@ -80,6 +82,23 @@ t.test('a disk that does not answer is over: what waits and what comes fails at 
   for (const { go } of disk.held) go();
   await new Promise((resolve) => setImmediate(resolve));
   t.doesNotThrow(() => mustBeDrained('/dev/silent'), 'everything it was given came back');
+});
+
+t.test('a disk that does not answer when it is closed is waited for as long as for a request', async (t) => {
+  const disk = new HungDisk();
+  const { promise, resolve } = Promise.withResolvers<void>();
+  disk.closing = promise;
+  const { store, failures } = watched(disk, '/dev/closing', { timeoutMs: 80 });
+  const alive = setInterval(() => undefined, 1000);
+  t.teardown(() => clearInterval(alive));
+  await store.close();
+  t.notOk(disk.isClosed);
+  t.match(failures, [{ name: 'SilentDiskError' }]);
+  t.throws(() => mustBeDrained('/dev/closing'), /1 earlier requests/);
+  resolve();
+  await new Promise((r) => setImmediate(r));
+  t.ok(disk.isClosed);
+  t.doesNotThrow(() => mustBeDrained('/dev/closing'));
 });
 
 t.test('a failed flush is not tried again, and nothing is written after it', async (t) => {
@@ -126,8 +145,8 @@ t.test('requests beyond its places wait for them, in order', async (t) => {
 
 t.test('places: a hung disk leaves threads of the pool to all others', (t) => {
   t.same(
-    [undefined, '4', '8', '16', 'x'].map((threads) => placesOf(threads)),
-    [2, 2, 4, 10, 2],
+    [undefined, '4', '8', '24', 'x'].map((threads) => placesOf(threads)),
+    [2, 2, 4, 12, 2],
   );
   t.end();
 });

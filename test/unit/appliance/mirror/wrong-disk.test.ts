@@ -190,7 +190,20 @@ t.test('one slot of the record damaged: written again, and said; both: named', a
 t.test('a disk that shrank, one that is larger, and other sizes than before', async (t) => {
   const pair = await known(t);
   truncateSync(pair.b.setup.diskPath, SIZE_BYTES - 4096);
-  for (const serves of [false, true]) await refused(t, pair.b, { serves }, /disk-B has 16773120 bytes, 16777216 are needed: enlarge it/);
+  const disk = pair.b.disk();
+  const tooSmall = /disk-B has 16773120 bytes, 16777216 are needed: enlarge it.*Nothing was written to it/;
+  await t.rejects(pair.b.mirror.call('open', { serves: false }), /It had 16777216 bytes: what is recorded of it is forgotten/);
+  t.ok(pair.b.disk().equals(disk), 'the disk itself was not written to');
+  t.notOk(existsSync(recordOf(pair.b)));
+  for (const serves of [false, true]) await t.rejects(pair.b.mirror.call('open', { serves }), tooSmall);
+  truncateSync(pair.b.setup.diskPath, SIZE_BYTES);
+  await t.rejects(pair.b.mirror.call('open', { serves: true }), /disk-B is not known here/, 'nothing runs from what lost its end');
+  t.match(await follow(pair.a, pair.b), /whole disk/, 'as long as before: its new end is not what was there');
+  t.ok(pair.a.disk().equals(pair.b.disk()));
+  for (const side of [pair.b, pair.a]) await side.mirror.call('close', {});
+  pair.b.setup.sizeBytes = SIZE_BYTES + MIB;
+  await refused(t, pair.b, { serves: false }, /disk-B has 16777216 bytes, 17825792 are needed/);
+  pair.b.setup.sizeBytes = SIZE_BYTES;
   truncateSync(pair.b.setup.diskPath, SIZE_BYTES + MIB);
   t.match(await follow(pair.a, pair.b), /of 4 extents/, 'a larger disk is as good');
   for (const side of [pair.b, pair.a]) {

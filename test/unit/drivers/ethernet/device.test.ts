@@ -19,6 +19,7 @@ import {
   ioctl,
   macAddress,
   mtuBytes,
+  nicDriver,
   nicExists,
   PacketSocket,
   type PacketSocketOptions,
@@ -77,6 +78,13 @@ const payload = (n: number, bytes = 50): Buffer => {
   b.writeUInt32BE(n, 0);
   return b;
 };
+
+t.test("a NIC's driver", async (t) => {
+  t.match(nicDriver('v0'), { driver: 'veth', version: String, firmware: null, bus: null }, 'what it does not say is null');
+  t.throws(() => nicDriver('lo'), { code: 'EOPNOTSUPP', message: /NIC 'lo'/ });
+  t.throws(() => nicDriver('nope'), { code: 'ENODEV', message: /no such NIC 'nope'/ });
+  t.throws(() => native().driverInfo('v0', Buffer.alloc(195)), /buffer of 196 bytes/, 'the kernel writes that much');
+});
 
 t.test('errors name the NIC and the remedy', { timeout: 120_000 }, async (t) => {
   t.throws(() => collector({ nic: 'lan0' }), { code: 'ENODEV', message: "no such NIC 'lan0'" });

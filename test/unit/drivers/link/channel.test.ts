@@ -57,6 +57,27 @@ function numbered(n: number, bytes = 8): Buffer {
   return b;
 }
 
+t.test('while each message is answered no acknowledgement goes alone, and the last one does', async (t) => {
+  const port = nextPort++;
+  const b = side('B', port, { links: 1 });
+  const a = side('A', port, { links: 1 });
+  t.teardown(() => Promise.all([a.close(), b.close()]));
+  await bothUp(a, b);
+  const [messages, bytes, headerBytes] = [300, 8, HEADER_BYTES];
+  b.on('message', (m) => void setTimeout(() => b.send(Buffer.from(m)), 1));
+  const ping = async (): Promise<void> => {
+    a.send(numbered(1, bytes));
+    await once(a, 'message');
+  };
+  for (let i = 0; i < 5; i++) await ping();
+  const sent = (): number => b.stats().links[0]?.sentBytes ?? 0;
+  const before = sent();
+  for (let i = 0; i < messages; i++) await ping();
+  const alone = (sent() - before - messages * (headerBytes + bytes)) / headerBytes;
+  t.ok(alone < messages / 20, `${alone} of ${messages} went alone`);
+  await until(() => a.stats().unacknowledgedBytes === 0 && b.stats().unacknowledgedBytes === 0, 'everything is acknowledged');
+});
+
 t.test('both directions in order, parts joined, empty and small messages', { timeout: 150_000 }, async (t) => {
   const port = nextPort++;
   const b = side('B', port);

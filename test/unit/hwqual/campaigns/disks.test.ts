@@ -204,10 +204,10 @@ t.test('a campaign may be ended by its time', async (t) => {
 
 t.test('what a CoServer tells of a resync', async (t) => {
   t.strictSame(
-    resyncOf('The disks are equal: 44.0 MiB compared, 12.5 MiB copied: what either copy wrote since they were equal, 11 of 36 extents.'),
+    resyncOf('The disks are equal: 44 MB compared, 12.5 MB copied: what either copy wrote since they were equal, 11 of 36 extents.'),
     {
-      comparedBytes: 44 * 2 ** 20,
-      copiedBytes: 12.5 * 2 ** 20,
+      comparedBytes: 44_000_000,
+      copiedBytes: 12_500_000,
     },
   );
   t.equal(resyncOf('Both replicas run, as generation 2.'), null);

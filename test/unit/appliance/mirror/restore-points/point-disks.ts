@@ -32,6 +32,8 @@ export class PointMachine {
   readonly files = new Map<string, LosableStore>();
   readonly told: string[] = [];
   freeBytes = Number.MAX_SAFE_INTEGER;
+  /** Files are removed when it ends. */
+  hung: Promise<void> = Promise.resolve();
   /** Put between the points and their files, or the disk. */
   around: (store: BlockStore, what: 'disk' | 'file') => BlockStore = (store) => store;
   readonly #lie: Lie;
@@ -44,7 +46,7 @@ export class PointMachine {
     for (const [id, b] of images.files) this.files.set(id, new LosableStore(power, b, lie === 'files'));
   }
 
-  open(more: { maximumBytes?: number; saveWithinMs?: number; disk?: string } = {}): Promise<PointStore> {
+  open(more: { maximumBytes?: number; saveWithinMs?: number; closeWithinMs?: number; disk?: string } = {}): Promise<PointStore> {
     return openPoints({
       below: this.around(this.disk, 'disk'),
       disk: more.disk ?? 'this one',
@@ -54,6 +56,7 @@ export class PointMachine {
       reserveBytes: 0,
       told: (text) => this.told.push(text),
       ...(more.saveWithinMs === undefined ? {} : { saveWithinMs: more.saveWithinMs }),
+      ...(more.closeWithinMs === undefined ? {} : { closeWithinMs: more.closeWithinMs }),
     });
   }
 
@@ -70,6 +73,7 @@ export class PointMachine {
         return this.around(file, 'file');
       },
       remove: async (id) => {
+        await this.hung;
         this.files.delete(id);
       },
       list: async () => [...this.files.keys()],

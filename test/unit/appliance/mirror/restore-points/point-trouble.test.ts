@@ -4,6 +4,7 @@ import t from 'tap';
 import { decodeCatalogue, encodeCatalogue } from '../../../../../appliance/mirror/restore-points/catalogue-codec.ts';
 import { decodeCutStep, decodePointList, encodeCutStep } from '../../../../../appliance/mirror/restore-points/cut-codec.ts';
 import { decodeBatchPage, encodeBatchPage, GRAIN_BYTES, PAGE_BYTES } from '../../../../../appliance/mirror/restore-points/segment-codec.ts';
+import { stuckRequests } from '../../../../../appliance/mirror/stuck-requests.ts';
 import { type BlockStore, StoreError } from '../../../../../drivers/block/index.ts';
 import { always, blankImages, contentOf, DISK_BYTES, idOf, PointMachine, take } from './point-disks.ts';
 
@@ -101,15 +102,14 @@ t.test('a damaged image of an older batch: found when it is read, and never serv
   t.ok((await contentOf(points, idOf(2))).equals(fill(0x11)));
 });
 
-t.test('a batch whose pages are gone, a file that is missing, or another one: the points up to it are lost by name', async (t) => {
-  for (const spoil of ['pages', 'missing', 'other', 'header'] as const) {
+t.test('a batch whose pages are gone, or the file of another one: the points up to it are lost by name', async (t) => {
+  for (const spoil of ['pages', 'other', 'header'] as const) {
     const m = new PointMachine(blankImages(), always());
     await twoPoints(m);
     const images = m.afterLoss(() => 0);
     const [one, two] = [images.files.get(idOf(1)), images.files.get(idOf(2))];
     if (!one || !two) throw new Error('two files');
-    if (spoil === 'missing') images.files.delete(idOf(1));
-    else if (spoil === 'other') images.files.set(idOf(1), two);
+    if (spoil === 'other') images.files.set(idOf(1), two);
     else one.fill(0, spoil === 'header' ? 0 : PAGE_BYTES);
     const m2 = new PointMachine(images, always());
     const points = await m2.open();
@@ -218,6 +218,33 @@ t.test('a file system that is full, files that fail or hang: the points are give
     t.equal(found.points[0]?.state, 'lost', name);
     t.match(found.points[0]?.trouble, reason, name);
   }
+});
+
+t.test('a place of the points that hangs: the disk is closed all the same, and what hangs is not opened again', async (t) => {
+  const m = new PointMachine(blankImages(), always());
+  const hung = Promise.withResolvers<void>();
+  let hangs = false;
+  let closed = false;
+  const closing = async (): Promise<void> => {
+    closed = true;
+  };
+  m.around = (store, what) =>
+    changed(store, what === 'disk' ? { close: closing } : { close: async () => await (hangs ? hung.promise : store.close()) });
+  const points = await m.open({ closeWithinMs: 30 });
+  for (const n of [21, 22]) await take(points, idOf(n), `point${n}`);
+  const before = stuckRequests();
+  hangs = true;
+  m.hung = hung.promise;
+  const removing = points.remove(idOf(21));
+  await points.close();
+  t.ok(closed);
+  t.equal(stuckRequests() - before, 2, 'the removal, and the file that is left');
+  m.hung = Promise.resolve();
+  const again = await m.open();
+  t.throws(() => again.chainOf(idOf(22)), /'point22' is not available: .*still does not answer/);
+  hung.resolve();
+  await removing.catch(() => undefined);
+  while (stuckRequests() > before) await new Promise((resolve) => setImmediate(resolve));
 });
 
 t.test(

@@ -21,4 +21,9 @@ t.test('the first at once, what follows together', async (t) => {
   t.match(told[1], /^4096000 more bytes .* A block of the partner's copy at byte 4100096 last/);
   news.repaired(at(0));
   t.equal(told.length, 3, 'then the next one at once again');
+  news.repaired(at(4096));
+  news.flush();
+  t.match(told[3], /^4096 more bytes/, 'before something that sums it up');
+  news.flush();
+  t.equal(told.length, 4);
 });

@@ -1,0 +1,73 @@
+// The processors: what a guest executes on. A guest that moves must find there what it was told is there.
+import { ALWAYS, type Check, IDENTICAL, same } from './check.ts';
+
+export const cpu: Check = {
+  id: 'cpu',
+  title: 'Processors',
+  purpose: 'The guest goes on from one to the other in the middle of its work: instructions and their results must be the same.',
+  requires: '/proc/cpuinfo',
+  run: (a, b, policy) => {
+    const [x, y] = [a.inventory.cpu, b.inventory.cpu];
+    return [
+      same(
+        {
+          id: 'cpu.vendor',
+          title: 'Maker',
+          a: x.vendor,
+          b: y.vendor,
+          otherwise: ALWAYS,
+          rule: 'A guest cannot go on on a processor of another make.',
+        },
+        policy,
+      ),
+      same(
+        { id: 'cpu.family', title: 'Family', a: x.family, b: y.family, otherwise: ALWAYS, rule: 'Processors of one family at least.' },
+        policy,
+      ),
+      same(
+        {
+          id: 'cpu.model',
+          title: 'Model',
+          a: x.model,
+          b: y.model,
+          otherwise: IDENTICAL,
+          rule: 'Identical servers have the same processors.',
+        },
+        policy,
+      ),
+      same(
+        {
+          id: 'cpu.modelNumber',
+          title: 'Model number',
+          a: x.modelNumber,
+          b: y.modelNumber,
+          otherwise: IDENTICAL,
+          rule: 'Identical servers have the same processors.',
+        },
+        policy,
+      ),
+      same(
+        {
+          id: 'cpu.stepping',
+          title: 'Stepping',
+          a: x.stepping,
+          b: y.stepping,
+          otherwise: IDENTICAL,
+          rule: 'Identical servers have the same processors.',
+        },
+        policy,
+      ),
+      same(
+        {
+          id: 'cpu.mixed',
+          title: 'Unlike among themselves',
+          a: x.mixed.join(', ') || 'none',
+          b: y.mixed.join(', ') || 'none',
+          otherwise: ALWAYS,
+          rule: 'All processors of one server are alike.',
+        },
+        policy,
+      ),
+    ];
+  },
+};

@@ -1,0 +1,64 @@
+// Memory: enough of it for the guest, as much on both, corrected by hardware.
+import { bytes, type Check, IDENTICAL, must, NEVER, same } from './check.ts';
+
+/** The appliance itself, its engine, and what travels between both. */
+const OWN_BYTES = 1 << 30;
+
+export const memory: Check = {
+  id: 'memory',
+  title: 'Memory',
+  purpose: 'The guest must fit on either server, and a bit that flips must be noticed.',
+  requires: 'SMBIOS types 16 and 17, /proc/meminfo',
+  run: (a, b, policy) => {
+    const [x, y] = [a.inventory.memory, b.inventory.memory];
+    const speed = (m: typeof x): string | null =>
+      [...new Set(m.dimms.map((d) => d.configuredMtPerS ?? d.speedMtPerS))].filter((s) => s !== null).join(', ') || null;
+    const parts = (m: typeof x): string | null =>
+      [...new Set(m.dimms.map((d) => d.partNumber))].filter((p) => p !== null).join(', ') || null;
+    const needed = Math.max(a.guestMemoryBytes, b.guestMemoryBytes) + OWN_BYTES;
+    return [
+      same(
+        {
+          id: 'memory.installed',
+          title: 'Installed',
+          a: bytes(x.installedBytes),
+          b: bytes(y.installedBytes),
+          otherwise: IDENTICAL,
+          rule: 'Identical servers have as much.',
+        },
+        policy,
+      ),
+      must({
+        id: 'memory.enough',
+        title: 'Usable',
+        a: x.totalBytes,
+        b: y.totalBytes,
+        holds: (v) => Number(v) >= needed,
+        rule: `The guest and the appliance need ${bytes(needed) ?? ''} on each.`,
+      }),
+      must({
+        id: 'memory.ecc',
+        title: 'Corrects errors (ECC)',
+        a: x.ecc,
+        b: y.ecc,
+        holds: (v) => v === true,
+        rule: 'Without it a flipped bit is neither corrected nor noticed.',
+      }),
+      same(
+        {
+          id: 'memory.speed',
+          title: 'Speed, MT/s',
+          a: speed(x),
+          b: speed(y),
+          otherwise: IDENTICAL,
+          rule: 'Identical servers run their memory at one speed.',
+        },
+        policy,
+      ),
+      same(
+        { id: 'memory.parts', title: 'Modules', a: parts(x), b: parts(y), otherwise: NEVER, rule: 'Modules of other makers are as good.' },
+        policy,
+      ),
+    ];
+  },
+};
