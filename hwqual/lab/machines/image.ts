@@ -30,6 +30,8 @@ export const MACHINE_APPEND = [
 /** `twinstep status` and the like. */
 const COMMAND = '#!/bin/sh\nexec /opt/twinstep/node /opt/twinstep/twinstep.mjs "$@"\n';
 
+const PROBE_COMMAND = '#!/bin/sh\nexec /opt/twinstep/node /opt/probe/twinstep.mjs\n';
+
 export interface MachineImage {
   kernel: string;
   /** The common part of every machine's initrd. */
@@ -87,12 +89,21 @@ async function contentHash(root: string, node: string, version: string): Promise
     .slice(0, 16);
 }
 
-/** Writes one machine's initrd: the image's base, the bundle, and `own` (paths in the machine, with their text). */
-export async function writeInitrd(image: MachineImage, bundle: string, own: Record<string, string>, path: string): Promise<void> {
+/** Writes one machine's initrd: the image's base, the product, the probe (probe.ts), and `own` (paths in the machine, with their text). */
+export async function writeInitrd(
+  image: MachineImage,
+  bundles: { product: string; probe: string },
+  own: Record<string, string>,
+  path: string,
+): Promise<void> {
+  const unneeded = (name: string) => name.endsWith('.map') || name === '.inputs';
   const entries: CpioEntry[] = [
-    // Its map is larger than the program, and only errors need it.
+    // A map is larger than its program, and only errors need it.
     { kind: 'file', path: 'usr/bin/twinstep', mode: 0o755, data: Buffer.from(COMMAND) },
-    ...(await tree(bundle, 'opt/twinstep', (name) => name.endsWith('.map') || name === '.inputs')),
+    { kind: 'file', path: 'usr/bin/probe', mode: 0o755, data: Buffer.from(PROBE_COMMAND) },
+    ...(await tree(bundles.product, 'opt/twinstep', unneeded)),
+    { kind: 'directory', path: 'opt/probe', mode: 0o755 },
+    ...(await tree(bundles.probe, 'opt/probe', unneeded)),
     { kind: 'directory', path: 'etc/twinstep', mode: 0o700 },
     ...Object.entries(own).map(([file, text]): CpioEntry => ({ kind: 'file', path: file, mode: 0o600, data: Buffer.from(text) })),
   ];

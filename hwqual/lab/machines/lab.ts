@@ -24,7 +24,7 @@ export interface MachinesParts {
   engineRoot: string;
   acceleration: 'kvm' | 'tcg';
   image: MachineImage;
-  bundle: string;
+  bundles: { product: string; probe: string };
   /** False: machines to look at, without the product. */
   runsProduct: boolean;
 }

@@ -31,7 +31,7 @@ export interface MachineParts {
   engineRoot: string;
   acceleration: 'kvm' | 'tcg';
   image: MachineImage;
-  bundle: string;
+  bundles: { product: string; probe: string };
   secrets: PairSecrets;
   /** False: a machine to look at, without the product. */
   runsProduct: boolean;
@@ -69,7 +69,7 @@ export class Machine extends EventEmitter<MachineEvents> {
     const root = parts.engineRoot;
     await makeDisk({ root, path: paths.nvme, sizeMiB: spec.disks.nvme.sizeMiB, label: 'system' });
     await makeDisk({ root, path: paths.sata, sizeMiB: spec.disks.sata.sizeMiB, label: 'data' });
-    await writeInitrd(parts.image, parts.bundle, machineFiles(name, parts.secrets, settings, parts.runsProduct), paths.initrd);
+    await writeInitrd(parts.image, parts.bundles, machineFiles(name, parts.secrets, settings, parts.runsProduct), paths.initrd);
     writeFileSync(paths.start, startScript(parts), { mode: 0o700 });
     chmodSync(paths.start, 0o700);
     const machine = new Machine(parts);

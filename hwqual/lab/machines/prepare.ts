@@ -22,13 +22,18 @@ export async function prepareMachines(
   const engineRoot = engineRootPath();
   if (!existsSync(join(engineRoot, 'usr/bin')))
     throw new LabError(`the engine's root file system is not at ${engineRoot}`, 'sh image/setup/setup.sh prepare');
-  const bundle = join(REPOSITORY, 'dist');
+  const bundles = { product: join(REPOSITORY, 'dist'), probe: join(settings.directory, 'probe') };
   tell('building the program that both machines run, or finding it built');
-  await buildBundle({ outDirectory: bundle });
+  await buildBundle({ outDirectory: bundles.product });
+  mkdirSync(settings.directory, { recursive: true, mode: 0o700 });
+  await buildBundle({
+    entry: join(import.meta.dirname, 'probe.ts'),
+    web: join(import.meta.dirname, 'no-web'),
+    outDirectory: bundles.probe,
+  });
   tell("building the machines' image, or finding it built");
   const image = await buildMachineImage({ root: engineRoot, node: NODE_BINARY, cache: cacheDirectory() });
   const { acceleration, reason } = await probeAcceleration(engineRoot);
   tell(reason);
-  mkdirSync(settings.directory, { recursive: true, mode: 0o700 });
-  return { settings, specs, engineRoot, acceleration, image, bundle, runsProduct };
+  return { settings, specs, engineRoot, acceleration, image, bundles, runsProduct };
 }
