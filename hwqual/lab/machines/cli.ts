@@ -22,6 +22,7 @@ import { Rack } from './rack.ts';
 import { type MachinesSettings, machinePaths, machinesSettings } from './settings.ts';
 import { MISMATCHES, mismatched, parseMismatch, TWIN } from './spec.ts';
 
+const POLICIES = ['identical', 'sameFamily', 'none'] as const;
 /** Two machines without power, and what is made for them: some seconds. */
 const DOWN_TIMEOUT_MS = 60_000;
 
@@ -31,6 +32,7 @@ interface UpOptions {
   mismatch?: string;
   power: boolean;
   product: boolean;
+  policy: string;
 }
 
 type HolderMessage = { kind: 'progress'; text: string } | { kind: 'up'; password: string } | { kind: 'failed'; text: string };
@@ -74,11 +76,14 @@ program
   .option('--port <n>', "of A's web console on this machine; B's is the next one")
   .option('--mismatch <what>', `B differs from A in one thing: ${MISMATCHES.join(', ')}`)
   .option('--no-power', 'leave both off')
+  .option('--policy <policy>', `of the qualification: ${POLICIES.join(', ')}`, 'identical')
   .option('--no-product', 'machines to look at: the product does not run in them')
   .action(async (options: UpOptions) => {
     requireRoot();
     const settings = settingsOf(options.port);
     if (options.detach) return detach(settings);
+    const policy = POLICIES.find((p) => p === options.policy);
+    if (policy === undefined) throw new LabError(`--policy ${options.policy}`, `give one of ${POLICIES.join(', ')}`);
     const specs = { A: TWIN, B: options.mismatch === undefined ? TWIN : mismatched(TWIN, parseMismatch(options.mismatch)) };
     if (process.env.TWINSTEP_MACHINES_INSIDE !== settings.instance) {
       if (await isHeld()) throw new LabError('machines run here already', 'npm run lab:machines -- down');
@@ -92,7 +97,7 @@ program
       print(text);
     };
     try {
-      const { lab, gone } = await holdMachines(settings, specs, { power: options.power, runsProduct: options.product }, tell);
+      const { lab, gone } = await holdMachines(settings, specs, { power: options.power, runsProduct: options.product, policy }, tell);
       const { password } = lab.secrets;
       send?.({ kind: 'up', password });
       // A holder's standard output is a file when it is detached: the password goes to a terminal only.

@@ -7,6 +7,7 @@ import { parseCoServer } from '../holder.ts';
 import { LabError } from '../lab-error.ts';
 import { LAB_FAULT_NAMES, type LabFault } from '../lab-interface.ts';
 import { CO_SERVERS } from '../settings.ts';
+import type { Policy } from './configuration.ts';
 import { MachinesLab } from './lab.ts';
 import { prepareMachines } from './prepare.ts';
 import { prove } from './prove.ts';
@@ -32,7 +33,7 @@ export function controlPath(settings: MachinesSettings): string {
 export async function holdMachines(
   settings: MachinesSettings,
   specs: Record<CoServerName, MachineSpec>,
-  options: { power: boolean; runsProduct: boolean },
+  options: { power: boolean; runsProduct: boolean; policy: Policy },
   tell: (text: string) => void,
 ): Promise<HeldMachines> {
   const ended = Promise.withResolvers<void>();
@@ -50,7 +51,7 @@ export async function holdMachines(
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void takeDown());
   // What an earlier lab left: its disks would be refused.
   for (const name of CO_SERVERS) rmSync(machinePaths(settings, name).directory, { recursive: true, force: true });
-  lab = await MachinesLab.make(await prepareMachines(settings, specs, options.runsProduct, tell), tell);
+  lab = await MachinesLab.make(await prepareMachines(settings, specs, options, tell), tell);
   const held = lab;
   try {
     control = await ControlSocket.listen(controlPath(settings), (request) => obey(held, request, takeDown));

@@ -1,14 +1,15 @@
 // The image of a whole machine: the Debian kernel of the engine's root as an ELF file, and a root in memory. The root's larger part
-// (Node, libraries, modules) is kept by the hash of what went in; the bundle and what one machine is told are further archives behind
+// (Node, the engine, modules, the workload) is kept by the hash of what went in; the bundle and what one machine is told are further archives behind
 // it, joined when the machine is made. Not compressed: unpacking under emulation takes longer than everything else in the boot.
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import type { GuestImage } from '../guest/build.ts';
 import { type CpioEntry, cpioArchive } from '../guest/cpio.ts';
 import { elfKernel } from '../guest/kernel-image.ts';
-import { folders, kernelVersion, modules, programPaths, programs, tree } from './image-files.ts';
+import { engineFiles, folders, guestFiles, kernelVersion, modules, programPaths, programs, tree } from './image-files.ts';
 
 const HERE = import.meta.dirname;
 
@@ -39,10 +40,10 @@ export interface MachineImage {
 }
 
 /** Builds the image, or finds it built: half a minute the first time. `cache` is the folder of folders by hash. */
-export async function buildMachineImage(options: { root: string; node: string; cache: string }): Promise<MachineImage> {
-  const { root, node, cache } = options;
+export async function buildMachineImage(options: { root: string; node: string; guest: GuestImage; cache: string }): Promise<MachineImage> {
+  const { root, node, guest, cache } = options;
   const version = await kernelVersion(root);
-  const folder = join(cache, `machine-${await contentHash(root, node, version)}`);
+  const folder = join(cache, `machine-${await contentHash(root, node, version, guest)}`);
   const image = { kernel: join(folder, 'kernel'), base: join(folder, 'base.cpio') };
   if (existsSync(folder)) return image;
   await mkdir(cache, { recursive: true });
@@ -53,6 +54,8 @@ export async function buildMachineImage(options: { root: string; node: string; c
     await writeFile(join(work, 'result/kernel'), elfKernel(bzImage) ?? bzImage);
     const entries: CpioEntry[] = [
       ...folders(),
+      ...(await engineFiles(root)),
+      ...(await guestFiles(guest)),
       ...(await programs(root, node, join(work, 'programs'))),
       ...(await modules(root, version, join(work, 'modules'))),
       { kind: 'file', path: 'init', mode: 0o755, data: await readFile(join(HERE, 'init')) },
@@ -68,7 +71,7 @@ export async function buildMachineImage(options: { root: string; node: string; c
   return image;
 }
 
-async function contentHash(root: string, node: string, version: string): Promise<string> {
+async function contentHash(root: string, node: string, version: string, guest: GuestImage): Promise<string> {
   const own = ['init', 'image.ts', 'image-files.ts', '../guest/cpio.ts', '../guest/modules.ts', '../guest/kernel-image.ts'];
   const inputs = [
     ...own.map((name) => join(HERE, name)),
@@ -82,9 +85,9 @@ async function contentHash(root: string, node: string, version: string): Promise
         .update(await readFile(input))
         .digest(),
     );
-  // Of Node its size is enough: its package is pinned, and reading it takes longer than all the rest.
+  // Of Node its size is enough: its package is pinned, and reading it takes longer than all the rest. The guest's folder is named by its content.
   return hash
-    .update(`${(await stat(node)).size}`)
+    .update(`${(await stat(node)).size} ${guest.kernel}`)
     .digest('hex')
     .slice(0, 16);
 }

@@ -11,6 +11,7 @@ import { powerByBmc } from '../power-by-bmc.ts';
 import { CO_SERVERS } from '../settings.ts';
 import { BootLog } from './boot-log.ts';
 import { allWhole, type CableState, carriers, withCable } from './cables.ts';
+import type { Policy } from './configuration.ts';
 import { type FaultWorld, RECIPES } from './faults.ts';
 import type { MachineImage } from './image.ts';
 import { Machine } from './machine.ts';
@@ -27,6 +28,8 @@ export interface MachinesParts {
   bundles: { product: string; probe: string };
   /** False: machines to look at, without the product. */
   runsProduct: boolean;
+  /** Of the qualification. */
+  policy: Policy;
 }
 
 export interface MachineStatus {

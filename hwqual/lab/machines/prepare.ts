@@ -5,8 +5,10 @@ import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import { buildBundle } from '../../../image/bundle/build.ts';
 import { cacheDirectory, engineRootPath } from '../../../image/engine/engine-root.ts';
 import { probeAcceleration } from '../../../image/engine/probe.ts';
+import { buildGuest } from '../guest/build.ts';
 import { LabError } from '../lab-error.ts';
 import { NODE_BINARY, REPOSITORY, requireRoot } from '../prepare.ts';
+import type { Policy } from './configuration.ts';
 import { buildMachineImage } from './image.ts';
 import type { MachinesParts } from './lab.ts';
 import type { MachinesSettings } from './settings.ts';
@@ -15,7 +17,7 @@ import type { MachineSpec } from './spec.ts';
 export async function prepareMachines(
   settings: MachinesSettings,
   specs: Record<CoServerName, MachineSpec>,
-  runsProduct: boolean,
+  options: { runsProduct: boolean; policy: Policy },
   tell: (text: string) => void,
 ): Promise<MachinesParts> {
   requireRoot();
@@ -32,8 +34,9 @@ export async function prepareMachines(
     outDirectory: bundles.probe,
   });
   tell("building the machines' image, or finding it built");
-  const image = await buildMachineImage({ root: engineRoot, node: NODE_BINARY, cache: cacheDirectory() });
+  const guest = await buildGuest({ root: engineRoot });
+  const image = await buildMachineImage({ root: engineRoot, node: NODE_BINARY, guest, cache: cacheDirectory() });
   const { acceleration, reason } = await probeAcceleration(engineRoot);
   tell(reason);
-  return { settings, specs, engineRoot, acceleration, image, bundles, runsProduct };
+  return { settings, specs, engineRoot, acceleration, image, bundles, ...options };
 }
