@@ -32,8 +32,10 @@ export interface FollowerParts {
   onError(e: StoreError): void;
   /** What is read from the disk may not be what it holds: nothing counts as equal before it was written again. */
   isDoubtful(): boolean;
-  /** The source says which blocks wait for the operator. Durable when it ends. */
+  /** The source says which blocks are in quarantine. Durable when it ends. */
   quarantine(offsets: number[]): Promise<void>;
+  /** The source's guest has written this to the disk here, whose copy is equal. */
+  overwritten(offset: number, length: number): Promise<void>;
   /** A source attaches: durable when it ends. Answers what this copy knows of itself. */
   attached(): Promise<Uint8Array>;
   /** Made equal to the source, whose record this is: flushed and durable when it ends. `isStill`: it is attached. */
@@ -178,6 +180,7 @@ export class Follower {
           await (data ? writeWithSums(this.#disk, m.offset, m.sums, data) : this.#disk.zero(m.offset, m.length, spaceOf(m.release)));
           if (m.fua) await this.#disk.flush();
         }
+        if (this.#equal && (!replica || m.interval === 0)) await this.#parts.overwritten(m.offset, m.length);
         return undefined;
       }
       case 'flush':

@@ -5,8 +5,8 @@
 //   replica   the Replica's overlay; while it takes over, writes wait
 //
 // A failed request of a source is not answered: the guest must not see the fault of one copy. It is reported, and the
-// core lets the partner take over, or ends it by `goSolo` (then the guest gets the error). A read that fails is answered from the other
-// copy (repair.ts, follower.ts).
+// core lets the partner take over, or ends it by `goSolo` (then the guest gets the error). Alone, the error waits until the core has had
+// the time to freeze the guest. A read that fails is answered from the other copy (repair.ts, follower.ts).
 import type { BlockStore, StoreError } from '../../drivers/block/index.ts';
 import type { NbdExport, ZeroesOrder } from '../../drivers/nbd/index.ts';
 import { blockOf, blockSums, blocksIn, SUM_BLOCK_BYTES, writeWithSums } from './block-sums.ts';
@@ -18,11 +18,17 @@ import type { Partner, PartnerRequest } from './partner.ts';
 import type { Quarantine } from './quarantine.ts';
 import { RangeLock } from './range-lock.ts';
 import type { Replica } from './replica.ts';
+import { SilentDiskError } from './watched-store.ts';
 import type { WriteLatencies } from './write-latencies.ts';
 import { spaceOf } from './write-runs.ts';
 
 /** Zeroes are one request up to this size: the message's length has 32 bits. */
 const ZERO_MAX_BYTES = 1024 * 1024 * 1024;
+/**
+ * Alone, from the first failure of the disk on: the core freezes what the guest says within some ms of hearing of it (row 26), so that
+ * nobody sees what the guest makes of the error. Only where it does not, as while the guest shuts down, this runs out: and then it gets on.
+ */
+export const ALONE_ERROR_HOLD_MS = 5_000;
 
 export interface GuestDiskParts {
   disk: BlockStore;
@@ -40,6 +46,8 @@ export interface GuestDiskParts {
   healed(offset: number, length: number): void;
   /** What must be durable before a write to the range besides the metadata; undefined: nothing. */
   prepare?(offset: number, length: number): Promise<unknown> | undefined;
+  /** Other than ALONE_ERROR_HOLD_MS in tests. */
+  aloneErrorHoldMs: number | undefined;
   /** A read failed: the range from the other copy where this one has lost it. replica: as it sees its own. */
   rescue(e: StoreError, offset: number, length: number, replica: Replica | undefined): Promise<Buffer>;
 }
@@ -76,6 +84,8 @@ export class GuestDisk implements NbdExport {
   readonly changes = new ChangeHold();
   readonly #parts: GuestDiskParts;
   readonly #disk: BlockStore;
+  /** Alone, the disk has failed: ends when errors are handed on. */
+  #undecided: Promise<void> | undefined;
 
   constructor(parts: GuestDiskParts) {
     this.#parts = parts;
@@ -85,21 +95,28 @@ export class GuestDisk implements NbdExport {
 
   async read(offset: number, length: number): Promise<Buffer> {
     this.reads++;
-    const held = this.#parts.quarantine.beforeRead(offset, length);
+    const held = this.#parts.quarantine.beforeRead(offset, length, this.#isOwn);
     if (held) await held;
     const { replica } = this;
     try {
       return await (replica ?? this.#disk).read(offset, length);
     } catch (e) {
-      if (isBadRead(e)) return await this.#parts.rescue(e, offset, length, replica);
-      this.#parts.onError(e as StoreError);
-      throw e;
+      if (!isBadRead(e)) {
+        this.#parts.onError(e as StoreError);
+        throw e;
+      }
+      try {
+        return await this.#parts.rescue(e, offset, length, replica);
+      } catch (lost) {
+        if (e instanceof SilentDiskError && !replica && !this.partner) await this.#decided();
+        throw lost;
+      }
     }
   }
 
   async write(offset: number, data: Buffer, fua: boolean): Promise<void> {
     const interval = this.#received(data.length);
-    const held = this.#parts.quarantine.beforeWrite(offset, data.length);
+    const held = this.#parts.quarantine.beforeWrite(offset, data.length, this.#isOwn);
     if (held) await held;
     // Private: summed when it becomes part of the copy.
     const sums = this.replica ? undefined : blockSums(offset, data);
@@ -125,7 +142,7 @@ export class GuestDisk implements NbdExport {
 
   async #zero(offset: number, length: number, fua: boolean, release: boolean): Promise<void> {
     const interval = this.#received(length);
-    const held = this.#parts.quarantine.beforeWrite(offset, length);
+    const held = this.#parts.quarantine.beforeWrite(offset, length, this.#isOwn);
     if (held) await held;
     if (this.gate) await this.gate;
     if (this.replica) this.replica.guestZero(offset, length, release);
@@ -200,9 +217,18 @@ export class GuestDisk implements NbdExport {
       there,
     ]);
     if (!error) return;
-    await partner?.released;
+    await (partner ? partner.released : this.#decided());
     throw error;
   }
+
+  #decided(): Promise<void> {
+    const ms = this.#parts.aloneErrorHoldMs ?? ALONE_ERROR_HOLD_MS;
+    this.#undecided ??= new Promise((resolve) => void setTimeout(resolve, ms).unref());
+    return this.#undecided;
+  }
+
+  /** What the secondary's guest has written as a whole since the checkpoint it knows, as the primary's guest may have done too. */
+  readonly #isOwn = (start: number): boolean => this.replica?.isOwn(start, SUM_BLOCK_BYTES) ?? false;
 }
 
 function requests(interval: number, { offset, length, data, sums, release = false }: Change, fua: boolean): PartnerRequest[] {

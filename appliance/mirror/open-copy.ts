@@ -47,7 +47,7 @@ export interface OpenCopy {
   scrubbing: NodeJS.Timeout;
   /** The partner whose copy was made equal to this one. */
   equal?: Partner;
-  /** Which blocks wait, as the source said last. */
+  /** Which blocks are in quarantine, as the source said last. */
   listed?: readonly number[];
   journal: Journal;
   metadata: Metadata;
@@ -93,7 +93,7 @@ export async function openCopy(
   const { orders, quarantine: shared } = owner;
   try {
     const onError = (e: Error): void => owner.report(e);
-    const quarantine = await Quarantine.open(`${setup.journalPath}.quarantine`, () => shared.announce());
+    const quarantine = await Quarantine.open(`${setup.journalPath}.quarantine`, () => shared.announce(), around.holds?.quarantineMs);
     const guest = new GuestDisk({
       quarantine,
       healed: (offset, length) => void shared.lift(offset, length),
@@ -104,6 +104,7 @@ export async function openCopy(
       isWriteThrough: setup.isWriteThrough ?? false,
       written: () => void orders.settle(owner.opened()),
       prepare: (offset, length) => checked.prepare(offset, length),
+      aloneErrorHoldMs: around.holds?.aloneErrorMs,
       rescue: (e, offset, length, replica) => {
         return replica ? follower.rescue(replica, offset, length) : repair.rescue(e, offset, length);
       },
@@ -115,10 +116,9 @@ export async function openCopy(
       partner: () => guest.partner,
       interval: around.interval,
       onError,
-      emit: (name, data) => {
-        if (name === 'repaired') owner.opened()?.scrub.repaired();
-        around.emit(name, data);
-      },
+      isQuarantined: (offset) => quarantine.has(offset),
+      emit: around.emit,
+      repaired: (r) => around.emit('repaired', { ...r, foundBy: scrub.repaired(r.offset, r.lengthBytes) ? 'comparison' : 'read' }),
     });
     const halfLost = new HalfLost((offset) => (guest.partner ? repair.heal(offset) : follower.heal(offset)));
     checked.onHalfLost = (offset) => halfLost.found(offset);
@@ -132,6 +132,7 @@ export async function openCopy(
       onError,
       isDoubtful: () => doubtful.why !== null,
       quarantine: (offsets) => shared.follow(offsets),
+      overwritten: (offset, length) => shared.overwritten(offset, length),
       attached: async () => {
         await orders.obey(opened, follow());
         return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);

@@ -30,7 +30,7 @@ export interface ScrubParts {
   lock: RangeLock;
   /** Whose copy equals this one; or why there is none now. */
   partner(): Partner | string;
-  /** Blocks that wait for the operator are not told again. */
+  /** Blocks in quarantine are not told again. */
   isQuarantined(offset: number): boolean;
   rateBytesPerS: number;
   everyHours: number;
@@ -57,6 +57,8 @@ export class Scrub {
   #stop: AbortController | undefined;
   #ended: Promise<void> = Promise.resolve();
   #savedMs = 0;
+  /** Blocks that were told and are not repaired yet: of one comparison, so a step's beyond MAX_DIFFERING at most. */
+  readonly #told = new Set<number>();
 
   private constructor(parts: ScrubParts, kept: Kept) {
     this.#parts = parts;
@@ -79,10 +81,16 @@ export class Scrub {
     return this.#kept.view;
   }
 
-  /** A block that had differed is the same on both copies again. */
-  repaired(): void {
-    const { view } = this.#kept;
-    if (view && view.repaired < view.differed) this.#kept.view = { ...view, repaired: view.repaired + 1 };
+  /** The range is the same on both copies again. Answers whether a comparison had told of a block of it. */
+  repaired(offset: number, lengthBytes: number): boolean {
+    let isTold = false;
+    for (let at = offset; at < offset + lengthBytes; at += SUM_BLOCK_BYTES) {
+      if (!this.#told.delete(at)) continue;
+      isTold = true;
+      const { view } = this.#kept;
+      if (view && view.repaired < view.differed) this.#kept.view = { ...view, repaired: view.repaired + 1 };
+    }
+    return isTold;
   }
 
   /** To be called now and then: begins one that is due, or goes on with one that was cut short. */
@@ -99,6 +107,7 @@ export class Scrub {
     const { sizeBytes } = this.#parts;
     const { at, view } = this.#kept;
     const goesOn = at !== null && view !== null;
+    if (!goesOn) this.#told.clear();
     this.#kept = {
       ...this.#kept,
       at: goesOn ? at : 0,
@@ -219,12 +228,13 @@ export class Scrub {
     if (isQuarantined(offset)) return;
     const { view } = this.#kept;
     if (view) this.#kept.view = { ...view, differed: view.differed + 1 };
+    this.#told.add(offset);
     switch (verdict) {
       case 'fine':
         return;
       case 'renew':
         await renew(offset, bytes);
-        this.repaired();
+        this.repaired(offset, SUM_BLOCK_BYTES);
         return;
       case 'ownUnreadable':
         onUnreadable(offset, 'own');

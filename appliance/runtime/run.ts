@@ -405,8 +405,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   });
   workers.mirror.on('status', (s) => noteStuckRequests(s.stuckRequests));
   workers.mirror.on('blockUnreadable', ({ offset, side }) => pump.feed({ kind: 'blockUnreadable', offset, side }));
-  const repairs = new RepairNews((text) => history.add({ severity: 'warning', row: '14', text }));
-  workers.mirror.on('repaired', (r) => repairs.repaired(r));
+  const repairs = {
+    read: new RepairNews((text) => history.add({ severity: 'warning', row: '14', text })),
+    comparison: new RepairNews((text) => history.add({ severity: 'warning', row: '15', text: `Comparing the copies: ${text}` })),
+  };
+  workers.mirror.on('repaired', (r) => repairs[r.foundBy].repaired(r));
   workers.mirror.on('sumsUnknown', ({ reason }) =>
     history.add({
       severity: 'warning',
