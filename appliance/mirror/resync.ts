@@ -87,13 +87,9 @@ export async function resync(parts: ResyncParts): Promise<{ comparedBytes: numbe
     const sent: Promise<unknown>[] = [];
     let copied = 0;
     for (let i = 0; i < differs.length; i++) {
+      if (differs[i] === 0) continue;
       const from = start + i * COMPARE_BLOCK_BYTES;
-      const to = Math.min(start + length, from + COMPARE_BLOCK_BYTES);
-      const runs = around(from, to, lost);
-      const isWhole = runs.length === 1 && runs[0]?.end === to && runs[0].start === from;
-      // With a hole in it the digest says nothing of the rest.
-      if (isWhole && differs[i] === 0) continue;
-      for (const run of runs) {
+      for (const run of around(from, Math.min(start + length, from + COMPARE_BLOCK_BYTES), lost)) {
         const data = bytes.subarray(run.start - start, run.end - start);
         const at = { offset: run.start, length: data.length };
         copied += data.length;

@@ -1,6 +1,6 @@
 // Blocks that no copy has, or of which nobody knows which copy is right: the guest gets an error for them, the same on both CoServers and after
 // restarts, and everything else goes on: the resync, the checkpoints.
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeFileSync, writeSync } from 'node:fs';
 import t from 'tap';
 import type { MirrorEvents } from '../../../../appliance/mirror/api.ts';
 import { decodeMessage } from '../../../../appliance/mirror/messages.ts';
@@ -155,6 +155,50 @@ t.test('the next resync, in the one or the other direction, ends too', async (t)
   await refused(t, guestA, [7], 'the first source');
 });
 
+t.test('what the partner has of a lost block is older: it stays there for the operator, and nothing takes it for right', async (t) => {
+  const { pair, guest } = await lostAlone(t);
+  await guest.write(0, bytes(SIZE_BYTES, 1));
+  await join(pair);
+  await pair.a.mirror.call('goSolo', {});
+  await guest.write(0, bytes(SIZE_BYTES, 2));
+  rot(pair.a, 9);
+  await pair.b.mirror.call('close', {});
+  await join(pair);
+  const there = pair.b.disk();
+  t.same(
+    [8, 9, 10].map((b) => there[b * BLOCK]),
+    [2, 1, 2],
+  );
+  await t.rejects(pair.a.mirror.call('repairBlock', { offset: 9 * BLOCK, from: 'partner' }), /its copy is not equal to this one/);
+  await refused(t, guest, [9], 'the source');
+  await pair.a.mirror.call('chooseBlock', { offset: 9 * BLOCK, keep: 'partner' });
+  t.ok((await guest.read(9 * BLOCK, BLOCK)).equals(bytes(BLOCK, 1)), 'the operator may want it');
+});
+
+t.test('of a lost block whose checksum nobody knows none is learned', async (t) => {
+  const bad = new Set([7]);
+  const pair = new MirrorPair({ sizeBytes: SIZE_BYTES, holds: { quarantineMs: 0 }, openStore: unreadable(bad) });
+  t.teardown(() => pair.end());
+  writeFileSync(pair.a.setup.diskPath, bytes(SIZE_BYTES, 1));
+  await pair.a.mirror.call('open', {});
+  await pair.a.mirror.call('serveSolo', {});
+  t.match((await join(pair)).why, /no copy has the blocks at bytes 28672:/);
+  await t.rejects(pair.a.mirror.call('repairBlock', { offset: 7 * BLOCK, from: 'partner' }), /its copy is not equal to this one/);
+});
+
+t.test('what the guest heals while the copies become equal is served on both', async (t) => {
+  const { pair, guest } = await lostAlone(t);
+  const waits = quarantined(pair.b);
+  const send = pair.fake.a.send.bind(pair.fake.a);
+  pair.fake.a.send = (...parts) => {
+    if (decodeMessage(Buffer.concat(parts)).kind !== 'synced') return send(...parts);
+    guest.write(20 * BLOCK, bytes(2 * BLOCK, 4)).then(() => send(...parts), t.error);
+    return true;
+  };
+  await join(pair);
+  t.same(waits(), [7 * BLOCK]);
+});
+
 t.test('the partner has the list before its copy counts as equal', async (t) => {
   const { pair } = await lostAlone(t);
   const sent: string[] = [];
@@ -277,9 +321,11 @@ t.test('a takeover serves what its guest wrote, and not what the primary had not
 t.test('a copy that becomes a plain target again has what the primary wrote', async (t) => {
   const { pair, guest } = await lockstep(t, 0);
   const waits = quarantined(pair.b);
+  const send = pair.fake.a.send.bind(pair.fake.a);
+  // The source has no time to tell.
+  pair.fake.a.send = (...parts) => (decodeMessage(Buffer.concat(parts)).kind === 'verify' ? true : send(...parts));
   await guest.write(4 * BLOCK, bytes(BLOCK, 7));
   await pair.b.mirror.call('collapse', {});
-  await until(() => waits().length === 2, 'lifted there');
   t.same(waits(), [3 * BLOCK, 5 * BLOCK]);
 });
 
@@ -339,6 +385,39 @@ for (const operation of ['write', 'flush'] as const)
       }
     }
   });
+
+t.test('alone, so does a read of a disk that does not answer', async (t) => {
+  const { promise: never, resolve: mend } = Promise.withResolvers<void>();
+  let hangs = false;
+  const pair = new MirrorPair({
+    sizeBytes: SIZE_BYTES,
+    setup: { timeoutMs: 50 },
+    holds: { aloneErrorMs: LONG_MS },
+    openStore: async (o) => {
+      const store = await FileStore.open(o);
+      const read = store.read.bind(store);
+      store.read = async (offset, length) => {
+        if (hangs && o.path.endsWith('disk-A')) await never;
+        return await read(offset, length);
+      };
+      return store;
+    },
+  });
+  t.teardown(() => pair.end());
+  await pair.a.mirror.call('open', {});
+  await pair.a.mirror.call('serveSolo', {});
+  const guest = await pair.a.connect();
+  hangs = true;
+  let ended = '';
+  const request = guest.read(0, BLOCK).catch((e: { code: string }) => (ended = e.code));
+  await until(() => pair.a.diskErrors.length > 0, 'told');
+  for (let i = 0; i < 20; i++) await pair.a.mirror.call('status', {});
+  t.equal(ended, '', 'held');
+  mend();
+  await pair.a.mirror.call('close', {});
+  await request;
+  t.not(ended, 'EIO');
+});
 
 t.test('a repair says who found the block', async (t) => {
   const pair = new MirrorPair({ sizeBytes: SIZE_BYTES, setup: { scrub: { rateBytesPerS: 1e12, everyHours: 0 } } });
