@@ -207,7 +207,11 @@ export async function openCopy(
 /** Nobody is served any more, and nobody asks. What is not done is done at the next `open`. */
 export async function closeCopy(setup: MirrorSetup, o: OpenCopy, report: (e: Error) => void): Promise<void> {
   try {
-    await o.replica?.stop();
+    // It keeps also what no checkpoint covers: with it the content of what the guest overwrote.
+    const { replica } = o;
+    const filled = replica ? o.quarantine.offsets.filter((at) => replica.isFilled(at, SUM_BLOCK_BYTES, Infinity)) : [];
+    await replica?.stop();
+    for (const at of filled) await o.quarantine.lift(at, SUM_BLOCK_BYTES);
     await o.disk.flush();
   } catch (e) {
     report(e as Error);

@@ -318,16 +318,21 @@ t.test('a takeover serves what its guest wrote, and not what the primary had not
   t.same(waits(), [4 * BLOCK, 5 * BLOCK]);
 });
 
-t.test('a copy that becomes a plain target again has what the primary wrote', async (t) => {
-  const { pair, guest } = await lockstep(t, 0);
-  const waits = quarantined(pair.b);
-  const send = pair.fake.a.send.bind(pair.fake.a);
-  // The source has no time to tell.
-  pair.fake.a.send = (...parts) => (decodeMessage(Buffer.concat(parts)).kind === 'verify' ? true : send(...parts));
-  await guest.write(4 * BLOCK, bytes(BLOCK, 7));
-  await pair.b.mirror.call('collapse', {});
-  t.same(waits(), [3 * BLOCK, 5 * BLOCK]);
-});
+for (const end of ['collapse', 'close'] as const)
+  t.test(`a replica that ends without a takeover has what the primary wrote (${end})`, async (t) => {
+    const { pair, guest } = await lockstep(t, 0);
+    const waits = quarantined(pair.b);
+    const send = pair.fake.a.send.bind(pair.fake.a);
+    // The source has no time to tell.
+    pair.fake.a.send = (...parts) => (decodeMessage(Buffer.concat(parts)).kind === 'verify' ? true : send(...parts));
+    await guest.write(4 * BLOCK, bytes(BLOCK, 7));
+    await pair.b.mirror.call(end, {});
+    if (end === 'close') {
+      const alone = await served(pair.b);
+      t.equal((await alone.read(4 * BLOCK, 1))[0], 7);
+    }
+    t.same(waits(), [3 * BLOCK, 5 * BLOCK]);
+  });
 
 t.test('more blocks than anybody could choose are no single blocks', async (t) => {
   const { pair } = await lostAlone(t);
