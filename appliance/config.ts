@@ -27,6 +27,18 @@ export interface CoServerConfig {
     /** Other versions of Twinstep that this one may run duplex with while one CoServer after the other is updated. */
     compatibleVersions: string[];
   };
+  /** What this server reads of itself. */
+  hardware: {
+    /** off: where the hardware is not this CoServer's own, as in the lab on one machine. */
+    watch: 'on' | 'off';
+    /** The kernel's device of this server's own BMC; empty: it has none. */
+    bmc: string;
+  };
+  /** Lockstep only between two servers that are alike enough. */
+  qualification: {
+    /** identical: all that affects execution; sameFamily: processors of one family, their common features; none: not asked. */
+    policy: 'identical' | 'sameFamily' | 'none';
+  };
   /** The partner's BMC, by which this CoServer may switch it off. */
   fence: {
     /** Empty: none; the other keys then mean nothing. */

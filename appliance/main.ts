@@ -7,6 +7,7 @@ import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
 import { runStatus } from './console/cli/status.ts';
 import { runGateWorker } from './gate/worker.ts';
+import { runHardwareWorker } from './hardware/worker.ts';
 import { runHeartbeatWorker } from './heartbeat/worker.ts';
 import { runMemoryWorker } from './memory/worker.ts';
 import { runMirrorWorker } from './mirror/worker.ts';
@@ -32,6 +33,9 @@ function work(data: WorkerRole, port: MessagePort): void {
   switch (data.role) {
     case 'heartbeat':
       void runHeartbeatWorker(data.setup, port);
+      return;
+    case 'hardware':
+      runHardwareWorker(data.setup, port);
       return;
     case 'mirror':
       void runMirrorWorker(data.setup, port, data.commitPort);

@@ -58,7 +58,7 @@ function roomOf(path: string): string {
   return first === 'test' ? 'test' : `${first}/${second}`;
 }
 
-const STREAMS = ['gate', 'heartbeat', 'memory', 'mirror', 'pairing', 'witness'].map((name) => `appliance/${name}`);
+const STREAMS = ['gate', 'hardware', 'heartbeat', 'memory', 'mirror', 'pairing', 'witness'].map((name) => `appliance/${name}`);
 
 /** Rooms that a room may import from (a trailing slash: all rooms below); `type:` for types only. Its own is always allowed. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
@@ -169,11 +169,12 @@ const pureCore = forbids(
 );
 /** Where it is decided who runs and what leaves. Elsewhere the wall clock dates what people read. */
 const DECIDES = /^(drivers|appliance\/(gate|heartbeat|memory|mirror|witness|wire))\//;
+const DATES = ['appliance/mirror/scrub.ts', 'drivers/ipmi/fru.ts'];
 const noWallClock = forbids(
   /\bDate\b/,
   'the wall clock never decides: take the monotonic one',
-  // The scrub only dates itself: which week it runs in decides nothing else.
-  (path) => DECIDES.test(path) && !path.endsWith('/power-trap.ts') && path !== 'appliance/mirror/scrub.ts',
+  // The scrub only dates itself: which week it runs in decides nothing else. A board carries the day it was made on.
+  (path) => DECIDES.test(path) && !path.endsWith('/power-trap.ts') && !DATES.includes(path),
 );
 const noOuterImportInCore: Rule = (files) =>
   files

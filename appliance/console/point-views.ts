@@ -16,12 +16,14 @@ export function pointsModel(s: Snapshot, actions: readonly ActionModel[]): Point
   const all = s.restorePoints ?? [];
   const points = all.slice(0, POINTS_SHOWN).map((p) => pointModel(p, actions));
   const troubled = all.filter((p) => p.trouble !== '').length;
+  const waiting = all.filter((p) => p.unavailable !== undefined && p.trouble === '').length;
   const kept = all.reduce((sum, p) => sum + p.keptBytes, 0);
   const count = all.length === 1 ? '1 restore point' : `${all.length} restore points`;
   const trouble = troubled === 0 ? '' : `, ${troubled} that cannot be used any more`;
+  const unavailable = waiting === 0 ? '' : `, ${waiting} not available now`;
   return {
-    brief: all.length === 0 ? 'none' : `${count}, ${sizeText(kept)} kept here${trouble}`,
-    tone: troubled > 0 ? 'warning' : 'info',
+    brief: all.length === 0 ? 'none' : `${count}, ${sizeText(kept)} kept here${trouble}${unavailable}`,
+    tone: troubled + waiting > 0 ? 'warning' : 'info',
     points,
     take: actions.find((a) => a.name === 'take-point') ?? null,
     more: all.length - points.length,
@@ -34,8 +36,14 @@ function whyNotBack({ actions }: Snapshot): string {
   return back.some((a) => a.allowed) ? '' : (back[0]?.reason ?? '');
 }
 
+function whyUnusable({ trouble, unavailable }: RestorePointView): string {
+  if (trouble !== '') return `cannot be used: ${trouble}`;
+  return unavailable === undefined ? '' : `not available: ${unavailable}`;
+}
+
 function pointModel(p: RestorePointView, actions: readonly ActionModel[]): PointModel {
-  const tone: Tone = p.trouble !== '' ? 'warning' : p.on.length < 2 ? 'info' : 'good';
+  const trouble = whyUnusable(p);
+  const tone: Tone = trouble !== '' ? 'warning' : p.on.length < 2 ? 'info' : 'good';
   const name = printable(p.name);
   return {
     key: p.name,
@@ -44,7 +52,7 @@ function pointModel(p: RestorePointView, actions: readonly ActionModel[]): Point
     kind: KINDS[p.kind],
     on: p.on.length === 2 ? 'A and B' : p.on.length === 1 ? `${p.on[0]} only` : 'nowhere',
     kept: sizeText(p.keptBytes),
-    trouble: printable(p.trouble),
+    trouble: printable(trouble),
     inUse: p.inUse,
     tone,
     actions: actions.filter((a) => a.name === `remove-point-${p.name}` || a.name === `roll-back-to-${p.name}`),

@@ -216,7 +216,7 @@ export interface PointModel {
   kind: string;
   on: string;
   kept: string;
-  /** Why it cannot be used any more, or ''. */
+  /** Why it cannot be used any more, or not now; or ''. */
   trouble: string;
   inUse: boolean;
   tone: Tone;

@@ -32,7 +32,7 @@ export type LogPhase = 'alone' | 'joining' | 'together';
 export interface ActivityLog {
   /** Extents that may differ; in memory, ahead of what is durable. */
   readonly suspects: Set<number>;
-  /** By the time of the last write, oldest first. */
+  /** In no order: every write of the guest comes by, and `oldestFirst` is asked seldom. */
   readonly hot: Map<number, Hot>;
   touches: number;
   phase: LogPhase;
@@ -62,11 +62,18 @@ export function endWrite(log: ActivityLog, extent: number): void {
 }
 
 function touch(log: ActivityLog, extent: number): Hot {
-  const hot = log.hot.get(extent) ?? { writing: 0, touched: 0, interval: 0 };
+  let hot = log.hot.get(extent);
+  if (!hot) {
+    hot = { writing: 0, touched: 0, interval: 0 };
+    log.hot.set(extent, hot);
+  }
   hot.touched = ++log.touches;
-  log.hot.delete(extent);
-  log.hot.set(extent, hot);
   return hot;
+}
+
+/** By the time of the last write. */
+function oldestFirst(log: ActivityLog): [extent: number, hot: Hot][] {
+  return [...log.hot].sort(([, a], [, b]) => a.touched - b.touched);
 }
 
 /** From now on every write goes to the partner too. */
@@ -97,7 +104,7 @@ export function moment(log: ActivityLog): number {
 export function settle(log: ActivityLog, since: number, interval: number): number[] {
   if (log.phase !== 'together') return [];
   const cleared: number[] = [];
-  for (const [extent, hot] of log.hot) {
+  for (const [extent, hot] of oldestFirst(log)) {
     if (log.hot.size <= log.limits.kept) break;
     if (hot.writing > 0 || hot.touched > since || hot.interval > interval) continue;
     log.hot.delete(extent);
@@ -115,7 +122,7 @@ export function coolable(log: ActivityLog, since: number, all: boolean): number[
   const isCold = ({ writing, touched }: Hot): boolean => writing === 0 && touched <= since;
   if (all) return [...log.suspects].filter((extent) => isCold(log.hot.get(extent) ?? { writing: 0, touched: 0, interval: 0 }));
   const found: number[] = [];
-  for (const [extent, hot] of log.hot) {
+  for (const [extent, hot] of oldestFirst(log)) {
     if (log.hot.size - found.length <= log.limits.kept) break;
     if (isCold(hot)) found.push(extent);
   }

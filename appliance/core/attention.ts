@@ -1,7 +1,11 @@
 // What the operator should know of or decide, in his words: what is going on, what ends it by itself, what he can do and what that
 // costs. The consoles put the names of the actions together with their buttons; nothing here decides anything.
+
 import { namedOf } from './arbiter-view.ts';
 import { QUARANTINED_OFFERED } from './copies.ts';
+import { CATALOGUE } from './faults/catalogue.ts';
+import { entryOf } from './faults/told.ts';
+import { whyNotQualified } from './qualification.ts';
 import type { AttentionView, CoServerName } from './snapshot.ts';
 import type { Power, State } from './state.ts';
 
@@ -23,6 +27,7 @@ export function attentionOf(s: State): AttentionView[] {
     quarantined,
     forced,
     hardware,
+    qualification,
     network,
     version,
     power,
@@ -310,13 +315,43 @@ function forced(s: State): AttentionView[] {
   ];
 }
 
-/** Row 16. */
-function hardware({ preFail, me }: State): AttentionView[] {
-  if (!preFail) return [];
+/** Rows 12, 16, 17, and what does nothing to the pair but wants to be mended: of both servers. */
+function hardware({ faults, partner, me }: State): AttentionView[] {
+  const mine = faults.map((f) => {
+    const { severity, effect, sentence, remedy } = CATALOGUE[f.code];
+    const detail = [f.where, f.detail].filter((x) => x !== '').join(': ');
+    return view('hardware', severity, `CoServer ${me}: ${lower(sentence)}`, `${detail === '' ? '' : `${detail}. `}${remedy}`, {
+      row: effect === 'preFail' ? '16' : effect === 'detachDisk' ? '12' : effect === 'uncorrectable' ? '17' : null,
+      endsWhen: ['it is gone, and stays away for a while'],
+      ways: effect === 'none' ? [] : [way('To replace the part, take this CoServer out:', 'enter-maintenance')],
+    });
+  });
+  const other = me === 'A' ? 'B' : 'A';
+  const theirs = (partner?.faults ?? []).map((f) => {
+    const entry = entryOf(f.code);
+    return view(
+      'hardware',
+      entry?.severity ?? 'warning',
+      `CoServer ${other}: ${lower(entry?.sentence ?? f.code)}`,
+      `${f.where === '' ? '' : `${f.where}. `}Its own console says more.`,
+      { row: entry?.effect === 'preFail' ? '16' : null },
+    );
+  });
+  return [...mine, ...theirs];
+}
+
+const lower = (sentence: string): string => `${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`;
+
+/** Without two of a kind there is no lockstep. */
+function qualification(s: State): AttentionView[] {
+  if (whyNotQualified(s) === null || s.qualification === null) return [];
   return [
-    view('hardware', 'warning', `CoServer ${me} shows early signs of a failure`, `${preFail.component}: ${preFail.sentence}`, {
-      row: '16',
-      ways: [way('To replace the part, take this CoServer out:', 'enter-maintenance')],
+    view('qualification', 'critical', 'The two servers do not qualify for lockstep', s.qualification.sentence, {
+      endsWhen: ['what differs is made equal, and this CoServer has been restarted'],
+      ways: [
+        way('What exactly differs, and by which rule: twinstep qualify'),
+        way('Level 2 (a loss restarts the guest) needs no two of a kind: set workload.level to 2 on both.'),
+      ],
     }),
   ];
 }

@@ -1,7 +1,8 @@
 // What can happen to a CoServer (Event) and what the core may order (Command): the whole seam between the pure core and the rest.
+import type { Fault } from './faults/types.ts';
 import type { DurableRecord, OutputMode } from './record.ts';
 import type { IncidentView } from './snapshot.ts';
-import type { PartnerStatus } from './state.ts';
+import type { PartnerStatus, Qualification } from './state.ts';
 
 export type StreamName = 'memory' | 'disk' | 'network' | 'control';
 
@@ -51,8 +52,10 @@ export type Event = { at: number } & (
   | { kind: 'copiesDiffer'; offset: number; fits: 'own' | 'partner' | 'neither' }
   /** What the mirror knows of the copies, whenever it changes: the comparison of both runs; blocks in quarantine, at most 100. */
   | { kind: 'copiesObserved'; scrubbing: boolean; quarantined: readonly number[] }
-  /** preFail: early signs on a component of this server. uncorrectable: its memory or CPU can no longer be trusted. */
-  | { kind: 'hardwareJudged'; verdict: 'preFail' | 'uncorrectable' | 'healthy'; component: string; sentence: string }
+  /** All faults of this server's hardware that there are now, the worst first. Whenever one is raised or cleared. */
+  | { kind: 'faultsObserved'; faults: readonly Fault[] }
+  /** May these two servers run in lockstep? At each start, and when the partner tells what it is made of. */
+  | { kind: 'qualificationJudged'; qualification: Qualification }
   | { kind: 'businessNicObserved'; up: boolean }
   | { kind: 'upsObserved'; onBattery: boolean; low: boolean }
   | { kind: 'lateTick'; lateMs: number }

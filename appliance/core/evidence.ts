@@ -1,4 +1,5 @@
 // What a CoServer knew when it applied a row of the decision table: kept with the record, so that "why did it stop?" has an answer.
+import { describe } from './faults/told.ts';
 import { type Event, never, type PartnerStatus, type State } from './state.ts';
 import { inWords } from './words.ts';
 
@@ -73,8 +74,10 @@ export function causeOf(e: Event): string {
       return `copies differ at ${e.offset}, checksum fits ${e.fits}`;
     case 'copiesObserved':
       return `${e.scrubbing ? 'the copies are being compared' : 'the copies are not being compared'}, ${e.quarantined.length} blocks in quarantine`;
-    case 'hardwareJudged':
-      return `${e.component}: ${e.sentence}`;
+    case 'faultsObserved':
+      return e.faults.length === 0 ? 'the hardware has no fault' : `faults of the hardware: ${e.faults.map(describe).join('; ')}`;
+    case 'qualificationJudged':
+      return `qualification: ${e.qualification.verdict}, ${e.qualification.sentence}`;
     case 'businessNicObserved':
       return `business NIC ${e.up ? 'up' : 'without carrier'}`;
     case 'upsObserved':

@@ -9,17 +9,22 @@
 //      +---------------------------------- refused, yielded --------------------+
 //
 // Level 2 has no memory to copy: resyncing --> committing --> duplex, target --> secondary, and who takes over starts the guest.
+
 import { onArbiterSight, tickArbiters } from './arbiters.ts';
 import { onPartnerGone, onPartnerStatus, onWitnessAnswer, tickArbitration } from './arbitration.ts';
 import { onAudit, tickAudit } from './audit.ts';
+import { onFinished } from './command-ends.ts';
 import { onBlock, onCopies, onDiskFailed, onDiskJudged, tickNetwork } from './copies.ts';
+import { onStream, onWorkload, PRIMARY_PHASES } from './engine-news.ts';
 import { causeOf, evidenceOf } from './evidence.ts';
+import { onFaults } from './hardware.ts';
 import { onComparison, tickModes } from './modes.ts';
-import { onHardware, onStopRequested, onUps, tickMoves } from './moves.ts';
+import { onStopRequested, onUps, tickMoves } from './moves.ts';
+import { onQualification } from './qualification.ts';
 import { onOperator } from './requests.ts';
 import { tickRestart } from './restart.ts';
 import { type Event, never, type State, type Step, statusOf, type Work } from './state.ts';
-import { onFinished, onStream, onWorkload, PRIMARY_PHASES, tickWorkload } from './workload.ts';
+import { tickWorkload } from './workload.ts';
 
 export { dueAt } from './arbitration.ts';
 export * from './state.ts';
@@ -73,8 +78,11 @@ export function step(before: State, event: Event): Step {
     case 'copiesObserved':
       onCopies(work, event);
       break;
-    case 'hardwareJudged':
-      onHardware(work, event);
+    case 'faultsObserved':
+      onFaults(work, event.faults);
+      break;
+    case 'qualificationJudged':
+      onQualification(work, event.qualification);
       break;
     case 'businessNicObserved':
       if (work.state.businessUp !== event.up) work.state.revision++;

@@ -5,7 +5,9 @@
 // secondary takes over from the last commit. What was withheld never left, so the clients see a pause, and nothing is lost.
 
 import { isProved } from './audit.ts';
-import { act, type Event, enter, never, type Power, type State, type Work } from './state.ts';
+import { describe } from './faults/told.ts';
+import { signToMoveFor } from './hardware.ts';
+import { act, type Event, enter, type Power, type State, type Work } from './state.ts';
 import { stopOutdated } from './yields.ts';
 
 /** May the primary hand over now? */
@@ -50,35 +52,6 @@ export function leave(work: Work): void {
   stopOutdated(work, 'out for maintenance', { maintenance: true, row: '28' });
 }
 
-export function onHardware(work: Work, e: Extract<Event, { kind: 'hardwareJudged' }>): void {
-  const { state, commands } = work;
-  switch (e.verdict) {
-    case 'healthy':
-      if (state.preFail?.component !== e.component) return;
-      state.preFail = null;
-      commands.push({ kind: 'record', severity: 'info', row: '16', text: `Healthy again: ${e.component}: ${e.sentence}` });
-      return;
-    case 'preFail':
-      if (state.preFail?.component === e.component) return;
-      state.preFail = { component: e.component, sentence: e.sentence };
-      commands.push({ kind: 'record', severity: 'warning', row: '16', text: `Early sign of a failure: ${e.component}: ${e.sentence}` });
-      return;
-    case 'uncorrectable':
-      commands.push({
-        kind: 'record',
-        severity: 'critical',
-        row: '17',
-        text: `This server can no longer be trusted and ends itself: ${e.component}: ${e.sentence}`,
-      });
-      commands.push({ kind: 'freeze' });
-      enter(work, 'failed', `${e.component}: ${e.sentence}`, { busy: 'endServer' });
-      commands.push({ kind: 'endServer', reason: e.sentence });
-      return;
-    default:
-      never(e.verdict);
-  }
-}
-
 export function onUps(work: Work, e: Extract<Event, { kind: 'upsObserved' }>): void {
   const { state, commands } = work;
   const power: Power = e.onBattery ? (e.low ? 'low' : 'battery') : 'mains';
@@ -112,8 +85,8 @@ export function tickMoves(work: Work): void {
       moveByRestart(work, 'move', '27', 'The battery here is nearly empty, and the partner has mains: the guest is restarted there.');
     return;
   }
-  if (state.preFail)
-    moveRole(work, '16', 'warning', `The workload moves to the partner: ${state.preFail.component} here shows early signs of a failure.`);
+  const sign = signToMoveFor(state);
+  if (sign) moveRole(work, '16', 'warning', `The workload moves to the partner before this server fails: ${describe(sign)}.`);
   else if (!state.businessUp && partner.businessUp)
     moveRole(work, '13', 'critical', 'The workload moves to the partner: the business network is dead on this CoServer.');
   else if (state.power === 'low' && partner.power === 'mains')

@@ -1,6 +1,8 @@
 // May the partner join again by itself? Not one that comes and goes (row 24), not one with other software (row 29), not one that
 // the operator took out (row 28).
+
 import { isSettling } from './panics.ts';
+import { whyNotQualified } from './qualification.ts';
 import type { PartnerStatus, State, Work } from './state.ts';
 
 /** Planned rows: nobody failed. */
@@ -36,6 +38,8 @@ export function whyNotJoin(work: Work): string | null {
   if (state.level === 2 && state.watchdogProblem) return `level 2 needs the watchdog here, which cannot be armed: ${state.watchdogProblem}`;
   if (state.stop) return 'the process here is restarted';
   if (partner.restarting) return "the partner's process is restarted";
+  const unqualified = whyNotQualified(state);
+  if (unqualified !== null) return unqualified;
   if (!fitsLevel(work, partner)) return `the partner is configured for protection level ${partner.level}, this CoServer for ${state.level}`;
   if (partner.record.keep !== null) return 'the partner keeps its own history aside first';
   if (state.quarantinedUntil !== null) {

@@ -30,7 +30,7 @@ export function whyNotPoint(s: State, known: PointsKnown, verb: PointVerb, name:
   if (verb !== 'take' && !point) return `There is no restore point '${name}'.`;
   if (verb === 'export') {
     if (!isHere) return `The restore point '${name}' is on the other CoServer: ask there.`;
-    return point?.trouble ? `The restore point '${name}' cannot be used: ${point.trouble}.` : null;
+    return whyUnusable(point);
   }
   if (known.rollingBack !== null && verb !== 'roll-back') return `The disk is being rolled back to '${known.rollingBack}'.`;
   if (verb === 'roll-back') {
@@ -39,7 +39,8 @@ export function whyNotPoint(s: State, known: PointsKnown, verb: PointVerb, name:
         ? 'Possible while the workload is switched off: shut the guest down first.'
         : 'Possible on the CoServer that switched the workload off.';
     if (!isHere) return `The restore point '${name}' is not on this CoServer.`;
-    if (point?.trouble) return `The restore point '${name}' cannot be used: ${point.trouble}.`;
+    const unusable = whyUnusable(point);
+    if (unusable !== null) return unusable;
     return known.refusal === '' ? null : `How the disk is now could not be kept: ${known.refusal}.`;
   }
   if (!isOff && !RUNS.includes(kind))
@@ -48,6 +49,11 @@ export function whyNotPoint(s: State, known: PointsKnown, verb: PointVerb, name:
       : 'Restore points are taken and removed on the CoServer that runs the workload: ask there.';
   if (verb === 'remove') return point?.inUse ? `The restore point '${name}' is being read: end that first.` : null;
   return known.refusal === '' ? null : `No restore point can be kept here: ${known.refusal}.`;
+}
+
+function whyUnusable(point: RestorePointView | undefined): string | null {
+  if (point?.trouble) return `The restore point '${point.name}' cannot be used: ${point.trouble}.`;
+  return point?.unavailable ? `The restore point '${point.name}' is not available: ${point.unavailable}.` : null;
 }
 
 /** For the consoles: one to take one, and two for each that there is. */

@@ -105,6 +105,7 @@ export interface AttentionView {
     | 'forced'
     | 'power'
     | 'hardware'
+    | 'qualification'
     | 'network'
     | 'version';
   severity: 'info' | 'warning' | 'critical';
@@ -245,6 +246,8 @@ export interface RestorePointView {
   keptBytes: number;
   /** Why it cannot be used any more; empty: it can. */
   trouble: string;
+  /** Why it cannot be read here now, though it is kept: it may come back. Not there: it can. */
+  unavailable?: string;
   /** It is being read or exported now. */
   inUse: boolean;
 }

@@ -1,6 +1,9 @@
 // What a CoServer knows (State), and the few ways in which a step changes it. What can happen and what may be ordered is in
 // events.ts, what survives a power loss in record.ts; step() itself is in machine.ts.
+
 import type { Command, CommandName } from './events.ts';
+import { type PartnerFault, toldFaults } from './faults/told.ts';
+import type { Fault } from './faults/types.ts';
 import type { Arbiter, DurableRecord, OutputMode } from './record.ts';
 import type { CoServerName } from './snapshot.ts';
 
@@ -104,6 +107,15 @@ export interface PartnerStatus {
   leaseMs: number;
   /** Its process is about to end and to be started again, as for an update: the partner lets go of it in order. */
   restarting: boolean;
+  /** Of its hardware, the worst first; not all. */
+  faults: readonly PartnerFault[];
+}
+
+/** passed: they may. unknown: something could not be read, or the partner has not told yet. */
+export interface Qualification {
+  verdict: 'passed' | 'refused' | 'unknown';
+  /** What differs or is missing, in words: for the operator, one line. */
+  sentence: string;
 }
 
 /** 3: output is compared or waits for its commit. 2: nothing is compared, so a lease keeps two from speaking. */
@@ -199,8 +211,11 @@ export interface State {
   watchdogArmed: boolean;
   /** Why it is not, although it was ordered. */
   watchdogProblem: string | null;
-  /** The component and sentence of an early sign of failure on this server; null: healthy. */
-  preFail: { component: string; sentence: string } | null;
+  /** Of this server's hardware, the worst first. */
+  faults: readonly Fault[];
+  /** Lockstep only between two servers that qualify (configuration); what is known of that, null: nothing yet. */
+  mustQualify: boolean;
+  qualification: Qualification | null;
   level: ProtectedLevel;
   /** The level that was told of as not fitting. */
   toldLevel: ProtectedLevel | null;
@@ -288,6 +303,7 @@ export interface StateOptions {
   arbiters?: { witness: boolean; fence: boolean };
   level?: ProtectedLevel;
   compatibleVersions?: readonly string[];
+  mustQualify?: boolean;
   timing?: Timing;
 }
 
@@ -341,7 +357,9 @@ export function initialState(a: StateOptions): State {
     lending: false,
     watchdogArmed: false,
     watchdogProblem: null,
-    preFail: null,
+    faults: [],
+    mustQualify: a.mustQualify ?? false,
+    qualification: null,
     level: a.level ?? 3,
     toldLevel: null,
     moving: null,
@@ -392,6 +410,7 @@ export function statusOf(s: State): PartnerStatus {
     level: s.level,
     leaseMs: s.level === 2 ? s.timing.leaseMs : 0,
     restarting: s.stop === 'wanted' || s.stop === 'ordered',
+    faults: toldFaults(s.faults),
   };
 }
 

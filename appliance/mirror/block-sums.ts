@@ -45,6 +45,11 @@ export function blockSums(offset: number, ...parts: readonly Uint8Array[]): Uint
   let length = 0;
   for (const p of parts) length += p.length;
   const crcs = new Uint32Array(blocksIn(offset, length));
+  // The usual write of the guest.
+  if (crcs.length === 1 && parts.length === 1 && parts[0]) {
+    crcs[0] = crc32(parts[0]);
+    return crcs;
+  }
   const first = blockOf(offset);
   let at = offset;
   for (const p of parts) {
@@ -64,7 +69,7 @@ export function blockSums(offset: number, ...parts: readonly Uint8Array[]): Uint
 export function firstMisfit(offset: number, data: Uint8Array, crcs: Uint32Array): number | undefined {
   const found = blockSums(offset, data);
   if (found.length !== crcs.length) return offset;
-  for (const [i, crc] of found.entries()) if (crc !== crcs[i]) return Math.max(offset, (blockOf(offset) + i) * SUM_BLOCK_BYTES);
+  for (let i = 0; i < found.length; i++) if (found[i] !== crcs[i]) return Math.max(offset, (blockOf(offset) + i) * SUM_BLOCK_BYTES);
   return undefined;
 }
 
@@ -78,13 +83,14 @@ export function sumOfWhole(sums: PlacedSums, block: number): number | undefined 
 /** Big endian, as they follow a write's data on the links. */
 export function encodeSums(crcs: Uint32Array): Buffer {
   const b = Buffer.allocUnsafe(crcs.length * 4);
-  for (const [i, crc] of crcs.entries()) b.writeUInt32BE(crc, i * 4);
+  for (let i = 0; i < crcs.length; i++) b.writeUInt32BE(crcs[i] ?? 0, i * 4);
   return b;
 }
 
-export function decodeSums(bytes: Buffer): Uint32Array {
-  const crcs = new Uint32Array(bytes.length / 4);
-  for (let i = 0; i < crcs.length; i++) crcs[i] = bytes.readUInt32BE(i * 4);
+/** All from `start` of the bytes on. */
+export function decodeSums(bytes: Buffer, start = 0): Uint32Array {
+  const crcs = new Uint32Array((bytes.length - start) / 4);
+  for (let i = 0; i < crcs.length; i++) crcs[i] = bytes.readUInt32BE(start + i * 4);
   return crcs;
 }
 

@@ -15,17 +15,27 @@ export class ChangeHold {
 
   /** Runs `change`, received in `interval`, when nothing holds it. */
   async run(interval: number, change: () => Promise<void>): Promise<void> {
-    while (this.#hold && interval > this.#hold.after) {
-      this.#hold.want();
-      await this.#hold.until;
-    }
-    this.#changing++;
+    for (let wait = this.enter(interval); wait; wait = this.enter(interval)) await wait;
     try {
       await change();
     } finally {
-      this.#changing--;
-      if (this.#changing === 0) for (const resolve of this.#idle.splice(0)) resolve();
+      this.leave();
     }
+  }
+
+  /** Undefined: the change is under way, until `leave`. Else it asks again when the promise has ended. */
+  enter(interval: number): Promise<void> | undefined {
+    if (this.#hold && interval > this.#hold.after) {
+      this.#hold.want();
+      return this.#hold.until;
+    }
+    this.#changing++;
+    return undefined;
+  }
+
+  leave(): void {
+    this.#changing--;
+    if (this.#changing === 0) for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   /** Changes of intervals later than `after` wait until `release`; -1: all that are not under way. One at a time, and a short one. */

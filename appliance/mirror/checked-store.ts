@@ -198,7 +198,7 @@ export class CheckedStore implements SpaceStore {
       throw e;
     }
     this.#sums.end(flight, sums ?? blockSums(offset, ...parts));
-    this.#tellHalfLost(flight);
+    if (flight.halfLost) this.#tellHalfLost(flight);
   }
 
   #tellHalfLost(flight: Flight): void {
@@ -226,6 +226,7 @@ export class CheckedStore implements SpaceStore {
       bytes = await this.#below.read(start, Math.min(SUM_BLOCK_BYTES, this.sizeBytes - start));
     } catch (e) {
       if (!isBadRead(e)) throw e;
+      flight.edges ??= new Map();
       flight.edges.set(block, ~before >>> 0);
       markHalfLost(flight, block);
       return;
@@ -242,6 +243,7 @@ export class CheckedStore implements SpaceStore {
       at += p.length;
     }
     const crc = crc32(bytes);
+    flight.edges ??= new Map();
     flight.edges.set(block, wasRight ? crc : ~crc >>> 0);
     if (!wasRight) markHalfLost(flight, block);
   }

@@ -1,8 +1,9 @@
 // The files of one copy: where they are, in which order they are opened, and what becomes of what a crash left in them.
 //
-//   the disk, with what lies over it (disk-stack.ts) -> its record: may it be used, is it believed? (own-record.ts) -> the journal, replayed
+//   the disk -> its record: may it be used, is it believed? (own-record.ts) -> what lies over it (disk-stack.ts) -> the journal, replayed
 //
-// Nothing is written to a disk before its record has been asked. `adopt` is the way round that, by the operator's word.
+// Nothing is written to a disk, and nothing of its checksums and restore points is touched, before its record has been asked. `adopt` is
+// the way round that, by the operator's word.
 import { rm } from 'node:fs/promises';
 import type { BlockStore } from '../../drivers/block/index.ts';
 import type { MirrorSetup } from './api.ts';
@@ -13,7 +14,7 @@ import { DoubtfulDisk } from './doubtful-disk.ts';
 import { blankSegments, Journal } from './journal.ts';
 import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, type MetadataTrouble } from './metadata.ts';
 
-import { adoptDisk, openRecord, refuseMissing } from './own-record.ts';
+import { adoptDisk, type KnownDisk, openRecord, refuseMissing } from './own-record.ts';
 import { DEFAULT_POINTS } from './restore-points/api.ts';
 import type { PointStore } from './restore-points/point-store.ts';
 import type { MirrorSurroundings } from './surroundings.ts';
@@ -46,6 +47,10 @@ export interface CopyFiles {
   stores: readonly BlockStore[];
 }
 
+interface OwnFiles extends KnownDisk {
+  segments: readonly [BlockStore, BlockStore];
+}
+
 /** Rejects with nothing left open. serves: as in `open` of api.ts. */
 export async function openFiles(
   setup: MirrorSetup,
@@ -65,6 +70,17 @@ export async function openFiles(
     const created = await isMissing(setup.diskPath);
     if (created && serves) throw refuseMissing(setup.diskPath);
     const doubtful = await DoubtfulDisk.open(`${setup.journalPath}.doubtful`);
+    const openOwn = async (medium: BlockStore): Promise<OwnFiles> => {
+      const record = await store(recordPath(setup), METADATA_BYTES);
+      const segments = [
+        await store(`${setup.journalPath}.0`, SEGMENT_BYTES),
+        await store(`${setup.journalPath}.1`, SEGMENT_BYTES),
+      ] as const;
+      const forgetJournal = (): Promise<void> => blankSegments(segments);
+      const known = { path: setup.diskPath, disk: medium, record, identity: await identity(), created, serves, forgetJournal };
+      return { segments, ...(await openRecord(known)) };
+    };
+    let own: OwnFiles | undefined;
     const {
       disk,
       watched,
@@ -77,6 +93,9 @@ export async function openFiles(
       sizeBytes: setup.sizeBytes,
       cache: setup.cache ?? 'buffered',
       ...(setup.timeoutMs === undefined ? {} : { timeoutMs: setup.timeoutMs }),
+      admit: async (medium) => {
+        own = await openOwn(medium);
+      },
       onFailed: (e) => {
         report(e);
         doubtful.doubt(e.message).catch((e2: Error) => report(e2));
@@ -91,11 +110,8 @@ export async function openFiles(
       told: (text) => around.emit('pointNews', { text }),
     });
     stores.push(disk);
-    const record = await store(recordPath(setup), METADATA_BYTES);
-    const segments = [await store(`${setup.journalPath}.0`, SEGMENT_BYTES), await store(`${setup.journalPath}.1`, SEGMENT_BYTES)] as const;
-    const forgetJournal = (): Promise<void> => blankSegments(segments);
-    const known = { path: setup.diskPath, disk, record, identity: await identity(), created, serves, forgetJournal };
-    const { metadata, unknown, trouble, mended } = await openRecord(known);
+    if (!own) throw new Error('the record of the disk was not asked');
+    const { metadata, unknown, trouble, mended, segments } = own;
     // Whoever changes the disk by hand removes its record: what it held before is not what belongs there.
     if (trouble !== null) await checked.forget();
     const notes = [
@@ -121,24 +137,32 @@ export async function adoptFiles(setup: MirrorSetup, around: MirrorSurroundings,
   const { diskPath, sizeBytes, journalPath } = setup;
   const { openStore } = around;
   if (await isMissing(diskPath)) throw refuseMissing(diskPath);
-  await rm(sumsPath(setup), { force: true });
-  // Points of what was there before would read what is there now.
-  await rm(`${journalPath}.points`, { force: true });
-  const { disk } = await openDiskStack({
-    openStore,
-    path: diskPath,
-    sizeBytes,
-    onFailed: report,
-    pointsPath: `${journalPath}.points`,
-    points: setup.points ?? DEFAULT_POINTS,
-    told: () => undefined,
-  });
-  const stores = [disk];
+  const stores: BlockStore[] = [];
+  const store = async (path: string, bytes: number): Promise<BlockStore> => {
+    const s = await openStore({ path, sizeBytes: bytes });
+    stores.push(s);
+    return s;
+  };
   try {
-    for (const end of ['.0', '.1']) stores.push(await openStore({ path: `${journalPath}${end}`, sizeBytes: SEGMENT_BYTES }));
-    const record = await openStore({ path: recordPath(setup), sizeBytes: METADATA_BYTES });
-    stores.push(record);
-    await adoptDisk({ record, identity: await identify(setup, around.scale), forgetJournal: () => blankSegments(stores.slice(1, 3)) });
+    const { disk } = await openDiskStack({
+      openStore,
+      path: diskPath,
+      sizeBytes,
+      admit: async () => {
+        const segments = [await store(`${journalPath}.0`, SEGMENT_BYTES), await store(`${journalPath}.1`, SEGMENT_BYTES)];
+        const record = await store(recordPath(setup), METADATA_BYTES);
+        const identity = await identify(setup, around.scale);
+        await rm(sumsPath(setup), { force: true });
+        // Points of what was there before would read what is there now.
+        await rm(`${journalPath}.points`, { force: true });
+        await adoptDisk({ record, identity, forgetJournal: () => blankSegments(segments) });
+      },
+      onFailed: report,
+      pointsPath: `${journalPath}.points`,
+      points: setup.points ?? DEFAULT_POINTS,
+      told: () => undefined,
+    });
+    stores.push(disk);
   } finally {
     await Promise.allSettled(stores.map((s) => s.close()));
   }

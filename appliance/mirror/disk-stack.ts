@@ -1,6 +1,8 @@
 // The guest's disk as the mirror sees it: the medium, and what lies over it, each layer a BlockStore itself.
 //
 //   medium -> watched (a disk that does not answer, or failed, is over) -> checked (what it reads is what was written) -> restore points
+//
+// The upper two have files of their own, in which a disk that is another one counts as a loss: it is asked first whether it is the right one.
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { type BlockStore, type FileStoreOptions, type StoreCache, StoreError } from '../../drivers/block/index.ts';
@@ -25,6 +27,8 @@ export interface DiskStackOptions {
   cache?: StoreCache;
   /** A request that takes longer: the disk has failed. */
   timeoutMs?: number;
+  /** Asked before anything is written or removed, with the medium. Rejects: the disk is refused. */
+  admit?(medium: BlockStore): Promise<void>;
   /** The disk is over: what it was asked for fails with this, and all that comes. Once. */
   onFailed(error: StoreError): void;
   /** Of the catalogue of restore points. */
@@ -70,6 +74,7 @@ export async function openDiskStack(options: DiskStackOptions): Promise<DiskStac
       onFailed: options.onFailed,
     });
     opened[0] = watched;
+    await options.admit?.(watched);
     const checked = await openChecked(options, watched);
     opened[0] = checked;
     const points = await pointsOver(checked, options, opened);

@@ -34,8 +34,8 @@ export interface FollowerParts {
   isDoubtful(): boolean;
   /** The source says which blocks are in quarantine. Durable when it ends. */
   quarantine(offsets: number[]): Promise<void>;
-  /** The source's guest has written this to the disk here, whose copy is equal. */
-  overwritten(offset: number, length: number): Promise<void>;
+  /** The source's guest has written this to the disk here, whose copy is equal. Undefined: nothing follows from it. */
+  overwritten(offset: number, length: number): Promise<void> | undefined;
   /** A source attaches: durable when it ends. Answers what this copy knows of itself. */
   attached(): Promise<Uint8Array>;
   /** Made equal to the source, whose record this is: flushed and durable when it ends. `isStill`: it is attached. */
@@ -122,14 +122,23 @@ export class Follower {
     }
     const work = this.#do(m);
     this.#running.add(work);
-    void work.finally(() => this.#running.delete(work));
+    const ended = (): void => void this.#running.delete(work);
+    work.then(ended, ended);
   }
 
   async #do(m: MirrorMessage): Promise<void> {
     try {
       if (m.kind === 'attach') await this.#attach(m);
       else if (m.attachment === this.#attachment) {
-        const data = await this.#perform(m);
+        let data: Uint8Array | undefined;
+        if (m.kind !== 'write') data = await this.#perform(m);
+        else {
+          this.#mustBeInside(m);
+          await this.#change(m);
+        }
+        // Before it is answered: the source may be lost in the next moment.
+        const lifting = this.#isOnDisk(m) ? this.#parts.overwritten(m.offset, m.length) : undefined;
+        if (lifting) await lifting;
         if (m.attachment === this.#attachment) this.#answer(m, 'ok', data);
       }
     } catch (e) {
@@ -156,33 +165,37 @@ export class Follower {
     this.#answer(m, 'ok', copy);
   }
 
+  /** A change of the source's guest, that is not only in the journal. */
+  #isOnDisk(m: MirrorMessage): boolean {
+    return (m.kind === 'write' || m.kind === 'zero') && this.#equal && !m.repair && (!this.#replica || m.interval === 0);
+  }
+
+  /** A write or a zero of the source. */
+  #change(m: MirrorMessage): Promise<void> {
+    const data = m.kind === 'write' ? m.data : undefined;
+    const damaged = data && m.sums ? firstMisfit(m.offset, data, m.sums) : undefined;
+    if (damaged !== undefined)
+      throw new Error(
+        `the data of a write at ${damaged} was damaged on its way to the partner: its checksum does not fit. It was not stored`,
+      );
+    if (m.repair && data) return this.#repair(m, data);
+    const replica = this.#replica;
+    if (replica) {
+      if (data) return replica.write(m.interval, m.offset, data, m.fua, m.sums);
+      return replica.zero(m.interval, m.offset, m.length, m.fua, m.release);
+    }
+    const changed = data ? writeWithSums(this.#disk, m.offset, m.sums, data) : this.#disk.zero(m.offset, m.length, spaceOf(m.release));
+    return m.fua ? changed.then(() => this.#disk.flush()) : changed;
+  }
+
   async #perform(m: MirrorMessage): Promise<Uint8Array | undefined> {
     if (m.kind === 'cut') return await this.#parts.cut(m);
-    if (m.offset + m.length > this.#disk.sizeBytes) throw new Error(`${m.length} bytes at ${m.offset} are outside of the partner's disk`);
+    this.#mustBeInside(m);
     const replica = this.#replica;
     switch (m.kind) {
-      case 'write':
-      case 'zero': {
-        const data = m.kind === 'write' ? m.data : undefined;
-        const damaged = data && m.sums ? firstMisfit(m.offset, data, m.sums) : undefined;
-        if (damaged !== undefined)
-          throw new Error(
-            `the data of a write at ${damaged} was damaged on its way to the partner: its checksum does not fit. It was not stored`,
-          );
-        if (m.repair && data) {
-          await this.#repair(m, data);
-          return undefined;
-        }
-        if (replica) {
-          if (data) await replica.write(m.interval, m.offset, data, m.fua, m.sums);
-          else await replica.zero(m.interval, m.offset, m.length, m.fua, m.release);
-        } else {
-          await (data ? writeWithSums(this.#disk, m.offset, m.sums, data) : this.#disk.zero(m.offset, m.length, spaceOf(m.release)));
-          if (m.fua) await this.#disk.flush();
-        }
-        if (this.#equal && (!replica || m.interval === 0)) await this.#parts.overwritten(m.offset, m.length);
+      case 'zero':
+        await this.#change(m);
         return undefined;
-      }
       case 'flush':
         await (replica ?? this.#disk).flush();
         return undefined;
@@ -208,6 +221,10 @@ export class Follower {
       default:
         throw new Error(`the partner sent '${m.kind}' to a copy that follows`);
     }
+  }
+
+  #mustBeInside(m: MirrorMessage): void {
+    if (m.offset + m.length > this.#disk.sizeBytes) throw new Error(`${m.length} bytes at ${m.offset} are outside of the partner's disk`);
   }
 
   async #verify(m: MirrorMessage): Promise<Uint8Array | undefined> {

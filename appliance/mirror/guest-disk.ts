@@ -114,9 +114,16 @@ export class GuestDisk implements NbdExport {
     }
   }
 
-  async write(offset: number, data: Buffer, fua: boolean): Promise<void> {
+  write(offset: number, data: Buffer, fua: boolean): Promise<void> {
     const interval = this.#received(data.length);
     const held = this.#parts.quarantine.beforeWrite(offset, data.length, this.#isOwn);
+    // Most writes wait for nothing of this: each promise and each step less is felt by all of them.
+    if (!held && !this.gate && !this.replica && !this.latencies)
+      return this.#change(interval, { offset, length: data.length, data, sums: blockSums(offset, data) }, fua);
+    return this.#writeWhenFree(held, interval, offset, data, fua);
+  }
+
+  async #writeWhenFree(held: Promise<void> | undefined, interval: number, offset: number, data: Buffer, fua: boolean): Promise<void> {
     if (held) await held;
     // Private: summed when it becomes part of the copy.
     const sums = this.replica ? undefined : blockSums(offset, data);
@@ -167,9 +174,15 @@ export class GuestDisk implements NbdExport {
 
   async #change(interval: number, change: Change, fua: boolean): Promise<void> {
     const { offset, length } = change;
-    await this.changes.run(interval, () =>
-      this.lock.with(offset, offset + length, () => this.#changeLocked(interval, change, fua || this.#parts.isWriteThrough)),
-    );
+    for (let wait = this.changes.enter(interval); wait; wait = this.changes.enter(interval)) await wait;
+    const { entry, wait } = this.lock.enter(offset, offset + length);
+    try {
+      if (wait) await wait;
+      await this.#changeLocked(interval, change, fua || this.#parts.isWriteThrough);
+    } finally {
+      this.lock.leave(entry);
+      this.changes.leave();
+    }
     if (this.#parts.quarantine.hasWhole(offset, length)) this.#parts.healed(offset, length);
   }
 
@@ -193,32 +206,34 @@ export class GuestDisk implements NbdExport {
     }
   }
 
-  async #changeBoth(interval: number, change: Change, fua: boolean): Promise<void> {
+  #changeBoth(interval: number, change: Change, fua: boolean): Promise<void> {
     const { partner } = this;
     const held = partner ? requests(interval, change, fua).map((r) => partner.hold(r)) : [];
     const there = held.length > 1 ? Promise.all(held) : held[0];
-    await this.#both(partner, this.#changeHere(change, fua), there);
+    return this.#both(partner, this.#changeHere(change, fua), there);
   }
 
-  async #changeHere({ offset, length, data, sums, release = false }: Change, fua: boolean): Promise<void> {
-    await (data ? writeWithSums(this.#disk, offset, sums, data) : this.#disk.zero(offset, length, spaceOf(release)));
-    if (fua) await this.#disk.flush();
+  #changeHere({ offset, length, data, sums, release = false }: Change, fua: boolean): Promise<void> {
+    const changed = data ? writeWithSums(this.#disk, offset, sums, data) : this.#disk.zero(offset, length, spaceOf(release));
+    return fua ? changed.then(() => this.#disk.flush()) : changed;
   }
 
-  async #both(partner: Partner | undefined, here: Promise<unknown>, there: Promise<unknown> | undefined): Promise<void> {
-    const [error] = await Promise.all([
-      here.then(
-        () => undefined,
-        (e: StoreError) => {
-          this.#parts.onError(e);
-          return e;
-        },
-      ),
-      there,
-    ]);
-    if (!error) return;
-    await (partner ? partner.released : this.#decided());
-    throw error;
+  #both(partner: Partner | undefined, here: Promise<unknown>, there: Promise<unknown> | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let open = there ? 2 : 1;
+      let error: StoreError | undefined;
+      const ended = (): void => {
+        if (--open > 0) return;
+        if (!error) resolve();
+        else (partner?.released ?? this.#decided()).then(() => reject(error));
+      };
+      here.then(ended, (e: StoreError) => {
+        this.#parts.onError(e);
+        error = e;
+        ended();
+      });
+      there?.then(ended, reject);
+    });
   }
 
   #decided(): Promise<void> {
@@ -232,6 +247,7 @@ export class GuestDisk implements NbdExport {
 }
 
 function requests(interval: number, { offset, length, data, sums, release = false }: Change, fua: boolean): PartnerRequest[] {
+  if (data && sums && length <= SUM_BLOCK_BYTES) return [{ kind: 'write', interval, offset, length, fua, data, sums }];
   const step = data ? MESSAGE_MAX_DATA_BYTES : ZERO_MAX_BYTES;
   const list: PartnerRequest[] = [];
   const first = blockOf(offset);

@@ -30,7 +30,8 @@ const MOST_FORGOTTEN = 16_384;
 interface Page extends SumsPage {
   readonly extent: number;
   loading: Promise<void> | undefined;
-  readonly flights: Set<Flight>;
+  /** A few at most. */
+  readonly flights: Flight[];
   /** Counts flights, to know whether one came by. */
   began: number;
   readers: number;
@@ -45,9 +46,9 @@ export interface Flight {
   /** The sums of the first and last block before, if they were known. */
   readonly sumBefore: { first: number | undefined; last: number | undefined };
   /** What the blocks have afterwards that it does not fill: set by the writer, if it knows. */
-  readonly edges: Map<number, number>;
+  edges?: Map<number, number>;
   /** Blocks that two writes change at the same time. */
-  readonly contested: Set<number>;
+  contested?: Set<number>;
   readonly knownBefore: Uint8Array | undefined;
   /** Blocks that it fills in part only, and whose rest is lost. */
   halfLost?: Set<number>;
@@ -150,6 +151,10 @@ export class KeptSums {
 
   /** The range may be written to when it ends; undefined: now. Asked ahead of `enter`, so that one may wait for other things meanwhile. */
   prepare(offset: number, length: number): Promise<unknown> | undefined {
+    const extent = Math.floor(blockOf(offset) / this.#extentBlocks);
+    const page = this.#pages.get(extent);
+    const isOne = extent === Math.floor(blockOf(offset + length - 1) / this.#extentBlocks);
+    if (isOne && page && !page.loading && this.#map.isDurable(extent)) return undefined;
     const wait = this.enter(offset, length);
     if (!this.#off) this.#map.end(offset, length);
     return wait;
@@ -160,16 +165,21 @@ export class KeptSums {
     if (this.#off) return undefined;
     const { log } = this.#map;
     const cold = this.#map.begin(offset, length, 0);
-    const waits: Promise<unknown>[] = [];
-    if (cold) waits.push(cold.catch((e: Error) => this.#fail(e)));
-    for (const [extent] of this.#extents(blockOf(offset), blockOf(offset + length - 1) + 1)) {
+    let waits: Promise<unknown>[] | undefined;
+    const alsoFor = (wait: Promise<unknown>): void => {
+      waits ??= [];
+      waits.push(wait);
+    };
+    if (cold) alsoFor(cold.catch((e: Error) => this.#fail(e)));
+    const last = Math.floor(blockOf(offset + length - 1) / this.#extentBlocks);
+    for (let extent = Math.floor(blockOf(offset) / this.#extentBlocks); extent <= last; extent++) {
       const page = this.#page(extent);
-      this.#clean.delete(extent);
-      if (page.loading) waits.push(page.loading);
+      if (this.#clean.size > 0) this.#clean.delete(extent);
+      if (page.loading) alsoFor(page.loading);
     }
     // More than this is dirty only if the disk is much slower than its writers: they wait for it.
-    if (log.hot.size > 2 * log.limits.most && this.#settling && !this.#stuck) waits.push(this.#settling);
-    return waits.length > 0 ? Promise.all(waits) : undefined;
+    if (log.hot.size > 2 * log.limits.most && this.#settling && !this.#stuck) alsoFor(this.#settling);
+    return waits && Promise.all(waits);
   }
 
   /** The write begins: until `end` nothing is known of its blocks. restorable: it may end as 'undone'. */
@@ -182,41 +192,52 @@ export class KeptSums {
       first,
       end,
       sumBefore: { first: this.#sumOf(first), last: this.#sumOf(end - 1) },
-      edges: new Map(),
-      contested: new Set(),
       knownBefore: restorable ? new Uint8Array(end - first) : undefined,
     };
-    for (const [extent, from, to] of this.#extents(first, end)) {
-      const page = this.#pages.get(extent);
-      if (!page) continue;
-      page.began++;
-      for (const other of page.flights) {
-        for (let b = Math.max(from, other.first); b < Math.min(to, other.end); b++) {
-          other.contested.add(b);
-          flight.contested.add(b);
-        }
-      }
-      page.flights.add(flight);
+    for (let from = first; from < end; ) {
+      const extent = Math.floor(from / this.#extentBlocks);
       const base = extent * this.#extentBlocks;
-      flight.knownBefore?.set(page.known.subarray(from - base, to - base), from - first);
-      page.known.fill(0, from - base, to - base);
+      const to = Math.min(end, base + this.#extentBlocks);
+      const page = this.#pages.get(extent);
+      if (page) this.#takeFrom(page, flight, from, to);
+      from = to;
     }
     return flight;
+  }
+
+  #takeFrom(page: Page, flight: Flight, from: number, to: number): void {
+    page.began++;
+    for (const other of page.flights) {
+      for (let b = Math.max(from, other.first); b < Math.min(to, other.end); b++) {
+        other.contested ??= new Set();
+        other.contested.add(b);
+        flight.contested ??= new Set();
+        flight.contested.add(b);
+      }
+    }
+    page.flights.push(flight);
+    const base = page.extent * this.#extentBlocks;
+    flight.knownBefore?.set(page.known.subarray(from - base, to - base), from - flight.first);
+    for (let b = from - base; b < to - base; b++) page.known[b] = 0;
   }
 
   /** sums: of the write. 'failed': it is not known what is there now. 'undone': nothing was changed. */
   end(flight: Flight, sums: Uint32Array | 'zero' | 'failed' | 'undone'): void {
     const { first } = flight;
-    for (const [extent, from, to] of this.#extents(first, flight.end)) {
-      const page = this.#pages.get(extent);
-      if (!page?.flights.delete(flight)) continue;
+    for (let from = first; from < flight.end; ) {
+      const extent = Math.floor(from / this.#extentBlocks);
       const base = extent * this.#extentBlocks;
-      for (let b = from; b < to; b++) {
-        if (flight.contested.size > 0 && flight.contested.has(b)) continue;
-        const crc = this.#sumAfter(flight, b, sums);
-        if (crc !== undefined) page.crcs[b - base] = crc;
-        if (crc !== undefined || (sums === 'undone' && flight.knownBefore?.[b - first] === 1)) page.known[b - base] = 1;
+      const to = Math.min(flight.end, base + this.#extentBlocks);
+      const page = this.#pages.get(extent);
+      if (page && isRemoved(page.flights, flight)) {
+        for (let b = from; b < to; b++) {
+          if (flight.contested?.has(b)) continue;
+          const crc = this.#sumAfter(flight, b, sums);
+          if (crc !== undefined) page.crcs[b - base] = crc;
+          if (crc !== undefined || (sums === 'undone' && flight.knownBefore?.[b - first] === 1)) page.known[b - base] = 1;
+        }
       }
+      from = to;
     }
     if (this.#off) return;
     this.#map.end(flight.offset, flight.length);
@@ -235,7 +256,7 @@ export class KeptSums {
         let before: SumsPage | undefined;
         if (page.loading) loading = loading ? Promise.all([loading, page.loading]) : page.loading;
         else before = { crcs: page.crcs.slice(from - base, to - base), known: page.known.slice(from - base, to - base) };
-        views.push({ page, from, to, began: page.flights.size > 0 ? -1 : page.began, before });
+        views.push({ page, from, to, began: page.flights.length > 0 ? -1 : page.began, before });
       }
     }
     return { loading, views };
@@ -314,7 +335,7 @@ export class KeptSums {
       crcs: new Uint32Array(this.#extentBlocks),
       known: new Uint8Array(this.#extentBlocks),
       loading: undefined,
-      flights: new Set(),
+      flights: [],
       began: 0,
       readers: 0,
     };
@@ -359,7 +380,7 @@ export class KeptSums {
     if (sums === 'failed' || sums === 'undone') return undefined;
     const start = block * SUM_BLOCK_BYTES;
     const end = Math.min(start + SUM_BLOCK_BYTES, this.#sizeBytes);
-    if (start < flight.offset || end > flight.offset + flight.length) return flight.edges.get(block);
+    if (start < flight.offset || end > flight.offset + flight.length) return flight.edges?.get(block);
     return sums === 'zero' ? zeroSum(end - start) : sums[block - flight.first];
   }
 
@@ -425,6 +446,14 @@ export class KeptSums {
       // Its medium is gone: so is what it said.
     }
   }
+}
+
+function isRemoved(flights: Flight[], flight: Flight): boolean {
+  const at = flights.indexOf(flight);
+  if (at < 0) return false;
+  const last = flights.pop();
+  if (last && last !== flight) flights[at] = last;
+  return true;
 }
 
 function scaleOf(identity: DiskIdentity): NonNullable<DiskIdentity['scale']> {

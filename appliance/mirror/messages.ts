@@ -45,6 +45,7 @@ const KINDS: readonly (MessageKind | undefined)[] = [
   'verify',
 ];
 
+const NUMBERS = new Map(KINDS.map((kind, number) => [kind, number]));
 const FLAG = { fua: 1, release: 2, checked: 4, repair: 8 } as const;
 
 /** refused: not now, in this mode. failed: the copy cannot follow any more. */
@@ -72,18 +73,23 @@ export interface MirrorMessage {
 type Flags = 'release' | 'repair';
 type MessageHeader = Omit<MirrorMessage, 'data' | 'sums' | Flags> & Partial<Pick<MirrorMessage, Flags>> & { checked?: boolean };
 
+const EMPTY = Buffer.alloc(0);
+
 /** The header; the data follows it as a part of its own. checked: and sums after it (`encodeSums`). */
 export function encodeMessageHeader(m: MessageHeader): Buffer {
   const b = Buffer.alloc(MESSAGE_HEADER_BYTES);
-  b.writeUInt8(KINDS.indexOf(m.kind), 0);
+  b[0] = NUMBERS.get(m.kind) ?? 0;
   const flags = (m.fua ? FLAG.fua : 0) | (m.release ? FLAG.release : 0) | (m.checked ? FLAG.checked : 0) | (m.repair ? FLAG.repair : 0);
-  b.writeUInt8(flags, 1);
+  b[1] = flags;
+  b[2] = 0;
+  b[3] = 0;
   b.writeUInt32BE(m.attachment, 4);
   b.writeUInt32BE(m.request, 8);
   b.writeUInt32BE(m.interval, 12);
-  b.writeBigUInt64BE(BigInt(m.offset), 16);
+  b.writeUInt32BE(Math.floor(m.offset / 2 ** 32), 16);
+  b.writeUInt32BE(m.offset % 2 ** 32, 20);
   b.writeUInt32BE(m.length, 24);
-  b.writeUInt32BE(STATUSES.indexOf(m.status), 28);
+  b.writeUInt32BE(m.status === 'ok' ? 0 : STATUSES.indexOf(m.status), 28);
   return b;
 }
 
@@ -92,8 +98,7 @@ export function decodeMessage(bytes: Buffer): MirrorMessage {
   if (bytes.length < MESSAGE_HEADER_BYTES) throw new Error(`a disk message of ${bytes.length} bytes`);
   const kind = KINDS[bytes.readUInt8(0)];
   const status = STATUSES[bytes.readUInt32BE(28)];
-  const offset = Number(bytes.readBigUInt64BE(16));
-  const body = bytes.subarray(MESSAGE_HEADER_BYTES);
+  const offset = bytes.readUInt32BE(16) * 2 ** 32 + bytes.readUInt32BE(20);
   const flags = bytes.readUInt8(1);
   const m = { offset, length: bytes.readUInt32BE(24), interval: bytes.readUInt32BE(12) };
   if (!kind || !status)
@@ -102,9 +107,10 @@ export function decodeMessage(bytes: Buffer): MirrorMessage {
     );
   if (!Number.isSafeInteger(offset)) throw new Error(`a disk message for offset ${offset}`);
   const sumsBytes = kind === 'write' && (flags & FLAG.checked) !== 0 ? blocksIn(m.offset, m.length) * 4 : 0;
-  const data = sumsBytes > 0 ? body.subarray(0, m.length) : body;
-  if (kind === 'write' && (data.length !== m.length || data.length > MESSAGE_MAX_DATA_BYTES || body.length !== m.length + sumsBytes))
-    throw new Error(`a write of ${m.length} bytes with ${body.length} bytes of data and checksums`);
+  const bodyBytes = bytes.length - MESSAGE_HEADER_BYTES;
+  if (kind === 'write' && (m.length > MESSAGE_MAX_DATA_BYTES || bodyBytes !== m.length + sumsBytes))
+    throw new Error(`a write of ${m.length} bytes with ${bodyBytes} bytes of data and checksums`);
+  const data = bodyBytes === 0 ? EMPTY : bytes.subarray(MESSAGE_HEADER_BYTES, bytes.length - sumsBytes);
   if (kind === 'read' && (m.length === 0 || m.length > READ_MAX_BYTES || offset % SUM_BLOCK_BYTES !== 0))
     throw new Error(`a read of ${m.length} bytes at ${offset}`);
   // What is answered is read as a whole.
@@ -122,7 +128,7 @@ export function decodeMessage(bytes: Buffer): MirrorMessage {
     fua: (flags & FLAG.fua) !== 0,
     release: (flags & FLAG.release) !== 0,
     repair: (flags & FLAG.repair) !== 0,
-    sums: sumsBytes > 0 ? decodeSums(body.subarray(m.length)) : undefined,
+    sums: sumsBytes > 0 ? decodeSums(bytes, bytes.length - sumsBytes) : undefined,
     attachment: bytes.readUInt32BE(4),
     request: bytes.readUInt32BE(8),
     ...m,

@@ -223,7 +223,8 @@ export class Metadata {
   /** Before a write to the range: undefined when it may go now (hot), else it may go when the promise ends. */
   begin(offset: number, length: number, interval: number): Promise<unknown> | undefined {
     let waits: Promise<void>[] | undefined;
-    for (const extent of this.#extentsOf(offset, length)) {
+    const last = this.#lastExtent(offset, length);
+    for (let extent = Math.floor(offset / this.extentBytes); extent <= last; extent++) {
       beginWrite(this.log, extent, interval);
       if (this.#durable.has(extent)) continue;
       waits ??= [];
@@ -232,9 +233,15 @@ export class Metadata {
     return waits && Promise.all(waits);
   }
 
+  /** `begin` of a write to it would not wait. */
+  isDurable(extent: number): boolean {
+    return this.#durable.has(extent);
+  }
+
   /** The write has ended, well or not. */
   end(offset: number, length: number): void {
-    for (const extent of this.#extentsOf(offset, length)) endWrite(this.log, extent);
+    const last = this.#lastExtent(offset, length);
+    for (let extent = Math.floor(offset / this.extentBytes); extent <= last; extent++) endWrite(this.log, extent);
   }
 
   /** Makes more extents suspect, durably. */
@@ -249,9 +256,13 @@ export class Metadata {
 
   /** The extents of a range of the disk. */
   *#extentsOf(offset: number, length: number): Iterable<number> {
-    if (length <= 0) return;
-    const last = Math.floor((offset + length - 1) / this.extentBytes);
+    const last = this.#lastExtent(offset, length);
     for (let extent = Math.floor(offset / this.extentBytes); extent <= last; extent++) yield extent;
+  }
+
+  /** -1: of an empty range. */
+  #lastExtent(offset: number, length: number): number {
+    return length <= 0 ? -1 : Math.floor((offset + length - 1) / this.extentBytes);
   }
 
   /** All of them at once: one flush, however many there are. `end` is excluded. */

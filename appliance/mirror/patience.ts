@@ -59,9 +59,8 @@ export class Patience {
 
   end(wait: Wait): void {
     this.#waits.delete(wait);
-    if (this.#waits.size > 0) return;
-    this.#stop();
-    this.#isExhausted = false;
+    // The timer finds out by itself that nobody waits: a busy disk would start it anew with every request.
+    if (this.#waits.size === 0) this.#isExhausted = false;
   }
 
   /** Nobody is told any more. */
@@ -76,13 +75,14 @@ export class Patience {
   }
 
   #look(): void {
+    if (this.#waits.size === 0) this.#stop();
     if (this.oldestMs <= this.#options.limitMs) return;
     this.#isExhausted = true;
     this.#stop();
     this.#options.onExhausted();
   }
 
-  /** A gap of more than two looks was a sleep. While nobody waits nothing is counted: the timer stands. */
+  /** A gap of more than two looks was a sleep. While nobody waits nothing is counted. */
   #count(): number {
     const now = this.#now();
     if (this.#waits.size > 0) this.#awakeMs += Math.min(Math.max(0, now - this.#countedMs), 2 * this.#lookMs);

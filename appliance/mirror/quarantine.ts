@@ -109,12 +109,13 @@ export class Quarantine {
 
   /** Before a read: undefined if it is served. Rejects with the guest's I/O error, at once or after the moment. */
   beforeRead(offset: number, length: number, isOwn?: IsOwn): Promise<void> | undefined {
+    if (this.#blocks.size === 0) return undefined;
     return this.#hold('read', () => this.#among(blockStart(offset), offset + length, isOwn));
   }
 
   /** Before a write, as for a read: a block that it fills is given a content by it. */
   beforeWrite(offset: number, length: number, isOwn?: IsOwn): Promise<void> | undefined {
-    if (length === 0) return undefined;
+    if (this.#blocks.size === 0 || length === 0) return undefined;
     const edges = new Set([blockStart(offset), blockStart(offset + length - 1)]);
     const isFilled = (start: number): boolean => offset <= start && offset + length >= start + SUM_BLOCK_BYTES;
     const parts = [...edges].filter((start) => !isFilled(start));
@@ -144,7 +145,7 @@ export class Quarantine {
 
   /** bad: looked at again whenever the list has changed. */
   #hold(operation: 'read' | 'write', bad: () => number[]): Promise<void> | undefined {
-    if (this.#blocks.size === 0 || bad().length === 0) return undefined;
+    if (bad().length === 0) return undefined;
     return new Promise((resolve, reject) => {
       const look = (): void => {
         this.#waiting = this.#waiting.filter((w) => w !== waiting);

@@ -87,8 +87,8 @@ export class Replica {
   // The primary's side.
 
   /** Ends when this side has it: interval 0 on the disk, others in the journal; in stable storage if `fua`. */
-  async write(interval: number, offset: number, data: Uint8Array, fua: boolean, sums?: Uint32Array): Promise<void> {
-    await this.#change(interval, offset, data.length, data, fua, false, sums);
+  write(interval: number, offset: number, data: Uint8Array, fua: boolean, sums?: Uint32Array): Promise<void> {
+    return this.#change(interval, offset, data.length, data, fua, false, sums);
   }
 
   async zero(interval: number, offset: number, length: number, fua: boolean, release = false): Promise<void> {

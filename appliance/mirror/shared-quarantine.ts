@@ -46,10 +46,10 @@ export class SharedQuarantine {
   }
 
   /** A copy that follows: the source's guest has overwritten it, and it is part of this copy. The source lifts and tells by itself. */
-  async overwritten(offset: number, length: number): Promise<void> {
+  overwritten(offset: number, length: number): Promise<void> | undefined {
     const o = this.#parts.opened();
-    if (!o?.quarantine.hasWhole(offset, length)) return;
-    await o.quarantine.lift(offset, length).catch((e: Error) => this.#parts.report(e));
+    if (!o?.quarantine.hasWhole(offset, length)) return undefined;
+    return o.quarantine.lift(offset, length).catch((e: Error) => this.#parts.report(e));
   }
 
   /** To be asked before the replica's writes become part of its disk, or are dropped: the blocks of which `has` says that they get a content. */

@@ -102,12 +102,12 @@ export class WatchedStore implements SpaceStore {
     return this.#failed;
   }
 
-  async read(offset: number, length: number): Promise<Buffer> {
-    return await this.#watched('read', offset, () => this.#below.read(offset, length));
+  read(offset: number, length: number): Promise<Buffer> {
+    return this.#watched('read', offset, () => this.#below.read(offset, length));
   }
 
-  async write(offset: number, ...parts: Uint8Array[]): Promise<void> {
-    await this.#watched('write', offset, () => this.#below.write(offset, ...parts));
+  write(offset: number, ...parts: Uint8Array[]): Promise<void> {
+    return this.#watched('write', offset, () => this.#below.write(offset, ...parts));
   }
 
   async zero(offset: number, length: number, options?: ZeroOptions): Promise<void> {
@@ -141,40 +141,49 @@ export class WatchedStore implements SpaceStore {
     }
   }
 
-  async #watched<T>(operation: StoreOperation, offset: number, work: () => Promise<T>): Promise<T> {
-    this.#mustWork(operation);
-    if (this.#places < this.#options.places) this.#places++;
-    else {
-      await new Promise<void>((go, giveUp) => this.#queue.push({ go, giveUp }));
-      try {
-        this.#mustWork(operation);
-      } catch (e) {
-        this.#leave();
-        throw e;
-      }
-    }
-    return await new Promise<T>((resolve, giveUp) => {
-      const request: Request = { operation, offset, giveUp };
-      this.#given.add(request);
-      const wait = this.#patience.begin();
-      const returned = (): void => {
-        this.#given.delete(request);
-        this.#patience.end(wait);
-        if (this.#failed instanceof SilentDiskError) this.#returnedLate();
-        this.#leave();
-      };
-      work().then(
-        (value) => {
-          returned();
-          resolve(value);
-        },
-        (e: Error) => {
-          returned();
-          if (e instanceof StoreError && operation !== 'read' && (e.kind === 'io' || e.kind === 'noSpace')) this.#fail(e);
-          giveUp(e);
-        },
-      );
+  #watched<T>(operation: StoreOperation, offset: number, work: () => Promise<T>): Promise<T> {
+    if (this.#places >= this.#options.places) return this.#watchedInTurn(operation, offset, work);
+    return new Promise<T>((resolve, giveUp) => {
+      this.#mustWork(operation);
+      this.#places++;
+      this.#give(operation, offset, work, resolve, giveUp);
     });
+  }
+
+  async #watchedInTurn<T>(operation: StoreOperation, offset: number, work: () => Promise<T>): Promise<T> {
+    this.#mustWork(operation);
+    await new Promise<void>((go, giveUp) => this.#queue.push({ go, giveUp }));
+    try {
+      this.#mustWork(operation);
+    } catch (e) {
+      this.#leave();
+      throw e;
+    }
+    return await new Promise<T>((resolve, giveUp) => this.#give(operation, offset, work, resolve, giveUp));
+  }
+
+  /** It has its place. */
+  #give<T>(operation: StoreOperation, offset: number, work: () => Promise<T>, resolve: (v: T) => void, giveUp: (e: Error) => void): void {
+    const request: Request = { operation, offset, giveUp };
+    this.#given.add(request);
+    const wait = this.#patience.begin();
+    const returned = (): void => {
+      this.#given.delete(request);
+      this.#patience.end(wait);
+      if (this.#failed instanceof SilentDiskError) this.#returnedLate();
+      this.#leave();
+    };
+    work().then(
+      (value) => {
+        returned();
+        resolve(value);
+      },
+      (e: Error) => {
+        returned();
+        if (e instanceof StoreError && operation !== 'read' && (e.kind === 'io' || e.kind === 'noSpace')) this.#fail(e);
+        giveUp(e);
+      },
+    );
   }
 
   /** A disk that failed to write may still be read; one that is silent not even that. */

@@ -60,6 +60,8 @@ const SHAPE: Shape = {
   ups: { address: addressOrNone, port, name: (v) => (typeof v === 'string' && UPS_NAME.test(v) ? null : 'the name of a UPS in upsd') },
   heartbeat: { intervalMs: whole(5, 1000), timeoutMs: whole(50, 10_000) },
   resync: { maximumMiBPerS: whole(0, 100_000) },
+  hardware: { watch: oneOf('on', 'off'), bmc: pathOrNone },
+  qualification: { policy: oneOf('identical', 'sameFamily', 'none') },
   checkpoint: {
     mode: oneOf('passive', 'lockstep'),
     hold: { dataMs: whole(1, 1000), ackMs: whole(1, 1000) },
@@ -116,6 +118,8 @@ const DEFAULTS: { [section: string]: Defaults } = {
   disk: { timeoutMs: 8_000, acknowledgeMs: 4_000 },
   scrub: { rateMiBPerS: 20, everyHours: 168 },
   resync: { maximumMiBPerS: 0 },
+  hardware: { watch: 'on', bmc: '/dev/ipmi0' },
+  qualification: { policy: 'identical' },
   workload: { keepDir: '', level: 3, disk: { cache: 'buffered', durability: 'flushed' } },
 };
 

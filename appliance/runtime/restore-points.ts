@@ -60,8 +60,8 @@ export class RestorePoints {
       const on: CoServerName[] = [];
       if (p.here) on.push(me);
       if (p.there) on.push(other);
-      const { name, takenAt, kind, keptBytes, trouble, inUse } = p;
-      return { name, takenAt, kind, on: on.sort(), keptBytes, trouble, inUse };
+      const { name, takenAt, kind, keptBytes, trouble, unavailable, inUse } = p;
+      return { name, takenAt, kind, on: on.sort(), keptBytes, trouble, ...(unavailable === '' ? {} : { unavailable }), inUse };
     });
   }
 

@@ -2,7 +2,7 @@
 // and then the pump, which from there on decides everything.
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ioctl } from '../../drivers/ethernet/index.ts';
@@ -10,26 +10,24 @@ import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
 import { readUps } from '../../drivers/ups/index.ts';
 import { openWatchdog } from '../../drivers/watchdog/index.ts';
 import type { CoServerConfig } from '../config.ts';
-import { DEFAULT_TIMING, initialState, type State, type StateOptions } from '../core/machine.ts';
+import { initialState, type State } from '../core/machine.ts';
 import { witnessReportOf } from '../core/witness.ts';
-import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
 import { IntervalCounter } from '../wire/interval.ts';
-import { WitnessClient } from '../witness/client.ts';
 import { startConsoles } from './consoles.ts';
 import { CheckpointTrigger } from './effects/checkpoint-trigger.ts';
 import { takeEndedItself } from './effects/end-server.ts';
 import { Engine } from './effects/engine.ts';
 import { Fence } from './effects/fence.ts';
-import { acknowledgeAtOnce, sortLinkQueue } from './effects/link-queues.ts';
 import { Obey } from './effects/obey.ts';
 import { partnerPower } from './effects/partner-power.ts';
 import { openDisk, type Parts } from './effects/parts.ts';
 import { WatchdogKeeper } from './effects/watchdog.ts';
-import { endProcess, noteStuckRequests } from './end-process.ts';
+import { endProcess } from './end-process.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
 import { Incidents } from './incidents.ts';
 import { Journal } from './journal.ts';
+import { lifeOf } from './life.ts';
 import { LineFile } from './line-file.ts';
 import { loadPairKey } from './load-config.ts';
 import { log } from './log.ts';
@@ -37,14 +35,16 @@ import { raisePriority } from './priority.ts';
 import { Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
 import { RestorePoints } from './restore-points.ts';
-import { BusinessNic } from './sources/business-nic.ts';
 import { ClockSource } from './sources/clock.ts';
 import { ControlStream } from './sources/control.ts';
 import { FencePath } from './sources/fence-path.ts';
+import { HardwareWatch } from './sources/hardware.ts';
 import { ManagementPath } from './sources/management-path.ts';
-import { RepairNews } from './sources/repair-news.ts';
 import { UpsWatch } from './sources/ups.ts';
+import { connectWitness } from './sources/witness-sight.ts';
+import { followWorkers } from './sources/worker-news.ts';
 import { becomePaired } from './unpaired.ts';
+import { channelOf, hardwareSetup, workerSetups } from './worker-setups.ts';
 import { startWorkers } from './workers.ts';
 
 const TICK_MS = 50;
@@ -55,8 +55,6 @@ const JITTER_MEASUREMENT_MS = 1_000;
 const CARRIER_ANSWER_MS = 2_000;
 /** A dead partner is heard for the heartbeat's time-out, which a busy machine's own lateness may have raised. */
 const FLOOR_ALLOWANCE_MS = 2_000;
-/** The watchdog's own inexactness, and the rounds that a renewal may be late by; see decision 0009. */
-const LEASE_MARGIN_MS = 500;
 /** Asked to end, what is shared with the partner ends in order first: a planned takeover, or its yield. Longer, and it ends all the same. */
 const ORDERLY_STOP_MS = 8_000;
 const CLOCK_SYNCHRONISED = "This CoServer's clock is synchronised again.";
@@ -99,16 +97,12 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   const figures = new Figures(config, history);
 
   const interval = new IntervalCounter();
-  const links = config.links.map((l) => ({ localAddress: l.address, remoteAddress: l.peer }));
-  const channel = (stream: StreamName): ChannelSetup => ({ stream, side: config.coServer, links, pairKey });
   const sockets = {
     gate: join(config.runDir, 'net.sock'),
     mirror: join(config.runDir, 'disk.sock'),
     source: join(config.runDir, 'mig-out.sock'),
     incoming: join(config.runDir, 'mig-in.sock'),
   };
-  const { level } = config.workload;
-  const lockstep = level === 3 && config.checkpoint.mode === 'lockstep';
   // Before the threads start: from there to the listeners below nothing is awaited, so none of their news is missed.
   const engine = new Engine(config, sockets, {
     exited: (news) => pump.feed({ kind: 'engineExited', ...news }),
@@ -117,55 +111,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     doesNotEnd: (text) => history.add({ severity: 'critical', row: null, text }),
   });
   const adoptable = await engine.isAdoptable();
-  const workers = startWorkers(
-    script,
-    {
-      heartbeat: {
-        coServer: config.coServer,
-        pairId: Buffer.from(config.pair.id, 'hex'),
-        pairKey,
-        links: config.links.map((l) => ({ nic: l.nic, localAddress: l.address, remoteAddress: l.peer })),
-        intervalMs: config.heartbeat.intervalMs,
-        timeoutMs: config.heartbeat.timeoutMs,
-      },
-      mirror: {
-        channel: channel('disk'),
-        interval: interval.buffer,
-        diskPath: config.workload.disk.path,
-        sizeBytes: config.workload.disk.sizeMiB * 1048576,
-        pairId: config.pair.id,
-        cache: config.workload.disk.cache,
-        isWriteThrough: config.workload.disk.durability === 'write-through',
-        journalPath: join(config.stateDir, 'intervals.journal'),
-        socketPath: sockets.mirror,
-        points: {
-          directory: config.restorePoints.directory,
-          maximumBytes: config.restorePoints.maximumMiB * 1048576,
-          reserveBytes: config.restorePoints.reserveMiB * 1048576,
-        },
-        ...config.disk,
-        scrub: { rateBytesPerS: config.scrub.rateMiBPerS * 1048576, everyHours: config.scrub.everyHours },
-        isAwaited: adoptable,
-      },
-      gate: {
-        channel: channel('network'),
-        interval: interval.buffer,
-        nic: config.business.nic,
-        socketPath: sockets.gate,
-        guestMac: config.workload.mac,
-        lockstep,
-        holdLimits: config.checkpoint.hold,
-      },
-      memory: {
-        channel: channel('memory'),
-        interval: interval.buffer,
-        sourceSocketPath: sockets.source,
-        incomingSocketPath: sockets.incoming,
-        lockstep,
-        ...(config.labSocket ? { powerTrap: { folder: dirname(config.labSocket), coServer: config.coServer } } : {}),
-      },
-    },
-    (role, error) => fatal(`the ${role} thread ended`, error),
+  const workers = startWorkers(script, workerSetups({ config, pairKey, interval, sockets, adoptable }), (role, error) =>
+    fatal(`the ${role} thread ended`, error),
   );
   figures.follow(workers, changed);
 
@@ -188,35 +135,15 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       triggerCheckpoint(monitor, config.checkpoint.idleMs).catch((e: Error) => log('warning', `checkpoint not triggered: ${e.message}`));
   });
   const incarnation = randomBytes(8).toString('hex');
-  /** It helps when it answers and knows where the pair stands. */
-  let witnessSight = {
-    reachable: false,
-    reason: 'not connected yet',
-    confirmed: false,
-    doubt: 'it has not said yet where the pair stands',
-  };
-  const tellWitnessSight = () => {
-    const usable = witnessSight.reachable && witnessSight.confirmed;
-    const reason = usable ? '' : witnessSight.reachable ? `it grants nothing yet: ${witnessSight.doubt}` : witnessSight.reason;
-    pump.feed({ kind: 'witnessObserved', usable, reason });
-  };
-  const witness = new WitnessClient({
+  const witness = connectWitness({
     ...config.witness,
     pairId: config.pair.id,
     pairKey,
     coServer: config.coServer,
     incarnation,
-    onReachable: (reachable, reason) => {
-      witnessSight = { ...witnessSight, reachable, reason, confirmed: false };
-      // When it answers it says within a moment where the pair stands.
-      if (!reachable) tellWitnessSight();
-    },
-    onStanding: ({ confirmed, doubt }) => {
-      witnessSight = { ...witnessSight, confirmed, doubt };
-      tellWitnessSight();
-    },
+    observed: (usable, reason) => pump.feed({ kind: 'witnessObserved', usable, reason }),
   });
-  const control = new ControlStream(channel('control'), {
+  const control = new ControlStream(channelOf(config, pairKey, 'control'), {
     status: (status) => pump.feed({ kind: 'partnerSaid', status, path: 'link' }),
     incident: (message) => void incidents.fromPartner(message),
     problem: (text) => history.add({ severity: 'warning', row: null, text }),
@@ -239,6 +166,13 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     read: config.ups.address === '' ? null : () => readUps(config.ups),
     onObserved: (onBattery, low) => pump.feed({ kind: 'upsObserved', onBattery, low }),
     tell: (severity, text) => history.add({ severity, row: null, text }),
+    now: () => performance.now(),
+  });
+
+  const hardware = new HardwareWatch({
+    script,
+    setup: hardwareSetup(config),
+    onFaults: (faults) => pump.feed({ kind: 'faultsObserved', faults }),
     now: () => performance.now(),
   });
 
@@ -299,27 +233,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     changed,
   });
   figures.points = points;
-  const life: StateOptions = {
-    me: config.coServer,
-    incarnation,
-    pairId: config.pair.id,
-    version,
-    record: records.record,
-    links: config.links.length,
-    now: performance.now(),
-    adoptable,
-    canCompare: lockstep,
-    arbiters: { witness: true, fence: config.fence.address !== '' },
-    compatibleVersions: config.rejoin.compatibleVersions,
-    level,
-    timing: {
-      ...DEFAULT_TIMING,
-      leaseMs: config.watchdog.timeoutS * 1000 + LEASE_MARGIN_MS,
-      flapLosses: config.rejoin.losses,
-      flapWindowMs: config.rejoin.windowMinutes * 60_000,
-      quarantineMs: config.rejoin.quarantineMinutes * 60_000,
-    },
-  };
+  const life = lifeOf({ config, version, incarnation, record: records.record, adoptable, now: performance.now() });
   let lastPhase: State['phase']['kind'] | null = null;
   const pump = new Pump({
     state: initialState(life),
@@ -336,89 +250,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     onFatal: (e) => fatal('the core', e),
   });
 
-  // Again when a link comes up: a NIC that was down or replaced has lost what it was given.
-  const prepareLink = async ({ nic, address }: (typeof config.links)[number]) => {
-    for (const problem of [await sortLinkQueue(nic), await acknowledgeAtOnce({ nic, localAddress: address })])
-      if (problem) log('warning', problem);
-  };
-  for (const link of config.links) void prepareLink(link);
-  workers.heartbeat.on('link', ({ link, up, silentMs }) => {
-    const flapped = config.links[link];
-    if (up && flapped) void prepareLink(flapped);
-    if (!up) obey.survival.noteLoss();
-    control.linkVerdict(link, up);
-    const told = [
-      workers.mirror.call('linkVerdict', { link, up }),
-      workers.gate.call('linkVerdict', { link, up }),
-      workers.memory.call('linkVerdict', { link, up }),
-    ];
-    for (const t of told) t.catch(() => undefined);
-    pump.feed({ kind: 'linkObserved', link, up, silentMs });
-    management.setAlone(!pump.state.partnerHeard);
-  });
-  workers.heartbeat.on('partner', ({ restarted }) => {
-    if (restarted) pump.feed({ kind: 'partnerRestarted' });
-  });
-  workers.heartbeat.on('late', ({ lateMs }) => pump.feed({ kind: 'lateTick', lateMs }));
-  workers.heartbeat.on('dropped', ({ sentence }) => history.add({ severity: 'warning', row: null, text: sentence }));
-  workers.gate.on('status', (status) => {
-    const compared = figures.lockstep.observe(status);
-    if (compared && pump.state.phase.kind === 'duplex') pump.feed({ kind: 'comparisonObserved', ...compared });
-  });
-  workers.gate.on('probed', (verdict) => {
-    figures.lockstep.probed(verdict);
-    const detail = verdict.kind === 'answered' ? '' : `probe ${verdict.probe}: ${verdict.detail}`;
-    pump.feed({ kind: 'probed', probe: verdict.probe, outcome: verdict.kind, interval: verdict.interval, detail });
-  });
-  const businessNic = new BusinessNic({ observed: (up) => pump.feed({ kind: 'businessNicObserved', up }) });
-  workers.gate.on('carrier', ({ up }) => businessNic.carrier(up));
-  workers.gate.on('outputHeld', () => trigger.outputHeld());
-  workers.gate.on('checkpointWanted', () => trigger.now());
-  workers.gate.on('comparisonLost', ({ reason }) =>
-    pump.feed({ kind: 'streamLost', stream: 'network', cause: 'channel', byPartner: false, reason }),
-  );
-  workers.memory.on('checkpoint', () => trigger.checkpointed());
-  workers.memory.on('phase', ({ role, phase }) => {
-    if (role === 'source' && phase === 'checkpoint') trigger.begun();
-    if (phase === 'precopy' || phase === 'readyHeld' || phase === 'ended') log('info', `memory stream, ${role}: ${phase}`);
-  });
-  workers.memory.on('readyHeld', () => pump.feed({ kind: 'readyHeld' }));
-  workers.memory.on('readyHeld', () => figures.lockstep.reset());
-  workers.memory.on('started', () => pump.feed({ kind: 'intervalsStarted' }));
-  workers.memory.on('pageDiffers', (d) => {
-    const crcs = `CRC ${d.foundCrc.toString(16)} instead of ${d.expectedCrc.toString(16)}`;
-    const detail = `the ${d.side}'s engine lost page ${d.page} of the guest's memory: ${crcs}, sent in interval ${d.sinceInterval}, found at the end of ${d.interval}`;
-    pump.feed({ kind: 'pageDiffered', detail });
-  });
-  workers.memory.on('status', ({ audit }) => {
-    if (audit) figures.lockstep.pagesChecked(audit.checkedPages, audit.totalPages);
-  });
-  workers.memory.on('lost', ({ reason, cause, byPartner }) => {
-    obey.survival.noteLoss();
-    pump.feed({ kind: 'streamLost', stream: 'memory', cause, byPartner, reason });
-  });
-  workers.mirror.on('lost', ({ reason }) => pump.feed({ kind: 'streamLost', stream: 'disk', cause: 'channel', byPartner: false, reason }));
-  // One read is the business of one block: the mirror serves it from the partner, or says that it cannot.
-  workers.mirror.on('diskError', ({ operation, offset, message, isOver }) => {
-    if (isOver) pump.feed({ kind: 'diskFailed', reason: message });
-    else log('warning', `the disk here: ${operation} at ${offset}: ${message}`);
-  });
-  workers.mirror.on('status', (s) => noteStuckRequests(s.stuckRequests));
-  workers.mirror.on('blockUnreadable', ({ offset, side }) => pump.feed({ kind: 'blockUnreadable', offset, side }));
-  const repairs = {
-    read: new RepairNews((text) => history.add({ severity: 'warning', row: '14', text })),
-    comparison: new RepairNews((text) => history.add({ severity: 'warning', row: '15', text: `Comparing the copies: ${text}` })),
-  };
-  workers.mirror.on('repaired', (r) => repairs[r.foundBy].repaired(r));
-  workers.mirror.on('sumsUnknown', ({ reason }) =>
-    history.add({
-      severity: 'warning',
-      row: null,
-      text: `The checksums of the copy here are not known any more: ${reason}. Comparing the copies makes them known again.`,
-    }),
-  );
-  workers.mirror.on('copiesDiffer', (found) => pump.feed({ kind: 'copiesDiffer', ...found }));
-  workers.mirror.on('copies', (found) => pump.feed({ kind: 'copiesObserved', ...found }));
+  followWorkers({ config, workers, pump, history, figures, trigger, control, management, survival: obey.survival });
 
   const measured = workers.heartbeat
     .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS })
@@ -458,6 +290,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   pump.start();
   fencePath.start();
   ups.start();
+  hardware.start();
   management.setAlone(!pump.state.partnerHeard);
   const clock = new ClockSource({
     jumped: (byMs) => pump.feed({ kind: 'clockJumped', byMs }),
@@ -486,6 +319,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     await watchdog.arm(false).catch((e: Error) => log('warning', e.message));
     fencePath.stop();
     ups.stop();
+    await hardware.stop();
     management.close();
     await consoles.close();
     endProcess(0);

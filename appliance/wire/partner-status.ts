@@ -1,4 +1,5 @@
 // The control stream's main message: a PartnerStatus as JSON, checked field by field.
+import { TOLD_FAULTS } from '../core/faults/told.ts';
 import { ARBITERS, type OutputMode, type PartnerStatus, type PhaseKind, type Standing, type Wish } from '../core/machine.ts';
 
 /** A release that fits more than these would be remembered by nobody. */
@@ -63,6 +64,7 @@ export function parsePartnerStatus(message: unknown): PartnerStatus {
     level: m['level'] === undefined ? 3 : level(m['level']),
     leaseMs: m['leaseMs'] === undefined ? 0 : whole(m['leaseMs'], 'leaseMs'),
     restarting: m['restarting'] === true,
+    faults: faults(m['faults']),
   };
 }
 
@@ -71,6 +73,16 @@ function versions(v: unknown): string[] {
   if (v === undefined) return [];
   if (!Array.isArray(v) || v.length > VERSIONS) throw new Error(`compatibleVersions is no list of at most ${VERSIONS}`);
   return v.map((one) => short(one, 'compatibleVersions'));
+}
+
+/** Left out by an earlier release, which read no hardware. */
+function faults(v: unknown): PartnerStatus['faults'] {
+  if (v === undefined) return [];
+  if (!Array.isArray(v) || v.length > TOLD_FAULTS) throw new Error(`faults is no list of at most ${TOLD_FAULTS}`);
+  return v.map((one) => {
+    const { code, where } = object(one, 'a fault');
+    return { code: short(code, 'faults.code'), where: short(where, 'faults.where') };
+  });
 }
 
 function level(v: unknown): PartnerStatus['level'] {

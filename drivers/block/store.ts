@@ -125,21 +125,25 @@ export class FileStore implements SpaceStore {
     }
   }
 
-  async write(offset: number, ...parts: Uint8Array[]): Promise<void> {
+  write(offset: number, ...parts: Uint8Array[]): Promise<void> {
     let length = 0;
     for (const p of parts) length += p.length;
-    this.#check('write', offset, length);
-    if (length === 0) return;
-    this.#writing++;
-    try {
-      if (this.#direct) await this.#throughDirect(this.#direct, offset, length, parts);
-      else await this.#writes.write(offset, length, parts);
-    } catch (e) {
-      throw e instanceof StoreError ? e : this.#classify('write', offset, e as NodeJS.ErrnoException);
-    } finally {
-      this.#writing--;
-      this.#idle?.();
-    }
+    return new Promise((resolve, reject) => {
+      this.#check('write', offset, length);
+      if (length === 0) {
+        resolve();
+        return;
+      }
+      this.#writing++;
+      const ended = (e: NodeJS.ErrnoException | StoreError | undefined): void => {
+        this.#writing--;
+        if (!e) resolve();
+        else reject(e instanceof StoreError ? e : this.#classify('write', offset, e));
+        this.#idle?.();
+      };
+      if (!this.#direct) this.#writes.write(offset, length, parts, ended);
+      else this.#throughDirect(this.#direct, offset, length, parts).then(() => ended(undefined), ended);
+    });
   }
 
   async zero(offset: number, length: number, options: ZeroOptions = {}): Promise<void> {

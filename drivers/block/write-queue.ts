@@ -9,12 +9,14 @@ const JOBS = 4;
 const JOB_BYTES = 512 * 1024;
 const JOB_WRITES = 64;
 
+/** How a write ended: undefined is well. */
+export type WriteEnded = (e: NodeJS.ErrnoException | undefined) => void;
+
 interface Waiting {
   position: number;
   bytes: number;
   parts: readonly Uint8Array[];
-  resolve: () => void;
-  reject: (e: NodeJS.ErrnoException) => void;
+  ended: WriteEnded;
 }
 
 export class WriteQueue {
@@ -27,18 +29,18 @@ export class WriteQueue {
     this.#fd = fd;
   }
 
-  /** Ends when all of it was taken by the system. Rejects with the system's error. */
-  write(position: number, bytes: number, parts: readonly Uint8Array[]): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ position, bytes, parts, resolve, reject });
-      if (this.#scheduled || this.#jobs >= JOBS) return;
-      this.#scheduled = true;
-      setImmediate(() => {
-        this.#scheduled = false;
-        this.#start();
-      });
-    });
+  /** `ended` when all of it was taken by the system, or with the system's error; never before this returns. */
+  write(position: number, bytes: number, parts: readonly Uint8Array[], ended: WriteEnded): void {
+    this.#waiting.push({ position, bytes, parts, ended });
+    if (this.#scheduled || this.#jobs >= JOBS) return;
+    this.#scheduled = true;
+    setImmediate(this.#begin);
   }
+
+  readonly #begin = (): void => {
+    this.#scheduled = false;
+    this.#start();
+  };
 
   #start(): void {
     while (this.#jobs < JOBS && this.#waiting.length > 0) {
@@ -49,33 +51,40 @@ export class WriteQueue {
         bytes += w.bytes;
         count++;
       }
-      void this.#run(this.#waiting.splice(0, count));
+      const job = count === this.#waiting.length ? this.#waiting : this.#waiting.splice(0, count);
+      if (job === this.#waiting) this.#waiting = [];
+      this.#run(job);
     }
   }
 
-  async #run(job: readonly Waiting[]): Promise<void> {
+  #run(job: readonly Waiting[]): void {
     this.#jobs++;
-    let errors: readonly number[] | null = null;
-    let failed: NodeJS.ErrnoException | undefined;
-    try {
-      const positions = job.map((w) => w.position);
-      const counts = job.map((w) => w.parts.length);
-      errors = await native().writeMany(
-        this.#fd,
-        positions,
-        counts,
-        job.flatMap((w) => w.parts),
-      );
-    } catch (e) {
-      failed = e as NodeJS.ErrnoException;
+    const positions: number[] = [];
+    const counts: number[] = [];
+    const parts: Uint8Array[] = [];
+    for (const w of job) {
+      positions.push(w.position);
+      counts.push(w.parts.length);
+      for (const p of w.parts) parts.push(p);
     }
-    this.#jobs--;
-    this.#start();
-    for (const [i, w] of job.entries()) {
-      const errno = errors?.[i] ?? 0;
-      if (failed) w.reject(failed);
-      else if (errno === 0) w.resolve();
-      else w.reject(systemError(errno));
+    const over = (errors: readonly number[] | null, failed: NodeJS.ErrnoException | undefined): void => {
+      this.#jobs--;
+      this.#start();
+      for (let i = 0; i < job.length; i++) {
+        const errno = errors?.[i] ?? 0;
+        job[i]?.ended(failed ?? (errno === 0 ? undefined : systemError(errno)));
+      }
+    };
+    try {
+      native()
+        .writeMany(this.#fd, positions, counts, parts)
+        .then(
+          (errors) => over(errors, undefined),
+          (e: NodeJS.ErrnoException) => over(null, e),
+        );
+    } catch (e) {
+      // Whoever asked hears of it in a later turn, as of every other end.
+      queueMicrotask(() => over(null, e as NodeJS.ErrnoException));
     }
   }
 }

@@ -1,4 +1,6 @@
 // The server behind the fake BMC: what each command does to it and answers. Part of fake.ts.
+import { FakeLog, recordPart } from './fake-log.ts';
+import { FakeParts } from './fake-parts.ts';
 import { COMMAND, COMPLETION, type CommandName } from './messages.ts';
 
 /** What becomes of a power-off. */
@@ -24,9 +26,6 @@ const TEMPERATURE_SDR = Buffer.from(
     .replaceAll(' ', ''),
   'hex',
 );
-/** Memory, correctable ECC (32.1). */
-const ECC_EVENT = Buffer.from('010002000000002000040c056fa0ff03', 'hex');
-
 export class FakeMachine {
   /** Whether the server really runs. */
   running = true;
@@ -35,9 +34,17 @@ export class FakeMachine {
   behaviour: PowerBehaviour = 'obeys';
   /** A server that needs a while: so many readings still say "on". */
   readingsUntilOff = 0;
-  readonly sel: Buffer[] = [ECC_EVENT];
-  readonly sdrs: Buffer[] = [TEMPERATURE_SDR];
-  readonly readings = new Map<number, { raw: number; states: number }>([[1, { raw: 45, states: 0 }]]);
+  readonly log = new FakeLog();
+  readonly parts = new FakeParts();
+  readonly sdrs: Buffer[] = [Buffer.from(TEMPERATURE_SDR)];
+  /** By number. `states` undefined: left out of the answer; a number instead: this completion code. */
+  readonly readings = new Map<number, { raw: number; states: number | undefined; flags?: number } | number>([[1, { raw: 45, states: 0 }]]);
+  /** By number: mask, lower non-critical, critical, non-recoverable, upper ones, raw. Others do not tell. */
+  readonly thresholds = new Map<number, readonly number[]>();
+  /** In its repository's time of the last addition: another one says that records were changed. */
+  sdrVersion = 0;
+  /** Answers with longer parts of records than this are refused. */
+  sdrChunkBytes = 0xff;
   /** Told when a command switches it. */
   onPower: (running: boolean) => void = () => undefined;
   #bounce = false;
@@ -55,19 +62,31 @@ export class FakeMachine {
       case 'chassisControl':
         return Buffer.from([this.#control(data[0] ?? 0)]);
       case 'getSelInfo':
-        return this.#selInfo();
+        return this.log.info();
       case 'getSelEntry':
-        return this.#selEntry(data);
+        return this.log.entry(data);
+      case 'getFruInfo':
+        return this.parts.info(data);
+      case 'readFru':
+        return this.parts.read(data);
+      case 'getWatchdog':
+        return this.parts.watchdog();
+      case 'setWatchdog':
+        return this.parts.setWatchdog(data);
+      case 'resetWatchdog':
+        return this.parts.startWatchdog();
       case 'getSdrInfo':
-        return Buffer.from([0, 0x51, this.sdrs.length, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x02]);
+        return Buffer.from([0, 0x51, this.sdrs.length, 0, 0, 1, this.sdrVersion, 0, 0, 0, 0, 0, 0, 0, 0x02]);
       case 'reserveSdr':
         this.#reservation = (this.#reservation + 1) & 0xffff;
         return Buffer.from([0, this.#reservation & 0xff, this.#reservation >> 8]);
       case 'getSdr':
         return this.#sdr(data);
-      case 'getSensorReading': {
-        const reading = this.readings.get(data[0] ?? 0);
-        return reading === undefined ? Buffer.from([COMPLETION.notPresent]) : Buffer.from([0, reading.raw, 0x40, 0xc0 | reading.states]);
+      case 'getSensorReading':
+        return this.#reading(data[0] ?? 0);
+      case 'getSensorThresholds': {
+        const thresholds = this.thresholds.get(data[0] ?? 0);
+        return Buffer.from(thresholds === undefined ? [COMPLETION.invalidCommand] : [0, ...thresholds]);
       }
       default:
         return Buffer.from([COMPLETION.invalidCommand]);
@@ -126,35 +145,19 @@ export class FakeMachine {
     return COMPLETION.ok;
   }
 
-  #selInfo(): Buffer {
-    const b = Buffer.alloc(15);
-    b[1] = 0x51;
-    b.writeUInt16LE(this.sel.length, 2);
-    b.writeUInt16LE(16_000, 4);
-    return b;
-  }
-
-  #selEntry(data: Buffer): Buffer {
-    if (data.length < 6) return Buffer.from([COMPLETION.truncated]);
-    const wanted = data.readUInt16LE(2);
-    const index = wanted === 0 ? 0 : wanted === 0xffff ? this.sel.length - 1 : this.sel.findIndex((e) => e.readUInt16LE(0) === wanted);
-    return this.#record(this.sel, index, data.readUInt8(4), data.readUInt8(5));
+  #reading(sensor: number): Buffer {
+    const reading = this.readings.get(sensor) ?? COMPLETION.notPresent;
+    if (typeof reading === 'number') return Buffer.from([reading]);
+    const { raw, states, flags = 0x40 } = reading;
+    return Buffer.from([0, raw, flags, ...(states === undefined ? [] : [0xc0 | (states & 0xff), 0x80 | (states >> 8)])]);
   }
 
   #sdr(data: Buffer): Buffer {
     if (data.length < 6) return Buffer.from([COMPLETION.truncated]);
     const [reservation, wanted, at] = [data.readUInt16LE(0), data.readUInt16LE(2), data.readUInt8(4)];
     if (at !== 0 && reservation !== this.#reservation) return Buffer.from([COMPLETION.reservationLost]);
+    if (data.readUInt8(5) > this.sdrChunkBytes) return Buffer.from([COMPLETION.cannotReturnThatMany]);
     const index = wanted === 0 ? 0 : this.sdrs.findIndex((r) => r.readUInt16LE(0) === wanted);
-    return this.#record(this.sdrs, index, at, data.readUInt8(5));
-  }
-
-  /** Id of the next record, then a part of this one. */
-  #record(records: readonly Buffer[], index: number, at: number, length: number): Buffer {
-    const record = records[index];
-    if (record === undefined) return Buffer.from([COMPLETION.notPresent]);
-    const next = records[index + 1]?.readUInt16LE(0) ?? 0xffff;
-    const part = length === 0xff ? record.subarray(at) : record.subarray(at, at + length);
-    return Buffer.concat([Buffer.from([0, next & 0xff, next >> 8]), part]);
+    return recordPart(this.sdrs, index, at, data.readUInt8(5));
   }
 }

@@ -14,12 +14,18 @@ export const REQUEST_SEQUENCES = 64;
 export const COMMAND = {
   getChassisStatus: [0x00, 0x01],
   chassisControl: [0x00, 0x02],
+  getSensorThresholds: [0x04, 0x27],
   getSensorReading: [0x04, 0x2d],
   getDeviceId: [0x06, 0x01],
+  resetWatchdog: [0x06, 0x22],
+  setWatchdog: [0x06, 0x24],
+  getWatchdog: [0x06, 0x25],
   getSystemGuid: [0x06, 0x37],
   getChannelAuthentication: [0x06, 0x38],
   setSessionPrivilege: [0x06, 0x3b],
   closeSession: [0x06, 0x3c],
+  getFruInfo: [0x0a, 0x10],
+  readFru: [0x0a, 0x11],
   getSdrInfo: [0x0a, 0x20],
   reserveSdr: [0x0a, 0x22],
   getSdr: [0x0a, 0x23],
@@ -29,6 +35,12 @@ export const COMMAND = {
 
 export type CommandName = keyof typeof COMMAND;
 
+/** For messages: "getSelInfo", or its numbers. */
+export function commandName(netFn: number, command: number): string {
+  const found = (Object.keys(COMMAND) as CommandName[]).find((name) => COMMAND[name][0] === netFn && COMMAND[name][1] === command);
+  return found ?? `command 0x${netFn.toString(16)}.0x${command.toString(16)}`;
+}
+
 /** IPMI 2.0, table 5-2. */
 export const COMPLETION = {
   ok: 0x00,
@@ -36,6 +48,7 @@ export const COMPLETION = {
   invalidCommand: 0xc1,
   reservationLost: 0xc5,
   truncated: 0xc7,
+  tooLong: 0xc8,
   cannotReturnThatMany: 0xca,
   notPresent: 0xcb,
   invalidField: 0xcc,
@@ -65,6 +78,8 @@ export function completionText(code: number): string {
 export interface IpmiMessage {
   /** Of the request even; of the response odd. */
   netFn: number;
+  /** 0 when left out. */
+  lun?: number;
   command: number;
   sequence: number;
   /** Of a response: completion code first. */
@@ -79,7 +94,7 @@ function checksum(b: Buffer): number {
 }
 
 function encode(to: number, from: number, m: IpmiMessage): Buffer {
-  const head = Buffer.from([to, m.netFn << 2]);
+  const head = Buffer.from([to, (m.netFn << 2) | (m.netFn % 2 === 0 ? (m.lun ?? 0) : 0)]);
   const body = Buffer.concat([Buffer.from([from, m.sequence << 2, m.command]), m.data]);
   return Buffer.concat([head, Buffer.from([checksum(head)]), body, Buffer.from([checksum(body)])]);
 }
@@ -183,22 +198,26 @@ export type ChassisAction = 'off' | 'on' | 'cycle' | 'reset';
 /** 28.3: off is at once, not by asking the operating system. */
 export const CHASSIS_ACTION: Record<ChassisAction, number> = { off: 0, on: 1, cycle: 2, reset: 3 };
 
-export interface SensorReading {
+/** A sensor's answer before its SDR gives it a meaning. */
+export interface RawReading {
   /** As it comes from the converter: sdr.ts makes a value of it. Undefined: not to be had now. */
   raw: number | undefined;
   scanning: boolean;
-  /** Threshold sensors: bit 0 to 5: at or below lower non-critical, critical, non-recoverable; at or above upper ones. Others: states. */
-  states: number;
+  /**
+   * Threshold sensors: bit 0 to 5: at or below lower non-critical, critical, non-recoverable; at or above upper ones. Others: states.
+   * Undefined: left out.
+   */
+  states: number | undefined;
 }
 
 /** 35.14. */
-export function decodeSensorReading(d: Buffer): SensorReading {
+export function decodeSensorReading(d: Buffer): RawReading {
   needs(d, 2, 'a sensor reading');
   const flags = d.readUInt8(1);
   const scanning = (flags & 0x40) !== 0;
   const unavailable = (flags & 0x20) !== 0;
   // The states may be left out, the second byte of them for threshold sensors.
-  const states = (d[2] ?? 0) | (((d[3] ?? 0) & 0x7f) << 8);
+  const states = d.length < 3 ? undefined : d.readUInt8(2) | (((d[3] ?? 0) & 0x7f) << 8);
   return { raw: unavailable || !scanning ? undefined : d.readUInt8(0), scanning, states };
 }
 

@@ -1,17 +1,20 @@
 // An open session: one question at a time, repeated with new sequence numbers until it is answered. Every answer is checked: integrity
 // code, then sequence window, then decryption, then that it answers what was asked. What fails is as if it had not come.
 import type { Opened, Timing } from './handshake.ts';
-import { COMMAND, COMPLETION, type CommandName, completionText, decodeMessage, encodeRequest, REQUEST_SEQUENCES } from './messages.ts';
+import { COMPLETION, commandName, decodeMessage, encodeRequest, REQUEST_SEQUENCES } from './messages.ts';
 import { decodePacket, encodeSealed, encodeSigned, PAYLOAD } from './rmcp.ts';
 import { SequenceWindow } from './sequence-window.ts';
 import { decryptPayload, encryptPayload, integrityCode, sameBytes, suiteHash } from './session-keys.ts';
 import type { Transport } from './transport.ts';
-import { IpmiCodecError, IpmiError } from './types.ts';
+import { Turns } from './turns.ts';
+import { type CommandAnswer, type CommandOptions, IpmiCodecError, IpmiError } from './types.ts';
 
-/** Questions that wait for their turn: more is a caller that does not listen to the answers. */
-const MAX_WAITING = 64;
-/** A BMC that says "busy" is asked again after this time, as often as a silent one. */
-const BUSY_PAUSE_MS = 100;
+interface Question {
+  netFn: number;
+  lun: number;
+  command: number;
+  data: Buffer;
+}
 
 interface Outstanding {
   netFn: number;
@@ -29,8 +32,7 @@ export class Session {
   #outgoing = 0;
   #requestSequence = 0;
   #outstanding: Outstanding | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
-  #waiting = 0;
+  readonly #turns: Turns;
   /** Why nothing can be asked any more. */
   #over: IpmiError | undefined;
   #stop: (error: IpmiError) => void = () => undefined;
@@ -41,77 +43,57 @@ export class Session {
     this.#transport = transport;
     this.opened = opened;
     this.#timing = timing;
+    this.#turns = new Turns(transport.name);
     transport.onPacket = (packet) => this.#receive(packet);
   }
 
-  /**
-   * The answer's data after the completion code. Throws an IpmiError: rejected (with the completion code), refused (the privilege does not
-   * suffice), lost, aborted.
-   */
-  ask(name: CommandName, data: readonly number[] | Buffer = [], retries: number = this.#timing.retries): Promise<Buffer> {
-    if (this.#waiting >= MAX_WAITING)
-      return Promise.reject(new IpmiError('busy', `${this.#transport.name}: ${MAX_WAITING} questions wait already`));
-    this.#waiting++;
-    const answer = this.#turn.then(() => this.#askNow(name, Buffer.from(data), retries));
-    this.#turn = answer
-      .catch(() => undefined)
-      .finally(() => {
-        this.#waiting--;
+  /** Throws an IpmiError: lost, busy, aborted. */
+  command(netFn: number, lun: number, command: number, data: Buffer, options: CommandOptions = {}): Promise<CommandAnswer> {
+    return this.#turns.take(async () => {
+      try {
+        return await this.#askNow({ netFn, lun, command, data }, options);
+      } finally {
         this.lastUsedMs = performance.now();
-      });
-    return answer;
+      }
+    });
   }
 
-  async #askNow(name: CommandName, data: Buffer, retries: number): Promise<Buffer> {
-    const [netFn, command] = COMMAND[name];
+  async #askNow(question: Question, options: CommandOptions): Promise<CommandAnswer> {
+    const { timeoutMs = this.#timing.timeoutMs, retries = this.#timing.retries, signal } = options;
     const sequences = new Set<number>();
     for (let i = 0; i <= retries; i++) {
       if (this.#over !== undefined) throw this.#over;
-      const answer = await this.#once(netFn, command, data, sequences);
-      if (answer === undefined) continue;
-      const code = answer[0] ?? COMPLETION.unspecified;
-      if (code === COMPLETION.ok) return answer.subarray(1);
-      if (code !== COMPLETION.busy || i === retries) throw this.#rejected(name, code);
-      await this.#pause(BUSY_PAUSE_MS);
+      if (signal?.aborted) throw this.#aborted();
+      const answer = await this.#once(question, sequences, timeoutMs, signal);
+      if (answer !== undefined) return { completionCode: answer[0] ?? COMPLETION.unspecified, data: answer.subarray(1) };
     }
     if (this.#over !== undefined) throw this.#over;
-    const total = this.#timing.timeoutMs * (retries + 1);
-    throw new IpmiError('lost', `${this.#transport.name} answered before, and does not answer ${name} within ${total} ms`);
+    const name = commandName(question.netFn, question.command);
+    throw new IpmiError('lost', `${this.name} answered before, and does not answer ${name} within ${timeoutMs * (retries + 1)} ms`);
   }
 
-  #rejected(name: string, code: number): IpmiError {
-    const reason = code === COMPLETION.noPrivilege ? 'refused' : 'rejected';
-    return new IpmiError(reason, `${this.#transport.name} refused ${name}: ${completionText(code)}`, code);
+  #aborted(): IpmiError {
+    return new IpmiError('aborted', `${this.name}: given up`);
   }
 
   /** Undefined: no answer in time. */
-  async #once(netFn: number, command: number, data: Buffer, sequences: Set<number>): Promise<Buffer | undefined> {
+  async #once(question: Question, sequences: Set<number>, timeoutMs: number, signal?: AbortSignal): Promise<Buffer | undefined> {
     this.#requestSequence = (this.#requestSequence + 1) % REQUEST_SEQUENCES;
     sequences.add(this.#requestSequence);
     let timer: NodeJS.Timeout | undefined;
+    const abort = () => this.#stop(this.#aborted());
     try {
       return await new Promise<Buffer | undefined>((resolve, reject) => {
-        timer = setTimeout(() => resolve(undefined), this.#timing.timeoutMs);
+        timer = setTimeout(() => resolve(undefined), timeoutMs);
+        signal?.addEventListener('abort', abort);
         this.#stop = reject;
-        this.#outstanding = { netFn, command, sequences, resolve };
-        this.#send(encodeRequest({ netFn, command, sequence: this.#requestSequence, data }));
+        this.#outstanding = { netFn: question.netFn, command: question.command, sequences, resolve };
+        this.#send(encodeRequest({ ...question, sequence: this.#requestSequence }));
       });
     } finally {
       clearTimeout(timer);
+      signal?.removeEventListener('abort', abort);
       this.#outstanding = undefined;
-      this.#stop = () => undefined;
-    }
-  }
-
-  async #pause(ms: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    try {
-      await new Promise<void>((resolve, reject) => {
-        timer = setTimeout(resolve, ms);
-        this.#stop = reject;
-      });
-    } finally {
-      clearTimeout(timer);
       this.#stop = () => undefined;
     }
   }

@@ -5,7 +5,7 @@ export type CipherSuite = 3 | 17;
 
 /** Why a BMC did not do what it was asked. */
 export type IpmiReason =
-  /** No answer to an attempt to open a session. */
+  /** No answer to an attempt to open a session; no IPMI device of the kernel. */
   | 'unreachable'
   /** Unknown user, wrong password, or a privilege that this user does not have. */
   | 'refused'
@@ -41,6 +41,35 @@ export class IpmiCodecError extends Error {
     super(message);
     this.name = 'IpmiCodecError';
   }
+}
+
+/** What a command may be given with. */
+export interface CommandOptions {
+  /** Gives up this command at once; the BMC may still carry it out. */
+  signal?: AbortSignal;
+  /** For one answer; the transport's own when left out. */
+  timeoutMs?: number;
+  /** How often it is repeated when no answer comes, where a command can be lost on the way; the transport's own when left out. */
+  retries?: number;
+}
+
+export interface CommandAnswer {
+  /** IPMI 2.0, table 5-2. */
+  completionCode: number;
+  /** What follows the completion code. */
+  data: Buffer;
+}
+
+/**
+ * A way to one BMC: a session over LAN, or the kernel's device. Commands are carried out one at a time, in their order. `command` throws an
+ * IpmiError (lost, busy, aborted) when there is no answer; an answer with an error is an answer.
+ */
+export interface BmcTransport {
+  /** "the BMC at 10.0.0.1". */
+  readonly name: string;
+  command(netFn: number, lun: number, command: number, data: Buffer, options?: CommandOptions): Promise<CommandAnswer>;
+  /** Never rejects. */
+  close(): Promise<void>;
 }
 
 export interface IpmiOptions {

@@ -44,7 +44,7 @@ const CLOSE_LIMIT_MS = 300;
 const NOBODY: SessionId = { incarnation: 0n, resets: 0 };
 
 function same(a: SessionId, b: SessionId): boolean {
-  return a.incarnation === b.incarnation && a.resets === b.resets;
+  return a === b || (a.incarnation === b.incarnation && a.resets === b.resets);
 }
 
 export class PairChannel extends EventEmitter<ChannelEvents> implements Channel {
@@ -369,17 +369,14 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
 
   #flush(): void {
     if (this.#closed) return;
-    const corked = new Set<Connection>();
+    const used: Connection[] = [];
     const acknowledged = this.#inbox.delivered;
     let connection = this.#leastQueued();
     let share = 0;
     while (connection) {
       const message = this.#outbox.take(connection.link);
       if (!message) break;
-      if (!corked.has(connection)) {
-        corked.add(connection);
-        connection.cork();
-      }
+      if (!used.includes(connection)) used.push(connection);
       connection.sendMessage(message, acknowledged);
       share += message.bytes;
       if (share >= LINK_SHARE_BYTES) {
@@ -387,7 +384,7 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
         connection = this.#leastQueued();
       }
     }
-    if (corked.size > 0) this.#ackBytes = 0;
+    if (used.length > 0) this.#ackBytes = 0;
     else if (this.#ackBytes >= ACK_BYTES) {
       const quiet = this.#leastQueued() ?? this.#links.find((l) => l.isEstablished)?.connection;
       if (quiet) {
@@ -395,6 +392,6 @@ export class PairChannel extends EventEmitter<ChannelEvents> implements Channel 
         this.#ackBytes = 0;
       }
     }
-    for (const c of corked) c.uncork();
+    for (const c of used) c.leave();
   }
 }

@@ -67,23 +67,25 @@ function readNumber64(buffer: Buffer, offset: number, field: string): number {
 
 export function encodeHeader(header: FrameHeader): Buffer {
   const b = Buffer.allocUnsafe(HEADER_BYTES);
-  b[0] = header.type;
-  b[1] = 0;
-  b.writeUInt16BE(0, 2);
-  b.writeUInt32BE(header.length, 4);
-  writeNumber64(b, header.sequence, 8);
-  writeNumber64(b, header.acknowledged, 16);
+  encodeHeaderInto(b, 0, header);
   return b;
 }
 
-/** Reads the header at the start of `b` (at least HEADER_BYTES long). */
-export function decodeHeader(b: Buffer, maxMessageBytes = MAX_MESSAGE_BYTES): FrameHeader {
-  const kind = b.readUInt8(0);
+export function encodeHeaderInto(b: Buffer, at: number, header: FrameHeader): void {
+  b.writeUInt32BE(header.type * 2 ** 24, at);
+  b.writeUInt32BE(header.length, at + 4);
+  writeNumber64(b, header.sequence, at + 8);
+  writeNumber64(b, header.acknowledged, at + 16);
+}
+
+/** Reads the header at `at` of `b` (HEADER_BYTES long at least from there). */
+export function decodeHeader(b: Buffer, maxMessageBytes = MAX_MESSAGE_BYTES, at = 0): FrameHeader {
+  const kind = b.readUInt8(at);
   if (kind !== FRAME_HELLO && kind !== FRAME_DATA && kind !== FRAME_ACK) throw new FrameError(`unknown frame type ${kind}`);
-  if (b.readUInt8(1) !== 0 || b.readUInt16BE(2) !== 0) throw new FrameError('reserved header bits are set');
-  const length = b.readUInt32BE(4);
-  const sequence = readNumber64(b, 8, 'sequence');
-  const acknowledged = readNumber64(b, 16, 'acknowledged');
+  if (b.readUInt8(at + 1) !== 0 || b.readUInt16BE(at + 2) !== 0) throw new FrameError('reserved header bits are set');
+  const length = b.readUInt32BE(at + 4);
+  const sequence = readNumber64(b, at + 8, 'sequence');
+  const acknowledged = readNumber64(b, at + 16, 'acknowledged');
   switch (kind) {
     case FRAME_DATA:
       if (length > maxMessageBytes) throw new FrameError(`a message of ${length} bytes, allowed are ${maxMessageBytes}`);
@@ -157,7 +159,7 @@ export class FrameReader {
     while (true) {
       if (!this.#current) {
         if (this.#headerFilled === 0 && piece.length - at >= HEADER_BYTES) {
-          this.#current = decodeHeader(piece.subarray(at, at + HEADER_BYTES), this.#maxMessageBytes);
+          this.#current = decodeHeader(piece, this.#maxMessageBytes, at);
           at += HEADER_BYTES;
         } else {
           const n = Math.min(HEADER_BYTES - this.#headerFilled, piece.length - at);

@@ -1,7 +1,7 @@
 // One established connection of a link: frames in, frames out. Knows nothing of order or sessions.
 import type { Socket } from 'node:net';
 import {
-  encodeHeader,
+  encodeHeaderInto,
   encodeHello,
   FRAME_ACK,
   FRAME_DATA,
@@ -9,12 +9,28 @@ import {
   FrameError,
   type FrameHeader,
   FrameReader,
+  HEADER_BYTES,
   type Hello,
 } from './codec.ts';
 import type { Outgoing } from './session.ts';
 
 /** Bytes that one connection holds in this process at most, roughly: the rest waits where another link can still take it. */
 export const CONNECTION_QUEUE_BYTES = 1024 * 1024;
+
+/** A part of this size is copied to what leaves with it: each call of the socket costs more than that. Larger ones go by themselves. */
+const COPIED_BYTES = 8 * 1024;
+/** What is gathered before it goes to the socket. */
+const SLAB_BYTES = 128 * 1024;
+
+/** Memory for what leaves together, used again once the socket has taken it. */
+interface Slab {
+  readonly bytes: Buffer;
+  /** Given to the socket up to here, and gathered up to there. */
+  left: number;
+  filled: number;
+  /** Of which the socket has not said that it is done. */
+  writes: number;
+}
 
 export interface ConnectionEvents {
   /** Every valid frame. Answers false when the connection was closed meanwhile. */
@@ -36,6 +52,10 @@ export class Connection {
   readonly #socket: Socket;
   readonly #events: ConnectionEvents;
   readonly #reader = new FrameReader();
+  #slab: Slab | undefined;
+  /** At most as many as CONNECTION_QUEUE_BYTES takes. */
+  readonly #freeSlabs: Slab[] = [];
+  #corked = false;
   #ended = false;
 
   constructor(link: number, socket: Socket, events: ConnectionEvents) {
@@ -52,7 +72,7 @@ export class Connection {
   }
 
   get queuedBytes(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + (this.#slab ? this.#slab.filled - this.#slab.left : 0);
   }
 
   get ended(): boolean {
@@ -85,31 +105,78 @@ export class Connection {
   sendHello(hello: Hello): void {
     this.told = hello;
     const payload = encodeHello(hello);
-    this.#write(encodeHeader({ type: FRAME_HELLO, length: payload.length, sequence: 0, acknowledged: 0 }));
-    this.#write(payload);
+    this.#addHeader({ type: FRAME_HELLO, length: payload.length, sequence: 0, acknowledged: 0 });
+    this.#add(payload);
+    this.leave();
   }
 
   sendAcknowledgement(acknowledged: number): void {
-    this.#write(encodeHeader({ type: FRAME_ACK, length: 0, sequence: 0, acknowledged }));
+    this.#addHeader({ type: FRAME_ACK, length: 0, sequence: 0, acknowledged });
+    this.leave();
   }
 
+  /** It leaves with `leave` at the latest. */
   sendMessage(message: Outgoing, acknowledged: number): void {
-    this.#write(encodeHeader({ type: FRAME_DATA, length: message.bytes, sequence: message.sequence, acknowledged }));
-    for (const part of message.parts) if (part.length > 0) this.#write(part);
+    this.#addHeader({ type: FRAME_DATA, length: message.bytes, sequence: message.sequence, acknowledged });
+    for (const part of message.parts) if (part.length > 0) this.#add(part);
   }
 
-  /** Everything written until `uncork` leaves in one call of the system. */
-  cork(): void {
-    this.#socket.cork();
-  }
-
-  uncork(): void {
+  /** What was sent until now leaves, in one call of the system if it can. */
+  leave(): void {
+    this.#writeSlab();
+    if (!this.#corked) return;
+    this.#corked = false;
     this.#socket.uncork();
   }
 
-  #write(bytes: Uint8Array): void {
+  #addHeader(header: FrameHeader): void {
+    const slab = this.#slabFor(HEADER_BYTES);
+    encodeHeaderInto(slab.bytes, slab.filled, header);
+    slab.filled += HEADER_BYTES;
+  }
+
+  #add(part: Uint8Array): void {
+    if (part.length <= COPIED_BYTES) {
+      const slab = this.#slabFor(part.length);
+      slab.bytes.set(part, slab.filled);
+      slab.filled += part.length;
+      return;
+    }
+    if (!this.#corked) this.#socket.cork();
+    this.#corked = true;
+    this.#writeSlab();
+    this.sentBytes += part.length;
+    this.#socket.write(part);
+  }
+
+  #slabFor(bytes: number): Slab {
+    if (this.#slab && this.#slab.filled + bytes <= SLAB_BYTES) return this.#slab;
+    if (this.#slab) {
+      this.#writeSlab();
+      if (this.#slab.writes === 0) this.#freeSlabs.push(this.#slab);
+    }
+    this.#slab = this.#freeSlabs.pop() ?? { bytes: Buffer.allocUnsafeSlow(SLAB_BYTES), left: 0, filled: 0, writes: 0 };
+    this.#slab.left = 0;
+    this.#slab.filled = 0;
+    return this.#slab;
+  }
+
+  #writeSlab(): void {
+    const slab = this.#slab;
+    if (!slab || slab.filled === slab.left) return;
+    const bytes = slab.bytes.subarray(slab.left, slab.filled);
+    slab.left = slab.filled;
+    slab.writes++;
     this.sentBytes += bytes.length;
-    this.#socket.write(bytes);
+    this.#socket.write(bytes, () => {
+      slab.writes--;
+      if (slab.writes > 0) return;
+      if (slab !== this.#slab) this.#freeSlabs.push(slab);
+      else if (slab.left === slab.filled) {
+        slab.left = 0;
+        slab.filled = 0;
+      }
+    });
   }
 
   #read(piece: Buffer): void {

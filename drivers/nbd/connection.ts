@@ -22,6 +22,9 @@ import { NbdError, type NbdExport, type NbdExtent, nbdErrorNumber } from './type
 const OPEN_REQUESTS = 256;
 const OPEN_BYTES = 128 * 1024 * 1024;
 
+/** A reply without data has 16 bytes. */
+const SMALL_BYTES = 64;
+
 type Done = Uint8Array | NbdExtent[] | undefined;
 
 export class Connection {
@@ -36,6 +39,8 @@ export class Connection {
   #openRequests = 0;
   #openBytes = 0;
   #corked = false;
+  /** Of this turn, not given to the socket yet. */
+  #small: Uint8Array[] = [];
   #leaving = false;
 
   /** @param handshakeMs A client that has not chosen an export by then gives its place to others. */
@@ -122,18 +127,26 @@ export class Connection {
     );
   }
 
-  async #perform(r: NbdRequest): Promise<Done> {
+  #perform(r: NbdRequest): Promise<Done> {
+    try {
+      this.#check(r);
+    } catch (e) {
+      return Promise.reject(e);
+    }
+    // Nearly all there are: without a promise more than the disk's own.
+    if (r.command === COMMAND.write && r.data) {
+      return this.#export.write(r.offset, r.data, (r.flags & COMMAND_FLAG.fua) !== 0) as Promise<undefined>;
+    }
+    if (r.command === COMMAND.read) return this.#export.read(r.offset, r.length);
+    return this.#performOther(r);
+  }
+
+  async #performOther(r: NbdRequest): Promise<Done> {
     const disk = this.#export;
     const fua = (r.flags & COMMAND_FLAG.fua) !== 0;
-    this.#check(r);
     switch (r.command) {
       case COMMAND.flush:
         await disk.flush();
-        return undefined;
-      case COMMAND.read:
-        return await disk.read(r.offset, r.length);
-      case COMMAND.write:
-        if (r.data) await disk.write(r.offset, r.data, fua);
         return undefined;
       case COMMAND.writeZeroes:
         await disk.writeZeroes(r.offset, r.length, fua, {
@@ -195,11 +208,11 @@ export class Connection {
   }
 
   #succeeded(r: NbdRequest, done: Done): void {
-    if (r.command === COMMAND.blockStatus) this.#socket.write(encodeBlockStatusChunk(r.cookie, Array.isArray(done) ? done : []));
-    else if (r.command !== COMMAND.read || !(done instanceof Uint8Array)) this.#socket.write(encodeSimpleReply(r.cookie, 0));
+    if (r.command === COMMAND.blockStatus) this.#write(encodeBlockStatusChunk(r.cookie, Array.isArray(done) ? done : []));
+    else if (r.command !== COMMAND.read || !(done instanceof Uint8Array)) this.#write(encodeSimpleReply(r.cookie, 0));
     else if (!this.#handshake.structured) {
-      this.#socket.write(encodeSimpleReply(r.cookie, 0));
-      this.#socket.write(done);
+      this.#write(encodeSimpleReply(r.cookie, 0));
+      this.#write(done);
     } else this.#sendRead(r, done);
   }
 
@@ -211,10 +224,10 @@ export class Connection {
     for (const p of pieces) {
       const at = r.offset + p.start;
       const done = p.end === data.length;
-      if (p.hole) this.#socket.write(encodeHoleChunk(r.cookie, at, p.end - p.start, done));
+      if (p.hole) this.#write(encodeHoleChunk(r.cookie, at, p.end - p.start, done));
       else {
-        this.#socket.write(encodeDataChunk(r.cookie, at, p.end - p.start, done));
-        this.#socket.write(data.subarray(p.start, p.end));
+        this.#write(encodeDataChunk(r.cookie, at, p.end - p.start, done));
+        this.#write(data.subarray(p.start, p.end));
       }
     }
   }
@@ -225,8 +238,8 @@ export class Connection {
     if (wantsChunk && this.#handshake.structured) {
       const { message, offset } = e as { message?: unknown; offset?: unknown };
       const where = typeof offset === 'number' && offset >= r.offset && offset < r.offset + r.length ? offset : undefined;
-      this.#socket.write(encodeErrorChunk(r.cookie, number, typeof message === 'string' ? message : 'failed', where));
-    } else this.#socket.write(encodeSimpleReply(r.cookie, number));
+      this.#write(encodeErrorChunk(r.cookie, number, typeof message === 'string' ? message : 'failed', where));
+    } else this.#write(encodeSimpleReply(r.cookie, number));
   }
 
   #answer(write: () => void): void {
@@ -235,18 +248,38 @@ export class Connection {
     if (!this.#corked) {
       this.#corked = true;
       this.#socket.cork();
-      setImmediate(() => {
-        this.#corked = false;
-        this.#socket.uncork();
-      });
+      setImmediate(this.#uncork);
     }
     write();
+  }
+
+  readonly #uncork = (): void => {
+    this.#corked = false;
+    this.#writeSmall();
+    this.#socket.uncork();
+  };
+
+  /** In the order of the calls. What is small is put together: a call of the socket for each costs more. */
+  #write(bytes: Uint8Array): void {
+    if (bytes.length > SMALL_BYTES) {
+      this.#writeSmall();
+      this.#socket.write(bytes);
+    } else this.#small.push(bytes);
+  }
+
+  #writeSmall(): void {
+    const [first, second] = this.#small;
+    if (!first || this.#socket.destroyed) return;
+    this.#socket.write(second ? Buffer.concat(this.#small) : first);
+    this.#small = [];
   }
 
   /** ABORT or DISC: nothing more is read; answers that are still due leave first. */
   #leave(): void {
     this.#leaving = true;
-    if (this.#openRequests === 0 && this.#waiting.length === 0) this.#socket.end();
+    if (this.#openRequests > 0 || this.#waiting.length > 0) return;
+    this.#writeSmall();
+    this.#socket.end();
   }
 
   #isFull(): boolean {

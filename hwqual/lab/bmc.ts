@@ -37,9 +37,9 @@ export type BmcPower =
   /** Shell commands. `get` prints `on` or `off`; `set` gets one more argument: `on`, `off`, `reset` or `shutdown`. Others, or an exit code
    * that is not 0, make the BMC answer with an error. */
   | { kind: 'commands'; get: string; set: string }
-  /** The machine is a process of the BMC: on while `start` runs; off ends it. `vmPort` (TCP, of the same address) is there because the
+  /** The machine is a process of the BMC: on while `start` runs; off ends it. `vmPort` (TCP, of `vmAddress` or else of the same address) is there because the
    * simulator switches nothing without such a port. It needs up to two seconds to see that the process has ended. */
-  | { kind: 'program'; start: string; startNow: boolean; vmPort: number };
+  | { kind: 'program'; start: string; startNow: boolean; vmPort: number; vmAddress?: string };
 
 export interface BmcOptions {
   /** Its own, made when missing: configuration, script. Holds the password: readable by root only. */
@@ -59,6 +59,8 @@ export interface BmcOptions {
   netns?: string;
   /** More of the simulator's commands (ipmi_sim_cmd(5)) before it answers, one each: sensors, SEL entries. */
   commands?: readonly string[];
+  /** What it is, instead of the small BMC of bmc-commands.ts: from `mc_setbmc` on, without `mc_enable`. */
+  emulation?: readonly string[];
 }
 
 export interface Bmc {
@@ -126,7 +128,7 @@ function writeFiles(options: BmcOptions): { lan: string; commands: string } {
           `startnow ${power.startNow}`,
           'poweroff_wait 1',
           'kill_wait 1',
-          `serial 15 ${address} ${power.vmPort} codec VM`,
+          `serial 15 ${power.vmAddress ?? address} ${power.vmPort} codec VM`,
         ];
   const lines = [
     'name "bmc"',
@@ -142,7 +144,7 @@ function writeFiles(options: BmcOptions): { lan: string; commands: string } {
     `user 2 true "${options.username}" "${options.password}" admin 10 none md2 md5 straight`,
   ];
   writeFileSync(lan, `${lines.join('\n')}\n`, { mode: 0o600 });
-  const emulation = [...BMC_COMMANDS, ...(options.commands ?? []), 'mc_enable 0x20'];
+  const emulation = [...(options.emulation ?? BMC_COMMANDS), ...(options.commands ?? []), 'mc_enable 0x20'];
   writeFileSync(commands, `${emulation.join('\n')}\n`, { mode: 0o600 });
   if (power.kind === 'commands') writeFileSync(script, powerScript(power.get, power.set), { mode: 0o700 });
   return { lan, commands };

@@ -83,6 +83,9 @@ export function coServerConfig(
     witness: { address: ADDRESSES.witness, port: ADDRESSES.witnessPort },
     rejoin: { ...workload.rejoin, compatibleVersions: [] },
     resync: { maximumMiBPerS: 0 },
+    // Both CoServers are on one machine, and neither has hardware of its own.
+    hardware: { watch: 'off', bmc: '' },
+    qualification: { policy: 'none' },
     fence: {
       address: ADDRESSES.bmc[partnerOf(name)],
       port: ADDRESSES.bmcPort,

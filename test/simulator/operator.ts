@@ -40,7 +40,7 @@ export function mend(world: World): void {
     s.powerOn();
     s.at(0, () => s.feed({ kind: 'businessNicObserved', up: true }));
     s.at(0, () => s.feed({ kind: 'upsObserved', onBattery: false, low: false }));
-    s.at(0, () => s.feed({ kind: 'hardwareJudged', verdict: 'healthy', component: 'fan 1', sentence: 'well.' }));
+    s.at(0, () => s.feed({ kind: 'faultsObserved', faults: [] }));
   }
   network.changed();
 }

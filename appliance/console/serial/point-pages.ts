@@ -11,7 +11,7 @@ export function pointLines({ points: p }: ConsoleModel, width: number): Line[] {
       BLANK,
       ...hanging(`${toneMark(point.tone)} `, `${point.name}, ${point.when} UTC`, width, 'bold'),
       ...hanging('     ', `${point.kind}, on ${point.on}, keeps ${point.kept} here${point.inUse ? ', being read now' : ''}`, width),
-      ...(point.trouble === '' ? [] : hanging('     ', `cannot be used: ${point.trouble}`, width)),
+      ...(point.trouble === '' ? [] : hanging('     ', point.trouble, width)),
     ]),
     ...(p.more > 0 ? [BLANK, plain(`and ${p.more} older ones`)] : []),
     ...(p.whyNotBack === '' ? [] : [BLANK, ...hanging('', `To go back to one: ${p.whyNotBack}`, width)]),

@@ -36,7 +36,7 @@ export function Points({ model: { points }, onAnswer }: PointsProps): JSX.Elemen
                 {p.kind}, on {p.on}, keeps {p.kept} here{p.inUse ? ', being read now' : ''}
               </span>
             </p>
-            {p.trouble !== '' && <p>Cannot be used: {p.trouble}</p>}
+            {p.trouble !== '' && <p>{p.trouble.charAt(0).toUpperCase() + p.trouble.slice(1)}</p>}
             {p.actions
               .filter((a) => a.allowed)
               .map((a) => (

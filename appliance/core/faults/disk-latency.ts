@@ -5,7 +5,7 @@
 import type { Diagnosis, DiskLatencyReading, Finding } from './types.ts';
 
 export interface DiskLatencyMemory {
-  disks: Readonly<Record<string, DiskMemory>>;
+  disks: ReadonlyMap<string, DiskMemory>;
 }
 interface DiskMemory {
   last: DiskLatencyReading;
@@ -13,7 +13,7 @@ interface DiskMemory {
   usualMs: number | null;
   readings: number;
 }
-export const FRESH_DISK_LATENCY: DiskLatencyMemory = { disks: {} };
+export const FRESH_DISK_LATENCY: DiskLatencyMemory = { disks: new Map() };
 
 /** About ten minutes at one reading in five seconds. */
 const LEARN_READINGS = 120;
@@ -25,23 +25,24 @@ export const SLOWER_TIMES = 20;
 export const SLOW_MS = 200;
 
 export function diagnoseDiskLatency(memory: DiskLatencyMemory, disks: readonly DiskLatencyReading[]): Diagnosis<DiskLatencyMemory> {
-  const next: Record<string, DiskMemory> = {};
+  const next = new Map<string, DiskMemory>();
   const findings: Finding[] = [];
   for (const disk of disks) {
-    const before = memory.disks[disk.disk];
+    const before = memory.disks.get(disk.disk);
     const mean = before ? meanMs(before.last, disk) : null;
     const usual = before?.usualMs ?? null;
     const readings = before?.readings ?? 0;
     if (!before || mean === null) {
-      next[disk.disk] = { last: disk, usualMs: usual, readings };
+      next.set(disk.disk, { last: disk, usualMs: usual, readings });
       continue;
     }
     const isSlow = mean >= SLOW_MS && readings >= TREND_FROM_READINGS && usual !== null && mean > usual * SLOWER_TIMES;
     if (isSlow)
       findings.push({ code: 'diskSlow', where: disk.disk, detail: `${Math.round(mean)} ms a request, usually ${usual.toFixed(1)} ms` });
-    next[disk.disk] = isSlow
-      ? { last: disk, usualMs: usual, readings }
-      : { last: disk, usualMs: learn(usual, mean, readings), readings: readings + 1 };
+    next.set(
+      disk.disk,
+      isSlow ? { last: disk, usualMs: usual, readings } : { last: disk, usualMs: learn(usual, mean, readings), readings: readings + 1 },
+    );
   }
   return { memory: { disks: next }, findings };
 }

@@ -8,11 +8,11 @@ import type { Diagnosis, Finding, SelReading } from './types.ts';
 export interface EventLogMemory {
   started: boolean;
   /** Of corrected memory errors, by place. */
-  corrected: Readonly<Record<string, RateMemory>>;
+  corrected: ReadonlyMap<string, RateMemory>;
   /** What happened once and is told for HOLD_MS. */
   held: readonly (Finding & { at: number })[];
 }
-export const FRESH_EVENT_LOG: EventLogMemory = { started: false, corrected: {}, held: [] };
+export const FRESH_EVENT_LOG: EventLogMemory = { started: false, corrected: new Map(), held: [] };
 
 const HOUR_MS = 3_600_000;
 /** BMCs write one entry for many errors already. */
@@ -24,17 +24,14 @@ const HELD_LIMIT = 64;
 
 export function diagnoseEventLog(memory: EventLogMemory, entries: readonly SelReading[], at: number): Diagnosis<EventLogMemory> {
   const fresh = memory.started ? entries.filter((e) => e.asserted) : [];
-  const corrected: Record<string, RateMemory> = {};
-  for (const where of new Set([
-    ...Object.keys(memory.corrected),
-    ...fresh.filter((e) => e.what === 'memoryCorrected').map((e) => e.where),
-  ])) {
+  const corrected = new Map<string, RateMemory>();
+  for (const where of new Set([...memory.corrected.keys(), ...fresh.filter((e) => e.what === 'memoryCorrected').map((e) => e.where)])) {
     const count = fresh.filter((e) => e.what === 'memoryCorrected' && e.where === where).length;
-    const rate = countEvents(memory.corrected[where] ?? FRESH_RATE, count, at, HOUR_MS);
-    if (rate.events.length > 0) corrected[where] = rate;
+    const rate = countEvents(memory.corrected.get(where) ?? FRESH_RATE, count, at, HOUR_MS);
+    if (rate.events.length > 0) corrected.set(where, rate);
   }
   const held = [...memory.held.filter((h) => at - h.at < HOLD_MS), ...fresh.flatMap((e) => lasting(e, at))].slice(-HELD_LIMIT);
-  const rates = Object.entries(corrected)
+  const rates = [...corrected]
     .filter(([, rate]) => inWindow(rate) >= CORRECTED_PER_HOUR)
     .map(([where, rate]): Finding => ({ code: 'memoryCorrectedRate', where, detail: `${inWindow(rate)} entries in the last hour` }));
   const findings = [...rates, ...held.map(({ code, where, detail }): Finding => ({ code, where, detail }))];

@@ -42,7 +42,6 @@ interface Said {
   sources: readonly ReadingSource[];
 }
 
-/** Plain data. */
 export interface Ledger {
   memories: typeof FRESH;
   /** By code and place; raised or on the way to it. */
@@ -75,7 +74,7 @@ export function judge(ledger: Ledger, reading: Reading, at: number): Judged {
     if (fault) faults[key] = { ...fault, detail: finding.detail, evidence: withEvidence(fault.evidence, finding.detail) };
     else if (
       (said[key]?.times ?? 0) >= (entryOf(finding.code).confirmReadings ?? CONFIRM_READINGS) &&
-      raised.length + Object.keys(faults).length < FAULT_LIMIT
+      Object.keys(faults).length < FAULT_LIMIT
     ) {
       const one: Fault = { ...finding, raisedAt: at, clearedAt: null, evidence: [finding.detail] };
       faults[key] = one;
@@ -133,7 +132,7 @@ function diagnose(ledger: Ledger, r: Reading, at: number): { source: ReadingSour
       return { source: r.source, findings: d.findings, memories: { ...m, sel: d.memory } };
     }
     case 'smart': {
-      const d = diagnoseSmart(m.smart, r.disks, at);
+      const d = diagnoseSmart(m.smart, r, at);
       return { source: r.source, findings: d.findings, memories: { ...m, smart: d.memory } };
     }
     case 'memory': {

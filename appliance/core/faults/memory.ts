@@ -6,21 +6,21 @@ import { countTotal, FRESH_RATE, inWindow, type RateMemory } from './rates.ts';
 import type { Diagnosis, Finding, MemoryReading } from './types.ts';
 
 export interface MemoryMemory {
-  rows: Readonly<Record<string, { corrected: RateMemory; uncorrected: RateMemory }>>;
+  rows: ReadonlyMap<string, { corrected: RateMemory; uncorrected: RateMemory }>;
 }
-export const FRESH_MEMORY: MemoryMemory = { rows: {} };
+export const FRESH_MEMORY: MemoryMemory = { rows: new Map() };
 
 const HOUR_MS = 3_600_000;
 export const CORRECTED_PER_HOUR = 10;
 
 export function diagnoseMemory(memory: MemoryMemory, rows: readonly MemoryReading[], at: number): Diagnosis<MemoryMemory> {
-  const next: Record<string, { corrected: RateMemory; uncorrected: RateMemory }> = {};
+  const next = new Map<string, { corrected: RateMemory; uncorrected: RateMemory }>();
   const findings: Finding[] = [];
   for (const row of rows) {
-    const before = memory.rows[row.where];
+    const before = memory.rows.get(row.where);
     const corrected = countTotal(before?.corrected ?? FRESH_RATE, row.corrected, at, HOUR_MS);
     const uncorrected = countTotal(before?.uncorrected ?? FRESH_RATE, row.uncorrected, at, HOUR_MS);
-    next[row.where] = { corrected, uncorrected };
+    next.set(row.where, { corrected, uncorrected });
     const lost = inWindow(uncorrected);
     const mended = inWindow(corrected);
     if (lost > 0)

@@ -5,7 +5,7 @@ import { countTotal, FRESH_RATE, inWindow, type RateMemory } from './rates.ts';
 import type { Diagnosis, Finding, NicReading } from './types.ts';
 
 export interface NicsMemory {
-  nics: Readonly<Record<string, NicMemory>>;
+  nics: ReadonlyMap<string, NicMemory>;
 }
 interface NicMemory {
   frames: RateMemory;
@@ -14,7 +14,7 @@ interface NicMemory {
   /** The best speed seen. */
   bestMbps: number;
 }
-export const FRESH_NICS: NicsMemory = { nics: {} };
+export const FRESH_NICS: NicsMemory = { nics: new Map() };
 
 const WINDOW_MS = 600_000;
 /** A gigabit port at its specified error rate (1 bit in 10^10) damages about one frame in a million; ten times that is a fault. */
@@ -24,17 +24,17 @@ export const ERRORS_AT_LEAST = 10;
 export const CARRIER_CHANGES = 6;
 
 export function diagnoseNics(memory: NicsMemory, nics: readonly NicReading[], at: number): Diagnosis<NicsMemory> {
-  const next: Record<string, NicMemory> = {};
+  const next = new Map<string, NicMemory>();
   const findings: Finding[] = [];
   for (const n of nics) {
-    const before = memory.nics[n.nic] ?? { frames: FRESH_RATE, errors: FRESH_RATE, changes: FRESH_RATE, bestMbps: 0 };
+    const before = memory.nics.get(n.nic) ?? { frames: FRESH_RATE, errors: FRESH_RATE, changes: FRESH_RATE, bestMbps: 0 };
     const known: NicMemory = {
       frames: countTotal(before.frames, n.frames, at, WINDOW_MS),
       errors: countTotal(before.errors, n.receiveErrors + n.transmitErrors, at, WINDOW_MS),
       changes: countTotal(before.changes, n.carrierChanges, at, WINDOW_MS),
       bestMbps: Math.max(before.bestMbps, n.speedMbps ?? 0),
     };
-    next[n.nic] = known;
+    next.set(n.nic, known);
     findings.push(...judge(n, known).map((f) => ({ ...f, where: `${n.nic} (${n.role})` })));
   }
   return { memory: { nics: next }, findings };

@@ -3,22 +3,22 @@ import { countTotal, FRESH_RATE, inWindow, type RateMemory } from './rates.ts';
 import type { Diagnosis, Finding, PcieReading } from './types.ts';
 
 export interface PcieMemory {
-  devices: Readonly<Record<string, { corrected: RateMemory; lost: RateMemory }>>;
+  devices: ReadonlyMap<string, { corrected: RateMemory; lost: RateMemory }>;
 }
-export const FRESH_PCIE: PcieMemory = { devices: {} };
+export const FRESH_PCIE: PcieMemory = { devices: new Map() };
 
 const HOUR_MS = 3_600_000;
 /** Some cards repeat a transfer now and then for all their life. */
 export const CORRECTED_PER_HOUR = 100;
 
 export function diagnosePcie(memory: PcieMemory, devices: readonly PcieReading[], at: number): Diagnosis<PcieMemory> {
-  const next: Record<string, { corrected: RateMemory; lost: RateMemory }> = {};
+  const next = new Map<string, { corrected: RateMemory; lost: RateMemory }>();
   const findings: Finding[] = [];
   for (const d of devices) {
-    const before = memory.devices[d.where];
+    const before = memory.devices.get(d.where);
     const corrected = countTotal(before?.corrected ?? FRESH_RATE, d.corrected, at, HOUR_MS);
     const lost = countTotal(before?.lost ?? FRESH_RATE, d.nonFatal + d.fatal, at, HOUR_MS);
-    next[d.where] = { corrected, lost };
+    next.set(d.where, { corrected, lost });
     if (inWindow(lost) > 0)
       findings.push({
         code: 'pcieUncorrected',

@@ -7,9 +7,9 @@ import type { Diagnosis, Finding, SensorReading } from './types.ts';
 
 /** Of each fan: its speed as a share of the median of all, averaged over about LEARN_READINGS readings. */
 export interface SensorsMemory {
-  fans: Readonly<Record<string, { share: number; readings: number }>>;
+  fans: ReadonlyMap<string, { share: number; readings: number }>;
 }
-export const FRESH_SENSORS: SensorsMemory = { fans: {} };
+export const FRESH_SENSORS: SensorsMemory = { fans: new Map() };
 
 /** With fewer there is no median to speak of. */
 const FANS_FOR_TREND = 3;
@@ -85,11 +85,11 @@ function slowFans(memory: SensorsMemory, sensors: readonly SensorReading[]): { m
   if (fans.length < FANS_FOR_TREND) return { memory, findings: [] };
   const speeds = fans.map((s) => s.value ?? 0).sort((a, b) => a - b);
   const median = speeds[Math.floor(speeds.length / 2)] ?? 0;
-  const learned: Record<string, { share: number; readings: number }> = {};
+  const learned = new Map<string, { share: number; readings: number }>();
   const findings: Finding[] = [];
   for (const fan of fans) {
     const share = (fan.value ?? 0) / median;
-    const known = memory.fans[fan.name] ?? { share, readings: 0 };
+    const known = memory.fans.get(fan.name) ?? { share, readings: 0 };
     const isSlow = known.readings >= TREND_FROM_READINGS && share < known.share * SLOW_SHARE;
     if (isSlow)
       findings.push({
@@ -98,7 +98,7 @@ function slowFans(memory: SensorsMemory, sensors: readonly SensorReading[]): { m
         detail: `${fan.value} RPM, ${Math.round((share / known.share) * 100)} % of what it does beside the others`,
       });
     // A slow fan does not teach that slow is usual.
-    learned[fan.name] = isSlow ? known : { share: average(known, share), readings: known.readings + 1 };
+    learned.set(fan.name, isSlow ? known : { share: average(known, share), readings: known.readings + 1 });
   }
   return { memory: { fans: learned }, findings };
 }

@@ -3,17 +3,21 @@
 // A disk that was bought used has reallocated sectors since long and may live for years; one that finds five in a day will not. Zero
 // spare of a threshold of zero is how disks say "I do not count spares" (QEMU's NVMe does).
 import { countTotal, FRESH_RATE, inWindow, type RateMemory } from './rates.ts';
-import type { Diagnosis, Finding, SmartReading } from './types.ts';
+import type { Diagnosis, Finding, Reading, SmartReading } from './types.ts';
 
 export interface SmartMemory {
-  disks: Readonly<Record<string, DiskMemory>>;
+  disks: ReadonlyMap<string, DiskMemory>;
 }
-interface DiskMemory {
+interface Figures {
   defects: RateMemory;
   transfers: RateMemory;
   hot: boolean;
 }
-export const FRESH_SMART: SmartMemory = { disks: {} };
+interface DiskMemory extends Figures {
+  disk: string;
+  findings: readonly Finding[];
+}
+export const FRESH_SMART: SmartMemory = { disks: new Map() };
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -28,26 +32,40 @@ const HOT_C: Record<SmartReading['kind'], number> = { ata: 60, scsi: 65, nvme: 8
 const COOLER_BY_C = 5;
 const READ_ONLY = /read[- ]only/i;
 /** SMART is asked for every disk alike: what has gone from the list is forgotten. */
-export function diagnoseSmart(memory: SmartMemory, disks: readonly SmartReading[], at: number): Diagnosis<SmartMemory> {
-  const next: Record<string, DiskMemory> = {};
+export function diagnoseSmart(
+  memory: SmartMemory,
+  { disks, failed }: Pick<Extract<Reading, { source: 'smart' }>, 'disks' | 'failed'>,
+  at: number,
+): Diagnosis<SmartMemory> {
+  const next = new Map<string, DiskMemory>();
   const findings: Finding[] = [];
   for (const disk of disks) {
     // The serial, not the name: another disk may come up under it.
     const key = `${disk.model} ${disk.serial}`;
-    const before = memory.disks[key] ?? { defects: FRESH_RATE, transfers: FRESH_RATE, hot: false };
-    const known = {
+    const before = memory.disks.get(key) ?? { defects: FRESH_RATE, transfers: FRESH_RATE, hot: false };
+    const figures = {
       defects: total(before.defects, defectsOf(disk), at, DAY_MS),
       transfers: total(before.transfers, disk.interfaceErrors, at, HOUR_MS),
       hot: isHot(disk, before.hot),
     };
-    next[key] = known;
     const where = `${disk.disk} (${disk.model}, serial ${disk.serial})`;
-    findings.push(...judge(disk, known).map((f) => ({ ...f, where })));
+    const found = judge(disk, figures).map((f) => ({ ...f, where }));
+    next.set(key, { ...figures, disk: disk.disk, findings: found });
+    findings.push(...found);
+  }
+  for (const { disk, reason } of failed) {
+    findings.push({ code: 'sourceUnreadable', where: `SMART of ${disk}`, detail: reason });
+    // What it said last stands: it may not answer because it dies.
+    for (const [key, known] of memory.disks) {
+      if (known.disk !== disk || next.has(key)) continue;
+      next.set(key, known);
+      findings.push(...known.findings);
+    }
   }
   return { memory: { disks: next }, findings };
 }
 
-function judge(d: SmartReading, known: DiskMemory): Omit<Finding, 'where'>[] {
+function judge(d: SmartReading, known: Figures): Omit<Finding, 'where'>[] {
   const found: Omit<Finding, 'where'>[] = [];
   const verdict = verdictOf(d);
   if (verdict) found.push(verdict);

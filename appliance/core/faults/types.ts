@@ -7,8 +7,8 @@ export type Reading =
   | { source: 'sensors'; sensors: readonly SensorReading[] }
   /** Entries that are new since the last reading; at the start: all of them. */
   | { source: 'sel'; entries: readonly SelReading[] }
-  /** All disks that were asked this time. */
-  | { source: 'smart'; disks: readonly SmartReading[] }
+  /** All disks. failed: they were asked, and gave no answer that can be read. */
+  | { source: 'smart'; disks: readonly SmartReading[]; failed: readonly { disk: string; reason: string }[] }
   /** Rows of memory, by the kernel's memory controller drivers (EDAC). */
   | { source: 'memory'; rows: readonly MemoryReading[] }
   /** Machine checks that the kernel reported since the last reading. */
@@ -166,7 +166,8 @@ export interface Finding {
   detail: string;
 }
 
-/** `memory`: what this diagnosis wants to see again with the next reading: earlier counts, since when. Plain data. */
+/** `memory`: what this diagnosis wants to see again with the next reading: earlier counts, since when. By names that
+ *  come from the hardware only in Maps: a sensor may be called __proto__. */
 export interface Diagnosis<M> {
   memory: M;
   findings: Finding[];

@@ -21,7 +21,10 @@ export interface PointStatus {
   here: boolean;
   there: boolean;
   keptBytes: number;
+  /** Why it cannot be used any more; empty: it can. */
   trouble: string;
+  /** Why it cannot be read here now: it may come back. Empty: it can. */
+  unavailable: string;
   inUse: boolean;
 }
 

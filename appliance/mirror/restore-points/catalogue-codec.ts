@@ -31,6 +31,8 @@ export interface PointEntry {
   trouble: string;
   /** Batches of its file, once nothing more goes there. Null: it may still grow. */
   batches: number | null;
+  /** Of its file: the configuration may say another size by now. */
+  fileBytes?: number;
 }
 
 export interface Catalogue {
@@ -96,7 +98,8 @@ export function isPointEntry(v: unknown): v is PointEntry {
     STATES.includes(v.state as string) &&
     isCount(v.takenAt) &&
     typeof v.trouble === 'string' &&
-    (v.batches === null || isCount(v.batches))
+    (v.batches === null || isCount(v.batches)) &&
+    (v.fileBytes === undefined || isCount(v.fileBytes))
   );
 }
 

@@ -13,6 +13,7 @@ import type { PointEntry, PointKind } from './catalogue-codec.ts';
 import { POINT_NAME } from './catalogue-codec.ts';
 import { type CutStep, decodeCutStep, decodePointList, encodeCutStep, encodePointList } from './cut-codec.ts';
 import type { PointStore } from './point-store.ts';
+import { within } from './within.ts';
 
 /** The guest's writes are held no longer. */
 const HOLD_MS = 1_000;
@@ -122,7 +123,7 @@ export class PointCuts {
       const hold = guest.changes.holdAfter(-1);
       const since = performance.now();
       try {
-        await within(HOLD_MS, guest.changes.idle(), 'the writes under way did not end');
+        await within(HOLD_MS, guest.changes.idle(), 'the writes under way did not end', ': try again');
         // Lockstep began meanwhile: its intervals say when.
         if (isShared && interval() > 0) continue;
         if (isShared)
@@ -142,7 +143,7 @@ export class PointCuts {
   }
 
   async #cutHere(id: string, hold: Hold): Promise<number> {
-    await within(HOLD_MS, this.#parts.guest.changes.idle(), 'the writes under way did not end');
+    await within(HOLD_MS, this.#parts.guest.changes.idle(), 'the writes under way did not end', ': try again');
     await this.#points.cut(id, HOLD_MS);
     return hold.since === 0 ? 0 : performance.now() - hold.since;
   }
@@ -244,7 +245,7 @@ export class PointCuts {
   async #tell(partner: Partner, s: CutStep, interval = 0, withinMs = ANSWER_WITHIN_MS): Promise<void> {
     const asked = partner.ask({ kind: 'cut', interval, data: encodeCutStep(s) });
     asked.catch(() => undefined);
-    this.theirs = decodePointList(await within(withinMs, asked, 'the other CoServer did not answer'));
+    this.theirs = decodePointList(await within(withinMs, asked, 'the other CoServer did not answer', ': try again'));
   }
 
   async #drop(partner: Partner, id: string): Promise<void> {
@@ -255,17 +256,5 @@ export class PointCuts {
     const run = this.#turn.then(work);
     this.#turn = run.catch(() => undefined);
     return run;
-  }
-}
-
-async function within<T>(ms: number, work: Promise<T>, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} within ${ms / 1000} s: try again`)), ms);
-  });
-  try {
-    return await Promise.race([work, tooLate]);
-  } finally {
-    clearTimeout(timer);
   }
 }

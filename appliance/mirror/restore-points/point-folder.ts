@@ -3,8 +3,11 @@ import { mkdir, readdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BlockStore, FileStoreOptions } from '../../../drivers/block/index.ts';
 import { POINT_ID } from './catalogue-codec.ts';
+import { within } from './within.ts';
 
 const SUFFIX = '.point';
+/** At the start: the guest waits for it. */
+const ANSWER_WITHIN_MS = 5_000;
 
 export interface PointFolder {
   /** Why no point can be kept here; empty: they can. */
@@ -36,7 +39,7 @@ export async function openPointFolder({ directory, diskPath, openStore }: PointF
       refusal = `${diskPath} is a block device, so restore points need a folder with room for them: set restorePoints.directory`;
   }
   if (refusal === '')
-    await mkdir(folder, { recursive: true, mode: 0o700 }).catch((e: Error) => {
+    await within(ANSWER_WITHIN_MS, mkdir(folder, { recursive: true, mode: 0o700 }), `${folder} did not answer`).catch((e: Error) => {
       refusal = `the folder of the restore points cannot be made: ${e.message}`;
     });
   const path = (id: string): string => join(folder, `${id}${SUFFIX}`);
@@ -55,7 +58,7 @@ export async function openPointFolder({ directory, diskPath, openStore }: PointF
     create: (id, sizeBytes) => openStore({ path: path(id), sizeBytes }),
     remove: (id) => rm(path(id), { force: true }),
     list: async () => {
-      const names = await readdir(folder).catch(() => []);
+      const names = await within(ANSWER_WITHIN_MS, readdir(folder), folder).catch(() => []);
       return names.flatMap((name) => {
         const id = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : '';
         return POINT_ID.test(id) ? [id] : [];

@@ -61,6 +61,7 @@ export class PointService {
           there: theirs?.state === 'kept',
           keptBytes: ours ? this.#points.keptBytes(ours.id) : 0,
           trouble: ours?.trouble ?? '',
+          unavailable: ours?.state === 'kept' ? this.#points.whyUnavailable(ours.id) : '',
           inUse: ours !== undefined && this.#points.isInUse(ours.id),
         },
       ];

@@ -6,17 +6,19 @@
 // Point k, at a grain: the oldest segment from k on that has it; else the live disk. So the newest segment serves every point, and
 // none can go on without it. An overwrite waits until the old content is durable; those that wait share a flush. With no point there
 // is nothing but one comparison. What a restore point costs is never the guest's fault: where it cannot be kept (no room, its place
-// failed or hangs) points are given up, by name and durably, and the write goes on.
+// failed or hangs) points are given up, by name and durably, and the write goes on. A file that a start could not open is no such
+// case: its points wait for it, and what is overwritten meanwhile is kept in a file that follows it.
+import { randomBytes } from 'node:crypto';
 import { type BlockStore, type SpaceStore, StoreError, type StoreExtent, type ZeroOptions } from '../../../drivers/block/index.ts';
 import { writeWithSums } from '../block-sums.ts';
 import { isBadRead } from '../checked-store.ts';
+import { BeforeImages } from './before-images.ts';
 import type { CatalogueFile } from './catalogue.ts';
 import type { Catalogue, PointEntry, PointKind } from './catalogue-codec.ts';
-import type { Image, Segment } from './segment.ts';
+import { PointChain } from './point-chain.ts';
+import type { Segment } from './segment.ts';
 import { BATCH_GRAINS, GRAIN_BYTES } from './segment-codec.ts';
 
-/** A write waits no longer for its before-image; then the points are given up. Most disks that come back do so within this. */
-const SAVE_WITHIN_MS = 5_000;
 /** Entries that are no points any more included; a scheduled point an hour for a week. More would not fit into the catalogue. */
 const POINTS_MOST = 200;
 /** Zeroes are done in steps: what a step covers is read and kept first. */
@@ -44,6 +46,8 @@ export interface PointStoreParts {
   place: PointPlace;
   /** By id: those that could be opened. */
   segments: Map<string, Segment>;
+  /** By id: the others, and why. What they hold may come back. */
+  unavailable: Map<string, string>;
   /** What the operator should know. */
   told(text: string): void;
   saveWithinMs?: number;
@@ -55,19 +59,13 @@ export class PointStore implements SpaceStore {
   recall: ((offset: number, length: number) => Promise<Buffer>) | undefined;
   readonly #parts: PointStoreParts;
   readonly #below: BlockStore | SpaceStore;
-  readonly #segments: Map<string, Segment>;
-  /** Where before-images go; undefined: there is no point. */
-  #active: Segment | undefined;
-  /** Segments from the oldest to the active one. */
-  #chain: Segment[] = [];
+  readonly #chain: PointChain;
+  readonly #images: BeforeImages;
   /** Changes under way, from before their before-image is kept. */
   #changes = 0;
   #idle: (() => void) | undefined;
   /** Set while a cut waits for the changes under way: new ones wait for its end. */
   #gate: Promise<void> | undefined;
-  /** By grain: those whose before-image is on its way. */
-  readonly #waiting = new Map<number, { promise: Promise<void>; resolve: () => void }>();
-  #saving = false;
   readonly #inUse = new Map<string, number>();
   /** Given up before they were kept. */
   readonly #givenUp = new Set<string>();
@@ -77,9 +75,19 @@ export class PointStore implements SpaceStore {
   constructor(parts: PointStoreParts) {
     this.#parts = parts;
     this.#below = parts.below;
-    this.#segments = parts.segments;
     this.sizeBytes = parts.below.sizeBytes;
-    this.#chainAnew();
+    const chain = new PointChain(() => parts.catalogue.value, parts.segments, parts.unavailable);
+    this.#chain = chain;
+    this.#images = new BeforeImages({
+      chain,
+      sizeBytes: this.sizeBytes,
+      place: parts.place,
+      readBelow: (offset, length) => this.readBelow(offset, length),
+      makeRoom: (bytes) => this.#makeRoom(bytes, null),
+      makeTail: () => this.#makeTail(),
+      giveUp: (reason) => this.#giveUp(reason),
+      saveWithinMs: parts.saveWithinMs,
+    });
   }
 
   // The disk.
@@ -103,7 +111,7 @@ export class PointStore implements SpaceStore {
 
   async zero(offset: number, length: number, options?: ZeroOptions): Promise<void> {
     for (let at = offset; at < offset + length; ) {
-      const step = this.#active || this.#gate ? Math.min(ZERO_STEP_BYTES, offset + length - at) : offset + length - at;
+      const step = this.#chain.isKeeping || this.#gate ? Math.min(ZERO_STEP_BYTES, offset + length - at) : offset + length - at;
       await this.#change(at, step, () => this.#below.zero(at, step, options));
       at += step;
     }
@@ -127,8 +135,7 @@ export class PointStore implements SpaceStore {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#turn;
-    const opened = [...this.#segments.values()];
-    await Promise.allSettled([...opened.map((s) => s.close()), this.#parts.catalogue.close()]);
+    await Promise.allSettled([this.#chain.close(), this.#parts.catalogue.close()]);
     await this.#below.close();
   }
 
@@ -144,7 +151,16 @@ export class PointStore implements SpaceStore {
   }
 
   keptBytes(id: string): number {
-    return this.#segments.get(id)?.bytes ?? 0;
+    return this.#chain.segment(id)?.bytes ?? 0;
+  }
+
+  hasFile(id: string): boolean {
+    return this.#chain.hasFile(id);
+  }
+
+  /** Why a point cannot be read now; empty: it can. */
+  whyUnavailable(id: string): string {
+    return this.#chain.whyUnavailable(id);
   }
 
   get refusal(): string {
@@ -152,9 +168,7 @@ export class PointStore implements SpaceStore {
   }
 
   get usedBytes(): number {
-    let bytes = 0;
-    for (const s of this.#segments.values()) bytes += s.bytes;
-    return bytes;
+    return this.#chain.usedBytes;
   }
 
   isInUse(id: string): boolean {
@@ -184,13 +198,14 @@ export class PointStore implements SpaceStore {
       if ((await place.room(this.usedBytes)) <= 0)
         throw new Error('there is no room for another restore point: remove some, or raise restorePoints.maximumMiB');
       const segment = await place.create(point.id);
+      const entry: PointEntry = { ...point, state: 'cutting', trouble: '', batches: null, fileBytes: segment.sizeBytes };
       try {
-        await catalogue.change((c) => ({ ...c, points: [...c.points, { ...point, state: 'cutting', trouble: '', batches: null }] }));
+        await catalogue.change((c) => ({ ...c, points: [...c.points, entry] }));
       } catch (e) {
         await segment.close();
         throw e;
       }
-      this.#segments.set(point.id, segment);
+      this.#chain.add(segment);
     });
   }
 
@@ -199,7 +214,7 @@ export class PointStore implements SpaceStore {
    * longer than `withinMs`. The point counts only after `keep`.
    */
   async cut(id: string, withinMs: number): Promise<void> {
-    const segment = this.#segments.get(id);
+    const segment = this.#chain.segment(id);
     while (this.#gate) await this.#gate;
     if (!segment || !this.#isCutting(id)) throw new Error('this restore point was given up');
     if (this.#changes > 0) {
@@ -217,8 +232,7 @@ export class PointStore implements SpaceStore {
       if (!isIdle) throw new Error(`the writes under way did not end within ${withinMs} ms`);
       if (!this.#isCutting(id)) throw new Error('this restore point was given up');
     }
-    this.#active = segment;
-    this.#chain = [...this.#chain, segment];
+    this.#chain.follow(segment);
   }
 
   /** Everything written before the cut becomes durable, then the point. */
@@ -232,7 +246,7 @@ export class PointStore implements SpaceStore {
           ...c,
           points: c.points.map((p, i) => {
             if (i === at) return { ...p, state: 'kept' };
-            return i < at && p.batches === null ? { ...p, batches: this.#segments.get(p.id)?.batches ?? null } : p;
+            return i < at && p.batches === null ? { ...p, batches: this.#chain.segment(p.id)?.batches ?? null } : p;
           }),
         };
       });
@@ -246,7 +260,7 @@ export class PointStore implements SpaceStore {
       if (this.isInUse(id)) throw new Error(`the restore point '${name}' is being read: end that first`);
       if (this.catalogue.rollingBack?.id === id) throw new Error(`the disk is being rolled back to '${name}'`);
       // One change: an entry that is 'removed' has its file.
-      if (this.#segments.has(id)) await this.#change1(id, (p) => ({ ...p, state: 'removed', trouble: '' }));
+      if (this.hasFile(id)) await this.#change1(id, (p) => ({ ...p, state: 'removed', trouble: '' }));
       else await this.#parts.catalogue.change((c) => ({ ...c, points: c.points.filter((p) => p.id !== id) }));
       await this.#tidy();
     });
@@ -269,12 +283,7 @@ export class PointStore implements SpaceStore {
 
   /** Segments that a point reads from, oldest first. Rejects with the reason why it cannot be read. */
   chainOf(id: string): Segment[] {
-    const entry = this.#entry(id);
-    const segment = this.#segments.get(id);
-    if (entry.trouble !== '') throw new Error(`the restore point '${entry.name}' cannot be used: ${entry.trouble}`);
-    if (entry.state !== 'kept' || !segment || !this.#chain.includes(segment))
-      throw new Error(`the restore point '${entry.name}' is not there any more`);
-    return this.#chain.slice(this.#chain.indexOf(segment));
+    return this.#chain.from(this.#entry(id));
   }
 
   /** What this copy was given last, also where it has lost it, if it can be had. */
@@ -289,11 +298,7 @@ export class PointStore implements SpaceStore {
 
   /** A before-image is damaged: every point that reads it from there is in trouble from now on. */
   async spoilt(segmentId: string, grain: number, reason: string): Promise<void> {
-    const ids = new Set<string>();
-    for (const [i, s] of this.#chain.entries()) {
-      const source = this.#chain.slice(i).find((other) => other.has(grain));
-      if (source?.id === segmentId) ids.add(s.id);
-    }
+    const ids = this.#chain.readersOf(segmentId, grain);
     const names = this.points.filter((p) => ids.has(p.id) && p.trouble === '').map((p) => p.name);
     if (names.length === 0) return;
     this.#parts.told(`Restore points ${names.join(', ')} cannot be used any more: ${reason}.`);
@@ -310,7 +315,7 @@ export class PointStore implements SpaceStore {
   // Before-images.
 
   #change(offset: number, length: number, change: () => Promise<void>): Promise<void> {
-    if (!this.#active && !this.#gate) {
+    if (!this.#chain.isKeeping && !this.#gate) {
       this.#changes++;
       return this.#counted(change());
     }
@@ -322,99 +327,58 @@ export class PointStore implements SpaceStore {
     this.#changes++;
     await this.#counted(
       (async () => {
-        const saves = this.#saves(offset, length);
+        const saves = this.#images.saves(offset, length);
         if (saves) await Promise.all(saves);
         await change();
       })(),
     );
   }
 
-  async #counted(change: Promise<void>): Promise<void> {
-    try {
-      await change;
-    } finally {
-      this.#changes--;
-      if (this.#changes === 0) this.#idle?.();
-    }
+  #counted(change: Promise<void>): Promise<void> {
+    change.then(this.#ended, this.#ended);
+    return change;
   }
 
-  #saves(offset: number, length: number): Promise<void>[] | undefined {
-    const active = this.#active;
-    // What is outside of the disk is refused below, with a better reason.
-    if (!active || length <= 0 || offset < 0 || offset + length > this.sizeBytes) return undefined;
-    let saves: Promise<void>[] | undefined;
-    const last = Math.floor((offset + length - 1) / GRAIN_BYTES);
-    for (let grain = Math.floor(offset / GRAIN_BYTES); grain <= last; grain++) {
-      if (active.has(grain)) continue;
-      let waiting = this.#waiting.get(grain);
-      if (!waiting) {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        waiting = { promise, resolve };
-        this.#waiting.set(grain, waiting);
-      }
-      saves ??= [];
-      saves.push(waiting.promise);
-    }
-    if (saves && !this.#saving) void this.#save();
-    return saves;
-  }
+  readonly #ended = (): void => {
+    this.#changes--;
+    if (this.#changes === 0) this.#idle?.();
+  };
 
-  /** Never rejects: without its before-image a write goes on, and the points are given up. */
-  async #save(): Promise<void> {
-    this.#saving = true;
-    // What is asked for in the same turn shares the flush.
-    await undefined;
-    while (this.#waiting.size > 0) {
-      const batch = [...this.#waiting.entries()].slice(0, BATCH_GRAINS);
-      const segment = this.#active;
-      if (segment) {
-        const reason = await this.#saveBatch(
-          segment,
-          batch.map(([grain]) => grain),
-        );
-        if (reason !== null) await this.#giveUp(reason);
-      }
-      for (const [grain, { resolve }] of batch) {
-        this.#waiting.delete(grain);
-        resolve();
-      }
-    }
-    this.#saving = false;
-  }
-
-  /** Null: durable. Else why not. */
-  async #saveBatch(segment: Segment, grains: number[]): Promise<string | null> {
-    const { place, saveWithinMs = SAVE_WITHIN_MS } = this.#parts;
-    let timer: NodeJS.Timeout | undefined;
-    const save = async (images: Image[]): Promise<string | null> => {
-      const bytes = images.length * GRAIN_BYTES;
-      if ((await place.room(this.usedBytes)) < bytes) await this.#makeRoom(bytes, null);
-      if (segment !== this.#active) return null;
-      if ((await place.room(this.usedBytes)) < bytes || !segment.hasRoomFor(bytes)) return 'there was no room for what was overwritten';
-      await segment.append(images);
-      return null;
+  /**
+   * A file behind the one that is not available. Nothing was overwritten since that one was in use, so older points read on from
+   * here: its entry is that of a point that was removed.
+   */
+  async #makeTail(): Promise<void> {
+    const { catalogue, place } = this.#parts;
+    if (place.refusal !== '') throw new Error(place.refusal);
+    if (catalogue.value.points.length >= POINTS_MOST) throw new Error(`there are ${POINTS_MOST} restore points already`);
+    const id = randomBytes(8).toString('hex');
+    const segment = await place.create(id);
+    const entry: PointEntry = {
+      id,
+      name: 'continued',
+      kind: 'operator',
+      takenAt: 0,
+      state: 'removed',
+      trouble: '',
+      batches: null,
+      fileBytes: segment.sizeBytes,
     };
     try {
-      // A disk that hangs holds the write as well: that is not the fault of the restore points.
-      const images = await Promise.all(grains.map((c) => this.#image(c)));
-      const { promise: tooLate, resolve } = Promise.withResolvers<string>();
-      timer = setTimeout(() => resolve(`what was overwritten could not be kept within ${saveWithinMs / 1000} s`), saveWithinMs);
-      return await Promise.race([save(images), tooLate]);
+      await catalogue.change((c) => {
+        if (!this.#chain.lacksTail) throw new Error('the restore points were given up meanwhile');
+        // One that is begun is cut later, if at all.
+        const cutting = c.points.findIndex((p) => p.state === 'cutting');
+        return { ...c, points: c.points.toSpliced(cutting < 0 ? c.points.length : cutting, 0, entry) };
+      });
+      if (!this.#chain.lacksTail) throw new Error('the restore points were given up meanwhile');
     } catch (e) {
-      return `what was overwritten could not be kept: ${(e as Error).message}`;
-    } finally {
-      clearTimeout(timer);
+      await segment.close();
+      await place.remove(id);
+      throw e;
     }
-  }
-
-  async #image(grain: number): Promise<Image> {
-    const offset = grain * GRAIN_BYTES;
-    try {
-      return { grain, data: await this.readBelow(offset, Math.min(GRAIN_BYTES, this.sizeBytes - offset)) };
-    } catch (e) {
-      if (!(e instanceof StoreError)) throw e;
-      return { grain, data: null };
-    }
+    this.#chain.add(segment);
+    this.#chain.follow(segment);
   }
 
   /** Oldest first; scheduled ones before those that somebody asked for; the newest only when it is the last. By name, and durably. */
@@ -444,8 +408,7 @@ export class PointStore implements SpaceStore {
   async #giveUp(reason: string): Promise<void> {
     const names = this.points.filter((p) => p.state === 'kept').map((p) => p.name);
     for (const p of this.catalogue.points) if (p.state === 'cutting') this.#givenUp.add(p.id);
-    this.#active = undefined;
-    this.#chain = [];
+    this.#chain.end();
     if (names.length > 0)
       this.#parts.told(`Restore points ${names.join(', ')} were given up: ${reason}. The guest's disk is not affected.`);
     await this.#parts.catalogue
@@ -470,44 +433,15 @@ export class PointStore implements SpaceStore {
     const { points } = catalogue.value;
     const isPoint = (p: PointEntry): boolean => p.state === 'kept' || p.state === 'cutting';
     const first = points.findIndex(isPoint);
-    const gone = points.filter(
-      (p, i) => (p.state === 'removed' || p.state === 'lost') && (first < 0 || i < first) && this.#segments.has(p.id),
-    );
+    const isBehind = (i: number): boolean => first < 0 || i < first;
+    const gone = points.filter((p, i) => (p.state === 'removed' || p.state === 'lost') && isBehind(i) && this.hasFile(p.id));
     // The catalogue last: a file that is left over is removed at the next start, an entry without its file would be a lost point.
-    for (const p of gone) {
-      const segment = this.#segments.get(p.id);
-      this.#segments.delete(p.id);
-      this.#chain = this.#chain.filter((s) => s !== segment);
-      if (segment === this.#active) this.#active = undefined;
-      // One that hangs is not waited for.
-      segment?.close().catch(() => undefined);
-    }
-    if (points.some((p, i) => p.state === 'removed' && (first < 0 || i < first)))
-      await catalogue.change((c) => ({ ...c, points: c.points.filter((p) => p.state !== 'removed' || this.#segments.has(p.id)) }));
+    for (const p of gone) this.#chain.drop(p.id);
+    if (points.some((p, i) => p.state === 'removed' && isBehind(i)))
+      await catalogue.change((c) => ({ ...c, points: c.points.filter((p) => p.state !== 'removed' || this.hasFile(p.id)) }));
     for (const p of gone)
       await place.remove(p.id).catch((e: Error) => this.#parts.told(`A file of restore points is left over: ${e.message}`));
-    await this.#releaseCovered();
-  }
-
-  async #releaseCovered(): Promise<void> {
-    const state = (s: Segment): string | undefined => this.catalogue.points.find((p) => p.id === s.id)?.state;
-    for (const [i, s] of this.#chain.entries()) {
-      if (s === this.#active || state(s) !== 'removed') continue;
-      // Points before this one read from the last of them on; whatever stands in there hides what is here.
-      const from = this.#chain.slice(0, i).findLastIndex((other) => state(other) !== 'removed');
-      const older = this.#chain.slice(Math.max(0, from), i);
-      for (const grain of [...s.grains()]) if (older.some((o) => o.has(grain))) await s.forget(grain);
-    }
-  }
-
-  #chainAnew(): void {
-    const chain: Segment[] = [];
-    for (const p of this.catalogue.points) {
-      const segment = this.#segments.get(p.id);
-      if (segment) chain.push(segment);
-    }
-    this.#chain = chain;
-    this.#active = chain.at(-1);
+    await this.#chain.releaseCovered();
   }
 
   #isCutting(id: string): boolean {

@@ -88,6 +88,11 @@ export class Segment {
     return this.#tail - this.#released;
   }
 
+  /** Of the file. */
+  get sizeBytes(): number {
+    return this.#store.sizeBytes;
+  }
+
   get batches(): number {
     return this.#batches;
   }

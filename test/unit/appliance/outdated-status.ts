@@ -23,4 +23,5 @@ export const OUTDATED_STATUS: PartnerStatus = {
   level: 3,
   leaseMs: 0,
   restarting: false,
+  faults: [],
 };

@@ -28,9 +28,21 @@ t.test('why none can be gone back to is said once, on both consoles', async (t) 
   const off = 'Shut the guest down first.';
   const picture = { ...duplex(), restorePoints, actions: [back('two', off), back('one', off)] };
   const model = consoleModel(picture);
-  t.match(model.points, { tone: 'warning', whyNotBack: off, points: [{ on: 'A and B' }, { on: 'A only', trouble: 'its place is full' }] });
+  t.match(model.points, {
+    tone: 'warning',
+    whyNotBack: off,
+    points: [{ on: 'A and B' }, { on: 'A only', trouble: 'cannot be used: its place is full' }],
+  });
   const lines = pointLines(model, 80).map((line) => JSON.stringify(line));
   t.equal(lines.filter((line) => line.includes(`To go back to one: ${off}`)).length, 1);
+});
+
+t.test('one whose file cannot be read now is no loss, and says so on both consoles', async (t) => {
+  const restorePoints = [point('two', { unavailable: 'EIO' }), point('one')];
+  const model = consoleModel({ ...duplex(), restorePoints });
+  t.match(model.points, { brief: /1 not available now$/, tone: 'warning', points: [{ trouble: 'not available: EIO', tone: 'warning' }] });
+  const lines = pointLines(model, 80).map((line) => JSON.stringify(line));
+  t.equal(lines.filter((line) => line.includes('not available: EIO')).length, 1);
 });
 
 t.test('one that can be gone back to needs no reason', async (t) => {

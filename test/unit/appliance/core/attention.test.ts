@@ -14,6 +14,7 @@ import {
 } from '../../../../appliance/core/machine.ts';
 import { pictureOf } from '../../../../appliance/core/picture.ts';
 import { ACTIONS, mayRequest } from '../../../../appliance/core/requests.ts';
+import { someFault } from '../some-fault.ts';
 import { duplexState, steps } from './duplex-state.ts';
 
 const LOST: Event[] = [
@@ -164,7 +165,7 @@ t.test('forced, kept out, out for maintenance, no mains, early signs, a dead net
   t.match(attentionOf({ ...calm, power: 'battery', partner: partner({}, { power: 'low' }) }), [
     { kind: 'power', severity: 'critical', title: 'CoServer A and B (nearly empty) on battery' },
   ]);
-  t.match(attentionOf({ ...calm, preFail: { component: 'fan 2', sentence: 'slow' } }), [{ kind: 'hardware', row: '16' }]);
+  t.match(attentionOf({ ...calm, faults: [someFault('fanSlow', 'fan 2')] }), [{ kind: 'hardware', row: '16' }]);
   t.match(attentionOf({ ...calm, businessUp: false }), [{ kind: 'network', row: '13', title: /dead on CoServer A$/ }]);
   t.match(attentionOf({ ...calm, toldVersion: '2', partner: partner({}, { version: '2' }) }), [{ kind: 'version', row: '29' }]);
   t.strictSame(

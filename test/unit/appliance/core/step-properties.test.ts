@@ -18,6 +18,7 @@ import {
 } from '../../../../appliance/core/machine.ts';
 import { ACTIONS } from '../../../../appliance/core/requests.ts';
 import { PHASES, STANDINGS } from '../../../../appliance/wire/partner-status.ts';
+import { someFault } from '../some-fault.ts';
 
 const RUNS = 3_000;
 const EVENTS_PER_RUN = 60;
@@ -67,6 +68,7 @@ const status = fc.record<PartnerStatus>({
   level: fc.constantFrom(2 as const, 3 as const),
   leaseMs: fc.constantFrom(0, 3_500),
   restarting: fc.boolean(),
+  faults: fc.constantFrom([], [{ code: 'fanFailed', where: 'FAN1' }], [{ code: 'unheardOf', where: '' }]),
 });
 
 const COMMANDS: Command['kind'][] = [
@@ -168,10 +170,20 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
     quarantined: fc.uniqueArray(fc.constantFrom(0, 4096, 8192), { maxLength: 2 }),
   }),
   fc.record({
-    kind: fc.constant('hardwareJudged' as const),
-    verdict: fc.constantFrom('preFail' as const, 'healthy' as const, 'uncorrectable' as const),
-    component: fc.constant('fan'),
-    sentence: fc.constant('slow.'),
+    kind: fc.constant('faultsObserved' as const),
+    faults: fc.constantFrom(
+      [],
+      [someFault('fanSlow', 'FAN1')],
+      [someFault('diskFailing', '/dev/sda')],
+      [someFault('memoryUncorrected', 'DIMM 3')],
+    ),
+  }),
+  fc.record({
+    kind: fc.constant('qualificationJudged' as const),
+    qualification: fc.record({
+      verdict: fc.constantFrom('passed' as const, 'refused' as const, 'unknown' as const),
+      sentence: fc.constant('the same'),
+    }),
   }),
   fc.record({ kind: fc.constant('businessNicObserved' as const), up: fc.boolean() }),
   fc.record({ kind: fc.constant('upsObserved' as const), onBattery: fc.boolean(), low: fc.boolean() }),

@@ -16,6 +16,10 @@ function opened(name: string, content = Buffer.alloc(0)): { path: string; fd: nu
   return { path, fd: openSync(path, 'r+') };
 }
 
+function write(queue: WriteQueue, position: number, bytes: number, parts: readonly Uint8Array[]): Promise<void> {
+  return new Promise((resolve, reject) => queue.write(position, bytes, parts, (e) => (e ? reject(e) : resolve())));
+}
+
 t.test('thousands at a time, of one part or many, are all where they belong', async (t) => {
   const { path, fd } = opened('many');
   const queue = new WriteQueue(fd);
@@ -24,7 +28,7 @@ t.test('thousands at a time, of one part or many, are all where they belong', as
   for (let at = 0; at < expected.length; at += 700) {
     const piece = expected.subarray(at, at + 700);
     const parts = at % 3 === 0 ? [piece] : [piece.subarray(0, 1), piece.subarray(1, 300), piece.subarray(300)];
-    all.push(queue.write(at, 700, parts));
+    all.push(write(queue, at, 700, parts));
   }
   await Promise.all(all);
   t.ok(readFileSync(path).equals(expected));
@@ -37,12 +41,13 @@ t.test('more parts than one call of the system takes, and one larger than a job'
   const tiny = randomBytes(5000);
   const large = randomBytes(3 * 1024 * 1024);
   await Promise.all([
-    queue.write(
+    write(
+      queue,
       0,
       5000,
       Array.from({ length: 5000 }, (_, i) => tiny.subarray(i, i + 1)),
     ),
-    queue.write(5000, large.length, [large]),
+    write(queue, 5000, large.length, [large]),
   ]);
   t.ok(readFileSync(path).equals(Buffer.concat([tiny, large])));
   closeSync(fd);
@@ -54,22 +59,22 @@ t.test('one that fails does not fail those beside it, nor those after it', async
   // No file system has files of that size.
   const tooFar = 2 ** 62;
   const ended = await Promise.allSettled([
-    queue.write(0, 4, [Buffer.from('good')]),
-    queue.write(tooFar, 4, [Buffer.from('lost')]),
-    queue.write(4, 4, [Buffer.from('also')]),
+    write(queue, 0, 4, [Buffer.from('good')]),
+    write(queue, tooFar, 4, [Buffer.from('lost')]),
+    write(queue, 4, 4, [Buffer.from('also')]),
   ]);
   t.match(ended, [{ status: 'fulfilled' }, { status: 'rejected', reason: { code: /^(EFBIG|EINVAL)$/ } }, { status: 'fulfilled' }]);
-  await queue.write(0, 1, [Buffer.from('G')]);
+  await write(queue, 0, 1, [Buffer.from('G')]);
   t.equal(readFileSync(path, 'latin1'), 'Goodalso');
   closeSync(fd);
 });
 
 t.test('a full medium and a closed descriptor, by name', async (t) => {
   const full = openSync('/dev/full', 'r+');
-  await t.rejects(new WriteQueue(full).write(0, 4, [Buffer.from('none')]), { code: 'ENOSPC' });
+  await t.rejects(write(new WriteQueue(full), 0, 4, [Buffer.from('none')]), { code: 'ENOSPC' });
   closeSync(full);
   const readOnly = openSync('/dev/null', 'r');
-  await t.rejects(new WriteQueue(readOnly).write(0, 4, [Buffer.from('none')]), { code: 'EBADF' });
+  await t.rejects(write(new WriteQueue(readOnly), 0, 4, [Buffer.from('none')]), { code: 'EBADF' });
   closeSync(readOnly);
 });
 

@@ -44,7 +44,7 @@ for (const suite of [3, 17] as const) {
     t.strictSame(entries, [0x0c]);
     bmc.machine.readings.set(1, { raw: 150, states: 0x18 });
     t.match(await session.sensors(), [{ name: 'CPU Temp', value: 150, unit: 'C', level: 'critical' }]);
-    bmc.machine.sel.length = 0;
+    bmc.machine.log.entries.length = 0;
     for await (const _ of session.selEntries()) t.fail('an empty log has no entries');
     await t.rejects(session.sensorReading(99), reason('rejected', /no such sensor/));
     await session.close();

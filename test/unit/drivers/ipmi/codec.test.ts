@@ -3,14 +3,18 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { FakeMachine } from '../../../../drivers/ipmi/fake-machine.ts';
+import * as fru from '../../../../drivers/ipmi/fru.ts';
 import * as messages from '../../../../drivers/ipmi/messages.ts';
 import { decodePacket, encodePlain, encodeSealed, encodeSigned, PACKET_MAX_BYTES } from '../../../../drivers/ipmi/rmcp.ts';
-import { convertReading, decodeSdr, sdrLength } from '../../../../drivers/ipmi/sdr.ts';
+import { convertReading, decodeSdr, decodeSensorThresholds, sdrLength, sharedSensors } from '../../../../drivers/ipmi/sdr.ts';
 import { decodeSelEntry, decodeSelInfo } from '../../../../drivers/ipmi/sel.ts';
+import { SensorNames, selReading } from '../../../../drivers/ipmi/sel-words.ts';
+import { sensorReadings, sensorWith } from '../../../../drivers/ipmi/sensors.ts';
 import { SequenceWindow } from '../../../../drivers/ipmi/sequence-window.ts';
 import * as codec from '../../../../drivers/ipmi/session-codec.ts';
 import { decryptPayload, encryptPayload, padKey, type SessionKeys, sessionKeys } from '../../../../drivers/ipmi/session-keys.ts';
 import { IpmiCodecError } from '../../../../drivers/ipmi/types.ts';
+import { decodeWatchdog, encodeWatchdog } from '../../../../drivers/ipmi/watchdog-codec.ts';
 
 const RUNS = 10_000;
 const RANDOM = Buffer.alloc(16, 7);
@@ -18,7 +22,7 @@ const KEYS: SessionKeys = sessionKeys({
   ...{ suite: 17, clientId: 1, bmcId: 2, clientRandom: RANDOM, bmcRandom: RANDOM, guid: RANDOM, role: 0x13 },
   ...{ username: Buffer.from('u'), userKey: padKey(Buffer.from('p')), bmcKey: padKey(Buffer.from('p')) },
 });
-const bytes = (maxLength: number) => fc.uint8Array({ maxLength }).map((b) => Buffer.from(b));
+const bytes = (maxLength: number) => fc.uint8Array({ maxLength, size: 'max' }).map((b) => Buffer.from(b));
 
 /** Bytes whose beginning is right, so that the decoders get further than the first check. */
 function after(prefix: string, maxLength: number): fc.Arbitrary<Buffer> {
@@ -39,6 +43,37 @@ const sealed = encodeSealed(
   RANDOM,
 );
 const sdr = new FakeMachine().sdrs[0] ?? Buffer.alloc(0);
+
+/** Whatever a record says, its sensors can be read and named. */
+function decodeAndRead(b: Buffer): void {
+  const { sensor } = decodeSdr(b);
+  if (sensor === undefined) return;
+  const states = b.readUInt8(b.length - 1) * 0x81;
+  const sensors = sharedSensors(sensor).map((one) => sensorWith(one, { raw: b.readUInt8(4), states, scanning: true }));
+  const names = new Set(sensorReadings(sensors).map((r) => r.name));
+  if (names.size !== sensors.length) throw new Error('a name was given twice');
+  if (sensors.some((s) => s.value !== undefined && !Number.isFinite(s.value))) throw new Error('a value that is none');
+}
+
+const TEMPERATURES = new SensorNames([decodeSdr(sdr)].flatMap((r) => (r.sensor === undefined ? [] : [r.sensor])));
+
+/** An area with its length, and a checksum that is right. */
+function area(head: string, maxLength: number): fc.Arbitrary<Buffer> {
+  return bytes(maxLength).map((fields) => {
+    const body = Buffer.concat([Buffer.from(head, 'hex'), fields]);
+    const b = Buffer.concat([body, Buffer.alloc(8 - (body.length % 8))]);
+    b[1] = b.length / 8;
+    b[b.length - 1] = -b.reduce((sum, byte) => sum + byte, 0) & 0xff;
+    return b;
+  });
+}
+
+const fruHeader = bytes(6).map((b) => {
+  const header = Buffer.concat([Buffer.from([1]), b, Buffer.alloc(7 - b.length)]);
+  header[7] = -header.reduce((sum, byte) => sum + byte, 0) & 0xff;
+  return header;
+});
+const record = (type: number) => bytes(60).map((b) => Buffer.concat([Buffer.from([1, 0, 0x51, type, b.length]), b]));
 
 const DECODERS: [string, (b: Buffer) => unknown, fc.Arbitrary<Buffer>][] = [
   ['a packet', (b) => decodePacket(b, 16), fc.oneof(bytes(64), after('0600ff0706', 64), after('0600ff0706c0', 80), damaged(sealed))],
@@ -67,16 +102,21 @@ const DECODERS: [string, (b: Buffer) => unknown, fc.Arbitrary<Buffer>][] = [
   ['a sensor reading', messages.decodeSensorReading, bytes(8)],
   ['a SEL info', decodeSelInfo, bytes(20)],
   ['a SEL entry', decodeSelEntry, bytes(24)],
-  ["an SDR's head", sdrLength, bytes(8)],
   [
-    'an SDR',
-    decodeSdr,
-    fc.oneof(
-      bytes(80),
-      damaged(sdr),
-      bytes(60).map((b) => Buffer.concat([Buffer.from([1, 0, 0x51, 2, b.length]), b])),
-    ),
+    'a SEL entry in words',
+    (b) => selReading(decodeSelEntry(b).entry, TEMPERATURES),
+    fc.oneof(after('0200010002000000002000040101', 24), bytes(24)),
   ],
+  ["a sensor's thresholds", decodeSensorThresholds, bytes(10)],
+  ['a FRU info', fru.decodeFruInfo, bytes(4)],
+  ["a FRU's header", fru.decodeFruHeader, fc.oneof(bytes(10), fruHeader)],
+  ["a FRU area's head", fru.fruAreaLength, fc.oneof(bytes(3), after('01', 2))],
+  ['a FRU chassis', fru.decodeFruChassis, fc.oneof(bytes(40), area('010017', 60))],
+  ['a FRU board', fru.decodeFruBoard, fc.oneof(bytes(40), area('010019405ae1c3414243', 60), area('010001', 60))],
+  ['a FRU product', fru.decodeFruProduct, fc.oneof(bytes(40), area('010019', 60), area('010003', 60))],
+  ["a watchdog's state", decodeWatchdog, bytes(12)],
+  ["an SDR's head", sdrLength, bytes(8)],
+  ['an SDR', decodeAndRead, fc.oneof(bytes(80), damaged(sdr), record(1), record(2), record(3), record(0x11))],
 ];
 
 t.test('hostile bytes', async (t) => {
@@ -95,6 +135,26 @@ t.test('hostile bytes', async (t) => {
     );
     t.pass(`${name}: ${RUNS} runs, ${taken} taken`);
   }
+});
+
+t.test('a watchdog as it is set', async (t) => {
+  const b = encodeWatchdog({ use: 'smsOs', action: 'hardReset', timeoutMs: 60_050, preTimeoutS: 5, interrupt: 'nmi', silent: true });
+  t.equal(b.toString('hex'), '842105105902');
+  const state = decodeWatchdog(Buffer.concat([b, Buffer.from([0x2c, 0x01])]));
+  t.match(state, {
+    use: 'smsOs',
+    action: 'hardReset',
+    interrupt: 'nmi',
+    preTimeoutS: 5,
+    timeoutMs: 60_100,
+    leftMs: 30_000,
+    running: false,
+  });
+  t.match(decodeWatchdog(Buffer.from('440100100a000a00', 'hex')), { running: true, expired: ['smsOs'], timeoutMs: 1000 });
+  t.equal(decodeWatchdog(Buffer.alloc(6)).leftMs, undefined);
+  for (const timeoutMs of [0, -1, Number.NaN, 6_553_501])
+    t.throws(() => encodeWatchdog({ use: 'smsOs', action: 'none', timeoutMs }), RangeError);
+  t.throws(() => encodeWatchdog({ use: 'smsOs', action: 'none', timeoutMs: 1000, preTimeoutS: 256 }), RangeError);
 });
 
 t.test('any reading of any conversion is a number or none', async (t) => {

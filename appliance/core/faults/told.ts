@@ -1,0 +1,27 @@
+// Faults in words, and as the partner is told of them.
+import { CATALOGUE, type CatalogueEntry, type FaultCode } from './catalogue.ts';
+import type { Fault } from './types.ts';
+
+/** A fault as the partner is told of it. The code may be one that this release does not know. */
+export interface PartnerFault {
+  code: string;
+  where: string;
+}
+
+/** What the partner is told at once, the worst first: it fits a datagram, and shows why to look there. */
+export const TOLD_FAULTS = 4;
+export const TOLD_WHERE_LIMIT = 48;
+
+export function entryOf(code: string): CatalogueEntry | null {
+  return Object.hasOwn(CATALOGUE, code) ? CATALOGUE[code as FaultCode] : null;
+}
+
+/** "A fan has failed (FAN2: 0 RPM, too low, critical)" */
+export function describe(f: { code: FaultCode; where: string; detail: string }): string {
+  const more = [f.where, f.detail].filter((x) => x !== '').join(': ');
+  return more === '' ? CATALOGUE[f.code].sentence : `${CATALOGUE[f.code].sentence} (${more})`;
+}
+
+export function toldFaults(faults: readonly Fault[]): PartnerFault[] {
+  return faults.slice(0, TOLD_FAULTS).map(({ code, where }) => ({ code, where: where.slice(0, TOLD_WHERE_LIMIT) }));
+}

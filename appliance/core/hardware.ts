@@ -1,0 +1,56 @@
+// What the hardware's faults mean for the pair (rows 12, 16, 17).
+//
+// faults/ judges, where the hardware is read; here only its outcome acts. The partner's faults count as much as one's own: a workload
+// is never moved from a bad server to one that is no better.
+import { onDiskFailed } from './copies.ts';
+import { CATALOGUE } from './faults/catalogue.ts';
+import { describe, entryOf, type PartnerFault } from './faults/told.ts';
+import type { Fault } from './faults/types.ts';
+import { enter, type State, type Work } from './state.ts';
+
+const keyOf = (f: PartnerFault): string => `${f.code} ${f.where}`;
+
+/** `faults`: all that there are now, the worst first. */
+export function onFaults(work: Work, faults: readonly Fault[]): void {
+  const { state, commands } = work;
+  const before = new Map(state.faults.map((f) => [keyOf(f), f]));
+  const now = new Set(faults.map(keyOf));
+  const raised = faults.filter((f) => !before.has(keyOf(f)));
+  const cleared = state.faults.filter((f) => !now.has(keyOf(f)));
+  state.faults = faults;
+  if (raised.length + cleared.length > 0) state.revision++;
+  for (const fault of raised) {
+    const { severity, effect, remedy } = CATALOGUE[fault.code];
+    commands.push({ kind: 'record', severity, row: ROW[effect], text: `${describe(fault)}. ${remedy}` });
+  }
+  for (const fault of cleared) commands.push({ kind: 'record', severity: 'info', row: null, text: `It is over: ${describe(fault)}.` });
+  const broken = raised.find((f) => CATALOGUE[f.code].effect === 'uncorrectable');
+  if (broken) {
+    endServer(work, describe(broken));
+    return;
+  }
+  const lost = raised.find((f) => CATALOGUE[f.code].effect === 'detachDisk');
+  if (lost) onDiskFailed(work, describe(lost));
+}
+
+const ROW = { none: null, preFail: '16', uncorrectable: '17', detachDisk: '12' } as const;
+
+function endServer(work: Work, reason: string): void {
+  const { commands } = work;
+  commands.push({
+    kind: 'record',
+    severity: 'critical',
+    row: '17',
+    text: `This server can no longer be trusted and ends itself: ${reason}.`,
+  });
+  commands.push({ kind: 'freeze' });
+  enter(work, 'failed', reason, { busy: 'endServer' });
+  commands.push({ kind: 'endServer', reason });
+}
+
+/** Row 16: an early sign here, and none at the partner. */
+export function signToMoveFor(state: State): Fault | null {
+  const sign = state.faults.find((f) => CATALOGUE[f.code].effect === 'preFail');
+  const partnerIsWell = !(state.partner?.faults ?? []).some((f) => (entryOf(f.code)?.effect ?? 'none') !== 'none');
+  return sign && partnerIsWell ? sign : null;
+}

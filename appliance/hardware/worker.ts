@@ -1,0 +1,42 @@
+// The thread that reads this server's hardware: every source in its own time, each reading through the ledger, news to the main thread.
+//
+// A thread of its own, so that a slow BMC or a long answer of the kernel never delays a heartbeat or a guest.
+import type { MessagePort } from 'node:worker_threads';
+import { FRESH_LEDGER, faultsOf, judge } from '../core/faults/ledger.ts';
+import type { Reading } from '../core/faults/types.ts';
+import { serve } from '../wire/rpc.ts';
+import type { HardwareCommands, HardwareEvents, HardwareSetup, HardwareStatus } from './api.ts';
+import { bmcReaders } from './bmc-readers.ts';
+import { latencyReader, smartReader } from './disk-readers.ts';
+import { kernelReaders } from './kernel-readers.ts';
+import { type Reader, ReaderLoop } from './reader.ts';
+
+export function readersOf(setup: HardwareSetup): Reader[] {
+  return [...(setup.bmc === '' ? [] : bmcReaders(setup.bmc)), smartReader(), latencyReader(), ...kernelReaders(setup.nics)];
+}
+
+export function runHardwareWorker(
+  setup: HardwareSetup,
+  port: MessagePort,
+  readers: readonly Reader[] = readersOf(setup),
+): { stop(): Promise<void> } {
+  let ledger = FRESH_LEDGER;
+  const latest: Pick<HardwareStatus, 'sensors' | 'disks'> = { sensors: [], disks: [] };
+  const onReading = (reading: Reading): void => {
+    if (reading.source === 'sensors') latest.sensors = reading.sensors;
+    if (reading.source === 'smart') latest.disks = reading.disks;
+    const judged = judge(ledger, reading, performance.now());
+    ledger = judged.ledger;
+    if (judged.raised.length + judged.cleared.length > 0) emit('faults', { faults: faultsOf(ledger) });
+  };
+  const loops = readers.map((reader) => new ReaderLoop(reader, onReading));
+  const emit = serve<HardwareCommands, HardwareEvents>(port, {
+    status: () => ({ faults: faultsOf(ledger), sources: loops.map((l) => l.status), ...latest }),
+  });
+  for (const loop of loops) loop.start();
+  return {
+    stop: async () => {
+      await Promise.all(loops.map((l) => l.stop()));
+    },
+  };
+}

@@ -1,0 +1,94 @@
+import t from 'tap';
+import { type Event, initialState, type State, step } from '../../../../appliance/core/machine.ts';
+import { FRESH_RECORD } from '../../../../appliance/core/record.ts';
+import type { NewEvent } from '../../../../appliance/runtime/pump.ts';
+import { OUTDATED_STATUS } from '../outdated-status.ts';
+import { someFault } from '../some-fault.ts';
+
+/** CoServer A, duplex as primary at generation 9, beside a partner with these faults. */
+function duplex(more: Partial<State> = {}, partnerFaults: { code: string; where: string }[] = []): State {
+  const s = initialState({
+    me: 'A',
+    incarnation: 'a1',
+    pairId: OUTDATED_STATUS.pairId,
+    version: OUTDATED_STATUS.version,
+    record: { ...FRESH_RECORD, generation: 9, standing: 'duplexPrimary' },
+    links: 1,
+    now: 0,
+    adoptable: false,
+    canCompare: false,
+  });
+  const partner = {
+    ...OUTDATED_STATUS,
+    record: { ...OUTDATED_STATUS.record, standing: 'duplexSecondary' as const },
+    phase: 'secondary' as const,
+    faults: partnerFaults,
+  };
+  const links = [{ up: true, since: 0 }];
+  const audit = { ...s.audit, state: 'proven' as const };
+  return {
+    ...s,
+    links,
+    audit,
+    partnerHeard: true,
+    partner,
+    newest: partner,
+    partnerPromotable: true,
+    phase: { ...s.phase, kind: 'duplex' },
+    ...more,
+  };
+}
+
+function feed(state: State, event: NewEvent) {
+  const { state: next, commands } = step(state, { at: 10, ...event } as Event);
+  const rows = commands.flatMap((c) => (c.kind === 'record' ? [`${c.row ?? '-'} ${c.severity}`] : []));
+  return { state: next, kinds: commands.map((c) => c.kind), rows, texts: commands.flatMap((c) => (c.kind === 'record' ? [c.text] : [])) };
+}
+
+t.test('row 16: the role moves to a partner that is well, and stays where the partner is no better', async (t) => {
+  const faults = [someFault('fanFailed', 'FAN1')];
+  const moved = feed(duplex(), { kind: 'faultsObserved', faults });
+  t.equal(moved.state.phase.kind, 'acting');
+  t.strictSame(moved.rows, ['16 critical', '16 warning']);
+  const stays = feed(duplex({}, [{ code: 'diskPreFail', where: '/dev/sda' }]), { kind: 'faultsObserved', faults });
+  t.equal(stays.state.phase.kind, 'duplex');
+  t.strictSame(stays.rows, ['16 critical']);
+  for (const harmless of ['diskWorn', 'unheardOf', 'constructor'])
+    t.equal(feed(duplex({}, [{ code: harmless, where: '' }]), { kind: 'faultsObserved', faults }).state.phase.kind, 'acting', harmless);
+});
+
+t.test('a disk that says that it has failed is detached like one that answers with errors (row 12)', async (t) => {
+  const { state, rows } = feed(duplex(), { kind: 'faultsObserved', faults: [someFault('diskFailing', '/dev/sda')] });
+  t.match(state.diskFailed, /A disk says that it has failed/);
+  t.ok(rows.includes('12 critical'));
+});
+
+t.test('told once, and told when it is over; the partner hears of the worst', async (t) => {
+  const hot = someFault('temperatureHigh', 'CPU1 Temp');
+  const first = feed(duplex(), { kind: 'faultsObserved', faults: [hot] });
+  t.strictSame(first.rows, ['- warning']);
+  const say = step(duplex(), { at: 10, kind: 'faultsObserved', faults: [hot] }).commands.find((c) => c.kind === 'say');
+  t.match(say, { status: { faults: [{ code: 'temperatureHigh', where: 'CPU1 Temp' }] } });
+  const again = feed(first.state, { kind: 'faultsObserved', faults: [{ ...hot, detail: '71 C' }] });
+  t.strictSame(again.rows, []);
+  t.match(feed(again.state, { kind: 'faultsObserved', faults: [] }).texts, [/^It is over: It gets too warm \(CPU1 Temp: 71 C\)\.$/]);
+});
+
+t.test('without a pass of both there is no joining at level 3; level 2 needs none', async (t) => {
+  const ready = { ...OUTDATED_STATUS, phase: 'standby' as const };
+  const running = (more: Partial<State>): State => {
+    const s = duplex({ partner: ready, newest: ready, mustQualify: true, ...more });
+    return { ...s, record: { ...s.record, generation: 10, standing: 'simplex' }, phase: { ...s.phase, kind: 'running' } };
+  };
+  const joins = (s: State): boolean => step(s, { at: 10_000, kind: 'tick' }).state.phase.kind === 'resyncing';
+  t.notOk(joins(running({})), 'nothing is known yet');
+  const refused = feed(running({}), {
+    kind: 'qualificationJudged',
+    qualification: { verdict: 'refused', sentence: 'BIOS 1.2 here, 1.3 there' },
+  });
+  t.match(refused.texts, [/do not qualify for lockstep: BIOS 1\.2 here, 1\.3 there/]);
+  t.notOk(joins(refused.state));
+  const passed = feed(refused.state, { kind: 'qualificationJudged', qualification: { verdict: 'passed', sentence: '31 items the same' } });
+  t.equal(passed.state.phase.kind, 'resyncing');
+  t.ok(joins(running({ mustQualify: false })));
+});
