@@ -74,7 +74,12 @@ function cpuArgument(spec: MachineSpec, acceleration: 'kvm' | 'tcg'): string {
   const { cpu } = spec;
   // What emulation cannot do is said on every start otherwise.
   const plain = acceleration === 'tcg' ? ',enforce=off' : '';
-  return `${cpu.model},model-id=${value(cpu.name)},ucode-rev=${cpu.microcode},+mce,+mca${plain}`;
+  return `${cpu.model},model-id=${value(cpu.name)},ucode-rev=${microcodeRegister(cpu.microcode)},+mce,+mca${plain}`;
+}
+
+/** The register that QEMU is given has the revision in its upper half (Intel SDM 3, 10.11.7.1). */
+function microcodeRegister(revision: string): string {
+  return `0x${(BigInt(revision) << 32n).toString(16)}`;
 }
 
 function smbiosArguments(spec: MachineSpec, serial: string): string[] {
