@@ -174,23 +174,26 @@ function block(s: State): AttentionView[] {
   if (first === undefined) return [];
   const title =
     quarantined.length === 1
-      ? `The block at byte ${first} of the disk waits: nobody knows which copy is right`
-      : `${quarantined.length} blocks of the disk wait: nobody knows which copy of them is right`;
+      ? `The block at byte ${first} of the disk is not served: nobody knows its right content`
+      : `${quarantined.length} blocks of the disk are not served: nobody knows their right content. The first is at byte ${first}`;
   return [
     view(
       'block',
       'critical',
       title,
-      'The two copies differ, and no checksum tells which one changed. Reads and writes of such a block wait, and whatever in the guest needs it.',
+      'The two copies differ there and no checksum tells which one changed, or no copy has it any more. The guest gets an I/O error for such a block, on both CoServers the same.',
       {
         row: '15',
         endsWhen: ['the guest overwrites it as a whole'],
-        ways: quarantined
-          .slice(0, QUARANTINED_OFFERED)
-          .flatMap((offset) => [
-            way(`Byte ${offset}: when the copy of CoServer ${s.me} is right:`, `keep-own-block-${offset}`),
-            way(`Byte ${offset}: when the copy of CoServer ${otherOf(s)} is right:`, `keep-partner-block-${offset}`),
-          ]),
+        ways: [
+          way("Find the file that the guest keeps there (its log names the sector: byte / 512), and restore it from the guest's backup."),
+          ...quarantined
+            .slice(0, QUARANTINED_OFFERED)
+            .flatMap((offset) => [
+              way(`Byte ${offset}: when the copy of CoServer ${s.me} is right:`, `keep-own-block-${offset}`),
+              way(`Byte ${offset}: when the copy of CoServer ${otherOf(s)} is right, be it an older one:`, `keep-partner-block-${offset}`),
+            ]),
+        ],
       },
     ),
   ];

@@ -137,7 +137,7 @@ export function onBlock(work: Work, e: Extract<Event, { kind: 'blockUnreadable' 
   if (e.kind === 'blockUnreadable') {
     // Not equal yet, the partner's copy is older: what it has there is not what was lost.
     if (kind === 'running' || (kind === 'resyncing' && e.side === 'own')) {
-      const text = `A block ${at} of the only good copy cannot be read.`;
+      const text = `A block ${at} of the only good copy cannot be read${kind === 'resyncing' ? ", and the partner's does not have it" : ''}: the guest gets an I/O error for it until it overwrites all of it.`;
       commands.push({ kind: 'record', severity: 'critical', row: '14', text, series: 'lost in the only copy' });
       return;
     }
@@ -169,7 +169,7 @@ export function onBlock(work: Work, e: Extract<Event, { kind: 'blockUnreadable' 
         kind: 'record',
         severity: 'critical',
         row: '15',
-        text: `The copies differ ${at}, and neither fits its checksum: reads and writes of that block wait. Choose which copy is right.`,
+        text: `The copies differ ${at}, or neither can be read, and nothing tells which is right: the guest gets an I/O error for that block until it overwrites all of it, or you choose a copy.`,
         series: 'differs, neither',
       });
       commands.push({ kind: 'quarantineBlock', offset: e.offset });

@@ -214,7 +214,7 @@ export interface DiskView {
    * the start of this CoServer or the last comparison that found nothing.
    */
   repairedBlocks: number;
-  /** Blocks that no copy of can be trusted: reads and writes of them wait for the operator. Byte offsets, at most 100. */
+  /** Blocks that no copy of can be trusted: the guest gets an I/O error for them. Byte offsets, at most 100. */
   quarantined: number[];
   /** The comparison of both copies that is under way, or the last one. Null: none was begun. */
   scrub: ScrubView | null;

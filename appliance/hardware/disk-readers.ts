@@ -1,5 +1,5 @@
 // SMART and the latency of all disks of this server: also of those that the mirror does not use, since the appliance starts from them.
-import { readDisks } from '../../drivers/counters/index.ts';
+import { type CountersOptions, readDisks } from '../../drivers/counters/index.ts';
 import { Smart, SmartError } from '../../drivers/smart/index.ts';
 import type { SmartReading } from '../core/faults/types.ts';
 import { Absent, type Reader } from './reader.ts';
@@ -8,17 +8,17 @@ import { Absent, type Reader } from './reader.ts';
 const SMART_EVERY_MS = 300_000;
 const LATENCY_EVERY_MS = 5_000;
 /** Real disks; no loop devices, RAM disks, mappings, floppies or CD drives. */
-const DISK = /^(sd[a-z]+|nvme\d+n\d+|hd[a-z]|vd[a-z]+|xvd[a-z]+)$/;
+const DISK = /^\/dev\/(sd[a-z]+|nvme\d+n\d+|hd[a-z]|vd[a-z]+|xvd[a-z]+)$/;
 
-export function latencyReader(): Reader {
+export function latencyReader(counters: CountersOptions = {}): Reader {
   return {
     source: 'disks',
     everyMs: LATENCY_EVERY_MS,
-    read: async () => ({ source: 'disks', disks: (await readDisks()).filter((d) => DISK.test(d.disk)) }),
+    read: async () => ({ source: 'disks', disks: (await readDisks(counters)).filter((d) => DISK.test(d.disk)) }),
   };
 }
 
-export function smartReader(everyMs = SMART_EVERY_MS, smart = new Smart()): Reader {
+export function smartReader(everyMs = SMART_EVERY_MS, smart = new Smart(), counters: CountersOptions = {}): Reader {
   return {
     source: 'smart',
     everyMs,
@@ -26,16 +26,15 @@ export function smartReader(everyMs = SMART_EVERY_MS, smart = new Smart()): Read
       const disks: SmartReading[] = [];
       const failed: { disk: string; reason: string }[] = [];
       let lastWithout = 'no disks';
-      for (const { disk } of await readDisks()) {
+      for (const { disk } of await readDisks(counters)) {
         if (!DISK.test(disk)) continue;
-        const path = `/dev/${disk}`;
         try {
-          disks.push(await smart.read({ path }));
+          disks.push(await smart.read({ path: disk }));
         } catch (e) {
           if (!(e instanceof SmartError)) throw e;
           if (e.kind === 'missing' || e.kind === 'refused') throw e;
           if (e.kind === 'unsupported') lastWithout = e.message;
-          else failed.push({ disk: path, reason: e.message });
+          else failed.push({ disk, reason: e.message });
         }
       }
       if (disks.length === 0 && failed.length === 0) throw new Absent(lastWithout);

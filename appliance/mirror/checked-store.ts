@@ -7,7 +7,8 @@ import { crc32 } from 'node:zlib';
 import { type BlockStore, type SpaceStore, StoreError, type StoreExtent, type ZeroOptions } from '../../drivers/block/index.ts';
 import type { BlockCondition } from '../core/scrub.ts';
 import { blockOf, blockSums, SUM_BLOCK_BYTES } from './block-sums.ts';
-import type { Flight, KeptSums } from './kept-sums.ts';
+import type { KeptSums } from './kept-sums.ts';
+import type { Flight } from './sums-pages.ts';
 import { SilentDiskError } from './watched-store.ts';
 
 export interface CheckedRange {

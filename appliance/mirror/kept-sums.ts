@@ -15,7 +15,8 @@ import { clear, coolable, type HotLimits, isCrowded, moment, settleAll } from '.
 import { blockOf, SUM_BLOCK_BYTES, zeroSum } from './block-sums.ts';
 import { type DiskIdentity, METADATA_BYTES, Metadata, MetadataError } from './metadata.ts';
 import { extentBytesOf, METADATA_PAGE_BYTES } from './metadata-codec.ts';
-import { BLANK_PAGE_START, decodeSumsPage, encodeSumsPage, type SumsPage, sumsPageBytes } from './sums-codec.ts';
+import { BLANK_PAGE_START, encodeSumsPage, type SumsPage, sumsPageBytes } from './sums-codec.ts';
+import { type Flight, type Page, SumsPages } from './sums-pages.ts';
 import { SilentDiskError } from './watched-store.ts';
 
 /** Dirty: 8 GiB of the disk, in 10 MiB of memory. After a crash the sums of as much are unknown, until the next scrub. */
@@ -28,33 +29,6 @@ const LEARNED_PAGES = 256;
 const SETTLE_PAUSE_MS = 1_000;
 /** Dirty after a crash: more is a damaged map, and cheaper forgotten as a whole. */
 const MOST_FORGOTTEN = 16_384;
-
-interface Page extends SumsPage {
-  readonly extent: number;
-  loading: Promise<void> | undefined;
-  /** A few at most. */
-  readonly flights: Flight[];
-  /** Counts flights, to know whether one came by. */
-  began: number;
-  readers: number;
-}
-
-/** A write under way: the sums of the blocks [first, end) are unknown until it ends. */
-export interface Flight {
-  readonly offset: number;
-  readonly length: number;
-  readonly first: number;
-  readonly end: number;
-  /** The sums of the first and last block before, if they were known. */
-  readonly sumBefore: { first: number | undefined; last: number | undefined };
-  /** What the blocks have afterwards that it does not fill: set by the writer, if it knows. */
-  edges?: Map<number, number>;
-  /** Blocks that two writes change at the same time. */
-  contested?: Set<number>;
-  readonly knownBefore: Uint8Array | undefined;
-  /** Blocks that it fills in part only, and whose rest is lost. */
-  halfLost?: Set<number>;
-}
 
 /** What the sums were when a read began. */
 export interface Look {
@@ -95,12 +69,7 @@ export class KeptSums {
   readonly #identity: DiskIdentity;
   readonly #parts: KeptSumsParts;
   readonly #sizeBytes: number;
-  readonly #extentBlocks: number;
-  readonly #pageBytes: number;
-  readonly #cleanPages: number;
-  readonly #pages = new Map<number, Page>();
-  /** Pages of clean extents, the least used first. */
-  readonly #clean = new Set<number>();
+  readonly #pages: SumsPages;
   /** Extents whose page knows more than the medium, of blocks that did not change. */
   readonly #learned = new Set<number>();
   readonly #pauseMs: number;
@@ -115,10 +84,16 @@ export class KeptSums {
     this.#map = map;
     this.#parts = parts;
     this.#sizeBytes = identity.sizeBytes;
-    this.#extentBlocks = map.extentBytes / SUM_BLOCK_BYTES;
-    this.#pageBytes = sumsPageBytes(this.#extentBlocks);
+    const extentBlocks = map.extentBytes / SUM_BLOCK_BYTES;
+    this.#pages = new SumsPages({
+      store,
+      extentBlocks,
+      pageBytes: sumsPageBytes(extentBlocks),
+      cleanPages: identity.scale ? identity.scale.hot.most : CLEAN_PAGES,
+      life: () => this.#map.life,
+      isDirty: (extent) => this.#map.log.suspects.has(extent),
+    });
     this.#pauseMs = identity.scale?.settlePauseMs ?? SETTLE_PAUSE_MS;
-    this.#cleanPages = identity.scale ? identity.scale.hot.most : CLEAN_PAGES;
     this.#identity = own;
     // One copy's own log: nothing in it waits for a partner.
     map.log.phase = 'together';
@@ -153,9 +128,9 @@ export class KeptSums {
 
   /** The range may be written to when it ends; undefined: now. Asked ahead of `enter`, so that one may wait for other things meanwhile. */
   prepare(offset: number, length: number): Promise<unknown> | undefined {
-    const extent = Math.floor(blockOf(offset) / this.#extentBlocks);
+    const extent = Math.floor(blockOf(offset) / this.#pages.extentBlocks);
     const page = this.#pages.get(extent);
-    const isOne = extent === Math.floor(blockOf(offset + length - 1) / this.#extentBlocks);
+    const isOne = extent === Math.floor(blockOf(offset + length - 1) / this.#pages.extentBlocks);
     if (isOne && page && !page.loading && this.#map.isDurable(extent)) return undefined;
     const wait = this.enter(offset, length);
     if (!this.#off) this.#map.end(offset, length);
@@ -181,10 +156,10 @@ export class KeptSums {
           throw e;
         }),
       );
-    const last = Math.floor(blockOf(offset + length - 1) / this.#extentBlocks);
-    for (let extent = Math.floor(blockOf(offset) / this.#extentBlocks); extent <= last; extent++) {
-      const page = this.#page(extent);
-      if (this.#clean.size > 0) this.#clean.delete(extent);
+    const last = Math.floor(blockOf(offset + length - 1) / this.#pages.extentBlocks);
+    for (let extent = Math.floor(blockOf(offset) / this.#pages.extentBlocks); extent <= last; extent++) {
+      const page = this.#pages.of(extent);
+      this.#pages.keep(extent);
       if (page.loading) alsoFor(page.loading);
     }
     // More than this is dirty only if the disk is much slower than its writers: they wait for it.
@@ -201,13 +176,13 @@ export class KeptSums {
       length,
       first,
       end,
-      sumBefore: { first: this.#sumOf(first), last: this.#sumOf(end - 1) },
+      sumBefore: { first: this.#pages.sumOf(first), last: this.#pages.sumOf(end - 1) },
       knownBefore: restorable ? new Uint8Array(end - first) : undefined,
     };
     for (let from = first; from < end; ) {
-      const extent = Math.floor(from / this.#extentBlocks);
-      const base = extent * this.#extentBlocks;
-      const to = Math.min(end, base + this.#extentBlocks);
+      const extent = Math.floor(from / this.#pages.extentBlocks);
+      const base = extent * this.#pages.extentBlocks;
+      const to = Math.min(end, base + this.#pages.extentBlocks);
       const page = this.#pages.get(extent);
       if (page) this.#takeFrom(page, flight, from, to);
       from = to;
@@ -226,7 +201,7 @@ export class KeptSums {
       }
     }
     page.flights.push(flight);
-    const base = page.extent * this.#extentBlocks;
+    const base = page.extent * this.#pages.extentBlocks;
     flight.knownBefore?.set(page.known.subarray(from - base, to - base), from - flight.first);
     for (let b = from - base; b < to - base; b++) page.known[b] = 0;
   }
@@ -235,9 +210,9 @@ export class KeptSums {
   end(flight: Flight, sums: Uint32Array | 'zero' | 'failed' | 'undone'): void {
     const { first } = flight;
     for (let from = first; from < flight.end; ) {
-      const extent = Math.floor(from / this.#extentBlocks);
-      const base = extent * this.#extentBlocks;
-      const to = Math.min(flight.end, base + this.#extentBlocks);
+      const extent = Math.floor(from / this.#pages.extentBlocks);
+      const base = extent * this.#pages.extentBlocks;
+      const to = Math.min(flight.end, base + this.#pages.extentBlocks);
       const page = this.#pages.get(extent);
       if (page && isRemoved(page.flights, flight)) {
         for (let b = from; b < to; b++) {
@@ -259,10 +234,10 @@ export class KeptSums {
     const views: View[] = [];
     let loading: Promise<unknown> | undefined;
     if (!this.#off) {
-      for (const [extent, from, to] of this.#extents(first, end)) {
-        const page = this.#page(extent);
+      for (const [extent, from, to] of this.#pages.extents(first, end)) {
+        const page = this.#pages.of(extent);
         page.readers++;
-        const base = extent * this.#extentBlocks;
+        const base = extent * this.#pages.extentBlocks;
         let before: SumsPage | undefined;
         if (page.loading) loading = loading ? Promise.all([loading, page.loading]) : page.loading;
         else before = { crcs: page.crcs.slice(from - base, to - base), known: page.known.slice(from - base, to - base) };
@@ -279,7 +254,7 @@ export class KeptSums {
     const found: (number | undefined)[] = [];
     for (const { page, from, to, began, before } of look.views) {
       page.readers--;
-      const base = page.extent * this.#extentBlocks;
+      const base = page.extent * this.#pages.extentBlocks;
       for (let b = from; b < to; b++) {
         const crc = page.known[b - base] === 1 ? page.crcs[b - base] : undefined;
         const same = before ? before.known[b - from] === 1 && before.crcs[b - from] === crc : page.began === began;
@@ -291,15 +266,15 @@ export class KeptSums {
 
   /** The block was read, does not change, and nothing is known of it: this is its sum from now on. */
   learn(block: number, crc: number): void {
-    const extent = Math.floor(block / this.#extentBlocks);
+    const extent = Math.floor(block / this.#pages.extentBlocks);
     const page = this.#pages.get(extent);
-    const i = block - extent * this.#extentBlocks;
+    const i = block - extent * this.#pages.extentBlocks;
     if (this.#off || !page || page.loading || page.known[i] === 1) return;
     for (const f of page.flights) if (block >= f.first && block < f.end) return;
     page.crcs[i] = crc;
     page.known[i] = 1;
     this.#learned.add(extent);
-    this.#clean.delete(extent);
+    this.#pages.keep(extent);
     if (this.#learned.size > LEARNED_PAGES) this.#settleSoon();
   }
 
@@ -324,69 +299,6 @@ export class KeptSums {
     await this.#map.close();
   }
 
-  // Pages.
-
-  *#extents(first: number, end: number): Iterable<[extent: number, from: number, to: number]> {
-    for (let b = first; b < end; ) {
-      const extent = Math.floor(b / this.#extentBlocks);
-      const to = Math.min(end, (extent + 1) * this.#extentBlocks);
-      yield [extent, b, to];
-      b = to;
-    }
-  }
-
-  #page(extent: number): Page {
-    const found = this.#pages.get(extent);
-    if (found) {
-      if (this.#clean.delete(extent)) this.#clean.add(extent);
-      return found;
-    }
-    const page: Page = {
-      extent,
-      crcs: new Uint32Array(this.#extentBlocks),
-      known: new Uint8Array(this.#extentBlocks),
-      loading: undefined,
-      flights: [],
-      began: 0,
-      readers: 0,
-    };
-    this.#pages.set(extent, page);
-    page.loading = this.#load(page);
-    this.#forgetClean();
-    return page;
-  }
-
-  async #load(page: Page): Promise<void> {
-    try {
-      decodeSumsPage(await this.#store.read(this.#pageAt(page.extent), this.#pageBytes), page.extent, this.#map.life, page);
-    } catch {
-      // A page that cannot be read says nothing: it is written anew with the next write to its extent.
-    }
-    page.loading = undefined;
-    if (!this.#map.log.suspects.has(page.extent)) this.#clean.add(page.extent);
-  }
-
-  #forgetClean(): void {
-    for (const extent of this.#clean) {
-      if (this.#clean.size <= this.#cleanPages) return;
-      // The least used is being read: it will be the least used again.
-      if ((this.#pages.get(extent)?.readers ?? 0) > 0) return;
-      this.#clean.delete(extent);
-      this.#pages.delete(extent);
-    }
-  }
-
-  #pageAt(extent: number): number {
-    return METADATA_BYTES + extent * this.#pageBytes;
-  }
-
-  #sumOf(block: number): number | undefined {
-    const extent = Math.floor(block / this.#extentBlocks);
-    const page = this.#pages.get(extent);
-    const i = block - extent * this.#extentBlocks;
-    return page?.known[i] === 1 ? page.crcs[i] : undefined;
-  }
-
   #sumAfter(flight: Flight, block: number, sums: Uint32Array | 'zero' | 'failed' | 'undone'): number | undefined {
     if (sums === 'failed' || sums === 'undone') return undefined;
     const start = block * SUM_BLOCK_BYTES;
@@ -401,7 +313,7 @@ export class KeptSums {
   async #forgetDirty(): Promise<void> {
     const { suspects } = this.#map.log;
     if (suspects.size === 0) return;
-    await Promise.all([...suspects].map((extent) => this.#store.write(this.#pageAt(extent), BLANK_PAGE_START)));
+    await Promise.all([...suspects].map((extent) => this.#store.write(this.#pages.at(extent), BLANK_PAGE_START)));
     await this.#store.flush();
     await this.#map.cleared(settleAll(this.#map.log, moment(this.#map.log)));
   }
@@ -431,12 +343,12 @@ export class KeptSums {
         if (page && !page.loading) pages.push({ extent, bytes: encodeSumsPage(page, extent, this.#map.life) });
         this.#learned.delete(extent);
       }
-      await Promise.all(pages.map(({ extent, bytes }) => this.#store.write(this.#pageAt(extent), bytes)));
+      await Promise.all(pages.map(({ extent, bytes }) => this.#store.write(this.#pages.at(extent), bytes)));
       await this.#store.flush();
       // Not before: the map may be written at any time, on behalf of another extent.
       await this.#map.cleared(clear(log, cold, since));
-      for (const extent of extents) if (!log.suspects.has(extent) && !this.#learned.has(extent)) this.#clean.add(extent);
-      this.#forgetClean();
+      for (const extent of extents) if (!log.suspects.has(extent) && !this.#learned.has(extent)) this.#pages.mayForget(extent);
+      this.#pages.forgetClean();
     } catch (e) {
       await this.#fail(e as Error);
     } finally {

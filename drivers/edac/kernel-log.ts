@@ -18,11 +18,10 @@ export interface KernelLogOptions {
 }
 
 export interface KernelNews {
+  /** Without CPU and bank: corrected ones, of which the kernel says only that there were some. */
   checks: MachineCheckReading[];
   /** EDAC's lines; their counts are in readMemory's too. */
   memory: Extract<HardwareMessage, { kind: 'memory' }>[];
-  /** Times that corrected machine checks were reported without detail. */
-  checksWithoutDetail: number;
   /** Times that records were overwritten before they were read. */
   overruns: number;
   /** There may be more: poll again soon. */
@@ -33,6 +32,13 @@ export interface KernelNews {
 const RECORDS_AT_ONCE = 100;
 /** A log that grows faster than it is read would be read for ever. */
 const SKIP_MAX_TURNS = 3_000;
+
+const WITHOUT_DETAIL: MachineCheckReading = {
+  corrected: true,
+  cpu: null,
+  bank: null,
+  text: 'corrected: the kernel keeps the detail to itself (it tells when started with ras=cec_disable)',
+};
 
 export function openKmsg(): RecordFile {
   const descriptor = openSync('/dev/kmsg', constants.O_RDONLY | constants.O_NONBLOCK);
@@ -64,13 +70,17 @@ export class KernelLog {
 
   /** What is new. Throws EdacError (unreadable) when the log cannot be read any more. */
   poll(): KernelNews {
-    const news: KernelNews = { checks: [], memory: [], checksWithoutDetail: 0, overruns: 0, more: false };
-    for (let i = 0; i < RECORDS_AT_ONCE; i++) {
+    const news: KernelNews = { checks: [], memory: [], overruns: 0, more: false };
+    let announced = 0;
+    news.more = true;
+    for (let i = 0; i < RECORDS_AT_ONCE && news.more; i++) {
       const record = this.#next(news);
-      if (record === null) return news;
-      if (record !== '') take(record, news);
+      if (record === null) news.more = false;
+      else if (record !== '') announced += take(record, news);
     }
-    return { ...news, more: true };
+    // The announcement comes first, the detail with it or never: then the kernel's collector of corrected errors (RAS_CEC) has it.
+    if (news.checks.length === 0) news.checks.push(...Array.from({ length: announced }, () => WITHOUT_DETAIL));
+    return news;
   }
 
   close(): void {
@@ -93,29 +103,29 @@ export class KernelLog {
   }
 }
 
-function take(record: string, news: KernelNews): void {
+/** How many announcements it is: 1 or 0. */
+function take(record: string, news: KernelNews): number {
   let text: string;
   try {
     text = decodeRecord(record).text;
   } catch (error) {
     // A record of a shape that this kernel invented is no reason to miss the next machine check.
-    if (error instanceof EdacError) return;
+    if (error instanceof EdacError) return 0;
     throw error;
   }
   const message = hardwareMessage(text);
   switch (message?.kind) {
     case undefined:
-      return;
+      return 0;
     case 'machineCheck':
       news.checks.push(message.check);
-      return;
+      return 0;
     case 'machineChecksLogged':
-      news.checksWithoutDetail += 1;
-      return;
+      return 1;
     case 'memory':
       news.memory.push(message);
-      return;
+      return 0;
     default:
-      message satisfies never;
+      return message satisfies never;
   }
 }

@@ -13,8 +13,8 @@ export const FRU_HEADER_BYTES = 8;
 export const FRU_AREA_HEAD_BYTES = 2;
 const UNIT_BYTES = 8;
 const END_OF_FIELDS = 0xc1;
-/** 10, 11: minutes since then. */
-const BOARD_DATE_START_MS = Date.UTC(1996, 0, 1);
+/** 11: minutes since the first of January 1996. */
+const BOARD_DATE_START_S = 820_454_400;
 /** Own fields of a maker in one area: an area has 2,040 bytes. */
 const MAX_CUSTOM = 64;
 
@@ -37,8 +37,8 @@ export interface FruBoard {
   serial: string;
   partNumber: string;
   fileId: string;
-  /** ISO date; undefined: not given. */
-  madeOn: string | undefined;
+  /** Unix seconds; undefined: not given. */
+  madeOnS: number | undefined;
   custom: string[];
 }
 
@@ -129,11 +129,10 @@ export function decodeFruChassis(b: Buffer): FruChassis {
 
 /** 11. */
 export function decodeFruBoard(b: Buffer): FruBoard {
-  needs(b, UNIT_BYTES, 'a board area');
   const [manufacturer = '', product = '', serial = '', partNumber = '', fileId = '', ...custom] = areaFields(b, 6, isUnicode(b[2]));
   const minutes = b.readUIntLE(3, 3);
-  const madeOn = minutes === 0 ? undefined : new Date(BOARD_DATE_START_MS + minutes * 60_000).toISOString().slice(0, 10);
-  return { manufacturer, product, serial, partNumber, fileId, madeOn, custom: custom.slice(0, MAX_CUSTOM) };
+  const madeOnS = minutes === 0 ? undefined : BOARD_DATE_START_S + minutes * 60;
+  return { manufacturer, product, serial, partNumber, fileId, madeOnS, custom: custom.slice(0, MAX_CUSTOM) };
 }
 
 /** 12. */

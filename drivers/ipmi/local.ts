@@ -7,7 +7,7 @@
 // we do: one that was not answered may have been carried out.
 import { getSystemErrorName } from 'node:util';
 import { Bmc } from './bmc.ts';
-import { COMMAND, COMPLETION, commandName } from './messages.ts';
+import { COMMAND, COMPLETION, commandName, completionText } from './messages.ts';
 import { type IpmiNative, NATIVE_EVENT, type NativeHandle, native } from './native.ts';
 import { Turns } from './turns.ts';
 import { type BmcTransport, type CommandAnswer, type CommandOptions, IpmiError } from './types.ts';
@@ -19,8 +19,12 @@ const PROBE_MS = 5000;
 /** The kernel answers each command in the end, by itself if need be. A probe that got none in so many intervals was lost: another one. */
 const PROBE_LOST_INTERVALS = 6;
 const MAX_ID = 0x7fffffff;
-/** What the kernel answers in the BMC's place when its interface is stuck: table 5-2, "unspecified" and "timeout". */
-const STUCK_CODES: readonly number[] = [COMPLETION.unspecified, 0xc3];
+/**
+ * What the kernel, or the interface, answers in the place of a BMC that hangs: table 5-2, "unspecified" and "timeout". The BMC says that of
+ * single commands, too, but not after this time, or half of the time-out; and not of its device id.
+ */
+const STUCK_CODES: readonly number[] = [COMPLETION.unspecified, COMPLETION.timeout];
+const STUCK_MS = 2000;
 
 export interface LocalIpmiOptions {
   /** For one answer; 5000 when left out. */
@@ -142,6 +146,7 @@ class LocalTransport implements BmcTransport {
     const { netFn, lun, command, data } = question;
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs ?? TIMEOUT_MS;
     const id = this.#takeId();
+    const startedMs = performance.now();
     let timer: NodeJS.Timeout | undefined;
     let abort: () => void = () => undefined;
     try {
@@ -156,7 +161,15 @@ class LocalTransport implements BmcTransport {
         const error = this.#send(id, netFn, lun, command, data);
         if (error !== 0) reject(this.#sendProblem(error));
       });
-      return { completionCode: answer[0] ?? COMPLETION.unspecified, data: answer.subarray(1) };
+      const completionCode = answer[0] ?? COMPLETION.unspecified;
+      const tookMs = Math.round(performance.now() - startedMs);
+      const isDeviceId = netFn === COMMAND.getDeviceId[0] && command === COMMAND.getDeviceId[1];
+      if (STUCK_CODES.includes(completionCode) && (isDeviceId || tookMs >= Math.min(STUCK_MS, timeoutMs / 2))) {
+        this.#fallSilent(tookMs);
+        const why = `the kernel gave up on it after ${tookMs} ms (${completionText(completionCode)})`;
+        throw new IpmiError('lost', `${this.name} does not answer ${commandName(netFn, command)}: ${why}`);
+      }
+      return { completionCode, data: answer.subarray(1) };
     } finally {
       clearTimeout(timer);
       options.signal?.removeEventListener('abort', abort);

@@ -46,6 +46,7 @@ export const COMPLETION = {
   ok: 0x00,
   busy: 0xc0,
   invalidCommand: 0xc1,
+  timeout: 0xc3,
   reservationLost: 0xc5,
   truncated: 0xc7,
   tooLong: 0xc8,
@@ -60,6 +61,7 @@ export const COMPLETION = {
 const COMPLETION_TEXT: Record<number, string> = {
   [COMPLETION.busy]: 'it is busy',
   [COMPLETION.invalidCommand]: 'it does not know this command',
+  [COMPLETION.timeout]: 'no response in time',
   [COMPLETION.reservationLost]: 'the reservation was lost',
   [COMPLETION.cannotReturnThatMany]: 'it cannot return that many bytes at once',
   [COMPLETION.notPresent]: 'there is no such sensor, record or data',

@@ -118,6 +118,7 @@ export async function powerOffVerified(target: IpmiOptions, options: PowerOffOpt
     steps: [],
     answered: false,
     askedMs: undefined,
+    untold: false,
     say: (step, detail) => {
       const entry = { atMs: Math.round(performance.now() - startedMs), step, ...(detail === undefined ? {} : { detail }) };
       run.steps.push(entry);
@@ -146,6 +147,8 @@ interface Run {
   answered: boolean;
   /** `performance.now()` of the first question since the last answer; undefined: all is answered. */
   askedMs: number | undefined;
+  /** The last question in a session had no answer, or none that says on or off. */
+  untold: boolean;
   say: (step: PowerStepKind, detail?: string) => void;
 }
 
@@ -163,6 +166,7 @@ async function untilOff(run: Run): Promise<PowerOffEvidence> {
           lastOffSentMs = performance.now();
         }
         const { on } = await answer(run, session.chassisStatus());
+        run.untold = false;
         run.say(on ? 'readOn' : 'readOff');
         const atMs = lastStepMs(run);
         device ??= await deviceOrNone(run, session);
@@ -183,6 +187,7 @@ async function untilOff(run: Run): Promise<PowerOffEvidence> {
         session = await open(run);
       } catch (error) {
         if (!(error instanceof IpmiError) || !['lost', 'garbled', 'rejected'].includes(error.reason)) throw error;
+        run.untold = true;
         run.say('lost', error.message);
         // Without waiting for a BMC that does not answer: to the end it may come back.
         void session.close();
@@ -254,6 +259,7 @@ function reasonOf(error: unknown, run: Run, aborted: boolean): PowerOffReason {
   if (aborted) return 'aborted';
   if (run.target.signal.aborted) {
     if (!run.answered) return 'unreachable';
+    if (run.untold) return 'lost';
     // A question that was just asked is no silence yet.
     const silentMs = run.askedMs === undefined ? 0 : performance.now() - run.askedMs;
     return silentMs > (run.target.timeoutMs ?? DEFAULT_TIMEOUT_MS) ? 'lost' : 'stillOn';

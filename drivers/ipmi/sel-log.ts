@@ -91,7 +91,7 @@ export class SelFollower {
     const isSame = head === this.#head;
     // Times are in seconds: in a full ring a second entry within one changes nothing in the head, so it is looked at once more.
     if (isSame && this.#settled) return { entries: [], info, wasCleared: false, overflow: info.overflow };
-    const followed = isFirst ? undefined : await this.#readOn();
+    const followed = isFirst ? undefined : await this.#readOn(info);
     const { entries, wasCleared } = followed ?? (await this.#readAll(info, isFirst));
     this.#head = head;
     this.#settled = isSame;
@@ -100,9 +100,9 @@ export class SelFollower {
   }
 
   /** Entries after the last known one. Undefined: it is not there any more. */
-  async #readOn(): Promise<{ entries: SelEntry[]; wasCleared: boolean } | undefined> {
+  async #readOn(info: SelInfo): Promise<{ entries: SelEntry[]; wasCleared: boolean } | undefined> {
     const last = this.#last;
-    if (last === undefined) return undefined;
+    if (last === undefined || this.#mayBeAnother(last, info)) return undefined;
     const again = await readSelEntry(this.#questions, last.id);
     if (again === undefined || !again.entry.bytes.equals(last.bytes)) return undefined;
     const entries: SelEntry[] = [];
@@ -125,19 +125,20 @@ export class SelFollower {
     return { entries, wasCleared: false };
   }
 
+  /** After a clear a BMC without a clock may write the very bytes that were there before: rather told twice than not. */
+  #mayBeAnother(entry: SelEntry, info: SelInfo): boolean {
+    return info.lastEraseS !== this.#lastEraseS && (entry.timeS === undefined || entry.timeS > info.lastEraseS);
+  }
+
   async #readAll(info: SelInfo, isFirst: boolean): Promise<{ entries: SelEntry[]; wasCleared: boolean }> {
     const all: SelEntry[] = [];
     for await (const entry of selEntries(this.#questions)) all.push(entry);
     // Cleared while it was read: the head that was read is of another log.
     const now = await readSelInfo(this.#questions);
     if (now.lastEraseS !== info.lastEraseS || now.entries < info.entries) throw new ChangedMeanwhile();
-    const wasErased = !isFirst && info.lastEraseS !== this.#lastEraseS;
     const keys = new Set(all.map(keyOf));
     const isGone = [...this.#known].some((key) => !keys.has(key));
-    // After a clear a BMC without a clock may write the very bytes that were there before.
-    const isNew = (entry: SelEntry): boolean =>
-      !this.#known.has(keyOf(entry)) || (wasErased && (entry.timeS === undefined || entry.timeS > info.lastEraseS));
-    const entries = all.filter(isNew);
+    const entries = all.filter((entry) => !this.#known.has(keyOf(entry)) || (!isFirst && this.#mayBeAnother(entry, info)));
     this.#known = keys;
     this.#last = all.at(-1);
     return { entries, wasCleared: !isFirst && isGone };

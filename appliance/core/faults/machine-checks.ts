@@ -20,7 +20,8 @@ export function diagnoseMachineChecks(
   checks: readonly MachineCheckReading[],
   at: number,
 ): Diagnosis<MachineChecksMemory> {
-  const placeOf = (c: MachineCheckReading): string => `processor ${c.cpu}, bank ${c.bank}`;
+  const placeOf = (c: MachineCheckReading): string =>
+    c.cpu === null || c.bank === null ? 'processor or memory' : `processor ${c.cpu}, bank ${c.bank}`;
   const fresh = checks.filter((c) => c.corrected);
   const last = { ...memory.last };
   for (const c of fresh) last[placeOf(c)] = c.text;

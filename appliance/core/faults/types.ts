@@ -108,8 +108,9 @@ export interface MemoryReading {
 
 export interface MachineCheckReading {
   corrected: boolean;
-  cpu: number;
-  bank: number;
+  /** Null: the kernel kept the detail to itself. */
+  cpu: number | null;
+  bank: number | null;
   /** What the status says in words, with its 64 bits in hex. */
   text: string;
 }

@@ -198,3 +198,21 @@ t.test('the arbiter: who decides, what is known on both sides, what both are cha
     /partner's way to the management controller here/,
   );
 });
+
+t.test('blocks in quarantine: which, what the guest gets, and what can be done', (t) => {
+  const one = duplexWith({ quarantined: [8192] });
+  t.match(attentionOf(one), [
+    {
+      kind: 'block',
+      severity: 'critical',
+      row: '15',
+      title: /^The block at byte 8192 of the disk is not served/,
+      sentence: /I\/O error .* on both CoServers the same/,
+      endsWhen: ['the guest overwrites it as a whole'],
+    },
+  ]);
+  t.match(attentionOf(one)[0]?.ways[0], { text: /restore it from the guest's backup/, action: null });
+  const four = duplexWith({ quarantined: [4096, 8192, 12288, 16384] });
+  t.match(attentionOf(four), [{ title: /^4 blocks of the disk are not served.* The first is at byte 4096$/ }]);
+  t.end();
+});

@@ -3,9 +3,14 @@ import fc from 'fast-check';
 import t from 'tap';
 import { blockSums, firstMisfit, SUM_BLOCK_BYTES, ZERO_SUM } from '../../../../appliance/mirror/block-sums.ts';
 import { CheckedStore } from '../../../../appliance/mirror/checked-store.ts';
-import { type Flight, KeptSums, sumsFileBytes } from '../../../../appliance/mirror/kept-sums.ts';
+import { KeptSums, sumsFileBytes } from '../../../../appliance/mirror/kept-sums.ts';
 import type { DiskIdentity } from '../../../../appliance/mirror/metadata.ts';
 import { decodeSumsPage, encodeSumsPage, sumsPageBytes } from '../../../../appliance/mirror/sums-codec.ts';
+
+import type { Flight } from '../../../../appliance/mirror/sums-pages.ts';
+
+import { SilentDiskError } from '../../../../appliance/mirror/watched-store.ts';
+
 import { type BlockStore, StoreError } from '../../../../drivers/block/index.ts';
 import { LosableStore, Power, random } from './losable-store.ts';
 
@@ -391,4 +396,28 @@ t.test('the store below is asked for what it was asked', async (t) => {
   (medium as BlockStore).zero = async (...a) => void asked.push(a);
   await disk.zero(0, 10, { space: 'release' });
   t.same(asked, [[0, 10, { space: 'release' }]]);
+});
+
+t.test('a file that does not answer is not given up: what it says stays true, so no clean extent is written to', async (t) => {
+  const { medium, file } = await open();
+  let isSilent = false;
+  const silent = new SilentDiskError('io', 'write', 0, 'it does not answer');
+  const write = file.write.bind(file);
+  file.write = (at, ...parts) => (isSilent ? Promise.reject(silent) : write(at, ...parts));
+  const { disk, sums, off } = await open(medium, file);
+  for (let extent = 0; extent < 5; extent++) await disk.write(extent * 4 * BLOCK, bytes(BLOCK, 1));
+  // More than may be dirty: the coldest would become clean.
+  const enter = sums.enter(20 * BLOCK, BLOCK);
+  await enter;
+  sums.take(20 * BLOCK, BLOCK);
+  isSilent = true;
+  await disk.write(0, bytes(BLOCK, 2));
+  await t.rejects(disk.write(60 * BLOCK, bytes(BLOCK, 2)), SilentDiskError);
+  await disk.write(4 * BLOCK, bytes(BLOCK, 2));
+  await sums.close();
+  t.same([off, sums.isOff], [[], false]);
+  await t.rejects(disk.write(64 * BLOCK, bytes(BLOCK, 2)), SilentDiskError, 'also after it was told so while pages were written');
+  isSilent = false;
+  const again = await open(medium, file);
+  t.same((await conditions(again.disk)).wrong, undefined);
 });

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
 import { FakeKmsg, FakeSysfs } from '../../../../drivers/edac/fake.ts';
@@ -178,6 +180,26 @@ t.test('what the kernel prints about faulty hardware', async (t) => {
     t.equal(hardwareMessage(text), null, text);
 });
 
+t.test('the log of a machine with errors put in', async (t) => {
+  const file = join(import.meta.dirname, '../../../../drivers/edac/testdata/qemu-q35/machine-checks.txt');
+  const said = readFileSync(file, 'utf8')
+    .split('\n')
+    .map(hardwareMessage)
+    .filter((message) => message !== null);
+  t.same(
+    said.map((message) =>
+      message.kind === 'machineCheck' ? `${message.check.cpu} ${message.check.bank} ${message.check.text}` : message.kind,
+    ),
+    [
+      'machineChecksLogged',
+      'machineChecksLogged',
+      '1 5 corrected: memory controller, read, channel 1 (status 0x8c00004000010091)',
+      '0 1 uncorrected: data cache level 0, data read (status 0xbd00000000000134)',
+      '1 1 uncorrected: no error (status 0xa000000000000000)',
+    ],
+  );
+});
+
 t.test('records', async (t) => {
   t.same(decodeRecord('4,1234,5678901,-,caller=T1;a\\x0ab\n SUBSYSTEM=pci\n DEVICE=+pci:0000:00:1f.0\n'), {
     level: 4,
@@ -195,7 +217,7 @@ t.test('the log: from the boot or from now, overruns, many records', async (t) =
   kmsg.print(check('9c00000000000150'));
   const whole = await openKernelLog({ from: 'boot', open: () => kmsg });
   t.match(whole.poll(), { checks: [{ bank: 5 }], overruns: 0, more: false });
-  t.same(whole.poll(), { checks: [], memory: [], checksWithoutDetail: 0, overruns: 0, more: false });
+  t.same(whole.poll(), { checks: [], memory: [], overruns: 0, more: false });
   for (let i = 0; i < 900; i++) kmsg.print(check('bd00000000000134'));
   const log = await openKernelLog({ from: 'now', open: () => kmsg });
   t.same(log.poll().checks, [], 'nothing old');
@@ -203,7 +225,11 @@ t.test('the log: from the boot or from now, overruns, many records', async (t) =
   kmsg.raw('no record at all');
   kmsg.print('EDAC MC0: 1 CE memory read error on DIMM A1 (channel:1)');
   kmsg.print(check('bd00000000000134'));
-  t.match(log.poll(), { checks: [{ corrected: false }], memory: [{ where: 'DIMM A1' }], checksWithoutDetail: 1 });
+  const news = log.poll();
+  t.match(news, { checks: [{ corrected: false, bank: 5 }], memory: [{ where: 'DIMM A1' }] });
+  t.equal(news.checks.length, 1, 'the announcement belongs to the detail');
+  kmsg.print('mce: [Hardware Error]: Machine check events logged');
+  t.match(log.poll().checks, [{ corrected: true, cpu: null, bank: null, text: /ras=cec_disable/ }], 'detail that never comes');
   for (let i = 0; i < 1_001; i++) kmsg.print(check('9c00000000000150'));
   const first = log.poll();
   t.match(first, { overruns: 1, more: true });

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import t from 'tap';
@@ -15,6 +17,7 @@ import {
 } from '../../../../drivers/inventory/index.ts';
 
 const CASES_MIN = 10_000;
+const TESTDATA = join(import.meta.dirname, '../../../../drivers/inventory/testdata');
 const NOTHING: MachineFiles = { files: new Map(), links: new Map(), folders: new Map(), smbiosTable: null, smbiosEntryPoint: null };
 
 /** '' and NaN never stand for "not known". */
@@ -122,6 +125,66 @@ t.test('a whole machine', async (t) => {
   assertNoEmptyValues(inventory);
 });
 
+t.test('captured machines', async (t) => {
+  const captured = (machine: string, file: string) => readFileSync(join(TESTDATA, machine, file));
+  const read = (machine: string) => decodeSmbios(captured(machine, 'smbios.dmi'), captured(machine, 'entry-point.bin'));
+  const xeon = read('qemu-q35-xeon');
+  t.match(xeon, {
+    version: '2.8',
+    damage: null,
+    system: {
+      vendor: 'Twintest Inc.',
+      product: 'TwinServer R1',
+      version: 'A',
+      serial: 'T0001',
+      uuid: '11223344-5566-7788-99aa-bbccddeeff00',
+    },
+    board: { vendor: 'Twintest Inc.', product: '0TW1N', version: 'A01', serial: 'B0001' },
+    bios: { vendor: 'Twintest Inc.', version: '2.10.2', date: '2024-08-07' },
+    processors: [
+      { socket: 'CPU 0', model: 'Twintest CPU 6148', cores: 1, threads: 1 },
+      { socket: 'CPU 1', model: 'Twintest CPU 6148', cores: 1, threads: 1 },
+    ],
+    memory: { ecc: true, slots: 1, installedBytes: 1500 * 2 ** 20, dimms: [{ slot: 'DIMM A 0', partNumber: 'TW16G', speedMtPerS: 2933 }] },
+  });
+  const epyc = read('qemu-q35-epyc');
+  t.match(epyc, {
+    version: '3.0',
+    system: { vendor: null, product: null },
+    bios: { date: '2021-05-19' },
+    processors: [
+      { cores: 2, threads: 4 },
+      { cores: 2, threads: 4 },
+    ],
+    memory: {
+      slots: 1,
+      installedBytes: 20 * 2 ** 30,
+      dimms: [{ slot: 'DIMM 0', sizeBytes: 20 * 2 ** 30, vendor: null, partNumber: 'TW32U' }],
+    },
+  });
+  const cpus = (machine: string) => decodeCpuinfo(captured(machine, 'cpuinfo.txt').toString());
+  t.match(cpus('qemu-q35-xeon'), {
+    vendor: 'GenuineIntel',
+    family: 6,
+    modelNumber: 85,
+    stepping: 4,
+    sockets: 2,
+    cores: 2,
+    threads: 2,
+    smt: false,
+  });
+  t.match(cpus('qemu-q35-epyc'), {
+    vendor: 'AuthenticAMD',
+    family: 23,
+    modelNumber: 49,
+    sockets: 2,
+    cores: 4,
+    threads: 8,
+    smt: true,
+    mixed: [],
+  });
+});
+
 t.test('twins are equal, and each difference shows where it is', async (t) => {
   const one = await inventoryOf();
   t.same(await inventoryOf(), one);
@@ -141,6 +204,7 @@ t.test('twins are equal, and each difference shows where it is', async (t) => {
   t.same(await differ({ diskSectors: 1 }), ['disks']);
   t.same(await differ({ diskFirmware: 'TN02' }), ['disks']);
   t.same(await differ({ clocksource: 'hpet' }), ['tsc']);
+  t.match((await inventoryOf({ clocksource: 'hpet' })).tsc, { constant: true, nonstop: true, stable: false });
 });
 
 t.test('what is missing is null, and named', async (t) => {
@@ -218,6 +282,12 @@ t.test('SMBIOS: sizes, dates, placeholders, short structures, damage', async (t)
   ]);
   const cut = decodeSmbios(whole.subarray(0, whole.length - 12), null);
   t.match(cut, { bios: { version: '1.0' }, damage: /damaged at byte 23 \(structure of type 16, 15 bytes\)/ });
+  const device512 = { type: 17, length: 0x28, fields: [size(512)] };
+  const array = { type: 16, length: 0x17, handle: 0, fields: [{ at: 0x05, bytes: 1, value: 3 }] };
+  const two = smbiosTable([array, device512, device512]);
+  t.equal(decodeSmbios(two, null).memory.installedBytes, 2 ** 30);
+  const half = decodeSmbios(two.subarray(0, two.length - 12), null).memory;
+  t.match(half, { installedBytes: null, slots: null, ecc: null, dimms: [{ sizeBytes: 2 ** 29 }] }, 'half of the memory is not all of it');
   t.throws(() => decodeSmbios(Buffer.alloc(0), null), /table is empty/);
   t.throws(() => decodeSmbios(Buffer.alloc(64), null), /damaged at byte 0/);
 });

@@ -49,7 +49,7 @@ async function open(t: { teardown: (fn: () => unknown) => void }) {
 
 t.test('what a part is', async (t) => {
   const { read, parts } = await open(t);
-  const whole = { product: { name: 'Server', serial: 'S2', custom: [] }, board: { serial: 'S1', madeOn: undefined }, problem: undefined };
+  const whole = { product: { name: 'Server', serial: 'S2', custom: [] }, board: { serial: 'S1', madeOnS: undefined }, problem: undefined };
   t.match(await read(inventory({ board: BOARD, product: PRODUCT })), whole);
   parts.maxBytes = 8;
   t.match(await read(inventory({ board: BOARD, product: PRODUCT })), whole, 'little at once');

@@ -100,11 +100,34 @@ t.test('a BMC that lost what it was asked: a probe finds it again', async (t) =>
   t.equal((await bmc.chassisStatus()).on, true);
 });
 
+t.test('the kernel gives up on the BMC before we do', async (t) => {
+  const { device, bmc } = await open(t, new FakeIpmiDevice(), { timeoutMs: 2000 });
+  const stuck: FakeIpmiDevice['garble'] = (answer) => ({ ...answer, data: Buffer.from([0xc3]) });
+  device.garble = stuck;
+  await t.rejects(
+    bmc.chassisStatus(),
+    reason('rejected', /no response in time \(0xc3\)/),
+    'at once: the BMC itself says so of one command',
+  );
+  t.ok(bmc.isAnswering);
+  device.hangs = true;
+  setTimeout(() => {
+    device.hangs = false;
+  }, 1100);
+  await t.rejects(bmc.chassisStatus(), reason('lost', /does not answer getChassisStatus: the kernel gave up on it after 1\d\d\d ms/));
+  await t.rejects(bmc.chassisStatus(), reason('lost', /nothing is asked of it/));
+  device.garble = (answer) => answer;
+  await nextCommand(device);
+  t.ok(bmc.isAnswering);
+  device.garble = stuck;
+  await t.rejects(bmc.deviceId(), reason('lost', /does not answer getDeviceId: the kernel gave up/), 'of its device id it never does');
+});
+
 t.test('answers that are none', async (t) => {
   const { device, bmc } = await open(t);
   device.garble = (answer) => ({ ...answer, data: Buffer.from([0, 1]) });
   await t.rejects(bmc.chassisStatus(), reason('garbled', /a chassis status of 1 bytes, not 3/));
-  device.garble = (answer) => ({ ...answer, data: Buffer.alloc(0) });
+  device.garble = (answer) => ({ ...answer, data: Buffer.from([0xff]) });
   await t.rejects(bmc.chassisStatus(), reason('rejected', /does not specify/));
   for (const wrong of [{ netFn: 0x0b }, { command: 0x55 }, { id: 12345 }]) {
     device.garble = (answer) => ({ ...answer, ...wrong });

@@ -87,7 +87,13 @@ t.test('a server as OpenIPMI simulates it', async (t) => {
   t.match(builtin, {
     ...{ device: 0, name: 'Builtin FRU device', problem: undefined },
     chassis: { type: 0x17, partNumber: 'CH-1', serial: 'CHS0001' },
-    board: { manufacturer: 'Example Boards', product: 'X1-DUAL', serial: 'BRD0001', partNumber: 'EB-100-02', madeOn: '2024-01-30' },
+    board: {
+      manufacturer: 'Example Boards',
+      product: 'X1-DUAL',
+      serial: 'BRD0001',
+      partNumber: 'EB-100-02',
+      madeOnS: Date.UTC(2024, 0, 30, 1, 4) / 1000,
+    },
     product: {
       manufacturer: 'Example Servers',
       name: 'ES-2200',

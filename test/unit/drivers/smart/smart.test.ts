@@ -91,6 +91,27 @@ t.test('NVMe: warnings in words; a virtual one that fills in no spare is not wor
   t.match(decodeSmart(empty, '/dev/nvme0'), { availableSparePercent: 0, spareThresholdPercent: 0 }, 'the warning says that it is meant');
 });
 
+t.test("QEMU's disks", async (t) => {
+  t.match(decodeSmart(printed('qemu-nvme'), '/dev/nvme0'), {
+    kind: 'nvme',
+    model: 'QEMU NVMe Ctrl',
+    serial: 'NVM0001',
+    passed: true,
+    temperatureC: 50,
+    availableSparePercent: null,
+    criticalWarnings: [],
+  });
+  t.match(decodeSmart(printed('qemu-ata'), '/dev/sda'), {
+    kind: 'ata',
+    model: 'TWINTEST ATA DISK WITH LONG NAME',
+    passed: true,
+    reallocatedSectors: 0,
+    failingAttributes: [],
+  });
+  t.throws(() => decodeSmart(printed('qemu-scsi'), '/dev/sdb'), { kind: 'unsupported', message: /TWINTEST SCSI0600.*no SMART/ });
+  t.throws(() => decodeSmart(printed('no-such-disk'), '/dev/sdc'), { kind: 'unreadable', message: /The disk is gone/ });
+});
+
 t.test('the exit status: failing without a word, and what cannot be read', async (t) => {
   const silent = JSON.parse(printed('ata-hdd-healthy')) as Record<string, { exit_status: number }>;
   delete silent.smart_status;

@@ -178,6 +178,8 @@ t.test('machine checks, by bank', async (t) => {
     /^processorCorrectedRate processor 0, bank 2: 10 .*a cache error/,
   ]);
   t.match(last(FRESH_MACHINE_CHECKS, diagnoseMachineChecks, [[0, [check(false, 5)]]]), [/^processorUncorrected processor 0, bank 5/]);
+  const vague = Array.from({ length: 10 }, () => ({ corrected: true, cpu: null, bank: null, text: 'no detail' }));
+  t.match(last(FRESH_MACHINE_CHECKS, diagnoseMachineChecks, [[0, vague]]), [/^processorCorrectedRate processor or memory: 10/]);
 });
 
 t.test('PCIe', async (t) => {
