@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
+import { runHardware } from './console/cli/hardware.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
 import { runStatus } from './console/cli/status.ts';
@@ -99,6 +100,15 @@ async function main(): Promise<void> {
     .helpOption(false)
     .action(async (_o: unknown, c: Command) => {
       process.exitCode = await runRequest(c.args, { stdout: process.stdout, stderr: process.stderr });
+    });
+  program
+    .command('hardware', '', { hidden: false })
+    .description('faults of both servers, and what is read of this one; exit code 0 well, 1 warning, 2 critical, 3 not known')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      process.exitCode = await runHardware(c.args, { stdout: process.stdout, stderr: process.stderr });
     });
   program
     .command('points', '', { hidden: false })

@@ -175,6 +175,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     onFaults: (faults) => pump.feed({ kind: 'faultsObserved', faults }),
     now: () => performance.now(),
   });
+  figures.hardware = hardware;
 
   const management = new ManagementPath({
     coServer: config.coServer,
