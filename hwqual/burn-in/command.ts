@@ -75,7 +75,7 @@ export async function runBurnInCommand(argv: readonly string[], io: BurnInIo, do
   const result = await runBurnIn(options, makeProgress(io.stdout), io.signal);
   for (const test of result.tests) say(`${test.verdict === 'notTested' ? 'not tested' : test.verdict}: ${test.title}: ${test.reason}`);
   if (result.smallestHeartbeatTimeoutMs !== null) say(`smallest heartbeat.timeoutMs: ${result.smallestHeartbeatTimeoutMs}`);
-  say(`${result.verdict}: ${result.sentence}`);
+  say(`burn-in ${result.verdict}; ${result.sentence}`);
   if (flags.json !== undefined) writeResult(flags.json, result);
   if (flags.resetByWatchdog && !io.signal.aborted) {
     await resetByWatchdog({ ...options.watchdog, stateDir: options.stateDir, say });

@@ -34,7 +34,7 @@ import {
   writeData,
 } from './flood-codec.ts';
 import { FloodReceiver } from './flood-receiver.ts';
-import { growth, type NicGrowth, type NicStatistics, readNicStatistics, sumOf } from './nic-statistics.ts';
+import { growth, type NicGrowth, type NicStatistics, nicSpeedMbps, readNicStatistics, sumOf } from './nic-statistics.ts';
 
 export interface LinkSetup {
   nic: string;
@@ -51,6 +51,10 @@ export interface LinkFigures {
   link: number;
   /** Why there was nothing to test: no such NIC, no carrier. */
   problem: string | null;
+  /** So long somebody listened here. */
+  listenedMs: number;
+  /** Now; null: the NIC does not tell. */
+  speedMbps: number | null;
   heardPartner: boolean;
   /** The number that the partner gives the link at the other end. */
   partnerLink: number | null;
@@ -86,7 +90,7 @@ export async function linkWork(setup: LinkSetup, stop: AbortSignal, tell: (figur
   const link = new LinkEnd(setup, await readNicStatistics(setup.nic), tell);
   try {
     await link.run(stop);
-    return link.figures();
+    return { ...link.figures(), speedMbps: await nicSpeedMbps(setup.nic) };
   } finally {
     link.close();
   }
@@ -98,6 +102,8 @@ function nothing({ nic, link }: LinkSetup): LinkFigures {
     nic,
     link,
     problem: null,
+    listenedMs: 0,
+    speedMbps: null,
     heardPartner: false,
     partnerLink: null,
     ownLink: null,
@@ -116,10 +122,7 @@ function nothing({ nic, link }: LinkSetup): LinkFigures {
 
 interface Partner {
   state: StateFrame;
-  mac: string;
   heardMs: number;
-  /** What its data frames carry. */
-  session: Buffer;
 }
 
 class LinkEnd {
@@ -136,6 +139,8 @@ class LinkEnd {
   #receiver = new FloodReceiver();
   #partner: Partner | null = null;
   #partnerNonce: Buffer = Buffer.alloc(NONCE_BYTES);
+  /** What the partner's data frames carry: known with its nonce, since its flood may overtake the state frame that has ours. */
+  #session: Buffer | null = null;
   /** The partner's sentUs, and when it came. */
   #echo = { us: 0, atUs: 0 };
   #phase: Phase = 'ready';
@@ -150,6 +155,7 @@ class LinkEnd {
   #droppedBefore = { here: 0, sending: 0 };
   /** The NIC's counters were read after the partner had finished: what is told of its frames is final. */
   #countedAll = false;
+  readonly #openedMs = performance.now();
   #counting = false;
 
   constructor(setup: LinkSetup, before: NicStatistics, tell: (figures: LinkFigures) => void) {
@@ -204,6 +210,7 @@ class LinkEnd {
   figures(): LinkFigures {
     const f = this.#figures;
     const partner = this.#partner;
+    f.listenedMs = Math.round(performance.now() - this.#openedMs);
     const partnerFinished = partner?.state.phase === 'finished';
     if (partner) {
       f.told = partner.state.received;
@@ -258,7 +265,7 @@ class LinkEnd {
       switch (found.kind) {
         case 'data':
           // The session's bytes say from whom: a letter alone could be anybody's.
-          if (this.#partner?.session.equals(found.data.session)) {
+          if (this.#session?.equals(found.data.session)) {
             const now = performance.now();
             if (this.#firstDataMs === 0) this.#firstDataMs = now;
             this.#lastDataMs = now;
@@ -298,8 +305,7 @@ class LinkEnd {
     this.#figures.heardPartner = true;
     this.#figures.partnerLink = state.link;
     this.#figures.partnerAnswersOnly = state.answersOnly;
-    const session = this.#partner?.session ?? sessionToken(this.#setup.key, state.nonce, this.#nonce);
-    this.#partner = { state, mac, heardMs: now, session };
+    this.#partner = { state, heardMs: now };
     if (this.#phase === 'ready' && !this.#setup.answersOnly && state.phase !== 'finished') this.#flood(mac);
     else if (this.#phase === 'flooding') this.#pump();
   }
@@ -308,6 +314,7 @@ class LinkEnd {
   #meet(state: StateFrame): void {
     if (this.#partner) this.#figures.restarts++;
     this.#partnerNonce = state.nonce;
+    this.#session = sessionToken(this.#setup.key, state.nonce, this.#nonce);
     this.#partner = null;
     this.#receiver = new FloodReceiver();
     this.#firstDataMs = 0;

@@ -10,6 +10,10 @@ export const links: BurnInTest = { id: 'links', title: 'links', run };
 
 /** A link that spoke and then not any more for so long before the end. */
 const SILENT_MS = 5_000;
+/** Who listened for less may have missed the partner. */
+const LISTENED_MIN_MS = 3_000;
+/** Of what the NIC says it can: below it the processors were too busy to fill the link. */
+const FILLED_SHARE = 0.8;
 const NO_KEY = Buffer.alloc(32);
 
 /** A key for this purpose only. @param pairKey Null: everybody has it. */
@@ -69,14 +73,26 @@ export function judgeLinks(ends: readonly LinkFigures[], paired: boolean, coServ
       `CoServer ${other} does not answer on ${ends.map((e) => e.nic).join(', ')}: start its burn-in at the same time, or twinstep burn-in --answer there`,
       figures,
     );
+  const short = ends.filter((e) => !e.heardPartner);
+  if (short.length > 0)
+    return outcome(
+      links,
+      'notTested',
+      `there was no time to hear anybody on ${short.map((e) => e.nic).join(', ')}: give it longer`,
+      figures,
+    );
   const flooded = ends.filter((e) => e.out.frames + e.in.frames > 0);
   if (flooded.length < ends.length)
     return outcome(links, 'notTested', 'neither CoServer flooded: one of the two must not be started with --answer', figures);
-  const slowest = Math.min(...flooded.map((e) => Math.max(mbitPerS(e.out.bytes, e.out.ms), mbitPerS(e.in.bytes, e.in.ms))));
+  const slowest = Math.min(...flooded.map(rateOf));
   const dropped = flooded.reduce((sum, e) => sum + e.in.lost + (e.told?.lost ?? 0), 0);
   const tooSlow = dropped > 0 ? `; ${dropped} frames that a CoServer had no time for, none by the wire` : '';
+  const slow = flooded
+    .filter((e) => e.speedMbps !== null && rateOf(e) < e.speedMbps * FILLED_SHARE)
+    .map((e) => `${e.nic} (${e.speedMbps})`);
+  const unfilled = slow.length > 0 ? `; the processors could not fill ${slow.join(', ')}` : '';
   const open = paired ? '' : '; not authenticated: not paired yet';
-  return outcome(links, 'pass', `${cables.join(', ')}: at least ${slowest} Mbit/s, nothing damaged${tooSlow}${open}`, figures);
+  return outcome(links, 'pass', `${cables.join(', ')}: at least ${slowest} Mbit/s, nothing damaged${tooSlow}${unfilled}${open}`, figures);
 }
 
 function whatIsWrong(end: LinkFigures, answering: boolean, other: string): string[] {
@@ -84,7 +100,9 @@ function whatIsWrong(end: LinkFigures, answering: boolean, other: string): strin
   if (end.problem !== null) return [end.problem];
   if (end.ownLink !== null) return [`is connected to link ${end.ownLink} of this very CoServer: it must lead to ${other}`];
   if (!end.heardPartner)
-    return answering ? [`${other} is not heard here, though it answers on another link: cable, port, or its configuration`] : [];
+    return answering && end.listenedMs >= LISTENED_MIN_MS
+      ? [`${other} is not heard here, though it answers on another link: cable, port, or its configuration`]
+      : [];
   if (end.partnerLink !== end.link)
     wrong.push(`is link ${end.link} here and leads to ${other}'s link ${end.partnerLink}: cables are crossed, change them over`);
   if (end.in.damaged > 0) wrong.push(`${end.in.damaged} frames came damaged`);
@@ -112,6 +130,7 @@ function figuresOf(end: LinkFigures): Record<string, Figure> {
   const grew = Object.values(end.nicGrowth).flatMap((counts) => Object.entries(counts));
   return {
     [`${end.nic}.partnerLink`]: end.partnerLink,
+    [`${end.nic}.speedMbps`]: end.speedMbps,
     [`${end.nic}.outMbitPerS`]: mbitPerS(end.out.bytes, end.out.ms),
     [`${end.nic}.inMbitPerS`]: mbitPerS(end.in.bytes, end.in.ms),
     [`${end.nic}.sentFrames`]: end.out.frames,
@@ -125,6 +144,11 @@ function figuresOf(end: LinkFigures): Record<string, Figure> {
     [`${end.nic}.foreignFrames`]: end.foreignFrames,
     [`${end.nic}.countersGrew`]: grew.map(([name, by]) => `${name} +${by}`).join(', '),
   };
+}
+
+/** Of the faster direction: one side may only answer. */
+function rateOf(end: LinkFigures): number {
+  return Math.max(mbitPerS(end.out.bytes, end.out.ms), mbitPerS(end.in.bytes, end.in.ms));
 }
 
 function mbitPerS(bytes: number, ms: number): number {

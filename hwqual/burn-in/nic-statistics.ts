@@ -36,6 +36,13 @@ async function count(path: string, name: string, into: NicStatistics): Promise<v
   if (/^\d{1,15}\s*$/.test(text)) into[name] = Number(text);
 }
 
+/** Null: no carrier, or the driver does not tell. */
+export async function nicSpeedMbps(nic: string, sysfs = '/sys'): Promise<number | null> {
+  const text = await readFile(join(sysfs, 'class/net', nic, 'speed'), 'latin1').catch(() => '');
+  const speed = Number(/^\d{1,7}\s*$/.test(text) ? text : 0);
+  return speed > 0 ? speed : null;
+}
+
 export interface NicGrowth {
   /** Names and by how much, of those that grew. */
   errors: Record<string, number>;
