@@ -76,7 +76,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
   'appliance/console': ['appliance/core', 'type:appliance/config.ts'],
   'appliance/notify': ['appliance/core', 'type:appliance/config.ts'],
-  'appliance/main.ts': ['appliance/', 'drivers/'],
+  'appliance/main.ts': ['appliance/', 'drivers/', 'hwqual/burn-in'],
   'hwqual/lab': [
     'hwqual/',
     'drivers/',
@@ -88,6 +88,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'image/bundle',
   ],
   'hwqual/campaigns': ['hwqual/', 'drivers/', 'appliance/core', 'type:appliance/', 'image/engine'],
+  'hwqual/burn-in': ['drivers/', 'appliance/heartbeat', 'type:appliance/'],
   'hwqual/checks': ['hwqual/', 'drivers/', 'appliance/core'],
   'hwqual/profiles': ['hwqual/'],
   'image/setup': ['image/', 'hwqual/lab'],
