@@ -1,5 +1,6 @@
 // The processors: what a guest executes on. A guest that moves must find there what it was told is there.
-import { ALWAYS, type Check, IDENTICAL, same } from './check.ts';
+import type { CpuInventory } from '../../drivers/inventory/index.ts';
+import { ALWAYS, type Check, IDENTICAL, must, same } from './check.ts';
 
 export const cpu: Check = {
   id: 'cpu',
@@ -57,17 +58,20 @@ export const cpu: Check = {
         },
         policy,
       ),
-      same(
-        {
-          id: 'cpu.mixed',
-          title: 'Unlike among themselves',
-          a: x.mixed.join(', ') || 'none',
-          b: y.mixed.join(', ') || 'none',
-          otherwise: ALWAYS,
-          rule: 'All processors of one server are alike.',
-        },
-        policy,
-      ),
+      must({
+        id: 'cpu.mixed',
+        title: 'Unlike among themselves',
+        a: mixedOf(x),
+        b: mixedOf(y),
+        holds: (v) => v === 'none',
+        rule: 'All processors of one server are alike.',
+      }),
     ];
   },
 };
+
+/** Null: the processors could not be read at all. */
+function mixedOf(cpu: CpuInventory): string | null {
+  if (cpu.threads === null) return null;
+  return cpu.mixed.join(', ') || 'none';
+}

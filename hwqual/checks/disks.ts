@@ -1,6 +1,6 @@
 // The disks that hold the guest's copies: size, blocks, and whether "written" means written.
 import type { DiskInventory } from '../../drivers/inventory/index.ts';
-import { bytes, type Check, type Facts, IDENTICAL, must, NEVER, same } from './check.ts';
+import { bytes, type Check, type Facts, IDENTICAL, must, NEVER, roughly, same } from './check.ts';
 
 export const disks: Check = {
   id: 'disks',
@@ -35,10 +35,11 @@ export const disks: Check = {
       ),
       must({
         id: 'disks.enough',
-        title: 'Room for the disk of the guest, bytes',
+        title: 'Room for the disk of the guest',
         a: x?.sizeBytes,
         b: y?.sizeBytes,
         holds: (v) => Number(v) >= needed,
+        shown: roughly,
         rule: `The guest's disk has ${bytes(needed) ?? ''}.`,
       }),
       same(

@@ -1,5 +1,5 @@
 // Memory: enough of it for the guest, as much on both, corrected by hardware.
-import { bytes, type Check, IDENTICAL, must, NEVER, same } from './check.ts';
+import { bytes, type Check, IDENTICAL, must, NEVER, roughly, same } from './check.ts';
 
 /** The appliance itself, its engine, and what travels between both. */
 const OWN_BYTES = 1 << 30;
@@ -11,10 +11,8 @@ export const memory: Check = {
   requires: 'SMBIOS types 16 and 17, /proc/meminfo',
   run: (a, b, policy) => {
     const [x, y] = [a.inventory.memory, b.inventory.memory];
-    const speed = (m: typeof x): string | null =>
-      [...new Set(m.dimms.map((d) => d.configuredMtPerS ?? d.speedMtPerS))].filter((s) => s !== null).join(', ') || null;
-    const parts = (m: typeof x): string | null =>
-      [...new Set(m.dimms.map((d) => d.partNumber))].filter((p) => p !== null).join(', ') || null;
+    const speed = (m: typeof x): string | null => kinds(m.dimms.map((d) => d.configuredMtPerS ?? d.speedMtPerS));
+    const parts = (m: typeof x): string | null => kinds(m.dimms.map((d) => d.partNumber));
     const needed = Math.max(a.guestMemoryBytes, b.guestMemoryBytes) + OWN_BYTES;
     return [
       same(
@@ -34,6 +32,7 @@ export const memory: Check = {
         a: x.totalBytes,
         b: y.totalBytes,
         holds: (v) => Number(v) >= needed,
+        shown: roughly,
         rule: `The guest and the appliance need ${bytes(needed) ?? ''} on each.`,
       }),
       must({
@@ -62,3 +61,9 @@ export const memory: Check = {
     ];
   },
 };
+
+/** Null: there is no module, or one does not tell. */
+function kinds(values: readonly (string | number | null)[]): string | null {
+  if (values.includes(null)) return null;
+  return [...new Set(values.map(String))].sort().join(', ') || null;
+}
