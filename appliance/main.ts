@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
+import { qualifierFor } from '../hwqual/qualify/qualifier.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
 import { runStatus } from './console/cli/status.ts';
@@ -57,7 +58,10 @@ async function main(): Promise<void> {
     .command('run')
     .description('run this CoServer')
     .requiredOption('--config <file>', 'its configuration')
-    .action(async (o: { config: string }) => runCoServer(loadConfig(o.config), version(), new URL(import.meta.url)));
+    .action(async (o: { config: string }) => {
+      const config = loadConfig(o.config);
+      return runCoServer(config, version(), new URL(import.meta.url), qualifierFor(config, version()));
+    });
   addWitnessCommands(program, { version: version(), log });
   program
     .command('witness-key')

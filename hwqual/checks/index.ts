@@ -38,7 +38,7 @@ export const CHECKS: readonly Check[] = [
   versions,
 ];
 
-/** An item that a profile of this machine lets pass although it is unknown, with the reason. */
+/** An item that a profile of this machine lets pass although neither server knows it, with the reason. */
 export interface Waiver {
   /** "cpu.microcode"; a `*` stands for one part: "nics.*.firmware". */
   item: string;
@@ -82,8 +82,9 @@ export function compare(a: Facts, b: Facts, policy: Policy, waivers: readonly Wa
   };
 }
 
-function covers({ item: pattern, alsoRefused }: Waiver, { id, verdict }: Item): boolean {
-  if (verdict !== 'unknown' && !(verdict === 'refused' && alsoRefused === true)) return false;
+/** What one server knows and the other does not is a difference, and is not waived by itself. */
+function covers({ item: pattern, alsoRefused }: Waiver, { id, verdict, a, b }: Item): boolean {
+  if (!(verdict === 'unknown' && a === b) && !(verdict === 'refused' && alsoRefused === true)) return false;
   const [wanted, found] = [pattern.split('.'), id.split('.')];
   return wanted.length === found.length && wanted.every((part, i) => part === '*' || part === found[i]);
 }

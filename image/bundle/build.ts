@@ -81,7 +81,7 @@ export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> 
 
 /** Everything that can change a byte of the result. */
 function inputsHash(entry: string, web: string): string {
-  const code = ['appliance', 'drivers', 'image/bundle'].flatMap((folder) =>
+  const code = ['appliance', 'drivers', 'hwqual/checks', 'hwqual/profiles', 'hwqual/qualify', 'image/bundle'].flatMap((folder) =>
     sourceFiles(join(ROOT, folder), /\.(tsx?|css|html|svg|png|ico|json)$/),
   );
   const addons = existsSync(join(ROOT, 'drivers'))
