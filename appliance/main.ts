@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
+import { runQualify } from '../hwqual/qualify/command.ts';
 import { qualifierFor } from '../hwqual/qualify/qualifier.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
@@ -112,6 +113,16 @@ async function main(): Promise<void> {
     .helpOption(false)
     .action(async (_o: unknown, c: Command) => {
       process.exitCode = await runPoints(c.args, { stdout: process.stdout, stderr: process.stderr });
+    });
+  program
+    .command('qualify', '', { hidden: false })
+    .description('are two servers alike enough for lockstep: live, or by their saved inventories')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      const io = { stdout: process.stdout, stderr: process.stderr };
+      process.exitCode = await runQualify(c.args, io, { version: version(), load: loadConfig });
     });
   await program.parseAsync();
 }

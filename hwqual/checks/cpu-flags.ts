@@ -11,7 +11,7 @@ export const cpuFlags: Check = {
   requires: '/proc/cpuinfo',
   run: (a, b): Item[] => {
     const [x, y] = [a.inventory.cpu.flags, b.inventory.cpu.flags];
-    const item = { id: 'cpu.flags', title: 'Features' };
+    const item = { id: 'cpu.flags', title: 'Features of the processors' };
     const rule = 'Both have exactly the same features, whatever the policy: they are not masked.';
     if (!x || !y) {
       const show = (flags: string[] | null) => (flags ? `${flags.length}` : 'not known');

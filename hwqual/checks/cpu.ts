@@ -13,7 +13,7 @@ export const cpu: Check = {
       same(
         {
           id: 'cpu.vendor',
-          title: 'Maker',
+          title: 'Maker of the processors',
           a: x.vendor,
           b: y.vendor,
           otherwise: ALWAYS,
@@ -22,13 +22,20 @@ export const cpu: Check = {
         policy,
       ),
       same(
-        { id: 'cpu.family', title: 'Family', a: x.family, b: y.family, otherwise: ALWAYS, rule: 'Processors of one family at least.' },
+        {
+          id: 'cpu.family',
+          title: 'Family of the processors',
+          a: x.family,
+          b: y.family,
+          otherwise: ALWAYS,
+          rule: 'Processors of one family at least.',
+        },
         policy,
       ),
       same(
         {
           id: 'cpu.model',
-          title: 'Model',
+          title: 'Model of the processors',
           a: x.model,
           b: y.model,
           otherwise: IDENTICAL,
@@ -39,7 +46,7 @@ export const cpu: Check = {
       same(
         {
           id: 'cpu.modelNumber',
-          title: 'Model number',
+          title: 'Model number of the processors',
           a: x.modelNumber,
           b: y.modelNumber,
           otherwise: IDENTICAL,
@@ -50,7 +57,7 @@ export const cpu: Check = {
       same(
         {
           id: 'cpu.stepping',
-          title: 'Stepping',
+          title: 'Stepping of the processors',
           a: x.stepping,
           b: y.stepping,
           otherwise: IDENTICAL,
@@ -60,7 +67,7 @@ export const cpu: Check = {
       ),
       must({
         id: 'cpu.mixed',
-        title: 'Unlike among themselves',
+        title: 'Processors of one server unlike each other',
         a: mixedOf(x),
         b: mixedOf(y),
         holds: (v) => v === 'none',

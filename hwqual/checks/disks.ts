@@ -14,7 +14,7 @@ export const disks: Check = {
       same(
         {
           id: 'disks.count',
-          title: 'How many',
+          title: 'Number of disks',
           a: a.inventory.disks.length,
           b: b.inventory.disks.length,
           otherwise: IDENTICAL,
@@ -45,7 +45,7 @@ export const disks: Check = {
       same(
         {
           id: 'disks.block',
-          title: 'Logical block, bytes',
+          title: 'Logical block of the disk, bytes',
           a: x?.logicalBlockBytes,
           b: y?.logicalBlockBytes,
           otherwise: IDENTICAL,
@@ -56,7 +56,7 @@ export const disks: Check = {
       same(
         {
           id: 'disks.cache',
-          title: 'Write cache',
+          title: 'Write cache of the disk',
           a: x?.writeCache,
           b: y?.writeCache,
           otherwise: IDENTICAL,
@@ -67,7 +67,7 @@ export const disks: Check = {
       same(
         {
           id: 'disks.model',
-          title: 'Model',
+          title: 'Model of the disk',
           a: x?.model,
           b: y?.model,
           otherwise: NEVER,
@@ -78,7 +78,7 @@ export const disks: Check = {
       same(
         {
           id: 'disks.firmware',
-          title: 'Firmware',
+          title: 'Firmware of the disk',
           a: x?.firmware,
           b: y?.firmware,
           otherwise: NEVER,

@@ -18,7 +18,7 @@ export const memory: Check = {
       same(
         {
           id: 'memory.installed',
-          title: 'Installed',
+          title: 'Memory installed',
           a: bytes(x.installedBytes),
           b: bytes(y.installedBytes),
           otherwise: IDENTICAL,
@@ -28,7 +28,7 @@ export const memory: Check = {
       ),
       must({
         id: 'memory.enough',
-        title: 'Usable',
+        title: 'Memory usable',
         a: x.totalBytes,
         b: y.totalBytes,
         holds: (v) => Number(v) >= needed,
@@ -37,7 +37,7 @@ export const memory: Check = {
       }),
       must({
         id: 'memory.ecc',
-        title: 'Corrects errors (ECC)',
+        title: 'Memory corrects errors (ECC)',
         a: x.ecc,
         b: y.ecc,
         holds: (v) => v === true,
@@ -46,7 +46,7 @@ export const memory: Check = {
       same(
         {
           id: 'memory.speed',
-          title: 'Speed, MT/s',
+          title: 'Speed of the memory, MT/s',
           a: speed(x),
           b: speed(y),
           otherwise: IDENTICAL,
@@ -55,7 +55,14 @@ export const memory: Check = {
         policy,
       ),
       same(
-        { id: 'memory.parts', title: 'Modules', a: parts(x), b: parts(y), otherwise: NEVER, rule: 'Modules of other makers are as good.' },
+        {
+          id: 'memory.parts',
+          title: 'Modules of memory',
+          a: parts(x),
+          b: parts(y),
+          otherwise: NEVER,
+          rule: 'Modules of other makers are as good.',
+        },
         policy,
       ),
     ];

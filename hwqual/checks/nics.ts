@@ -12,7 +12,14 @@ export const nics: Check = {
   requires: 'ethtool (driver, firmware), /sys/class/net, PCI identities',
   run: (a, b, policy) => [
     same(
-      { id: 'nics.roles', title: 'Roles', a: rolesOf(a), b: rolesOf(b), otherwise: ALWAYS, rule: 'Both use ports for the same roles.' },
+      {
+        id: 'nics.roles',
+        title: 'Roles of the network ports',
+        a: rolesOf(a),
+        b: rolesOf(b),
+        otherwise: ALWAYS,
+        rule: 'Both use ports for the same roles.',
+      },
       policy,
     ),
     ...rolesOfBoth(a, b).flatMap((role): Item[] => {
