@@ -198,7 +198,13 @@ export const CATALOGUE = {
     "The kernel does not trust the processor's clock any more",
     'Update the BIOS; if it stays, replace the board.',
   ),
-  sourceUnreadable: entry('monitoring', 'warning', 'none', 'A part of this server cannot be watched', 'Mend what the text names: until then nothing more is known of it.'),
+  sourceUnreadable: entry(
+    'monitoring',
+    'warning',
+    'none',
+    'A part of this server cannot be watched',
+    'Mend what the text names: until then nothing more is known of it.',
+  ),
 } as const satisfies Record<string, CatalogueEntry>;
 
 export type FaultCode = keyof typeof CATALOGUE;
