@@ -237,6 +237,8 @@ export interface State {
   /** Both copies are being compared; blocks in quarantine, ascending. As the mirror said last. */
   scrubbing: boolean;
   quarantined: readonly number[];
+  /** While the partner is not heard: when its last frame came, over any link. */
+  heardAt: number;
   /** When it last woke from a sleep; what it hears then is the answer to that (row 18). */
   wokeAt: number | null;
 }
@@ -266,6 +268,8 @@ export interface Timing {
   quarantineMs: number;
   /** Level 2: how long after the loss the secondary waits with its claim. Longer than the watchdog of the side that may be asleep. */
   leaseMs: number;
+  /** Of the heartbeat, on both CoServers: so long after the last frame the other side has noticed the loss too, whoever noticed it earlier. */
+  heartbeatTimeoutMs: number;
   /** Both on battery for so long: the pair stops in order. */
   batteryGraceMs: number;
 }
@@ -286,6 +290,7 @@ export const DEFAULT_TIMING: Timing = {
   flapWindowMs: 3_600_000,
   quarantineMs: 7_200_000,
   leaseMs: 12_000,
+  heartbeatTimeoutMs: 300,
   batteryGraceMs: 30_000,
 };
 
@@ -344,6 +349,7 @@ export function initialState(a: StateOptions): State {
     wishSeen: 0,
     newest: null,
     newestAt: a.now,
+    heardAt: a.now,
     pastIncarnations: [],
     otherPathUp: false,
     losses: [],
