@@ -121,7 +121,6 @@ export const MUTANTS: Mutant[] = [
   { name: 'output leaves before the partner committed', flaws: { gateDoesNotHold: true } },
   { name: 'new writes and output are not held while it is undecided who may run', flaws: { notHeldWhileDeciding: true } },
   { name: 'level 2: the lease is not waited for', timing: { leaseMs: 0 } },
-  { name: 'level 2: the lease runs from when the loss is noticed here', timing: { heartbeatTimeoutMs: 0 } },
   hears('a process that restarted takes its guest up without a grant', (e, { adoptable, phase, record }) =>
     e.kind === 'tick' && adoptable && phase.claim?.by === 'witness' && phase.claim.asked
       ? { at: e.at, kind: 'arbiterAnswered', generation: record.generation, answer: 'granted', reason: '' }
