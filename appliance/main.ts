@@ -4,6 +4,9 @@ import { readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
 import { type BurnInRole, runBurnInCommand, runBurnInWorker } from '../hwqual/burn-in/index.ts';
+import { runQualify } from '../hwqual/qualify/command.ts';
+import { qualifierFor } from '../hwqual/qualify/qualifier.ts';
+import { runHardware } from './console/cli/hardware.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
 import { runStatus } from './console/cli/status.ts';
@@ -61,7 +64,10 @@ async function main(): Promise<void> {
     .command('run')
     .description('run this CoServer')
     .requiredOption('--config <file>', 'its configuration')
-    .action(async (o: { config: string }) => runCoServer(loadConfig(o.config), version(), new URL(import.meta.url)));
+    .action(async (o: { config: string }) => {
+      const config = loadConfig(o.config);
+      return runCoServer(config, version(), new URL(import.meta.url), qualifierFor(config, version()));
+    });
   addWitnessCommands(program, { version: version(), log });
   program
     .command('witness-key')
@@ -105,6 +111,15 @@ async function main(): Promise<void> {
       process.exitCode = await runRequest(c.args, { stdout: process.stdout, stderr: process.stderr });
     });
   program
+    .command('hardware', '', { hidden: false })
+    .description('faults of both servers, and what is read of this one; exit code 0 well, 1 warning, 2 critical, 3 not known')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      process.exitCode = await runHardware(c.args, { stdout: process.stdout, stderr: process.stderr });
+    });
+  program
     .command('points', '', { hidden: false })
     .description("restore points of the guest's disk: taken, listed, exported, mounted, gone back to")
     .allowUnknownOption()
@@ -124,6 +139,16 @@ async function main(): Promise<void> {
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
       const doors = { loadConfig, loadPairKey, loadFencePassword, program: new URL(import.meta.url) };
       process.exitCode = await runBurnInCommand(c.args, { stdout: process.stdout, stderr: process.stderr, signal: stop.signal }, doors);
+    });
+  program
+    .command('qualify', '', { hidden: false })
+    .description('are two servers alike enough for lockstep: live, or by their saved inventories')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      const io = { stdout: process.stdout, stderr: process.stderr };
+      process.exitCode = await runQualify(c.args, io, { version: version(), load: loadConfig });
     });
   await program.parseAsync();
 }

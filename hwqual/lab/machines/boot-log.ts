@@ -4,7 +4,8 @@ import { LabError } from '../lab-error.ts';
 
 /** "MACHINE 30.07 disks", in seconds of the machine's own clock. */
 const STAGE = /^MACHINE \d+\.\d+ (.+)$/;
-const LAST_STAGE = 'product';
+const FIRST_STAGE = 'modules';
+const LAST_STAGE = 'up';
 /** Of one line; a kernel's panic has shorter ones. */
 const MAX_LINE_CHARS = 4096;
 
@@ -17,6 +18,7 @@ export class BootLog {
   #onAtMs: number | null = null;
   #bootS: number | null = null;
   #stage = '';
+  #starts = 0;
   #waiting: (() => void)[] = [];
 
   constructor(path: string, said: (text: string) => void) {
@@ -31,14 +33,15 @@ export class BootLog {
     this.#onAtMs = on ? performance.now() : null;
     this.#bootS = null;
     this.#stage = on ? 'kernel' : '';
+    this.#starts = 0;
     if (on) this.#read();
   }
 
-  view(): { bootS: number | null; stage: string } {
-    return { bootS: this.#bootS, stage: this.#stage };
+  view(): { bootS: number | null; stage: string; restarts: number } {
+    return { bootS: this.#bootS, stage: this.#stage, restarts: Math.max(0, this.#starts - 1) };
   }
 
-  /** Seconds from power on to the product's start. Throws a LabError with the last stage when that takes too long. */
+  /** Seconds from power on until its init is through. Throws a LabError with the last stage when that takes too long. */
   async booted(timeoutMs: number): Promise<number> {
     let late = false;
     const timer = setTimeout(() => {
@@ -82,6 +85,10 @@ export class BootLog {
     const stage = STAGE.exec(line)?.[1];
     if (stage === undefined) return;
     this.#stage = stage;
+    if (stage === FIRST_STAGE) {
+      this.#starts++;
+      this.#bootS = null;
+    }
     const seconds = this.#onAtMs === null ? 0 : (performance.now() - this.#onAtMs) / 1000;
     this.#said(`${stage} (${seconds.toFixed(1)} s)`);
     if (stage === LAST_STAGE && this.#onAtMs !== null && this.#bootS === null) this.#bootS = Math.round(seconds * 10) / 10;

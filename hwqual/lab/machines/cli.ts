@@ -1,6 +1,7 @@
 // `npm run lab:machines`: two whole machines under QEMU. `up` holds them; the other commands ask the holder through its socket.
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, existsSync, mkdirSync, openSync, rmSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import type { CoServerName } from '../../../appliance/core/snapshot.ts';
@@ -16,15 +17,22 @@ import { insideRack } from './enter.ts';
 import type { HandsAnswer } from './hands.ts';
 import { controlPath, holdMachines } from './holder.ts';
 import type { MachineStatus } from './lab.ts';
+import { describeProof, isProven, type Proof } from './prove.ts';
 import { Rack } from './rack.ts';
 import { type MachinesSettings, machinePaths, machinesSettings } from './settings.ts';
 import { MISMATCHES, mismatched, parseMismatch, TWIN } from './spec.ts';
+
+const POLICIES = ['identical', 'sameFamily', 'none'] as const;
+/** Two machines without power, and what is made for them: some seconds. */
+const DOWN_TIMEOUT_MS = 60_000;
 
 interface UpOptions {
   detach?: boolean;
   port?: string;
   mismatch?: string;
   power: boolean;
+  product: boolean;
+  policy: string;
 }
 
 type HolderMessage = { kind: 'progress'; text: string } | { kind: 'up'; password: string } | { kind: 'failed'; text: string };
@@ -41,9 +49,15 @@ const print = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
 
+async function askMachines(action: string, target: string): ReturnType<typeof askLab> {
+  const path = controlPath(settingsOf());
+  if (!existsSync(path)) throw new LabError('no machines run here', 'npm run lab:machines -- up --detach');
+  return askLab(path, { action, target });
+}
+
 async function ask(action: string, ...words: string[]): Promise<unknown> {
   requireRoot();
-  const { result, close } = await askLab(controlPath(settingsOf()), { action, target: words.join(' ') });
+  const { result, close } = await askMachines(action, words.join(' '));
   close();
   return result;
 }
@@ -62,10 +76,14 @@ program
   .option('--port <n>', "of A's web console on this machine; B's is the next one")
   .option('--mismatch <what>', `B differs from A in one thing: ${MISMATCHES.join(', ')}`)
   .option('--no-power', 'leave both off')
+  .option('--policy <policy>', `of the qualification: ${POLICIES.join(', ')}`, 'identical')
+  .option('--no-product', 'machines to look at: the product does not run in them')
   .action(async (options: UpOptions) => {
     requireRoot();
     const settings = settingsOf(options.port);
     if (options.detach) return detach(settings);
+    const policy = POLICIES.find((p) => p === options.policy);
+    if (policy === undefined) throw new LabError(`--policy ${options.policy}`, `give one of ${POLICIES.join(', ')}`);
     const specs = { A: TWIN, B: options.mismatch === undefined ? TWIN : mismatched(TWIN, parseMismatch(options.mismatch)) };
     if (process.env.TWINSTEP_MACHINES_INSIDE !== settings.instance) {
       if (await isHeld()) throw new LabError('machines run here already', 'npm run lab:machines -- down');
@@ -73,15 +91,17 @@ program
       process.env.TWINSTEP_MACHINES_INSIDE = settings.instance;
     }
     if (!(await insideRack(settings, engineRootPath()))) return;
-    const send = process.connected ? (m: HolderMessage) => void process.send?.(m) : undefined;
+    const send = process.connected ? (m: HolderMessage) => void process.send?.(m, undefined, undefined, () => undefined) : undefined;
     const tell = (text: string) => {
       if (send && process.connected) send({ kind: 'progress', text });
       print(text);
     };
     try {
-      const { lab, gone } = await holdMachines(settings, specs, options.power, tell);
-      send?.({ kind: 'up', password: lab.secrets.password });
-      tell(`password of the web consoles: ${lab.secrets.password}`);
+      const { lab, gone } = await holdMachines(settings, specs, { power: options.power, runsProduct: options.product, policy }, tell);
+      const { password } = lab.secrets;
+      send?.({ kind: 'up', password });
+      // A holder's standard output is a file when it is detached: the password goes to a terminal only.
+      if (process.stdout.isTTY) print(`password of the web consoles: ${password}`);
       await gone;
     } catch (error) {
       send?.({ kind: 'failed', text: messageOf(error) });
@@ -120,8 +140,9 @@ program
     requireRoot();
     const settings = settingsOf();
     if (await isHeld()) {
-      const { closed } = await askLab(controlPath(settings), { action: 'down', target: '' });
+      const { closed } = await askMachines('down', '');
       await closed;
+      await rackGone(settings);
       print('the machines are gone');
       return;
     }
@@ -129,6 +150,28 @@ program
     for (const name of ['A', 'B'] as const) rmSync(machinePaths(settings, name).directory, { recursive: true, force: true });
     print(removed.length === 0 ? 'no machines run here' : `removed what was left behind: ${removed.join(', ')}`);
   });
+
+/** The last thing that the process outside the rack removes. */
+async function rackGone(settings: MachinesSettings): Promise<void> {
+  const watcher = watch('/run/netns');
+  const late = setTimeout(
+    () => watcher.emit('error', new LabError(`the lab is still being taken down after ${DOWN_TIMEOUT_MS / 1000} s`)),
+    DOWN_TIMEOUT_MS,
+  );
+  try {
+    while (existsSync(join('/run/netns', settings.namespace))) await once(watcher, 'change');
+  } finally {
+    clearTimeout(late);
+    watcher.close();
+  }
+}
+
+program
+  .command('replace')
+  .description('another machine in the place of B (or A), as new and with power: a twin, or one that differs')
+  .argument('<A|B>')
+  .argument('<what>', `twin, or one of ${MISMATCHES.join(', ')}`)
+  .action(async (name: string, what: string) => print(`booted in ${await ask('replace', parseCoServer(name), what)} s`));
 
 program
   .command('status')
@@ -164,7 +207,7 @@ program
   .description("a machine's serial console; Ctrl-] leaves")
   .argument('<A|B>')
   .action(async (name: string) => {
-    const { result, closed, close } = await askLab(controlPath(settingsOf()), { action: 'serial', target: parseCoServer(name) });
+    const { result, closed, close } = await askMachines('serial', parseCoServer(name));
     try {
       await attachConsole(String(result), closed);
     } finally {
@@ -188,6 +231,19 @@ program
   .action(async (fault: string, name: string) => print(String(await ask('clear', fault, parseCoServer(name)))));
 
 program
+  .command('prove')
+  .description('make each fault (or those named) in a machine, see it there, take it back, see it gone')
+  .argument('<A|B>')
+  .argument('[fault...]')
+  .action(async (name: string, faults: string[]) => {
+    for (const fault of faults.length > 0 ? faults : LAB_FAULT_NAMES) {
+      const proof = (await ask('prove', fault, parseCoServer(name))) as Proof;
+      print(describeProof(proof));
+      if (!isProven(proof)) process.exitCode = 1;
+    }
+  });
+
+program
   .command('exec')
   .description('a shell command in a machine')
   .argument('<A|B>')
@@ -197,6 +253,13 @@ program
     print(output);
     process.exitCode = status;
   });
+
+program
+  .command('monitor')
+  .description("a command of QEMU's own monitor, for what the list of faults has not")
+  .argument('<A|B>')
+  .argument('<command...>')
+  .action(async (name: string, words: string[]) => print(String(await ask('monitor', parseCoServer(name), words.join(' ')))));
 
 program
   .command('logs')

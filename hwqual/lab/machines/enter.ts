@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import { inNamespace } from '../network.ts';
 import { ADDRESSES, CO_SERVERS } from '../settings.ts';
 import { WebForward } from '../web-forward.ts';
@@ -28,16 +29,23 @@ export async function insideRack(settings: MachinesSettings, engineRoot: string)
   try {
     mkdirSync(settings.directory, { recursive: true, mode: 0o700 });
     CO_SERVERS.forEach((name, i) => {
-      const path = join(settings.directory, `web-${name.toLowerCase()}.sock`);
-      forwards[i]?.start(engineRoot, settings.namespace, `${ADDRESSES.management[name]}:${WEB_PORT}`, path);
+      forwards[i]?.start(engineRoot, settings.namespace, `${ADDRESSES.management[name]}:${WEB_PORT}`, webSocket(settings, name));
     });
     process.exitCode = await runInside(settings);
   } finally {
     await Promise.all(forwards.map((forward) => forward.close()));
+    for (const name of CO_SERVERS) {
+      rmSync(join(settings.directory, name), { recursive: true, force: true });
+      for (const path of [webSocket(settings, name), `${webSocket(settings, name)}.log`]) rmSync(path, { force: true });
+    }
+    // Last, because `down` waits for it.
     await rack.sweep();
-    for (const name of CO_SERVERS) rmSync(join(settings.directory, name), { recursive: true, force: true });
   }
   return false;
+}
+
+function webSocket(settings: MachinesSettings, name: CoServerName): string {
+  return join(settings.directory, `web-${name.toLowerCase()}.sock`);
 }
 
 function isInside(settings: MachinesSettings): boolean {
@@ -53,7 +61,8 @@ async function runInside(settings: MachinesSettings): Promise<number> {
     // Ctrl-C on the terminal is handed on once, by us.
     detached: true,
   });
-  child.on('message', (message) => process.connected && process.send?.(message));
+  // Whoever started us may be gone by now.
+  child.on('message', (message) => process.connected && process.send?.(message, undefined, undefined, () => undefined));
   const handOn = (signal: NodeJS.Signals) => void child.kill(signal);
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, handOn);

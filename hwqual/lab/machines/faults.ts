@@ -126,10 +126,11 @@ export const RECIPES: Record<LabFault, FaultRecipe> = {
   sataReadError: diskError('sata0', 'read'),
   sataWriteError: diskError('sata0', 'write'),
   sataSlow: diskSlow('sata0'),
-  // Bank 1: valid, enabled, address valid, a corrected error of the memory hierarchy; then an uncorrected one that the kernel cannot contain.
+  // Intel SDM 3, 16.3.2.2: valid, enabled, with an address: corrected; uncorrected, action optional; uncorrected, context corrupt, no restart.
   machineCheckCorrected: { inject: human('mce 0 1 0x9c00000000000150 0 0x12345000 0x8c') },
   machineCheckUncorrected: { inject: human('mce -b 0 1 0xbd00000000000134 0x5 0x12345000 0x8c') },
-  pcieCorrected: { inject: human('pcie_aer_inject_error -c rp-link1 RCVR') },
+  machineCheckFatal: { inject: human('mce -b 0 1 0xbe00000000000134 0x4 0x12345000 0x8c') },
+  pcieCorrected: { inject: human('pcie_aer_inject_error rp-link1 RCVR') },
   pcieUncorrected: { inject: human('pcie_aer_inject_error rp-link1 POISON_TLP') },
   link1Down: cable('link1'),
   link2Down: cable('link2'),

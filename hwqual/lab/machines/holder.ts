@@ -7,10 +7,12 @@ import { parseCoServer } from '../holder.ts';
 import { LabError } from '../lab-error.ts';
 import { LAB_FAULT_NAMES, type LabFault } from '../lab-interface.ts';
 import { CO_SERVERS } from '../settings.ts';
+import type { Policy } from './configuration.ts';
 import { MachinesLab } from './lab.ts';
 import { prepareMachines } from './prepare.ts';
+import { prove } from './prove.ts';
 import { type MachinesSettings, machinePaths } from './settings.ts';
-import type { MachineSpec } from './spec.ts';
+import { type MachineSpec, mismatched, parseMismatch, TWIN } from './spec.ts';
 
 /** Both at once on two busy cores, all emulated: 40 to 60 s here. */
 export const BOOT_TIMEOUT_MS = 600_000;
@@ -31,7 +33,7 @@ export function controlPath(settings: MachinesSettings): string {
 export async function holdMachines(
   settings: MachinesSettings,
   specs: Record<CoServerName, MachineSpec>,
-  power: boolean,
+  options: { power: boolean; runsProduct: boolean; policy: Policy },
   tell: (text: string) => void,
 ): Promise<HeldMachines> {
   const ended = Promise.withResolvers<void>();
@@ -49,11 +51,11 @@ export async function holdMachines(
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void takeDown());
   // What an earlier lab left: its disks would be refused.
   for (const name of CO_SERVERS) rmSync(machinePaths(settings, name).directory, { recursive: true, force: true });
-  lab = await MachinesLab.make(await prepareMachines(settings, specs, tell), tell);
+  lab = await MachinesLab.make(await prepareMachines(settings, specs, options, tell), tell);
   const held = lab;
   try {
     control = await ControlSocket.listen(controlPath(settings), (request) => obey(held, request, takeDown));
-    if (power) {
+    if (options.power) {
       for (const name of CO_SERVERS) await held.power(name).on();
       await Promise.race([Promise.all(CO_SERVERS.map((name) => held.booted(name, BOOT_TIMEOUT_MS))), ended.promise]);
     }
@@ -82,6 +84,12 @@ async function obey(lab: MachinesLab, request: LabRequest, takeDown: () => Promi
       if (first === 'off') return power.off().then(({ secondOffMs }) => `off, verified after ${secondOffMs} ms`);
       throw new LabError(`"${first}" is nothing that power can be`, 'give on, off or status');
     }
+    case 'replace': {
+      const name = parseCoServer(first);
+      await lab.replace(name, second === 'twin' ? TWIN : mismatched(TWIN, parseMismatch(second)));
+      await lab.power(name).on();
+      return lab.booted(name, BOOT_TIMEOUT_MS);
+    }
     case 'wait':
       return lab.booted(parseCoServer(first), Number(second) * 1000);
     case 'serial':
@@ -90,6 +98,12 @@ async function obey(lab: MachinesLab, request: LabRequest, takeDown: () => Promi
       return (await lab.inject(parseLabFault(first), parseCoServer(second))).how;
     case 'clear':
       return lab.clear({ fault: parseLabFault(first), server: parseCoServer(second) });
+    case 'prove':
+      return prove(lab, parseLabFault(first), parseCoServer(second));
+    case 'monitor':
+      return lab
+        .machine(parseCoServer(first))
+        .monitor.execute('human-monitor-command', { 'command-line': request.target.slice(first.length + 1) });
     case 'exec':
       return lab.machine(parseCoServer(first)).hands.ask(request.target.slice(first.length + 1), EXEC_TIMEOUT_MS);
     case 'down':

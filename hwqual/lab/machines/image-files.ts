@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { run } from '../command.ts';
+import type { GuestImage } from '../guest/build.ts';
 import type { CpioEntry } from '../guest/cpio.ts';
 import { moduleName, resolveModules } from '../guest/modules.ts';
 import { LabError } from '../lab-error.ts';
@@ -21,6 +22,7 @@ const FOLDERS = [
   'modules',
   'opt',
   'opt/twinstep',
+  'opt/guest',
   'etc',
   'etc/machine',
   'root',
@@ -28,7 +30,10 @@ const FOLDERS = [
 ];
 const MOUNT_POINTS = ['dev', 'proc', 'sys', 'run', 'var', 'var/lib', 'var/lib/twinstep'];
 /** Of the engine's root. */
-const PROGRAMS = ['usr/sbin/ethtool', 'usr/sbin/smartctl'];
+const PROGRAMS = ['usr/bin/qemu-system-x86_64', 'usr/bin/nice', 'usr/bin/ip', 'usr/sbin/tc', 'usr/sbin/ethtool', 'usr/sbin/smartctl'];
+/** What the engine loads: firmware and boot code of a PC, without its EFI and screens. */
+const ENGINE_FOLDERS = ['usr/share', 'usr/share/qemu', 'usr/share/seabios'];
+const ENGINE_FILES = /^(?!efi-|vgabios|bios-microvm).*\.(bin|rom)$/;
 /** Node's addons were linked with parts of the C library that are empty today, and still ask for them. */
 const ADDON_LIBRARIES = ['librt.so.1', 'libpthread.so.0', 'libdl.so.2', 'libm.so.6'];
 
@@ -46,7 +51,9 @@ const MODULES = [
 export function folders(): CpioEntry[] {
   const links = ['bin', 'sbin', 'lib', 'lib64'].map((name): CpioEntry => ({ kind: 'symlink', path: name, target: `usr/${name}` }));
   return [
-    ...[...FOLDERS, ...MOUNT_POINTS].map((path): CpioEntry => ({ kind: 'directory', path, mode: path === 'tmp' ? 0o1777 : 0o755 })),
+    ...[...FOLDERS, ...ENGINE_FOLDERS, ...MOUNT_POINTS].map(
+      (path): CpioEntry => ({ kind: 'directory', path, mode: path === 'tmp' ? 0o1777 : 0o755 }),
+    ),
     ...links,
     { kind: 'character', path: 'dev/console', mode: 0o600, major: 5, minor: 1 },
   ];
@@ -80,8 +87,24 @@ export async function programs(root: string, node: string, work: string): Promis
     await file('opt/twinstep/node', stripped),
     await file('usr/bin/busybox', join(root, 'usr/bin/busybox')),
     await file(LOADER, join(root, LOADER)),
-    ...(await Promise.all(paths.map((path) => file(`usr/sbin/${basename(path)}`, path)))),
+    ...(await Promise.all(paths.map((path) => file(`usr/bin/${basename(path)}`, path)))),
     ...(await Promise.all([...libraries].sort().map((path) => file(join(LIBRARIES, basename(path)), path)))),
+  ];
+}
+
+/** The engine's data files. */
+export async function engineFiles(root: string): Promise<CpioEntry[]> {
+  const entries: CpioEntry[] = [];
+  for (const folder of ENGINE_FOLDERS.slice(1))
+    entries.push(...(await tree(join(root, folder), folder, (name) => !ENGINE_FILES.test(name))));
+  return entries;
+}
+
+/** The workload that the machines protect. */
+export async function guestFiles(guest: GuestImage): Promise<CpioEntry[]> {
+  return [
+    { kind: 'file', path: 'opt/guest/kernel', mode: 0o644, data: await readFile(guest.kernel) },
+    { kind: 'file', path: 'opt/guest/initrd.gz', mode: 0o644, data: await readFile(guest.initrd) },
   ];
 }
 

@@ -1,4 +1,5 @@
 // Two whole machines as a Lab: the virtual world of the hardware campaigns. Lives in the rack's namespace (enter.ts), where the BMCs are.
+import { rmSync } from 'node:fs';
 import type { Duplex } from 'node:stream';
 import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import type { IpmiOptions } from '../../../drivers/ipmi/index.ts';
@@ -10,6 +11,7 @@ import { powerByBmc } from '../power-by-bmc.ts';
 import { CO_SERVERS } from '../settings.ts';
 import { BootLog } from './boot-log.ts';
 import { allWhole, type CableState, carriers, withCable } from './cables.ts';
+import type { Policy } from './configuration.ts';
 import { type FaultWorld, RECIPES } from './faults.ts';
 import type { MachineImage } from './image.ts';
 import { Machine } from './machine.ts';
@@ -23,13 +25,19 @@ export interface MachinesParts {
   engineRoot: string;
   acceleration: 'kvm' | 'tcg';
   image: MachineImage;
-  bundle: string;
+  bundles: { product: string; probe: string };
+  /** False: machines to look at, without the product. */
+  runsProduct: boolean;
+  /** Of the qualification. */
+  policy: Policy;
 }
 
 export interface MachineStatus {
   power: 'on' | 'off';
-  /** Seconds since power on until its init said that the product starts; null: not yet. */
+  /** Seconds from power on until its init was through; null: not yet. */
   bootS: number | null;
+  /** Times that its kernel started anew since power on. */
+  restarts: number;
   /** The last word of its init. */
   stage: string;
   carriers: Record<NicRole, boolean>;
@@ -37,60 +45,75 @@ export interface MachineStatus {
   residentMiB: number | null;
 }
 
+interface Place {
+  machine: Machine;
+  boot: BootLog;
+}
+
 export class MachinesLab implements Lab {
   readonly world = 'virtual';
   readonly faults = LAB_FAULT_NAMES;
   readonly secrets: PairSecrets;
+  readonly #parts: MachinesParts;
   readonly #rack: Rack;
-  readonly #machines: Record<CoServerName, Machine>;
-  readonly #boots: Record<CoServerName, BootLog>;
+  readonly #places: Partial<Record<CoServerName, Place>> = {};
   readonly #tell: (text: string) => void;
   #cables: CableState = allWhole();
   #closing = false;
 
-  private constructor(
-    parts: MachinesParts,
-    secrets: PairSecrets,
-    rack: Rack,
-    machines: Record<CoServerName, Machine>,
-    tell: (text: string) => void,
-  ) {
+  private constructor(parts: MachinesParts, secrets: PairSecrets, tell: (text: string) => void) {
+    this.#parts = parts;
     this.secrets = secrets;
-    this.#rack = rack;
-    this.#machines = machines;
+    this.#rack = new Rack(parts.settings);
     this.#tell = tell;
-    const boot = (name: CoServerName) => new BootLog(machinePaths(parts.settings, name).log, (said) => tell(`machine ${name}: ${said}`));
-    this.#boots = { A: boot('A'), B: boot('B') };
-    for (const name of CO_SERVERS) {
-      machines[name].on('on', () => this.#powered(name, true));
-      machines[name].on('off', () => this.#powered(name, false));
-    }
   }
 
   /** Disks, images and BMCs are there; no machine has power. Must run in the rack's namespace. */
   static async make(parts: MachinesParts, tell: (text: string) => void): Promise<MachinesLab> {
-    const secrets = await makeSecrets();
-    const rack = new Rack(parts.settings);
-    await rack.wire();
-    const made: Machine[] = [];
+    const lab = new MachinesLab(parts, await makeSecrets(), tell);
+    await lab.#rack.wire();
+    tell('making disks and images of both machines');
     try {
-      const machine = async (name: CoServerName) => {
-        const { settings, engineRoot, acceleration, image, bundle, specs } = parts;
-        const one = await Machine.make({ settings, name, spec: specs[name], engineRoot, acceleration, image, bundle, secrets });
-        made.push(one);
-        return one;
-      };
-      tell('making disks and images of both machines');
-      const [A, B] = [await machine('A'), await machine('B')];
-      return new MachinesLab(parts, secrets, rack, { A, B }, tell);
+      for (const name of CO_SERVERS) await lab.#install(name, parts.specs[name]);
     } catch (error) {
-      for (const one of made) await one.close();
+      await lab.close();
       throw error;
     }
+    return lab;
+  }
+
+  /** Another machine in the place of this one, as new: empty disks, no power. */
+  async replace(name: CoServerName, spec: MachineSpec): Promise<void> {
+    await this.#remove(name);
+    await this.#install(name, spec);
+  }
+
+  async #install(name: CoServerName, spec: MachineSpec): Promise<void> {
+    const { specs: _, ...common } = this.#parts;
+    const machine = await Machine.make({ ...common, name, spec, secrets: this.secrets });
+    const boot = new BootLog(machinePaths(this.#parts.settings, name).log, (said) => this.#tell(`machine ${name}: ${said}`));
+    machine.on('on', () => this.#powered(name, true));
+    machine.on('off', () => this.#powered(name, false));
+    this.#places[name] = { machine, boot };
+  }
+
+  async #remove(name: CoServerName): Promise<void> {
+    const place = this.#places[name];
+    if (place === undefined) return;
+    await place.machine.close();
+    place.boot.close();
+    delete this.#places[name];
+    rmSync(machinePaths(this.#parts.settings, name).directory, { recursive: true, force: true });
+  }
+
+  #place(name: CoServerName): Place {
+    const place = this.#places[name];
+    if (place === undefined) throw new LabError(`machine ${name} is being replaced`);
+    return place;
   }
 
   machine(name: CoServerName): Machine {
-    return this.#machines[name];
+    return this.#place(name).machine;
   }
 
   power(server: CoServerName): LabPower {
@@ -110,18 +133,18 @@ export class MachinesLab implements Lab {
   }
 
   async console(server: CoServerName): Promise<Duplex> {
-    return openSerialPort({ path: await this.#machines[server].serialDevice() });
+    return openSerialPort({ path: await this.machine(server).serialDevice() });
   }
 
-  /** Until the init of a machine that has power starts the product, or its next start after now. */
+  /** Until the init of a machine is through and starts the product; answers the seconds since power on. */
   booted(server: CoServerName, timeoutMs: number): Promise<number> {
-    return this.#boots[server].booted(timeoutMs);
+    return this.#place(server).boot.booted(timeoutMs);
   }
 
   async inject(fault: LabFault, server: CoServerName): Promise<Injection> {
     const recipe = RECIPES[fault];
     const how = await recipe.inject(this.#world(server));
-    return { fault, server, how, atMs: performance.now(), isEvent: recipe.clear === undefined };
+    return { fault, server, how, atMs: performance.now(), isEvent: this.isEvent(fault) };
   }
 
   async clear({ fault, server }: Pick<Injection, 'fault' | 'server'>): Promise<string> {
@@ -129,12 +152,16 @@ export class MachinesLab implements Lab {
     return clear === undefined ? 'an event: nothing to take back' : clear(this.#world(server));
   }
 
-  async status(): Promise<Record<CoServerName, MachineStatus>> {
+  isEvent(fault: LabFault): boolean {
+    return RECIPES[fault].clear === undefined;
+  }
+
+  status(): Record<CoServerName, MachineStatus> {
     const one = (name: CoServerName): MachineStatus => ({
-      power: this.#machines[name].isOn ? 'on' : 'off',
-      ...this.#boots[name].view(),
+      power: this.machine(name).isOn ? 'on' : 'off',
+      ...this.#place(name).boot.view(),
       carriers: carriers(this.#cables, name),
-      residentMiB: this.#machines[name].residentMiB(),
+      residentMiB: this.machine(name).residentMiB(),
     });
     return { A: one('A'), B: one('B') };
   }
@@ -142,12 +169,11 @@ export class MachinesLab implements Lab {
   /** Both machines lose their power, the BMCs end. */
   async close(): Promise<void> {
     this.#closing = true;
-    for (const name of CO_SERVERS) this.#boots[name].close();
-    await Promise.all(CO_SERVERS.map((name) => this.#machines[name].close()));
+    await Promise.all(CO_SERVERS.map((name) => this.#remove(name)));
   }
 
   #world(name: CoServerName): FaultWorld {
-    const machine = this.#machines[name];
+    const { machine } = this.#place(name);
     return {
       name,
       bmc: machine.bmc,
@@ -165,15 +191,15 @@ export class MachinesLab implements Lab {
   #powered(name: CoServerName, on: boolean): void {
     if (this.#closing) return;
     this.#tell(`machine ${name}: power ${on ? 'on' : 'off'}`);
-    this.#boots[name].power(on);
+    this.#places[name]?.boot.power(on);
     this.#cables = { ...this.#cables, on: { ...this.#cables.on, [name]: on } };
     this.#applyCarriers().catch((error: unknown) => this.#tell(`carriers could not be set: ${String(error)}`));
   }
 
   async #applyCarriers(): Promise<void> {
     const set = async (name: CoServerName) => {
-      const machine = this.#machines[name];
-      if (!machine.isOn) return;
+      const machine = this.#places[name]?.machine;
+      if (machine === undefined || !machine.isOn) return;
       const wanted = carriers(this.#cables, name);
       for (const role of NIC_ROLES) await machine.monitor.execute('set_link', { name: role, up: wanted[role] });
     };

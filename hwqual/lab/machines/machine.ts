@@ -11,8 +11,8 @@ import { LabError } from '../lab-error.ts';
 import { engineProgram } from '../network.ts';
 import { processTree } from '../processes.ts';
 import { machineArguments } from './arguments.ts';
-import { machineFiles } from './configuration.ts';
-import { makeDisk } from './disks.ts';
+import { machineFiles, type Policy, WORKLOAD_MIB } from './configuration.ts';
+import { makeDataDisk, makeDisk } from './disks.ts';
 import { Hands } from './hands.ts';
 import { MACHINE_APPEND, type MachineImage, writeInitrd } from './image.ts';
 import { bmcEmulation } from './sensors.ts';
@@ -31,8 +31,11 @@ export interface MachineParts {
   engineRoot: string;
   acceleration: 'kvm' | 'tcg';
   image: MachineImage;
-  bundle: string;
+  bundles: { product: string; probe: string };
   secrets: PairSecrets;
+  /** False: a machine to look at, without the product. */
+  runsProduct: boolean;
+  policy: Policy;
 }
 
 interface MachineEvents {
@@ -66,8 +69,8 @@ export class Machine extends EventEmitter<MachineEvents> {
     mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
     const root = parts.engineRoot;
     await makeDisk({ root, path: paths.nvme, sizeMiB: spec.disks.nvme.sizeMiB, label: 'system' });
-    await makeDisk({ root, path: paths.sata, sizeMiB: spec.disks.sata.sizeMiB, label: 'data' });
-    await writeInitrd(parts.image, parts.bundle, machineFiles(name, parts.secrets, settings), paths.initrd);
+    await makeDataDisk({ root, path: paths.sata, sizeMiB: spec.disks.sata.sizeMiB, label: 'data', workloadMiB: WORKLOAD_MIB });
+    await writeInitrd(parts.image, parts.bundles, machineFiles(name, parts.secrets, settings, parts), paths.initrd);
     writeFileSync(paths.start, startScript(parts), { mode: 0o700 });
     chmodSync(paths.start, 0o700);
     const machine = new Machine(parts);

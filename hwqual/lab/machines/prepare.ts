@@ -5,8 +5,10 @@ import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import { buildBundle } from '../../../image/bundle/build.ts';
 import { cacheDirectory, engineRootPath } from '../../../image/engine/engine-root.ts';
 import { probeAcceleration } from '../../../image/engine/probe.ts';
+import { buildGuest } from '../guest/build.ts';
 import { LabError } from '../lab-error.ts';
 import { NODE_BINARY, REPOSITORY, requireRoot } from '../prepare.ts';
+import type { Policy } from './configuration.ts';
 import { buildMachineImage } from './image.ts';
 import type { MachinesParts } from './lab.ts';
 import type { MachinesSettings } from './settings.ts';
@@ -15,19 +17,26 @@ import type { MachineSpec } from './spec.ts';
 export async function prepareMachines(
   settings: MachinesSettings,
   specs: Record<CoServerName, MachineSpec>,
+  options: { runsProduct: boolean; policy: Policy },
   tell: (text: string) => void,
 ): Promise<MachinesParts> {
   requireRoot();
   const engineRoot = engineRootPath();
   if (!existsSync(join(engineRoot, 'usr/bin')))
     throw new LabError(`the engine's root file system is not at ${engineRoot}`, 'sh image/setup/setup.sh prepare');
-  const bundle = join(REPOSITORY, 'dist');
+  const bundles = { product: join(REPOSITORY, 'dist'), probe: join(settings.directory, 'probe') };
   tell('building the program that both machines run, or finding it built');
-  await buildBundle({ outDirectory: bundle });
+  await buildBundle({ outDirectory: bundles.product });
+  mkdirSync(settings.directory, { recursive: true, mode: 0o700 });
+  await buildBundle({
+    entry: join(import.meta.dirname, 'probe.ts'),
+    web: join(import.meta.dirname, 'no-web'),
+    outDirectory: bundles.probe,
+  });
   tell("building the machines' image, or finding it built");
-  const image = await buildMachineImage({ root: engineRoot, node: NODE_BINARY, cache: cacheDirectory() });
+  const guest = await buildGuest({ root: engineRoot });
+  const image = await buildMachineImage({ root: engineRoot, node: NODE_BINARY, guest, cache: cacheDirectory() });
   const { acceleration, reason } = await probeAcceleration(engineRoot);
   tell(reason);
-  mkdirSync(settings.directory, { recursive: true, mode: 0o700 });
-  return { settings, specs, engineRoot, acceleration, image, bundle };
+  return { settings, specs, engineRoot, acceleration, image, bundles, ...options };
 }

@@ -34,6 +34,11 @@ t.test('a comma in a name stays a part of it', async (t) => {
   t.ok(line(spec).includes('type=1,manufacturer=Boards,, Inc.,product=X,serial=TWA000001'));
 });
 
+t.test('the microcode revision is in the upper half of its register', async (t) => {
+  const cpu = line(TWIN).find((word) => word.includes('ucode-rev='));
+  t.match(cpu, /,ucode-rev=0x200700600000000,/, TWIN.cpu.microcode);
+});
+
 t.test('each mismatch changes the command line or the BMC, and nothing else of the spec', async (t) => {
   for (const what of MISMATCHES) {
     const other = mismatched(TWIN, what);
