@@ -3,8 +3,10 @@
 import { readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
+import { type BurnInRole, runBurnInCommand, runBurnInWorker } from '../hwqual/burn-in/index.ts';
 import { runQualify } from '../hwqual/qualify/command.ts';
 import { qualifierFor } from '../hwqual/qualify/qualifier.ts';
+import { runHardware } from './console/cli/hardware.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
 import { runStatus } from './console/cli/status.ts';
@@ -14,7 +16,7 @@ import { runHeartbeatWorker } from './heartbeat/worker.ts';
 import { runMemoryWorker } from './memory/worker.ts';
 import { runMirrorWorker } from './mirror/worker.ts';
 import { runPair } from './pairing/command.ts';
-import { ConfigError, loadConfig, loadPairKey } from './runtime/load-config.ts';
+import { ConfigError, loadConfig, loadFencePassword, loadPairKey } from './runtime/load-config.ts';
 import { log } from './runtime/log.ts';
 import { RecordError } from './runtime/record-store.ts';
 import { runCoServer } from './runtime/run.ts';
@@ -31,7 +33,7 @@ export function version(): string {
   return (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 }
 
-function work(data: WorkerRole, port: MessagePort): void {
+function work(data: WorkerRole | BurnInRole, port: MessagePort): void {
   switch (data.role) {
     case 'heartbeat':
       void runHeartbeatWorker(data.setup, port);
@@ -47,6 +49,9 @@ function work(data: WorkerRole, port: MessagePort): void {
       return;
     case 'memory':
       void runMemoryWorker(data.setup, port, data.cutPort, data.commitPort);
+      return;
+    case 'burnIn':
+      void runBurnInWorker(data.setup, port);
       return;
     default:
       data satisfies never;
@@ -106,6 +111,15 @@ async function main(): Promise<void> {
       process.exitCode = await runRequest(c.args, { stdout: process.stdout, stderr: process.stderr });
     });
   program
+    .command('hardware', '', { hidden: false })
+    .description('faults of both servers, and what is read of this one; exit code 0 well, 1 warning, 2 critical, 3 not known')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      process.exitCode = await runHardware(c.args, { stdout: process.stdout, stderr: process.stderr });
+    });
+  program
     .command('points', '', { hidden: false })
     .description("restore points of the guest's disk: taken, listed, exported, mounted, gone back to")
     .allowUnknownOption()
@@ -113,6 +127,18 @@ async function main(): Promise<void> {
     .helpOption(false)
     .action(async (_o: unknown, c: Command) => {
       process.exitCode = await runPoints(c.args, { stdout: process.stdout, stderr: process.stderr });
+    });
+  program
+    .command('burn-in')
+    .description('test this server and its links under load, before it carries a guest')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      const stop = new AbortController();
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+      const doors = { loadConfig, loadPairKey, loadFencePassword, program: new URL(import.meta.url) };
+      process.exitCode = await runBurnInCommand(c.args, { stdout: process.stdout, stderr: process.stderr, signal: stop.signal }, doors);
     });
   program
     .command('qualify', '', { hidden: false })
@@ -134,5 +160,5 @@ if (isMainThread) {
     process.exitCode = isOperators ? 78 : 1;
   });
 } else if (parentPort) {
-  work(workerData as WorkerRole, parentPort);
+  work(workerData as WorkerRole | BurnInRole, parentPort);
 }

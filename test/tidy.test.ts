@@ -76,7 +76,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   ],
   'appliance/console': ['appliance/core', 'type:appliance/config.ts'],
   'appliance/notify': ['appliance/core', 'type:appliance/config.ts'],
-  'appliance/main.ts': ['appliance/', 'drivers/', 'hwqual/qualify'],
+  'appliance/main.ts': ['appliance/', 'drivers/', 'hwqual/burn-in', 'hwqual/qualify'],
   'hwqual/lab': [
     'hwqual/',
     'drivers/',
@@ -88,6 +88,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'image/bundle',
   ],
   'hwqual/campaigns': ['hwqual/', 'drivers/', 'appliance/core', 'type:appliance/', 'image/engine'],
+  'hwqual/burn-in': ['drivers/', 'appliance/heartbeat', 'type:appliance/'],
   'hwqual/checks': ['hwqual/', 'drivers/', 'appliance/core'],
   'hwqual/profiles': ['hwqual/'],
   'hwqual/qualify': ['hwqual/', 'drivers/', 'appliance/core', 'appliance/console', 'type:appliance/'],

@@ -50,7 +50,7 @@ export type Event = { at: number } & (
   | { kind: 'blockUnreadable'; offset: number; side: 'own' | 'partner' }
   /** The two copies of a block differ with no write in flight; whose stored checksum fits. */
   | { kind: 'copiesDiffer'; offset: number; fits: 'own' | 'partner' | 'neither' }
-  /** What the mirror knows of the copies, whenever it changes: the comparison of both runs; blocks that wait for a choice, at most 100. */
+  /** What the mirror knows of the copies, whenever it changes: the comparison of both runs; blocks in quarantine, at most 100. */
   | { kind: 'copiesObserved'; scrubbing: boolean; quarantined: readonly number[] }
   /** All faults of this server's hardware that there are now, the worst first. Whenever one is raised or cleared. */
   | { kind: 'faultsObserved'; faults: readonly Fault[] }

@@ -73,7 +73,7 @@ export function causeOf(e: Event): string {
     case 'copiesDiffer':
       return `copies differ at ${e.offset}, checksum fits ${e.fits}`;
     case 'copiesObserved':
-      return `${e.scrubbing ? 'the copies are being compared' : 'the copies are not being compared'}, ${e.quarantined.length} blocks wait`;
+      return `${e.scrubbing ? 'the copies are being compared' : 'the copies are not being compared'}, ${e.quarantined.length} blocks in quarantine`;
     case 'faultsObserved':
       return e.faults.length === 0 ? 'the hardware has no fault' : `faults of the hardware: ${e.faults.map(describe).join('; ')}`;
     case 'qualificationJudged':

@@ -234,7 +234,7 @@ export interface State {
   yieldRow: string | null;
   /** Why the disk here counts as failed, until the operator wants it tried again; a restart forgets it. Null: it does not. */
   diskFailed: string | null;
-  /** Both copies are being compared; blocks that wait for the operator's choice, ascending. As the mirror said last. */
+  /** Both copies are being compared; blocks in quarantine, ascending. As the mirror said last. */
   scrubbing: boolean;
   quarantined: readonly number[];
   /** When it last woke from a sleep; what it hears then is the answer to that (row 18). */

@@ -32,8 +32,10 @@ export interface FollowerParts {
   onError(e: StoreError): void;
   /** What is read from the disk may not be what it holds: nothing counts as equal before it was written again. */
   isDoubtful(): boolean;
-  /** The source says which blocks wait for the operator. Durable when it ends. */
+  /** The source says which blocks are in quarantine. Durable when it ends. */
   quarantine(offsets: number[]): Promise<void>;
+  /** The source's guest has written this to the disk here, whose copy is equal. Undefined: nothing follows from it. */
+  overwritten(offset: number, length: number): Promise<void> | undefined;
   /** A source attaches: durable when it ends. Answers what this copy knows of itself. */
   attached(): Promise<Uint8Array>;
   /** Made equal to the source, whose record this is: flushed and durable when it ends. `isStill`: it is attached. */
@@ -148,6 +150,9 @@ export class Follower {
           this.#mustBeInside(m);
           await this.#change(m);
         }
+        // Before it is answered: the source may be lost in the next moment.
+        const lifting = this.#isOnDisk(m) ? this.#parts.overwritten(m.offset, m.length) : undefined;
+        if (lifting) await lifting;
         if (m.attachment === this.#attachment) this.#answer(m, 'ok', data);
       }
     } catch (e) {
@@ -172,6 +177,11 @@ export class Follower {
     const copy = await this.#parts.attached();
     this.#attachment = m.attachment;
     this.#answer(m, 'ok', copy);
+  }
+
+  /** A change of the source's guest, that is not only in the journal. */
+  #isOnDisk(m: MirrorMessage): boolean {
+    return (m.kind === 'write' || m.kind === 'zero') && this.#equal && !m.repair && (!this.#replica || m.interval === 0);
   }
 
   /** A write or a zero of the source. */

@@ -196,6 +196,7 @@ export async function runCoServer<F extends object>(
     onFaults: (faults) => pump.feed({ kind: 'faultsObserved', faults }),
     now: () => performance.now(),
   });
+  figures.hardware = hardware;
 
   const management = new ManagementPath({
     coServer: config.coServer,

@@ -1,4 +1,4 @@
-// `npm run bench -- lockstep`: what lockstep costs, beside no Twinstep, no protection, passive mode and stock COLO. And the others: mirror, witness.
+// `npm run bench -- lockstep`: what lockstep costs, beside no Twinstep, no protection, passive mode and stock COLO. And the others: mirror, witness, hardware.
 import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { MAXIMUM_PAIRS } from '../../appliance/witness/enrolment.ts';
@@ -8,6 +8,7 @@ import { alreadyRuns, runningSupervisor } from '../../hwqual/lab/record.ts';
 import { labSettings } from '../../hwqual/lab/settings.ts';
 import { runCampaign } from './campaign.ts';
 import { buildBenchGuest } from './guest/build.ts';
+import { benchHardware } from './hardware-bench.ts';
 import { describeMachine } from './machine.ts';
 import { MEASURES } from './measure.ts';
 import { MIRROR_VARIANTS } from './mirror/variants.ts';
@@ -54,6 +55,11 @@ async function bench(what: string, raw: RawOptions): Promise<number> {
     for (const file of await benchWitness({ pairs, seconds, folder: raw.folder, out: raw.out, say })) process.stdout.write(`${file}\n`);
     return 0;
   }
+  if (what === 'hardware') {
+    const { seconds, rounds } = parseOptions({ ...raw, seconds: raw.seconds ?? '20' });
+    for (const file of await benchHardware({ seconds, rounds, out: raw.out, say })) process.stdout.write(`${file}\n`);
+    return 0;
+  }
   if (what === 'mirror') {
     const chosen = parseMirrorOptions(raw);
     requireRoot();
@@ -61,7 +67,7 @@ async function bench(what: string, raw: RawOptions): Promise<number> {
     for (const file of await benchMirror({ ...chosen, folder: raw.folder, out: raw.out, signal, say })) process.stdout.write(`${file}\n`);
     return signal.aborted ? 130 : 0;
   }
-  if (what !== 'lockstep') throw new OptionError(`there is no benchmark "${what}"; there are: lockstep, mirror, witness`);
+  if (what !== 'lockstep') throw new OptionError(`there is no benchmark "${what}"; there are: lockstep, mirror, witness, hardware`);
   const options = parseOptions(raw);
   requireRoot();
   const settings = labSettings({ instance: raw.instance, ...(raw.port === undefined ? {} : { webPort: Number(raw.port) }) });
@@ -103,10 +109,10 @@ async function bench(what: string, raw: RawOptions): Promise<number> {
 
 const program = new Command('bench')
   .description(
-    'lockstep: measures variants of one guest in turn and compares them. mirror: the disk beside other servers of disks. witness: grants per second.',
+    'lockstep: measures variants of one guest in turn and compares them. mirror: the disk beside other servers of disks. witness: grants per second. hardware: what watching it costs.',
   )
-  .argument('<what>', 'lockstep, mirror or witness')
-  .option('--seconds <n>', `of each measure (default: ${DEFAULTS.seconds}; mirror: ${MIRROR_DEFAULTS.seconds})`)
+  .argument('<what>', 'lockstep, mirror, witness or hardware')
+  .option('--seconds <n>', `of each measure (default: ${DEFAULTS.seconds}; mirror: ${MIRROR_DEFAULTS.seconds}, hardware: 20)`)
   .option('--rounds <n>', `how often every variant is visited (default: ${DEFAULTS.rounds})`)
   .option('--variants <names>', `some of ${VARIANTS.join(',')}; mirror: of ${MIRROR_VARIANTS.join(',')} (default: all)`)
   .option('--measures <names>', `some of ${MEASURES.join(',')}; mirror: of ${MIRROR_MEASURES.join(',')} (default: all)`)

@@ -116,8 +116,11 @@ function followMirror({ workers, pump, history }: WorkerNewsParts): void {
   });
   workers.mirror.on('status', (s) => noteStuckRequests(s.stuckRequests));
   workers.mirror.on('blockUnreadable', ({ offset, side }) => pump.feed({ kind: 'blockUnreadable', offset, side }));
-  const repairs = new RepairNews((text) => history.add({ severity: 'warning', row: '14', text }));
-  workers.mirror.on('repaired', (r) => repairs.repaired(r));
+  const repairs = {
+    read: new RepairNews((text) => history.add({ severity: 'warning', row: '14', text })),
+    comparison: new RepairNews((text) => history.add({ severity: 'warning', row: '15', text: `Comparing the copies: ${text}` })),
+  };
+  workers.mirror.on('repaired', (r) => repairs[r.foundBy].repaired(r));
   workers.mirror.on('sumsUnknown', ({ reason }) =>
     history.add({
       severity: 'warning',
@@ -126,7 +129,7 @@ function followMirror({ workers, pump, history }: WorkerNewsParts): void {
     }),
   );
   workers.mirror.on('scrubEnded', (view) => {
-    repairs.flush();
+    for (const news of Object.values(repairs)) news.flush();
     history.tellCounted();
     history.add(scrubNews(view));
   });

@@ -35,6 +35,7 @@ function guestDisk(cold: () => Promise<void> | undefined = () => undefined) {
     interval: () => state.interval,
     onError: (e) => t.fail(e.message),
     isWriteThrough: false,
+    aloneErrorHoldMs: undefined,
     written: () => undefined,
     quarantine: { hasWhole: () => false, beforeRead: () => undefined, beforeWrite: () => undefined } as unknown as Quarantine,
     healed: () => undefined,
