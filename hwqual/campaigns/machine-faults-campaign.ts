@@ -1,6 +1,5 @@
 // Makes every fault that a lab can make in whole servers, on either side, and sees what the pair makes of each: told, where, which row, how
 // soon; then takes it back and sees it end. Of the world it knows the Lab and the servers' web consoles, so it runs on real ones too.
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import { messageOf } from '../lab/lab-error.ts';
 import type { Injection, Lab } from '../lab/lab-interface.ts';
@@ -41,6 +40,7 @@ export interface MachineFaultsParts {
   onOutcome(outcome: FaultOutcome, soFar: MachineFaultsReport): Promise<void>;
   say(text: string): void;
   wasInterrupted(): boolean;
+  sleep(ms: number): Promise<void>;
 }
 
 export async function runMachineFaults(parts: MachineFaultsParts): Promise<MachineFaultsReport> {
@@ -135,7 +135,7 @@ async function observe(parts: MachineFaultsParts, planned: PlannedFault, expecte
 
 /** Until it is told, or made often enough and long ago. */
 async function makeIt(
-  { lab, watch, wasInterrupted }: MachineFaultsParts,
+  { lab, watch, wasInterrupted, sleep }: MachineFaultsParts,
   { fault, server }: PlannedFault,
   expected: FaultExpectation,
   seen: Observation,

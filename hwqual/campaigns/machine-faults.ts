@@ -2,10 +2,9 @@
 // that can be made there, on both sides, and checks what the product makes of each. The report is kept after each fault.
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { CoServerName } from '../../appliance/core/snapshot.ts';
 import { messageOf } from '../lab/lab-error.ts';
-import type { MachinesLab } from '../lab/machines/lab.ts';
 import { say } from './campaign-command.ts';
+import { systemClock } from './clock.ts';
 import { runMachineFaults } from './machine-faults-campaign.ts';
 import { machineFaultsPlan, notMade } from './machine-faults-plan.ts';
 import { faultsPage, faultsTable, type MachineFaultsReport, outcomeText } from './machine-faults-report.ts';
@@ -13,16 +12,16 @@ import { type MachineWorld, withMachines } from './machine-lab.ts';
 import { MachineWatch } from './machine-watch.ts';
 import { RESULTS_FOLDER, resultsName, saveBoth } from './results.ts';
 
-const HELP = `npm run lab:machine-faults -- [--only TEXT,TEXT] [--one-by-one] [--real FILE.yaml] [--report FILE.json] [--instance X] [--port N]
+const HELP = `npm run lab:machine-faults -- [--only TEXT,TEXT] [--one-by-one] [--real FILE.yaml | --held FILE] [--report FILE.json] [--instance X] [--port N]
 
   --only TEXT     only faults whose names contain it: fan, nvmeReadOnly:A
   --one-by-one    nothing beside anything else; always so with --real
   --real FILE     two real servers (hwqual/lab/real.example.yaml), and a person at this screen
+  --held FILE     machines that are up already (npm run lab:machines -- up --detach); FILE has the password that it printed
 `;
 
 /** A few reads a second: without any a disk that became slow cannot be told from one that does nothing. */
 const READING = `for i in 1 2 3; do (while :; do dd if=/dev/sda of=/dev/null bs=4096 count=4 skip=$((i * 4000)) iflag=direct 2>/dev/null; sleep 1; done) >/dev/null 2>&1 & done; echo reading`;
-const HANDS_TIMEOUT_MS = 300_000;
 
 function flagsOf() {
   const { values } = parseArgs({
@@ -30,6 +29,7 @@ function flagsOf() {
       only: { type: 'string' },
       'one-by-one': { type: 'boolean' },
       real: { type: 'string' },
+      held: { type: 'string' },
       report: { type: 'string' },
       instance: { type: 'string' },
       port: { type: 'string' },
@@ -39,11 +39,10 @@ function flagsOf() {
   return values;
 }
 
-async function readDisks(machines: MachinesLab, server: CoServerName): Promise<void> {
-  await machines.machine(server).hands.ask(READING, HANDS_TIMEOUT_MS);
-}
-
-async function run({ lab, machines, consoles, wasInterrupted }: MachineWorld, flags: ReturnType<typeof flagsOf>): Promise<number> {
+async function run(
+  { lab, hands, consoles, wasInterrupted, interrupted }: MachineWorld,
+  flags: ReturnType<typeof flagsOf>,
+): Promise<number> {
   const file = flags.report ?? join(RESULTS_FOLDER, resultsName('machine-faults', Date.now()), 'report.json');
   const only = (flags.only ?? '').split(',').filter((text) => text !== '');
   const stages = machineFaultsPlan(lab.faults, only, lab.world === 'virtual' && flags['one-by-one'] !== true);
@@ -52,8 +51,10 @@ async function run({ lab, machines, consoles, wasInterrupted }: MachineWorld, fl
   );
   const keep = (report: MachineFaultsReport) => saveBoth(report, faultsPage(report), file);
   watch.start();
+  // Whoever waits for something is told that it does not come.
+  void interrupted.then(() => watch.stop());
   try {
-    if (machines) for (const server of ['A', 'B'] as const) await readDisks(machines, server);
+    for (const server of ['A', 'B'] as const) await hands?.(server, READING);
     const report = await runMachineFaults({
       lab,
       watch,
@@ -62,11 +63,12 @@ async function run({ lab, machines, consoles, wasInterrupted }: MachineWorld, fl
       onOutcome: async (outcome, soFar) => {
         say(outcomeText(outcome));
         // A machine that started anew does nothing of its own with its disk.
-        if (machines && outcome.action === 'restart') await readDisks(machines, outcome.server);
+        if (outcome.action === 'restart') await hands?.(outcome.server, READING);
         await keep(soFar);
       },
       say,
       wasInterrupted,
+      sleep: systemClock.sleep,
     });
     report.notMade = notMade(lab.faults, lab.world);
     const { json, page } = await keep(report);
@@ -83,7 +85,7 @@ try {
   if (flags.help) process.stdout.write(HELP);
   else {
     const instance = flags.instance ?? process.env.TWINSTEP_LAB_INSTANCE ?? '0';
-    const code = await withMachines({ instance, port: flags.port, real: flags.real }, say, (world) => run(world, flags));
+    const code = await withMachines({ instance, port: flags.port, real: flags.real, held: flags.held }, say, (world) => run(world, flags));
     if (code !== null) process.exitCode = code;
   }
 } catch (error) {

@@ -24,12 +24,15 @@ export class MachineWatch {
   readonly #known = new Set<string>();
   readonly #onEntry: (entry: SeenEntry) => void;
   #waiting: (() => void)[] = [];
+  readonly #lookMs: number;
   #stopped = false;
   #ended: Promise<unknown> = Promise.resolve();
   #error: Error | null = null;
 
-  constructor(consoles: Consoles, onEntry: (entry: SeenEntry) => void = () => undefined) {
+  /** @param lookMs Between two looks at one console. */
+  constructor(consoles: Consoles, onEntry: (entry: SeenEntry) => void = () => undefined, lookMs = LOOK_MS) {
     this.#consoles = consoles;
+    this.#lookMs = lookMs;
     this.#onEntry = onEntry;
   }
 
@@ -84,7 +87,7 @@ export class MachineWatch {
       this.pictures[server] = picture;
       if (picture) this.#read(picture);
       this.#wake();
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      await new Promise((resolve) => setTimeout(resolve, this.#lookMs));
     }
   }
 
