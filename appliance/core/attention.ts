@@ -3,7 +3,7 @@
 
 import { namedOf } from './arbiter-view.ts';
 import { QUARANTINED_OFFERED } from './copies.ts';
-import { CATALOGUE } from './faults/catalogue.ts';
+import { CALM_MS, CATALOGUE, type CatalogueEntry } from './faults/catalogue.ts';
 import { entryOf } from './faults/told.ts';
 import { whyNotQualified } from './qualification.ts';
 import type { AttentionView, CoServerName } from './snapshot.ts';
@@ -318,27 +318,47 @@ function forced(s: State): AttentionView[] {
 /** Rows 12, 16, 17, and what does nothing to the pair but wants to be mended: of both servers. */
 function hardware({ faults, partner, me }: State): AttentionView[] {
   const mine = faults.map((f) => {
-    const { severity, effect, sentence, remedy } = CATALOGUE[f.code];
+    const entry = CATALOGUE[f.code];
+    const { severity, effect, sentence, remedy } = entry;
     const detail = [f.where, f.detail].filter((x) => x !== '').join(': ');
-    return view('hardware', severity, `CoServer ${me}: ${lower(sentence)}`, `${detail === '' ? '' : `${detail}. `}${remedy}`, {
-      row: effect === 'preFail' ? '16' : effect === 'detachDisk' ? '12' : effect === 'uncorrectable' ? '17' : null,
-      endsWhen: ['it is gone, and stays away for a while'],
-      ways: effect === 'none' ? [] : [way('To replace the part, take this CoServer out:', 'enter-maintenance')],
-    });
+    return view(
+      'hardware',
+      severity,
+      `CoServer ${me}: ${lower(sentence)}`,
+      detail === '' ? 'Nothing more is known of it.' : ended(detail),
+      {
+        row: ROW[effect],
+        endsWhen: [goneText(entry)],
+        ways: [way(remedy), ...(effect === 'none' ? [] : [way('To replace the part, take this CoServer out:', 'enter-maintenance')])],
+      },
+    );
   });
   const other = me === 'A' ? 'B' : 'A';
   const theirs = (partner?.faults ?? []).map((f) => {
     const entry = entryOf(f.code);
+    const title = entry ? lower(entry.sentence) : `a fault that this release does not know (${f.code})`;
     return view(
       'hardware',
       entry?.severity ?? 'warning',
-      `CoServer ${other}: ${lower(entry?.sentence ?? f.code)}`,
-      `${f.where === '' ? '' : `${f.where}. `}Its own console says more.`,
-      { row: entry?.effect === 'preFail' ? '16' : null },
+      `CoServer ${other}: ${title}`,
+      `${f.where === '' ? '' : `${ended(f.where)} `}What was read there is on the console of CoServer ${other}.`,
+      {
+        row: entry ? ROW[entry.effect] : null,
+        endsWhen: [entry ? goneText(entry) : `CoServer ${other} says that it is over`],
+        ways: entry ? [way(entry.remedy)] : [],
+      },
     );
   });
   return [...mine, ...theirs];
 }
+
+const ROW = { none: null, preFail: '16', uncorrectable: '17', detachDisk: '12' } as const;
+
+/** What the ledger waits for before it takes a fault back. */
+const goneText = ({ calmMs = CALM_MS }: CatalogueEntry): string =>
+  calmMs === 0 ? 'the next reading of it is well' : `no reading has shown it for ${calmMs / 1000} s`;
+
+const ended = (text: string): string => text.replace(/\.?$/, '.');
 
 const lower = (sentence: string): string => `${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`;
 

@@ -1,6 +1,6 @@
 // The two copies of the disk, as far as they decide who runs: a disk that fails (12, 26) or is not this pair's, blocks that one copy has
 // lost (14), blocks that differ (15); and the business network beside them, which may be dead where the disk is alive (13).
-import { claim, onPartnerGone } from './arbitration.ts';
+import { claim } from './arbitration.ts';
 import { act, type Event, enter, never, type PhaseKind, type State, type Work } from './state.ts';
 import { stopOutdated } from './yields.ts';
 
@@ -28,20 +28,15 @@ export function onDiskFailed(work: Work, reason: string): void {
       return;
     case 'resyncing':
     case 'protecting':
-      // The guest waits for a write that both copies should have: it gets its error when the partner is let go.
-      failed('12', `The disk here failed while the partner was being made equal: ${reason}.`);
-      onPartnerGone(work, `the local disk failed: ${reason}`);
-      return;
     case 'running':
+      // Also a partner that is being made equal has no good copy yet. It is not let go by the mirror here: the guest would get its error.
+      freezeOnly(work, reason);
+      return;
     case 'starting':
-      failed(
-        '26',
-        `The disk of the only CoServer with a good copy failed: ${reason}. The guest is frozen; the older copy of the partner is never used by itself.`,
-      );
+      failed('26', onlyFailed(reason));
       commands.push({ kind: 'freeze' });
-      // A guest that is just being started has nothing to keep, and its late start must not pass for one that is ordered anew.
-      if (state.phase.kind === 'starting') act(work, { kind: 'stopAll', reason }, 'frozen', `the local disk failed: ${reason}`);
-      else enter(work, 'frozen', `the local disk failed: ${reason}`);
+      // It has nothing to keep, and its late start must not pass for one that is ordered anew.
+      act(work, { kind: 'stopAll', reason }, 'frozen', `the local disk failed: ${reason}`);
       return;
     case 'claiming':
       failed('12', `The disk here failed while it was undecided who may run: ${reason}.`);
@@ -60,6 +55,16 @@ export function onDiskFailed(work: Work, reason: string): void {
     default:
       failed('12', `The local disk failed: ${reason}.`);
   }
+}
+
+/** Row 26: the guest runs from the only good copy, and that one's disk has failed. It is said to nobody, and kept as it is. */
+export function freezeOnly(work: Work, reason: string): void {
+  work.commands.push({ kind: 'record', severity: 'critical', row: '26', text: onlyFailed(reason) }, { kind: 'freeze' });
+  enter(work, 'frozen', `the local disk failed: ${reason}`);
+}
+
+function onlyFailed(reason: string): string {
+  return `The disk of the only CoServer with a good copy failed: ${reason}. The guest is frozen; the older copy of the partner is never used by itself.`;
 }
 
 /** Said once: it is tried again and again, so that the right disk needs no word of the operator. */

@@ -55,7 +55,7 @@ export type Event = { at: number } & (
   /** All faults of this server's hardware that there are now, the worst first. Whenever one is raised or cleared. */
   | { kind: 'faultsObserved'; faults: readonly Fault[] }
   /** May these two servers run in lockstep? At each start, and when the partner tells what it is made of. */
-  | { kind: 'qualificationJudged'; qualification: Qualification }
+  | { kind: 'qualificationJudged'; qualification: Qualification | null }
   | { kind: 'businessNicObserved'; up: boolean }
   | { kind: 'upsObserved'; onBattery: boolean; low: boolean }
   | { kind: 'lateTick'; lateMs: number }

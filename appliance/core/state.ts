@@ -111,7 +111,7 @@ export interface PartnerStatus {
   faults: readonly PartnerFault[];
 }
 
-/** passed: they may. unknown: something could not be read, or the partner has not told yet. */
+/** passed: they may. unknown: something could not be read, or the partner does not tell. */
 export interface Qualification {
   verdict: 'passed' | 'refused' | 'unknown';
   /** What differs or is missing, in words: for the operator, one line. */

@@ -77,6 +77,8 @@ export class MachineWatch {
       picture !== null &&
       picture.uptimeMs >= WATCHED_AFTER_MS &&
       picture.coServers.every(({ present }) => present) &&
+      picture.hardware?.watched === true &&
+      picture.hardware.sources.every(({ state }) => state === 'read' || state === 'absent') &&
       !picture.attention.some(({ kind, title }) => kind === 'hardware' && title.startsWith(`CoServer ${server}:`))
     );
   }

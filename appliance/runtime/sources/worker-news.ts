@@ -25,6 +25,7 @@ export interface WorkerNewsParts {
   control: ControlStream;
   management: ManagementPath;
   survival: Survival;
+  onLinkUp: () => void;
 }
 
 /** In the turn in which the threads were started: none of their news is missed then. */
@@ -35,7 +36,7 @@ export function followWorkers(parts: WorkerNewsParts): void {
   followMirror(parts);
 }
 
-function followLinks({ config, workers, pump, history, control, management, survival }: WorkerNewsParts): void {
+function followLinks({ config, workers, pump, history, control, management, survival, onLinkUp }: WorkerNewsParts): void {
   // Again when a link comes up: a NIC that was down or replaced has lost what it was given.
   const prepareLink = async ({ nic, address }: (typeof config.links)[number]) => {
     for (const problem of [await sortLinkQueue(nic), await acknowledgeAtOnce({ nic, localAddress: address })])
@@ -46,6 +47,7 @@ function followLinks({ config, workers, pump, history, control, management, surv
     const flapped = config.links[link];
     if (up && flapped) void prepareLink(flapped);
     if (!up) survival.noteLoss();
+    else onLinkUp();
     control.linkVerdict(link, up);
     const told = [
       workers.mirror.call('linkVerdict', { link, up }),

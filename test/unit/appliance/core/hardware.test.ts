@@ -1,5 +1,6 @@
 import t from 'tap';
 import { type Event, initialState, type State, step } from '../../../../appliance/core/machine.ts';
+import { whyNotQualified } from '../../../../appliance/core/qualification.ts';
 import { FRESH_RECORD } from '../../../../appliance/core/record.ts';
 import type { NewEvent } from '../../../../appliance/runtime/pump.ts';
 import { OUTDATED_STATUS } from '../outdated-status.ts';
@@ -91,4 +92,15 @@ t.test('without a pass of both there is no joining at level 3; level 2 needs non
   const passed = feed(refused.state, { kind: 'qualificationJudged', qualification: { verdict: 'passed', sentence: '31 items the same' } });
   t.equal(passed.state.phase.kind, 'resyncing');
   t.ok(joins(running({ mustQualify: false })));
+});
+
+t.test('what a restarted partner was made of counts no more: it has to tell again', async (t) => {
+  const judged = (s: State, qualification: State['qualification']) => feed(s, { kind: 'qualificationJudged', qualification });
+  const passed = judged(duplex({ mustQualify: true }), { verdict: 'passed', sentence: '50 items compared' });
+  t.equal(whyNotQualified(passed.state), null);
+  const forgotten = judged(passed.state, null);
+  t.match(whyNotQualified(forgotten.state), /not known yet/);
+  t.same(forgotten.texts, [], 'nothing to say before it has told');
+  const silent = judged(forgotten.state, { verdict: 'unknown', sentence: 'CoServer B has not told what it is made of' });
+  t.match(silent.texts, [/do not qualify for lockstep: CoServer B has not told/], 'what is unknown is said');
 });

@@ -95,6 +95,7 @@ const picture = (coServer: CoServerName, over: Partial<Snapshot> = {}): Snapshot
     attention: [],
     timeline: [],
     arbiter: { fencePath: { proven: true } },
+    hardware: { watched: true, sources: [{ source: 'sensors', state: 'read' }] },
     ...over,
   }) as unknown as Snapshot;
 
@@ -222,6 +223,25 @@ async function play(pair: MadeUpPair, only: string[]) {
   await watch.stop();
   return { report, kept };
 }
+
+t.test('a server is watched when it has run for a while, read all that it has, and hears the other', async (t) => {
+  const well = async (over: Partial<Snapshot>) => {
+    const watch = new MachineWatch({ snapshot: async (server) => picture(server, over) }, undefined, 1);
+    watch.start();
+    await watch.until(() => watch.pictures.B, 10_000);
+    await watch.stop();
+    return watch.isWatchedAndWell('B');
+  };
+  const reads = (state: string) => ({ hardware: { watched: true, sources: [{ source: 'sel', state }] } }) as unknown as Partial<Snapshot>;
+  t.ok(await well({}));
+  t.ok(await well(reads('absent')));
+  t.notOk(await well(reads('waiting')));
+  t.notOk(await well(reads('failed')));
+  t.notOk(await well({ uptimeMs: 30_000 }));
+  t.notOk(await well({ coServers: [{ name: 'A', present: false }] as unknown as Snapshot['coServers'] }));
+  t.notOk(await well({ attention: [{ kind: 'hardware', title: 'CoServer B: a fan has failed' }] as unknown as Snapshot['attention'] }));
+  t.ok(await well({ attention: [{ kind: 'hardware', title: 'CoServer A: a fan has failed' }] as unknown as Snapshot['attention'] }));
+});
 
 t.test('a run: made, told, taken back, over, on both servers', async (t) => {
   const pair = new MadeUpPair();
