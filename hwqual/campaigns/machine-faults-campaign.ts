@@ -141,7 +141,8 @@ async function makeIt(
   seen: Observation,
   sinceMs: number,
 ): Promise<Injection> {
-  const most = expected.times === 1 ? 1 : expected.times * INJECTIONS_MOST;
+  // A person is asked once: whatever real.yaml tells them makes as many as it takes.
+  const most = expected.times === 1 || lab.world === 'real' ? 1 : expected.times * INJECTIONS_MOST;
   const gapMs = expected.times >= MANY ? MANY_GAP_MS : GAP_MS;
   const look = () => detectedNow(watch, expected, server, sinceMs);
   let injection: Injection | null = null;

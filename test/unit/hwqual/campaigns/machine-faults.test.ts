@@ -164,16 +164,15 @@ t.test('what nobody made is a false alarm', async (t) => {
   );
 });
 
-/** Two servers that tell at once what is done to them, unless they are deaf. */
+/** Two servers that tell at once what is done to them. */
 class MadeUpPair implements Lab {
-  readonly world = 'virtual';
+  readonly world: 'virtual' | 'real';
   readonly faults: readonly LabFault[] = ['fanFailed', 'memoryCorrectedSel'];
   readonly timelines: Record<CoServerName, TimelineEntry[]> = { A: [], B: [] };
-  readonly deaf: LabFault[];
   injections = 0;
 
-  constructor(deaf: LabFault[] = []) {
-    this.deaf = deaf;
+  constructor(world: 'virtual' | 'real' = 'virtual') {
+    this.world = world;
   }
 
   tell(server: CoServerName, text: string, row: string | null): void {
@@ -182,13 +181,13 @@ class MadeUpPair implements Lab {
 
   async inject(fault: LabFault, server: CoServerName): Promise<Injection> {
     this.injections++;
-    const isTold = !this.deaf.includes(fault) && (fault === 'fanFailed' || this.injections >= 10);
-    if (isTold)
-      this.tell(
-        server,
-        fault === 'fanFailed' ? 'A fan has failed (FAN1: 0 RPM). Replace.' : `${CATALOGUE.memoryCorrectedRate.sentence} (DIMM A1).`,
-        '16',
-      );
+    if (fault === 'fanFailed') this.tell(server, 'A fan has failed (FAN1: 0 RPM). Replace.', '16');
+    else {
+      const told = () => this.tell(server, `${CATALOGUE.memoryCorrectedRate.sentence} (DIMM A1).`, '16');
+      if (this.world === 'virtual' && this.injections >= 10) told();
+      // What a person does takes its time until it shows: whoever is impatient asks again meanwhile.
+      if (this.world === 'real' && this.injections === 1) setTimeout(told, 50);
+    }
     return { fault, server, how: 'said so', atMs: performance.now(), isEvent: fault !== 'fanFailed' };
   }
 
@@ -259,6 +258,11 @@ t.test('a run: what counts by the hour is made until it is told', async (t) => {
   t.match(report.outcomes, [{ fault: 'memoryCorrectedSel', overS: null, overNote: 'told for an hour', problems: [] }]);
   // It is read after it was told: some more may be made meanwhile.
   t.ok((report.outcomes[0]?.injections ?? 0) >= 10);
+});
+
+t.test('a run: a person is asked once', async (t) => {
+  const { report } = await play(new MadeUpPair('real'), ['memoryCorrectedSel:A']);
+  t.match(report.outcomes, [{ fault: 'memoryCorrectedSel', injections: 1, problems: [] }]);
 });
 
 t.test('a report with a problem says so, and nothing in it becomes markup', async (t) => {
