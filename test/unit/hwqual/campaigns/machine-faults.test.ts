@@ -5,6 +5,7 @@ import type { CoServerName, Snapshot, TimelineEntry } from '../../../../applianc
 import { runMachineFaults } from '../../../../hwqual/campaigns/machine-faults-campaign.ts';
 import {
   falseAlarms,
+  findTold,
   judgeFault,
   type Observation,
   partnerShows,
@@ -99,6 +100,16 @@ const picture = (coServer: CoServerName, over: Partial<Snapshot> = {}): Snapshot
     ...over,
   }) as unknown as Snapshot;
 
+t.test('what one server told is not what the other one did, nor what was told before', async (t) => {
+  const told = [toldBy(entry('A fan has failed (FAN1: 0 RPM). Replace.', { seenMs: 50 }))].filter((x) => x !== null);
+  const wanted = { code: 'fanFailed', where: 'FAN1', server: 'A', isOver: false, sinceMs: 10 } as const;
+  t.equal(findTold(told, wanted)?.seenMs, 50);
+  t.equal(findTold(told, { ...wanted, server: 'B' }), null);
+  t.equal(findTold(told, { ...wanted, where: 'FAN2' }), null);
+  t.equal(findTold(told, { ...wanted, isOver: true }), null);
+  t.equal(findTold(told, { ...wanted, sinceMs: 51 }), null);
+});
+
 t.test("the partner's picture tells of a server that cannot be asked", async (t) => {
   const attention = [
     { kind: 'hardware', title: 'CoServer A: a network port has no carrier', sentence: 'mgmt0 (management). Its own console says more.' },
@@ -155,12 +166,13 @@ t.test('what nobody made is a false alarm', async (t) => {
     toldBy(entry('A fan has failed (FAN1).', { seenMs: 50 })),
     toldBy(entry('A fan has failed (FAN1).', { seenMs: 50, coServer: 'B' })),
     toldBy(entry('A fan has failed (FAN1).', { seenMs: 500 })),
+    toldBy(entry('A fan has failed (FAN1).', { seenMs: 5 })),
     toldBy(entry('It is over: A power supply has failed (PSU1).')),
   ].filter((x) => x !== null);
   const made = { server: 'A', codes: ['fanFailed'], fromMs: 10, toMs: 100, both: false } as const;
   t.strictSame(
     falseAlarms(told, [made]).map(({ coServer, seenMs }) => `${coServer} ${seenMs}`),
-    ['B 50', 'A 500'],
+    ['B 50', 'A 500', 'A 5'],
   );
 });
 
@@ -236,6 +248,7 @@ t.test('a server is watched when it has run for a while, read all that it has, a
   t.ok(await well(reads('absent')));
   t.notOk(await well(reads('waiting')));
   t.notOk(await well(reads('failed')));
+  t.notOk(await well({ hardware: { watched: false, sources: [] } as unknown as NonNullable<Snapshot['hardware']> }));
   t.notOk(await well({ uptimeMs: 30_000 }));
   t.notOk(await well({ coServers: [{ name: 'A', present: false }] as unknown as Snapshot['coServers'] }));
   t.notOk(await well({ attention: [{ kind: 'hardware', title: 'CoServer B: a fan has failed' }] as unknown as Snapshot['attention'] }));
