@@ -1,4 +1,5 @@
 import t from 'tap';
+import { signToMoveFor } from '../../../../appliance/core/hardware.ts';
 import { type Event, initialState, type State, step } from '../../../../appliance/core/machine.ts';
 import { whyNotQualified } from '../../../../appliance/core/qualification.ts';
 import { FRESH_RECORD } from '../../../../appliance/core/record.ts';
@@ -62,6 +63,20 @@ t.test('a disk that says that it has failed is detached like one that answers wi
   const { state, rows } = feed(duplex(), { kind: 'faultsObserved', faults: [someFault('diskFailing', '/dev/sda')] });
   t.match(state.diskFailed, /A disk says that it has failed/);
   t.ok(rows.includes('12 critical'));
+});
+
+t.test('the only good copy is not given up for what a disk says; the role moves once there is another', async (t) => {
+  const faults = [someFault('diskFailing', '/dev/nvme0n1')];
+  for (const kind of ['running', 'starting', 'resyncing'] as const) {
+    const alone = duplex();
+    const simplex = { ...alone, record: { ...alone.record, standing: 'simplex' as const }, phase: { ...alone.phase, kind } };
+    const { state, kinds, texts } = feed(simplex, { kind: 'faultsObserved', faults });
+    t.equal(state.diskFailed, null, kind);
+    t.equal(state.phase.kind, kind);
+    t.notOk(kinds.includes('freeze'), kind);
+    t.match(texts.at(-1), /used until a request of it really fails/);
+  }
+  t.equal(signToMoveFor(duplex({ faults }))?.code, 'diskFailing');
 });
 
 t.test('told once, and told when it is over; the partner hears of the worst', async (t) => {
