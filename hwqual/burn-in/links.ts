@@ -47,7 +47,8 @@ async function run(context: TestContext): Promise<TestResult> {
 
 function inWords(f: LinkFigures): string {
   if (f.ownLink !== null) return `${f.nic}: hears this very CoServer's link ${f.ownLink}`;
-  if (!f.heardPartner) return `${f.nic}: the partner is not heard yet`;
+  if (!f.heardPartner)
+    return `${f.nic}: the partner is not heard yet${f.foreignFrames > 0 ? `, but ${f.foreignFrames} frames of somebody else` : ''}`;
   return `${f.nic}: ${mbitPerS(f.out.bytes, f.out.ms)} Mbit/s out, ${mbitPerS(f.in.bytes, f.in.ms)} in, ${f.in.lost} lost, ${f.in.damaged} damaged`;
 }
 

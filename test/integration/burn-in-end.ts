@@ -4,9 +4,11 @@ import { type BurnInOptions, runBurnIn } from '../../hwqual/burn-in/index.ts';
 
 const asked = JSON.parse(process.argv[2] ?? '{}') as Pick<BurnInOptions, 'coServer' | 'durationS' | 'links' | 'answerOnly' | 'stateDir'> & {
   key: string;
+  /** A pattern of what is shown of the links: then it ends. */
+  until: string;
 };
+const until = new RegExp(asked.until);
 const stop = new AbortController();
-process.once('SIGTERM', () => stop.abort());
 const result = await runBurnIn(
   {
     pairId: '00',
@@ -21,7 +23,9 @@ const result = await runBurnIn(
     ...asked,
     pairKey: Buffer.from(asked.key, 'hex'),
   },
-  () => {},
+  ({ tests }) => {
+    if (tests.some((test) => test.id === 'links' && until.test(test.text))) stop.abort();
+  },
   stop.signal,
 );
 process.stdout.write(JSON.stringify(result));
