@@ -26,10 +26,11 @@ th,td{padding:5px 8px;border-bottom:1px solid var(--edge);text-align:left;vertic
 th{color:var(--quiet);font-weight:600;font-size:12px}thead{display:table-header-group}tr{break-inside:avoid}
 td small{display:block;font-weight:400;color:var(--quiet);font-size:12px}
 .items col.what{width:20%}.items col.value{width:20%}.items col.mark,.burn-in col.mark{width:13%}.burn-in col.what{width:20%}.burn-in col.figures{width:26%}td.figures{font-size:12px;color:var(--quiet)}
-.mark{font-weight:700;white-space:nowrap}.refused .mark{color:var(--bad)}.unknown .mark{color:var(--warn)}.waived .mark{color:var(--quiet)}
+.mark{font-weight:700}.refused .mark{color:var(--bad)}.unknown .mark{color:var(--warn)}.waived .mark{color:var(--quiet)}
 .identical .mark,.passed .mark{color:var(--good)}.refused td:first-child,.unknown td:first-child{font-weight:600}
 .facts col.what{width:16%}.facts th{font-size:14px}code{font:12px/1.4 "DejaVu Sans Mono",monospace;overflow-wrap:anywhere}
 ul{margin:4px 0;padding-left:20px}footer{margin-top:28px;border-top:2px solid var(--ink);padding-top:10px;break-inside:avoid}
+@media screen and (max-width:760px){.scroll{overflow-x:auto}.scroll table{width:720px}}
 @page{size:A4;margin:14mm}
 @media print{body{max-width:none;padding:0;font-size:10.5pt}h1{font-size:17pt}h2{font-size:13pt}.verdict{background:none;print-color-adjust:exact;-webkit-print-color-adjust:exact}th,td{padding:3px 6px}}`;
 
@@ -46,10 +47,10 @@ export function reportPage(report: SignedReport): string {
   const rest = sorted.filter((i) => !open.includes(i));
   const failed = (report.burnIn ?? []).filter((b) => b.verdict === 'failed');
   const table = (items: readonly Item[]) =>
-    `<table class="items"><colgroup><col class="what"><col class="value"><col class="value"><col class="mark"><col></colgroup>
+    `<div class="scroll"><table class="items"><colgroup><col class="what"><col class="value"><col class="value"><col class="mark"><col></colgroup>
 <thead><tr><th>What</th><th>${h(nameA)}</th><th>${h(nameB)}</th><th>Verdict</th><th>Rule</th></tr></thead><tbody>
 ${items.map(itemRow).join('\n')}
-</tbody></table>`;
+</tbody></table></div>`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Twinstep: qualification of ${h(nameA)} and ${h(nameB)}, ${h(report.madeAt.slice(0, 10))}</title>
@@ -101,14 +102,14 @@ export function countsOf({ items }: Pick<Report, 'items'>): string {
 function serversTable({ a, b }: Report, names: readonly [string, string]): string {
   const row = (title: string, of: (s: Server) => string | null): string =>
     `<tr><th>${title}</th>${[a, b].map((s) => `<td>${escapeHtml(of(s) ?? 'not known')}</td>`).join('')}</tr>`;
-  return `<table class="facts"><colgroup><col class="what"><col><col></colgroup><thead><tr><th></th>${names.map((n) => `<th>${escapeHtml(n)}</th>`).join('')}</tr></thead><tbody>
+  return `<div class="scroll"><table class="facts"><colgroup><col class="what"><col><col></colgroup><thead><tr><th></th>${names.map((n) => `<th>${escapeHtml(n)}</th>`).join('')}</tr></thead><tbody>
 ${row('Server', ({ facts: { inventory: i } }) => [i.system.vendor, i.system.product].filter((x) => x !== null).join(' ') || null)}
 ${row('Serial number', ({ facts }) => facts.inventory.system.serial)}
 ${row('BIOS', ({ facts: { inventory: i } }) => i.bios.version && `${i.bios.version}${i.bios.date ? ` of ${i.bios.date}` : ''}`)}
 ${row('Processors', ({ facts: { inventory: i } }) => i.cpu.model && `${i.cpu.model}, microcode ${i.cpu.microcode ?? 'not known'}`)}
 ${row('Read', ({ source }) => (source.kind === 'live' ? 'now, from the server' : `${dateOf(source.savedAt)}, from ${source.file}`))}
 ${row('Signed by', ({ source }) => (source.kind === 'live' ? 'not signed: asked over the pair’s own links, or read here' : source.fingerprint))}
-</tbody></table>`;
+</tbody></table></div>`;
 }
 
 function unreadable({ a, b }: Report, names: readonly [string, string]): string {
@@ -131,8 +132,8 @@ function burnIn(section: BurnInSection): string {
   const minutes = Math.round(section.durationS / 6) / 10;
   return `<h2>Burn-in of CoServer ${section.coServer}: ${section.verdict}</h2>
 <p class="quiet">${h(dateOf(section.startedAt))}, ${minutes} minutes.${smallest === null ? '' : ` The smallest heartbeat.timeoutMs that it allows: ${smallest}.`}</p>
-<table class="burn-in"><colgroup><col class="what"><col class="mark"><col><col class="figures"></colgroup>
-<thead><tr><th>Test</th><th>Verdict</th><th>What was found</th><th>Figures</th></tr></thead><tbody>${section.tests.map(row).join('\n')}</tbody></table>`;
+<div class="scroll"><table class="burn-in"><colgroup><col class="what"><col class="mark"><col><col class="figures"></colgroup>
+<thead><tr><th>Test</th><th>Verdict</th><th>What was found</th><th>Figures</th></tr></thead><tbody>${section.tests.map(row).join('\n')}</tbody></table></div>`;
 }
 
 /** "2026-11-21 13:05 UTC". */

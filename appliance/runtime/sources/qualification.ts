@@ -49,6 +49,8 @@ const FILE = 'qualification.json';
 const FILE_MAX_BYTES = 256 * 1024;
 /** A link that comes and goes must not have the hardware read all the time. */
 const READ_AGAIN_AFTER_MS = 2_000;
+/** What could not be read, such as a BMC that starts itself anew, is asked for again as long as it stands against the pair. */
+const UNKNOWN_AGAIN_MS = 60_000;
 /** A partner that runs tells within some seconds; a trial guest on a slow server takes 20. */
 const SILENT_PARTNER_MS = 60_000;
 /** In one line of the history. */
@@ -72,6 +74,7 @@ export class QualificationWatch<F extends object> {
   #judgedAt: string | null = null;
   #reading: Promise<void> | null = null;
   #again: NodeJS.Timeout | null = null;
+  #againAt = 0;
   #silence: NodeJS.Timeout | null = null;
   #lastOwn = '';
 
@@ -90,11 +93,7 @@ export class QualificationWatch<F extends object> {
 
   /** A link has come up: its rate can be read now. */
   linkUp(): void {
-    if (!this.#parts.qualifier || this.#again || this.#stop.signal.aborted) return;
-    this.#again = setTimeout(() => {
-      this.#again = null;
-      this.#read();
-    }, READ_AGAIN_AFTER_MS);
+    this.#readIn(READ_AGAIN_AFTER_MS);
   }
 
   /** Of each of the partner's messages: the life it is in. */
@@ -131,6 +130,19 @@ export class QualificationWatch<F extends object> {
     return this.#theirs !== null && this.#theirs.incarnation === this.#partner ? this.#theirs.facts : null;
   }
 
+  /** The earliest of what was asked for. */
+  #readIn(ms: number): void {
+    if (!this.#parts.qualifier || this.#stop.signal.aborted) return;
+    const at = performance.now() + ms;
+    if (this.#again && this.#againAt <= at) return;
+    if (this.#again) clearTimeout(this.#again);
+    this.#againAt = at;
+    this.#again = setTimeout(() => {
+      this.#again = null;
+      this.#read();
+    }, ms);
+  }
+
   #read(): void {
     const { qualifier } = this.#parts;
     if (!qualifier || this.#reading) return;
@@ -141,6 +153,7 @@ export class QualificationWatch<F extends object> {
       })
       .finally(() => {
         this.#reading = null;
+        if (this.#judged?.verdict === 'unknown') this.#readIn(UNKNOWN_AGAIN_MS);
       });
   }
 
@@ -188,6 +201,7 @@ export class QualificationWatch<F extends object> {
     this.items = items;
     this.#judgedAt = new Date().toISOString();
     judged(this.#judged);
+    if (this.#judged.verdict === 'unknown') this.#readIn(UNKNOWN_AGAIN_MS);
   }
 
   #sayIfSilent(): void {

@@ -66,6 +66,16 @@ t.test('every field that is missing or of another kind is an error that names it
   }
 });
 
+t.test('lists have their limits', async (t) => {
+  const long = structuredClone(whole);
+  long.inventory.cpu.flags = Array.from({ length: 1_025 }, (_, i) => `f${i}`);
+  t.throws(() => parseFacts(long), /inventory\.cpu\.flags .*a list of at most 1024/);
+  const many = structuredClone(whole);
+  many.inventory.cpu.mixed = Array.from({ length: 513 }, () => 'x');
+  t.throws(() => parseFacts(many), /inventory\.cpu\.mixed .*at most 512/);
+  t.throws(() => parseFacts({ ...whole, nics: Array.from({ length: 33 }, () => ({ role: 'a', nic: 'b' })) }), /nics .*at most 32/);
+});
+
 t.test('anything may come', async (t) => {
   const spots = places(whole);
   const tame = (parse: () => unknown): void => {

@@ -117,6 +117,7 @@ t.test('signed by another key it is another fingerprint; signed content of anoth
   t.throws(() => parseSavedInventory(resigned({ kind: 'other' }), 'a'), /no inventory of this version/);
   t.throws(() => parseSavedInventory(resigned({ savedAt: 'yesterday' }), 'a'), /when it was saved/);
   t.throws(() => parseSavedInventory(resigned({ facts: {} }), 'a.json'), /^a\.json: coServer is missing/);
+  t.throws(() => verified(JSON.stringify(content), 'a.json'), { message: /a\.json: it is not signed: write it with/ });
   for (const signature of [null, 7, {}, { algorithm: 'none' }, { algorithm: 'Ed25519', publicKey: 'AAAA', value: '' }])
     t.throws(() => verified(JSON.stringify({ ...content, signature }), 'a'), SignatureError);
 });

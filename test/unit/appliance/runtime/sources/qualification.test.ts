@@ -24,13 +24,15 @@ function qualifierOf(read: () => Promise<Server>): Qualifier<Server> {
       return { coServer, bios };
     },
     compare: (a, b) =>
-      a.bios === b.bios
-        ? { verdict: 'passed', sentence: 'alike', items: [] }
-        : {
-            verdict: 'refused',
-            sentence: `BIOS ${a.bios} on A, ${b.bios} on B`,
-            items: [{ item: 'BIOS', verdict: 'refused', a: a.bios, b: b.bios, rule: 'the same' }],
-          },
+      a.bios === 'not known'
+        ? { verdict: 'unknown', sentence: 'BIOS not known', items: [] }
+        : a.bios === b.bios
+          ? { verdict: 'passed', sentence: 'alike', items: [] }
+          : {
+              verdict: 'refused',
+              sentence: `BIOS ${a.bios} on A, ${b.bios} on B`,
+              items: [{ item: 'BIOS', verdict: 'refused', a: a.bios, b: b.bios, rule: 'the same' }],
+            },
     changes: (before, now) => (before.bios === now.bios ? [] : [`BIOS ${before.bios} -> ${now.bios}`]),
     settle: (before, now) => (now.bios === 'no carrier' ? before : now),
   };
@@ -160,6 +162,30 @@ t.test('a link that comes up: read again, told when it is another', async (t) =>
   mock.timers.tick(2_000);
   await watch.settled();
   t.equal(told.length, 2);
+});
+
+t.test('what could not be read is asked for again each minute, until it is known', async (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  let bios = 'not known';
+  const { watch, judged, reads } = setUp(t, { bios: () => bios });
+  watch.start();
+  await watch.settled();
+  watch.partnerIs('life 1');
+  watch.partnerTold({ incarnation: 'life 1', server: server('B', '1.2') });
+  t.equal(judged.at(-1)?.verdict, 'unknown');
+  for (const n of [2, 3]) {
+    mock.timers.tick(60_000);
+    await watch.settled();
+    t.equal(reads(), n);
+  }
+  bios = '1.2';
+  mock.timers.tick(60_000);
+  await watch.settled();
+  t.equal(judged.at(-1)?.verdict, 'passed');
+  mock.timers.tick(600_000);
+  await watch.settled();
+  t.equal(reads(), 4, 'and no more');
 });
 
 t.test('a partner that never tells is said to be silent', async (t) => {
