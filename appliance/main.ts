@@ -16,6 +16,7 @@ import { runHeartbeatWorker } from './heartbeat/worker.ts';
 import { runMemoryWorker } from './memory/worker.ts';
 import { runMirrorWorker } from './mirror/worker.ts';
 import { runPair } from './pairing/command.ts';
+import { endProcess } from './runtime/end-process.ts';
 import { ConfigError, loadConfig, loadFencePassword, loadPairKey } from './runtime/load-config.ts';
 import { log } from './runtime/log.ts';
 import { RecordError } from './runtime/record-store.ts';
@@ -157,7 +158,8 @@ if (isMainThread) {
   main().catch((e: Error) => {
     const isOperators = e instanceof ConfigError || e instanceof RecordError || e instanceof WitnessSetupError;
     log('fatal', isOperators ? e.message : (e.stack ?? e.message));
-    process.exitCode = isOperators ? 78 : 1;
+    // Not by the exit code alone: threads that a failed start leaves behind would keep the process, and nobody would start it again.
+    endProcess(isOperators ? 78 : 1);
   });
 } else if (parentPort) {
   work(workerData as WorkerRole | BurnInRole, parentPort);

@@ -26,16 +26,17 @@ export function onDiskFailed(work: Work, reason: string): void {
       failed('12', `The disk here failed (${reason}): this copy is dropped; the workload runs on at the partner.`);
       stopOutdated(work, `the local disk failed: ${reason}`, { row: '12' });
       return;
-    case 'resyncing':
-    case 'protecting':
     case 'running':
-      // Also a partner that is being made equal has no good copy yet. It is not let go by the mirror here: the guest would get its error.
       freezeOnly(work, reason);
       return;
+    case 'resyncing':
+    case 'protecting':
     case 'starting':
-      failed('26', onlyFailed(reason));
+      // A partner that is being made equal has no good copy yet. Let go of by the mirror here, the guest would get its error: it is stopped with
+      // what was done for the partner, and is started anew when the disk is well. Also one that is just being started is: its late start must
+      // not pass for one that is ordered anew.
+      failed('26', onlyFailed(reason, 'stopped'));
       commands.push({ kind: 'freeze' });
-      // It has nothing to keep, and its late start must not pass for one that is ordered anew.
       act(work, { kind: 'stopAll', reason }, 'frozen', `the local disk failed: ${reason}`);
       return;
     case 'claiming':
@@ -59,12 +60,12 @@ export function onDiskFailed(work: Work, reason: string): void {
 
 /** Row 26: the guest runs from the only good copy, and that one's disk has failed. It is said to nobody, and kept as it is. */
 export function freezeOnly(work: Work, reason: string): void {
-  work.commands.push({ kind: 'record', severity: 'critical', row: '26', text: onlyFailed(reason) }, { kind: 'freeze' });
+  work.commands.push({ kind: 'record', severity: 'critical', row: '26', text: onlyFailed(reason, 'frozen') }, { kind: 'freeze' });
   enter(work, 'frozen', `the local disk failed: ${reason}`);
 }
 
-function onlyFailed(reason: string): string {
-  return `The disk of the only CoServer with a good copy failed: ${reason}. The guest is frozen; the older copy of the partner is never used by itself.`;
+function onlyFailed(reason: string, guest: 'frozen' | 'stopped'): string {
+  return `The disk of the only CoServer with a good copy failed: ${reason}. The guest is ${guest}; the older copy of the partner is never used by itself.`;
 }
 
 /** Said once: it is tried again and again, so that the right disk needs no word of the operator. */

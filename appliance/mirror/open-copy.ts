@@ -112,7 +112,7 @@ export async function openCopy(
       // No error of a store: as a whole.
       onReplicaOver: (e) => onError(new Error(e.message)),
       rescue: (e, offset, length, replica) => {
-        return replica ? follower.rescue(replica, offset, length) : repair.rescue(e, offset, length);
+        return replica ? follower.reads.rescue(replica, offset, length) : repair.rescue(e, offset, length);
       },
     });
     const repair = new Repair({
@@ -126,7 +126,7 @@ export async function openCopy(
       emit: around.emit,
       repaired: (r) => around.emit('repaired', { ...r, foundBy: scrub.settled(r.offset, r.lengthBytes, true) ? 'comparison' : 'read' }),
     });
-    const halfLost = new HalfLost((offset) => (guest.partner ? repair.heal(offset) : follower.heal(offset)));
+    const halfLost = new HalfLost((offset) => (guest.partner ? repair.heal(offset) : follower.reads.heal(offset)));
     checked.onHalfLost = (offset) => halfLost.found(offset);
     points.recall = (offset, length) => repair.recall(offset, length);
     const follower = new Follower({

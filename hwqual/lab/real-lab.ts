@@ -23,6 +23,12 @@ export class RealLab implements Lab {
     this.faults = LAB_FAULT_NAMES.filter((fault) => config.faults[fault] !== undefined);
   }
 
+  /** Where the web consoles are, with their passwords; null: real.yaml does not say. */
+  get consoles(): Record<CoServerName, NonNullable<RealLabConfig['servers']['A']['console']>> | null {
+    const { A, B } = this.#config.servers;
+    return A.console && B.console && { A: A.console, B: B.console };
+  }
+
   power(server: CoServerName): LabPower {
     const { bmc } = this.#config.servers[server];
     return powerByBmc(`server ${server}`, bmc satisfies IpmiOptions);

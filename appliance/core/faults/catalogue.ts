@@ -55,6 +55,8 @@ const AT_ONCE = { confirmReadings: 1 };
 const BY_VERDICT = { confirmReadings: 1, calmMs: 0 };
 /** Half a minute and more at one reading in five seconds: a full queue is no broken disk. */
 const SLOWLY = { confirmReadings: 6 };
+/** Sensors and log are two sources of one BMC, which rests for some seconds when it has other work: together they say it so often in half a minute. */
+const PATIENTLY = { confirmReadings: 12 };
 
 export const CATALOGUE = {
   temperatureHigh: entry(
@@ -189,7 +191,7 @@ export const CATALOGUE = {
     AT_ONCE,
   ),
   nicDown: entry('nic', 'warning', 'none', 'A network port has no carrier', 'Plug the cable in; see that the other end is on.'),
-  bmcSilent: entry('bmc', 'warning', 'none', 'The BMC does not answer', 'Reset the BMC; sensors and fencing depend on it.'),
+  bmcSilent: entry('bmc', 'warning', 'none', 'The BMC does not answer', 'Reset the BMC; sensors and fencing depend on it.', PATIENTLY),
   selFull: entry('bmc', 'warning', 'none', "The BMC's event log has lost entries", 'Save the log and clear it.'),
   clockUnstable: entry(
     'clock',
@@ -202,7 +204,7 @@ export const CATALOGUE = {
     'monitoring',
     'warning',
     'none',
-    'A part of this server cannot be watched',
+    'A part of the server cannot be watched',
     'Mend what the text names: until then nothing more is known of it.',
   ),
 } as const satisfies Record<string, CatalogueEntry>;

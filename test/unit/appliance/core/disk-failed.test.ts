@@ -17,14 +17,24 @@ function alone(kind: PhaseKind, phase: Partial<State['phase']> = {}): State {
   };
 }
 
-t.test('while the partner is made equal: frozen at once, and the mirror hands no error to the guest', async (t) => {
-  for (const before of [alone('resyncing', { busy: 'resync' }), alone('protecting', { busy: 'protect' }), alone('running')]) {
+t.test('while the partner is made equal: stopped with what was done for it, and the mirror hands no error to the guest', async (t) => {
+  for (const before of [alone('resyncing', { busy: 'resync' }), alone('protecting', { busy: 'protect' })]) {
     const { state, commands } = step(before, FAILED);
-    t.match(state, { phase: { kind: 'frozen' }, diskFailed: /EIO/ }, before.phase.kind);
-    t.ok(commands.some((c) => c.kind === 'freeze'));
+    t.match(state, { phase: { kind: 'acting', next: 'frozen' }, diskFailed: /EIO/ }, before.phase.kind);
+    const kinds = commands.map((c) => c.kind);
+    t.ok(kinds.indexOf('freeze') < kinds.indexOf('stopAll'));
+    t.ok(kinds.includes('freeze'));
     t.ok(commands.some((c) => c.kind === 'record' && c.row === '26'));
-    t.notOk(commands.some((c) => c.kind === 'abandonPartner' || c.kind === 'continueAlone'));
+    const { state: frozen } = step(state, { at: 20, kind: 'commandFinished', command: 'stopAll', ok: true, reason: '' });
+    t.equal(frozen.phase.kind, 'frozen');
   }
+});
+
+t.test('alone: frozen as it is', async (t) => {
+  const { state, commands } = step(alone('running'), FAILED);
+  t.equal(state.phase.kind, 'frozen');
+  t.ok(commands.some((c) => c.kind === 'freeze'));
+  t.notOk(commands.some((c) => c.kind === 'stopAll'));
 });
 
 t.test('while this CoServer goes on alone: frozen as soon as it has', async (t) => {

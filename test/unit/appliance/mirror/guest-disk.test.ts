@@ -2,13 +2,13 @@
 // And what a replica's guest sees of a copy that is over: nothing.
 import t from 'tap';
 import { activityLog, HOT_EXTENTS } from '../../../../appliance/core/activity-log.ts';
-import { LostBlockError } from '../../../../appliance/mirror/follower.ts';
 import { GuestDisk } from '../../../../appliance/mirror/guest-disk.ts';
 import { decodeMessage, type MirrorMessage } from '../../../../appliance/mirror/messages.ts';
 import type { Metadata } from '../../../../appliance/mirror/metadata.ts';
 import { Partner } from '../../../../appliance/mirror/partner.ts';
 import type { Quarantine } from '../../../../appliance/mirror/quarantine.ts';
 import type { Replica } from '../../../../appliance/mirror/replica.ts';
+import { LostBlockError } from '../../../../appliance/mirror/source-reads.ts';
 import { StoreError } from '../../../../drivers/block/index.ts';
 import { fakePair } from '../../../../drivers/link/fake.ts';
 import { LosableStore, Power } from './losable-store.ts';

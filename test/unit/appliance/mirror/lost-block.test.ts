@@ -10,6 +10,9 @@ import { type BlockStore, FileStore, type FileStoreOptions, StoreError } from '.
 import type { NbdClient } from '../../../../drivers/nbd/index.ts';
 import { MirrorPair, type PairOptions, type Side, until } from './mirror-pair.ts';
 
+// Most of it is the disk's time.
+t.setTimeout(120_000);
+
 const BLOCK = 4096;
 const SIZE_BYTES = 128 * BLOCK;
 const EIO = { code: 'EIO' };
@@ -396,7 +399,7 @@ t.test('alone, so does a read of a disk that does not answer', async (t) => {
   let hangs = false;
   const pair = new MirrorPair({
     sizeBytes: SIZE_BYTES,
-    setup: { timeoutMs: 50 },
+    setup: { timeoutMs: 500 },
     holds: { aloneErrorMs: LONG_MS },
     openStore: async (o) => {
       const store = await FileStore.open(o);
