@@ -6,7 +6,7 @@ import type { State } from '../core/machine.ts';
 import { effectiveMode } from '../core/modes.ts';
 import { pictureOf } from '../core/picture.ts';
 import { actionLabel, actionsOf, mayRequest } from '../core/requests.ts';
-import type { DiskView, ProgressView, Snapshot, TimelineEntry } from '../core/snapshot.ts';
+import type { DiskView, ProgressView, QualificationItemView, Snapshot, TimelineEntry } from '../core/snapshot.ts';
 import type { GateStatus } from '../gate/api.ts';
 import type { HardwareStatus } from '../hardware/api.ts';
 import type { HeartbeatStatus } from '../heartbeat/api.ts';
@@ -35,6 +35,8 @@ export class Figures {
   points: RestorePoints | undefined;
   /** What its thread has read last. */
   hardware: { readonly latest: HardwareStatus | null } | undefined;
+  /** The last comparison of both servers, item by item. */
+  qualification: { readonly items: readonly QualificationItemView[] } | undefined;
   readonly #startedAt = performance.now();
   readonly #checkpoints: (CheckpointReport & { at: number; atMs: number })[] = [];
   #gate: GateStatus | null = null;
@@ -199,6 +201,7 @@ export class Figures {
       hardware: hardwareView(state, {
         isWatched: this.#config.hardware.watch === 'on',
         latest: this.hardware?.latest ?? null,
+        ...(this.qualification && this.qualification.items.length > 0 ? { items: this.qualification.items } : {}),
         now: { wall: Date.now(), monotonic: performance.now() },
       }),
     };

@@ -199,6 +199,7 @@ export async function runCoServer<F extends object>(
     now: () => performance.now(),
   });
   figures.hardware = hardware;
+  figures.qualification = qualification;
 
   const management = new ManagementPath({
     coServer: config.coServer,

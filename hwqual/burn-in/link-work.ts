@@ -10,12 +10,14 @@ import {
   carrier,
   FRAME_MAX_BYTES,
   type FrameSocket,
+  type FrameSocketHandlers,
   LENGTH_BYTES,
   macAddress,
   macFromBytes,
   mtuBytes,
   nicExists,
   PacketSocket,
+  type PacketSocketOptions,
   readClocks,
   unpackFrames,
 } from '../../drivers/ethernet/index.ts';
@@ -85,9 +87,33 @@ const FRAMES_PER_BATCH = 64;
 const LARGEST_FRAME_BYTES = 9_014;
 const TELL_MS = 500;
 
-export async function linkWork(setup: LinkSetup, stop: AbortSignal, tell: (figures: LinkFigures) => void): Promise<LinkFigures> {
-  if (!nicExists(setup.nic)) return { ...nothing(setup), problem: `there is no NIC ${setup.nic} here` };
-  const link = new LinkEnd(setup, await readNicStatistics(setup.nic), tell);
+/** The NIC, so that tests can put a wire of their own below. */
+export interface NicDoors {
+  exists(nic: string): boolean;
+  carrier(nic: string): boolean;
+  macAddress(nic: string): string;
+  mtuBytes(nic: string): number;
+  open(options: PacketSocketOptions, handlers: FrameSocketHandlers): FrameSocket;
+  nowUs(): number;
+}
+
+const REAL: NicDoors = {
+  exists: nicExists,
+  carrier,
+  macAddress,
+  mtuBytes,
+  open: (options, handlers) => new PacketSocket(options, handlers),
+  nowUs: () => readClocks().rawNs / 1000,
+};
+
+export async function linkWork(
+  setup: LinkSetup,
+  stop: AbortSignal,
+  tell: (figures: LinkFigures) => void,
+  doors: NicDoors = REAL,
+): Promise<LinkFigures> {
+  if (!doors.exists(setup.nic)) return { ...nothing(setup), problem: `there is no NIC ${setup.nic} here` };
+  const link = new LinkEnd(setup, await readNicStatistics(setup.nic), tell, doors);
   try {
     await link.run(stop);
     return { ...link.figures(), speedMbps: await nicSpeedMbps(setup.nic) };
@@ -129,6 +155,7 @@ class LinkEnd {
   readonly #setup: LinkSetup;
   readonly #tell: (figures: LinkFigures) => void;
   readonly #before: NicStatistics;
+  readonly #doors: NicDoors;
   readonly #data: FrameSocket;
   readonly #states: FrameSocket;
   readonly #mac: string;
@@ -158,19 +185,20 @@ class LinkEnd {
   readonly #openedMs = performance.now();
   #counting = false;
 
-  constructor(setup: LinkSetup, before: NicStatistics, tell: (figures: LinkFigures) => void) {
+  constructor(setup: LinkSetup, before: NicStatistics, tell: (figures: LinkFigures) => void, doors: NicDoors) {
     this.#setup = setup;
+    this.#doors = doors;
     this.#before = before;
     this.#tell = tell;
     this.#figures = nothing(setup);
-    this.#mac = macAddress(setup.nic);
-    this.#frameBytes = Math.min(mtuBytes(setup.nic) + 14, LARGEST_FRAME_BYTES, FRAME_MAX_BYTES);
+    this.#mac = doors.macAddress(setup.nic);
+    this.#frameBytes = Math.min(doors.mtuBytes(setup.nic) + 14, LARGEST_FRAME_BYTES, FRAME_MAX_BYTES);
     // A NIC that goes down: its carrier and its counters tell.
     const onError = (): void => {};
     const onFrames = (batch: Buffer): void => this.#receive(batch);
     const { nic } = setup;
-    this.#states = new PacketSocket({ nic, etherType: ETHER_TYPE_STATE, priority: STATE_PRIORITY }, { onFrames, onError });
-    this.#data = new PacketSocket({ nic, etherType: ETHER_TYPE_DATA }, { onFrames, onError, onWritable: () => this.#pump() });
+    this.#states = doors.open({ nic, etherType: ETHER_TYPE_STATE, priority: STATE_PRIORITY }, { onFrames, onError });
+    this.#data = doors.open({ nic, etherType: ETHER_TYPE_DATA }, { onFrames, onError, onWritable: () => this.#pump() });
   }
 
   async run(stop: AbortSignal): Promise<void> {
@@ -195,7 +223,9 @@ class LinkEnd {
     try {
       await over.promise;
       this.#sayState();
-      this.#figures.problem ??= carrier(this.#setup.nic) ? null : `${this.#setup.nic} has no carrier: is the cable in, and the partner on?`;
+      this.#figures.problem ??= this.#doors.carrier(this.#setup.nic)
+        ? null
+        : `${this.#setup.nic} has no carrier: is the cable in, and the partner on?`;
     } finally {
       clearInterval(beat);
     }
@@ -299,7 +329,7 @@ class LinkEnd {
     }
     if (!state.heardNonce.equals(this.#nonce)) return;
     const now = performance.now();
-    const nowUs = readClocks().rawNs / 1000;
+    const nowUs = this.#doors.nowUs();
     this.#clock.add({ nowUs, echoUs: state.echoUs, heldUs: state.heldUs, sentUs: state.sentUs });
     this.#echo = { us: state.sentUs, atUs: nowUs };
     this.#figures.heardPartner = true;
@@ -332,7 +362,7 @@ class LinkEnd {
 
   #sayState(): void {
     const { link, coServer, answersOnly, key } = this.#setup;
-    const sentUs = readClocks().rawNs / 1000;
+    const sentUs = this.#doors.nowUs();
     const { state } = this.#partner ?? {};
     const partnerFinished = state?.phase === 'finished';
     const frame = encodeState(

@@ -33,20 +33,35 @@ export interface Pattern {
   check(words: Uint32Array, base: number, errors: Errors): void;
 }
 
-/** The inverse is in the name: an error tells which line stuck at what. */
-function byIndex(name: string, value: (index: number) => number): Pattern {
+/** A tile stays in the processor's cache while it is made; writing it and comparing it is the memory's work alone. */
+const TILE_WORDS = 16_384;
+
+/** @param make The words of a tile; `low` and `high` are the index of its first: high * 2^32 + low. A loop of its own each: that is fast. */
+function tiled(name: string, make: (tile: Uint32Array, low: number, high: number) => void): Pattern {
+  const tile = new Uint32Array(TILE_WORDS);
+  const made = (at: number, length: number): Uint32Array => {
+    const part = length === TILE_WORDS ? tile : tile.subarray(0, length);
+    make(part, at | 0, Math.floor(at / 0x1_0000_0000));
+    return part;
+  };
   return {
     name,
     fill: (words, base) => {
-      for (let i = 0; i < words.length; i++) words[i] = value(base + i);
+      for (let at = 0; at < words.length; at += TILE_WORDS) words.set(made(base + at, Math.min(TILE_WORDS, words.length - at)), at);
     },
     check: (words, base, errors) => {
-      for (let i = 0; i < words.length; i++) {
-        const expected = value(base + i) >>> 0;
-        if (words[i] !== expected) add(errors, name, base + i, expected, words[i] ?? 0);
+      for (let at = 0; at < words.length; at += TILE_WORDS) {
+        const expected = made(base + at, Math.min(TILE_WORDS, words.length - at));
+        const found = words.subarray(at, at + expected.length);
+        if (bytesOf(found).equals(bytesOf(expected))) continue;
+        for (const [i, word] of expected.entries()) if (found[i] !== word) add(errors, name, base + at + i, word, found[i] ?? 0);
       }
     },
   };
+}
+
+function bytesOf(words: Uint32Array): Buffer {
+  return Buffer.from(words.buffer, words.byteOffset, words.byteLength);
 }
 
 /** A hash of the index: random to the memory, and known when it is read (lowbias32, by Wellons). */
@@ -62,12 +77,22 @@ export function patternsOf(round: number): Pattern[] {
   const shift = round % 32;
   const seed = scrambled(round, 0x5bd1e995);
   return [
-    byIndex('walking ones', (i) => 1 << ((i + shift) & 31)),
-    byIndex('walking zeroes', (i) => ~(1 << ((i + shift) & 31))),
+    tiled('walking ones', (tile, low) => {
+      for (let i = 0; i < tile.length; i++) tile[i] = 1 << ((low + i + shift) & 31);
+    }),
+    tiled('walking zeroes', (tile, low) => {
+      for (let i = 0; i < tile.length; i++) tile[i] = ~(1 << ((low + i + shift) & 31));
+    }),
     // Beyond 16 GiB the number of the 16 GiB is in it, too.
-    byIndex('address in address', (i) => (i % 0x1_0000_0000) ^ Math.floor(i / 0x1_0000_0000)),
-    byIndex('random', (i) => scrambled(i, seed)),
-    byIndex('random, inverse', (i) => ~scrambled(i, seed)),
+    tiled('address in address', (tile, low, high) => {
+      for (let i = 0; i < tile.length; i++) tile[i] = (low + i) ^ high;
+    }),
+    tiled('random', (tile, low) => {
+      for (let i = 0; i < tile.length; i++) tile[i] = scrambled((low + i) | 0, seed);
+    }),
+    tiled('random, inverse', (tile, low) => {
+      for (let i = 0; i < tile.length; i++) tile[i] = ~scrambled((low + i) | 0, seed);
+    }),
   ];
 }
 

@@ -81,7 +81,13 @@ export function judgeMemory(shares: readonly MemoryFigures[], { freeMiB, duratio
       `${errors} words read wrong, the first at offset ${example.offset} of the tested memory with the pattern "${example.pattern}": ${example.found} instead of ${example.expected}: look for the module in the BMC's log and replace it`,
       figures,
     );
-  if (checkedMiB === 0) return outcome(memory, 'notTested', 'there was no time to check a single pattern: give it longer', figures);
+  if (figures.fewestPasses === 0)
+    return outcome(
+      memory,
+      'notTested',
+      `there was no time for all patterns over ${testedMiB} MiB (${checkedMiB} MiB were read back, each word right): give it longer, or less memory`,
+      figures,
+    );
   return outcome(memory, 'pass', `${testedMiB} of ${freeMiB} MiB free, ${checkedMiB} MiB read back, each word right`, figures);
 }
 

@@ -26,7 +26,7 @@ type Message<R> = { kind: 'figures'; figures: R } | { kind: 'done'; result: R };
 const STOP_WITHIN_MS = 30_000;
 
 /** What computes must leave the links and the disk their share of the cores. Linux: of the calling thread only. */
-const NICENESS: Record<WorkSetup['work'], number> = { processor: 15, memory: 10, disk: 0, link: 0, jitter: 0 };
+const NICENESS: Record<WorkSetup['work'], number> = { processor: 15, memory: 5, disk: 0, link: 0, jitter: 0 };
 
 /** In the thread. */
 export async function runBurnInWorker(setup: WorkSetup, port: MessagePort): Promise<void> {

@@ -1,7 +1,8 @@
 // The comparison, as the running appliance uses it: facts read, parsed, judged by the policy of the configuration and the profile of the
 // machines, and what has changed since the last time.
 import type { CoServerConfig } from '../../appliance/config.ts';
-import { type Comparison, compare, type Facts, type Policy } from '../checks/index.ts';
+import type { QualificationItemView } from '../../appliance/core/snapshot.ts';
+import { type Comparison, compare, type Facts, type ItemVerdict, type Policy } from '../checks/index.ts';
 import { profileOf } from '../profiles/index.ts';
 import { parseFacts } from './facts-codec.ts';
 import { type FactSources, REAL_SOURCES, readFacts } from './read-facts.ts';
@@ -9,7 +10,7 @@ import { type FactSources, REAL_SOURCES, readFacts } from './read-facts.ts';
 export interface ServerQualifier {
   read(signal: AbortSignal): Promise<Facts>;
   parse(value: unknown): Facts;
-  compare(a: Facts, b: Facts): Pick<Comparison, 'verdict' | 'sentence'>;
+  compare(a: Facts, b: Facts): Pick<Comparison, 'verdict' | 'sentence'> & { items: QualificationItemView[] };
   changes(before: Facts, now: Facts): string[];
   settle(before: Facts, now: Facts): Facts;
 }
@@ -22,12 +23,22 @@ export function qualifierFor(config: CoServerConfig, version: string, sources: F
     read: (signal) => readFacts(config, version, sources, signal),
     parse: parseFacts,
     compare: (a, b) => {
-      const { verdict, sentence } = compareByProfile(a, b, policy);
-      return { verdict, sentence };
+      const { verdict, sentence, items } = compareByProfile(a, b, policy);
+      return { verdict, sentence, items: shown(items) };
     },
     changes: changesOf,
     settle: settleRates,
   };
+}
+
+const WORST_FIRST: readonly ItemVerdict[] = ['refused', 'unknown', 'compatible', 'identical'];
+
+/** As the consoles show them: what stands against it first, then what differs. */
+function shown(items: Comparison['items']): QualificationItemView[] {
+  const rank = (i: Comparison['items'][number]): number => (i.waived === null ? WORST_FIRST.indexOf(i.verdict) : WORST_FIRST.length);
+  return [...items]
+    .sort((x, y) => rank(x) - rank(y))
+    .map(({ title, verdict, a, b, rule, waived }) => ({ item: title, verdict, a, b, rule: waived === null ? rule : `Waived: ${waived}` }));
 }
 
 /** With what the profile of these machines waives, where both are of one. */

@@ -84,8 +84,8 @@ t.test('the page of the hardware', { skip: existsSync(CHROMIUM) ? false : `${CHR
   await page.keyboard.press('Enter');
   const card = page.locator('.hardware');
   await card.waitFor();
-  const shoot = async (name: string): Promise<void> => {
-    if (SHOTS !== '') await card.screenshot({ path: join(SHOTS, `${name}.png`) });
+  const shoot = async (name: string, what = card): Promise<void> => {
+    if (SHOTS !== '') await what.screenshot({ path: join(SHOTS, `${name}.png`) });
   };
 
   await t.test('a fault: where it sits and what to replace; evidence unfolds; it goes when it is over', async (t) => {
@@ -108,6 +108,7 @@ t.test('the page of the hardware', { skip: existsSync(CHROMIUM) ? false : `${CHR
         await page.setViewportSize({ width, height: 844 });
         t.equal(await page.evaluate(STICKS_OUT), '', `${colorScheme}, ${width}`);
         await shoot(`troubled-${colorScheme}-${width}`);
+        await shoot(`attention-${colorScheme}-${width}`, attention);
       }
     }
     h.set(withHardware());

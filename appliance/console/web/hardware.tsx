@@ -58,11 +58,7 @@ function Fault({ fault }: { fault: FaultModel }): JSX.Element {
       {fault.evidence.length > 0 && (
         <details>
           <summary>What was read before</summary>
-          <ol class="plain">
-            {fault.evidence.map((line) => (
-              <li key={line}>{line}</li>
-            ))}
-          </ol>
+          <p>{fault.evidence.join('; then ')}</p>
         </details>
       )}
     </li>

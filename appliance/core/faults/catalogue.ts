@@ -204,7 +204,7 @@ export const CATALOGUE = {
     'monitoring',
     'warning',
     'none',
-    'A part of this server cannot be watched',
+    'A part of the server cannot be watched',
     'Mend what the text names: until then nothing more is known of it.',
   ),
 } as const satisfies Record<string, CatalogueEntry>;

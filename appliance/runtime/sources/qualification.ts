@@ -4,6 +4,7 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Qualification } from '../../core/machine.ts';
+import type { QualificationItemView } from '../../core/snapshot.ts';
 import { encodeFacts, type FactsMessage } from '../../wire/partner-facts.ts';
 import type { History } from '../history.ts';
 import { log } from '../log.ts';
@@ -14,8 +15,8 @@ export interface Qualifier<F extends object> {
   read(signal: AbortSignal): Promise<F>;
   /** Throws with the field that is wrong. */
   parse(value: unknown): F;
-  /** In the order A, B. */
-  compare(a: F, b: F): Qualification;
+  /** In the order A, B. items: what differs first. */
+  compare(a: F, b: F): Qualification & { items: readonly QualificationItemView[] };
   /** What is another than it was, each as "BIOS 1.2 -> 1.3". */
   changes(before: F, now: F): string[];
   /** `now`, with what cannot be read at this moment as it was: the rate of a link that has no carrier. */
@@ -66,6 +67,8 @@ export class QualificationWatch<F extends object> {
   #theirs: { incarnation: string; facts: F } | null = null;
   #partner: string | null = null;
   #judged: Qualification | null = null;
+  /** Of the last comparison that counts, for the consoles. */
+  items: readonly QualificationItemView[] = [];
   #judgedAt: string | null = null;
   #reading: Promise<void> | null = null;
   #again: NodeJS.Timeout | null = null;
@@ -174,12 +177,15 @@ export class QualificationWatch<F extends object> {
       // What a partner of an earlier life was made of counts no more.
       if (this.#judged !== null) judged(null);
       this.#judged = null;
+      this.items = [];
       return;
     }
     if (this.#silence) clearTimeout(this.#silence);
     this.#silence = null;
     const [a, b] = coServer === 'A' ? [this.#own, theirs] : [theirs, this.#own];
-    this.#judged = qualifier.compare(a, b);
+    const { verdict, sentence, items } = qualifier.compare(a, b);
+    this.#judged = { verdict, sentence };
+    this.items = items;
     this.#judgedAt = new Date().toISOString();
     judged(this.#judged);
   }

@@ -98,7 +98,7 @@ export function hardwareTroubled(): Snapshot {
         coServer: 'A',
         code: 'sourceUnreadable',
         severity: 'warning',
-        sentence: 'A part of this server cannot be watched',
+        sentence: 'A part of the server cannot be watched',
         where: 'SMART',
         detail: '/dev/sda: smartctl printed no JSON',
         remedy: 'Mend what the text names: until then nothing more is known of it.',
@@ -139,6 +139,15 @@ export function hardwareTroubled(): Snapshot {
   const card = { kind: 'hardware', leftMs: null } as const;
   return {
     ...s,
+    actions: [
+      ...s.actions,
+      {
+        name: 'enter-maintenance',
+        label: 'Take this CoServer out for maintenance',
+        allowed: true,
+        reason: 'The workload moves to B first.',
+      },
+    ],
     attention: [
       {
         ...card,

@@ -25,8 +25,12 @@ function qualifierOf(read: () => Promise<Server>): Qualifier<Server> {
     },
     compare: (a, b) =>
       a.bios === b.bios
-        ? { verdict: 'passed', sentence: 'alike' }
-        : { verdict: 'refused', sentence: `BIOS ${a.bios} on A, ${b.bios} on B` },
+        ? { verdict: 'passed', sentence: 'alike', items: [] }
+        : {
+            verdict: 'refused',
+            sentence: `BIOS ${a.bios} on A, ${b.bios} on B`,
+            items: [{ item: 'BIOS', verdict: 'refused', a: a.bios, b: b.bios, rule: 'the same' }],
+          },
     changes: (before, now) => (before.bios === now.bios ? [] : [`BIOS ${before.bios} -> ${now.bios}`]),
     settle: (before, now) => (now.bios === 'no carrier' ? before : now),
   };
@@ -73,6 +77,7 @@ t.test('compared when both are known: whichever is known first', async (t) => {
     t.same(judged, [{ verdict: 'refused', sentence: 'BIOS 1.2 on A, 1.3 on B' }], order);
     t.same(parseFactsMessage(JSON.parse(told[0] ?? '')), { incarnation: 'mine', server: server('A', '1.2') });
     t.match(watch.latest, { own: { bios: '1.2' }, partner: { bios: '1.3' }, qualification: { verdict: 'refused' } });
+    t.match(watch.items, [{ item: 'BIOS', a: '1.2', b: '1.3' }]);
   }
 });
 
