@@ -101,7 +101,7 @@ export async function runCoServer<F extends object>(
     history.add({
       severity: 'critical',
       row: '17',
-      text: `This server had ended itself: ${ended.reason} Look at it before it is trusted again.`,
+      text: `This server had ended itself: ${ended.reason}. Look at it before it is trusted again.`,
     });
   const figures = new Figures(config, history);
 

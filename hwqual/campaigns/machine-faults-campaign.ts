@@ -52,14 +52,15 @@ export async function runMachineFaults(parts: MachineFaultsParts): Promise<Machi
   else {
     report.healthyAfterS = Math.round((performance.now() - startedMs) / 1000);
     const fromMs = performance.now();
+    const lookForFalseAlarms = () => {
+      const since = watch.told.filter(({ seenMs }) => seenMs >= fromMs);
+      report.falseAlarms = falseAlarms(since, made).map(({ coServer, text }) => ({ server: coServer, text }));
+    };
     for (const stage of stages) {
       say(`stage: ${stage.name}`);
-      await Promise.all(stage.lanes.map((lane) => runLane(parts, lane, report, made)));
+      await Promise.all(stage.lanes.map((lane) => runLane(parts, lane, report, made, lookForFalseAlarms)));
     }
-    report.falseAlarms = falseAlarms(
-      watch.told.filter(({ seenMs }) => seenMs >= fromMs),
-      made,
-    ).map(({ coServer, text }) => ({ server: coServer, text }));
+    lookForFalseAlarms();
   }
   report.endedAt = Date.now();
   concludeFaults(report);
@@ -71,6 +72,7 @@ async function runLane(
   lane: readonly PlannedFault[],
   report: MachineFaultsReport,
   made: Parameters<typeof falseAlarms>[1][number][],
+  lookForFalseAlarms: () => void,
 ): Promise<void> {
   for (const planned of lane) {
     const expected = EXPECTED[planned.fault];
@@ -89,6 +91,8 @@ async function runLane(
     const outcome = judgeFault(expected, await observe(parts, planned, expected));
     if (expected.ends === 'takenBack' && outcome.overS !== null) entry.toMs = performance.now();
     report.outcomes.push(outcome);
+    // What is kept after each fault says all that is known then.
+    lookForFalseAlarms();
     concludeFaults(report);
     await parts.onOutcome(outcome, report);
   }

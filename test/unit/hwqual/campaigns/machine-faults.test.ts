@@ -20,7 +20,12 @@ import {
   NOT_JUDGED,
   notMade,
 } from '../../../../hwqual/campaigns/machine-faults-plan.ts';
-import { emptyFaultsReport, faultsPage, faultsTable } from '../../../../hwqual/campaigns/machine-faults-report.ts';
+import {
+  emptyFaultsReport,
+  faultsPage,
+  faultsTable,
+  type MachineFaultsReport,
+} from '../../../../hwqual/campaigns/machine-faults-report.ts';
 import { MachineWatch } from '../../../../hwqual/campaigns/machine-watch.ts';
 import { type Injection, LAB_FAULT_NAMES, type Lab, type LabFault } from '../../../../hwqual/lab/lab-interface.ts';
 
@@ -217,7 +222,7 @@ class MadeUpPair implements Lab {
   async close(): Promise<void> {}
 }
 
-async function play(pair: MadeUpPair, only: string[]) {
+async function play(pair: MadeUpPair, only: string[], look: (soFar: MachineFaultsReport) => void = () => undefined) {
   const watch = new MachineWatch({ snapshot: async (server) => picture(server, { timeline: [...pair.timelines[server]] }) }, undefined, 1);
   watch.start();
   const kept: string[] = [];
@@ -226,7 +231,10 @@ async function play(pair: MadeUpPair, only: string[]) {
     watch,
     stages: machineFaultsPlan(pair.faults, only, true),
     tryDisk: async () => undefined,
-    onOutcome: async ({ fault, server }) => void kept.push(`${fault} ${server}`),
+    onOutcome: async ({ fault, server }, soFar) => {
+      kept.push(`${fault} ${server}`);
+      look(soFar);
+    },
     say: () => undefined,
     wasInterrupted: () => false,
     sleep: () => new Promise((resolve) => setImmediate(resolve)),
@@ -264,6 +272,21 @@ t.test('a run: made, told, taken back, over, on both servers', async (t) => {
   t.strictSame(report.falseAlarms, [], 'what was told before is history');
   t.match(faultsTable(report), /fanFailed +B +1 .*row 16/);
   t.match(faultsPage(report), /All as it must be/);
+});
+
+t.test('a run: what is told and was made by nobody stands in the report from then on', async (t) => {
+  const pair = new MadeUpPair();
+  const inject = pair.inject.bind(pair);
+  pair.inject = async (fault, server) => {
+    pair.tell(server, 'The BMC does not answer (no answer for 6 s). Reset the BMC.', null);
+    return inject(fault, server);
+  };
+  const kept: number[] = [];
+  const { report } = await play(pair, ['fanFailed:A'], (soFar) => kept.push(soFar.falseAlarms.length));
+  t.match(report.falseAlarms, [{ server: 'A', text: /^The BMC does not answer/ }]);
+  t.strictSame(kept, [1]);
+  t.notOk(report.ok);
+  t.match(faultsTable(report), /FALSE ALARM on A/);
 });
 
 t.test('a run: what counts by the hour is made until it is told', async (t) => {
