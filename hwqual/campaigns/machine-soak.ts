@@ -76,6 +76,7 @@ async function run({ hands, consoles, wasInterrupted, interrupted }: MachineWorl
   try {
     say('waiting until both servers watch their hardware');
     const well = await watch.until(() => (watch.isWatchedAndWell('A') && watch.isWatchedAndWell('B') ? true : null), HEALTHY_LIMIT_MS);
+    if (wasInterrupted()) return 130;
     if (!well) report.problems.push('the servers did not come to watch their hardware in good order');
     for (const server of ['A', 'B'] as const) await hands(server, loadCommand(ADDRESSES.link(1, partnerOf(server))));
     say(`under load for ${minutes} minutes`);
