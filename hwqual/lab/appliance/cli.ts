@@ -13,7 +13,7 @@ import { type ApplianceMachine, startAppliance } from './machine.ts';
 import { builtVersion, damaged, otherVersion, type Version } from './versions.ts';
 
 /** A small disk: what the image leaves of it is the state partition. */
-const DISK_MIB = 4096;
+const DISK_BYTES = 4 * 2 ** 30;
 /** Emulation on a busy machine: nothing is concluded from time. */
 const PATIENCE_S = 900;
 const WAITS = /no configuration yet/;
@@ -131,7 +131,7 @@ function makeStage(built: Version, tools: string, work: string, say: (line: stri
       mkdirSync(directory);
       const disk = join(directory, 'disk.img');
       writeDisk(disk, content);
-      truncateSync(disk, DISK_MIB << 20);
+      truncateSync(disk, DISK_BYTES);
       return { disk, directory };
     },
     boot: async (where, given, tale) => {
