@@ -1,7 +1,7 @@
 // The appliance's root before anything of ours is in it: the packages of packages.lock, installed. Kept in the cache under a name that says
 // what it is made of, as the engine root is, and made in the same way.
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fetchPackages } from '../engine/archive.ts';
 import { installRoot } from '../engine/build.ts';
@@ -39,11 +39,11 @@ export async function baseRoot(options: { work: string; anew: boolean; signal: A
   const kept = join(cacheDirectory(), `root-${hash.digest('hex').slice(0, 12)}`);
   if (!anew && existsSync(kept)) return join(kept, 'root');
   mkdirSync(dirname(kept), { recursive: true });
-  const work = mkdtempSync(anew ? join(options.work, 'root-') : `${kept}.building-`);
+  const work = mkdtempSync(anew ? join(options.work, 'root-') : `${kept}-work-${process.pid}-`);
   try {
     await installRoot(lockedPackages(), { work, folder: HERE }, signal);
   } catch (error) {
-    await mustRun('rm', ['--recursive', '--force', '--one-file-system', work]);
+    await removeTree(work);
     throw error;
   }
   say(`installed ${lockedPackages().length} packages`);
@@ -51,6 +51,19 @@ export async function baseRoot(options: { work: string; anew: boolean; signal: A
   chmodSync(work, 0o755);
   renameSync(work, kept);
   return join(kept, 'root');
+}
+
+/** What killed builds left in the cache; builds that run are left alone. Their names end in `work-PID-` and six letters. */
+export async function removeLeftovers(): Promise<void> {
+  for (const name of readdirSync(cacheDirectory())) {
+    const pid = /^(?:image|root)-(?:.*-)?work-(\d+)-\w{6}$/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await removeTree(join(cacheDirectory(), name));
+  }
+}
+
+/** --one-file-system: should a mount ever be left inside, it must not be emptied. */
+async function removeTree(directory: string): Promise<void> {
+  await mustRun('rm', ['--recursive', '--force', '--one-file-system', directory]);
 }
 
 /** Unpacks the tools' packages into `target`; nothing of them is run as part of installing. */

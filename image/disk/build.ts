@@ -12,7 +12,7 @@ import { constants, createZstdCompress } from 'node:zlib';
 import { buildBundle } from '../bundle/build.ts';
 import { cacheDirectory } from '../engine/engine-root.ts';
 import { refreshLock } from '../engine/refresh-lock.ts';
-import { baseRoot, fetchAll, lockedPackages, type Say, TOOLS_FOLDER, unpackTools } from './base-root.ts';
+import { baseRoot, fetchAll, lockedPackages, removeLeftovers, type Say, TOOLS_FOLDER, unpackTools } from './base-root.ts';
 import { espFiles, makeProgram } from './boot-files.ts';
 import { writeDisk } from './disk-image.ts';
 import { kernelVersion, makeInitrd } from './initrd.ts';
@@ -121,8 +121,9 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
     console.log(lines.at(-1));
   };
   mkdirSync(cacheDirectory(), { recursive: true });
+  await removeLeftovers();
   // Beside the cached roots, whose files the tree of the slot shares.
-  const work = mkdtempSync(join(cacheDirectory(), 'image.building-'));
+  const work = mkdtempSync(join(cacheDirectory(), `image-work-${process.pid}-`));
   try {
     const parts = await makeParts({ work, anew: false, signal, say });
     if (rest.includes('--verify')) await verify(parts, join(work, 'again'), signal, say);

@@ -1,5 +1,5 @@
 // What a slot holds: the root as a squashfs, and behind it the hash tree by which the kernel checks every block of it.
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { mustRun } from '../engine/run-program.ts';
 import { hashTree } from './verity.ts';
@@ -9,6 +9,8 @@ export const IMAGE_TIME_S = 1_750_000_000;
 const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
 /** What only installing and building need, or what the boot's other parts hold already. Licences (usr/share/doc) stay. */
 const UNNEEDED = ['boot', 'usr/include', 'usr/lib/udev', 'usr/share/initramfs-tools', 'usr/share/tinyramfs', 'var/lib/dpkg', 'var/cache'];
+/** Programs of busybox, for whom nothing else is in the root. */
+const BUSYBOX_PROGRAMS = ['mount', 'umount'];
 const MOUNT_POINTS = ['dev', 'proc', 'sys', 'run', 'tmp', 'var/lib/twinstep'];
 
 export interface Slot {
@@ -41,7 +43,8 @@ export async function makeSlot(parts: {
   // A link in `tree` is the file in `root`: what is ours must not be one, or writing it would write there.
   const overlay = join(import.meta.dirname, 'overlay');
   for (const path of filesBelow(overlay)) rmSync(join(tree, path), { force: true });
-  cpSync(overlay, tree, { recursive: true, verbatimSymlinks: true });
+  cpSync(overlay, tree, { recursive: true });
+  for (const name of BUSYBOX_PROGRAMS) symlinkSync('busybox', join(tree, 'usr/bin', name));
   for (const path of ['usr/lib/twinstep/init', 'usr/bin/twinstep', 'opt/twinstep/node']) chmodSync(join(tree, path), 0o755);
   const file = join(work, 'root.squashfs');
   await mustRun(
