@@ -139,7 +139,9 @@ function readFat(volume: Buffer, path: string): Buffer | null {
             .join('') + long;
         continue;
       }
-      if (long === wanted) {
+      const sum = e.subarray(0, 11).reduce((c, byte) => (((c & 1) << 7) + (c >> 1) + byte) & 0xff, 0);
+      // A long name whose checksum is not that of the short one behind it belongs to a file that is gone.
+      if (long === wanted && content.readUInt8(at - 32 + 13) === sum) {
         const body = chain((e.readUInt16LE(20) << 16) | e.readUInt16LE(26));
         found = e.readUInt8(11) & 0x10 ? body : body.subarray(0, e.readUInt32LE(28));
       }
