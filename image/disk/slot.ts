@@ -38,7 +38,8 @@ export async function makeSlot(parts: {
   for (const path of UNNEEDED) rmSync(join(tree, path), { recursive: true, force: true });
   for (const path of MOUNT_POINTS) mkdirSync(join(tree, path), { recursive: true });
   const product = join(tree, 'opt/twinstep');
-  cpSync(bundle, product, { recursive: true, filter: (from) => !from.endsWith('/.inputs') });
+  // Maps name the folder they were made in, and are twice as large as the program.
+  cpSync(bundle, product, { recursive: true, filter: (from) => !/\/\.inputs$|\.map$/.test(from) });
   cpSync(node, join(product, 'node'));
   // A link in `tree` is the file in `root`: what is ours must not be one, or writing it would write there.
   const overlay = join(import.meta.dirname, 'overlay');
