@@ -3,6 +3,10 @@
 import { readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
+import { type BurnInRole, runBurnInCommand, runBurnInWorker } from '../hwqual/burn-in/index.ts';
+import { runQualify } from '../hwqual/qualify/command.ts';
+import { qualifierFor } from '../hwqual/qualify/qualifier.ts';
+import { runHardware } from './console/cli/hardware.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
 import { runStatus } from './console/cli/status.ts';
@@ -12,7 +16,8 @@ import { runHeartbeatWorker } from './heartbeat/worker.ts';
 import { runMemoryWorker } from './memory/worker.ts';
 import { runMirrorWorker } from './mirror/worker.ts';
 import { runPair } from './pairing/command.ts';
-import { ConfigError, loadConfig, loadPairKey } from './runtime/load-config.ts';
+import { endProcess } from './runtime/end-process.ts';
+import { ConfigError, loadConfig, loadFencePassword, loadPairKey } from './runtime/load-config.ts';
 import { log } from './runtime/log.ts';
 import { RecordError } from './runtime/record-store.ts';
 import { runCoServer } from './runtime/run.ts';
@@ -30,7 +35,7 @@ export function version(): string {
   return (JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }).version;
 }
 
-function work(data: WorkerRole, port: MessagePort): void {
+function work(data: WorkerRole | BurnInRole, port: MessagePort): void {
   switch (data.role) {
     case 'heartbeat':
       void runHeartbeatWorker(data.setup, port);
@@ -47,6 +52,9 @@ function work(data: WorkerRole, port: MessagePort): void {
     case 'memory':
       void runMemoryWorker(data.setup, port, data.cutPort, data.commitPort);
       return;
+    case 'burnIn':
+      void runBurnInWorker(data.setup, port);
+      return;
     default:
       data satisfies never;
   }
@@ -58,7 +66,10 @@ async function main(): Promise<void> {
     .command('run')
     .description('run this CoServer')
     .requiredOption('--config <file>', 'its configuration')
-    .action(async (o: { config: string }) => runCoServer(loadConfig(o.config), version(), new URL(import.meta.url)));
+    .action(async (o: { config: string }) => {
+      const config = loadConfig(o.config);
+      return runCoServer(config, version(), new URL(import.meta.url), qualifierFor(config, version()));
+    });
   program
     .command('wait')
     .description('show on the consoles why this CoServer does not run, until its configuration is there or has changed')
@@ -111,6 +122,15 @@ async function main(): Promise<void> {
       process.exitCode = await runRequest(c.args, { stdout: process.stdout, stderr: process.stderr });
     });
   program
+    .command('hardware', '', { hidden: false })
+    .description('faults of both servers, and what is read of this one; exit code 0 well, 1 warning, 2 critical, 3 not known')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      process.exitCode = await runHardware(c.args, { stdout: process.stdout, stderr: process.stderr });
+    });
+  program
     .command('points', '', { hidden: false })
     .description("restore points of the guest's disk: taken, listed, exported, mounted, gone back to")
     .allowUnknownOption()
@@ -119,6 +139,28 @@ async function main(): Promise<void> {
     .action(async (_o: unknown, c: Command) => {
       process.exitCode = await runPoints(c.args, { stdout: process.stdout, stderr: process.stderr });
     });
+  program
+    .command('burn-in')
+    .description('test this server and its links under load, before it carries a guest')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      const stop = new AbortController();
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+      const doors = { loadConfig, loadPairKey, loadFencePassword, program: new URL(import.meta.url) };
+      process.exitCode = await runBurnInCommand(c.args, { stdout: process.stdout, stderr: process.stderr, signal: stop.signal }, doors);
+    });
+  program
+    .command('qualify', '', { hidden: false })
+    .description('are two servers alike enough for lockstep: live, or by their saved inventories')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      const io = { stdout: process.stdout, stderr: process.stderr };
+      process.exitCode = await runQualify(c.args, io, { version: version(), load: loadConfig });
+    });
   await program.parseAsync();
 }
 
@@ -126,8 +168,9 @@ if (isMainThread) {
   main().catch((e: Error) => {
     const isOperators = e instanceof ConfigError || e instanceof RecordError || e instanceof WitnessSetupError;
     log('fatal', isOperators ? e.message : (e.stack ?? e.message));
-    process.exitCode = isOperators ? 78 : 1;
+    // Not by the exit code alone: threads that a failed start leaves behind would keep the process, and nobody would start it again.
+    endProcess(isOperators ? 78 : 1);
   });
 } else if (parentPort) {
-  work(workerData as WorkerRole, parentPort);
+  work(workerData as WorkerRole | BurnInRole, parentPort);
 }

@@ -17,7 +17,7 @@ export function diskModel(s: Snapshot): DiskModel | null {
     facts: [
       fact('Size', sizeText(disk.sizeBytes)),
       fact('Repaired', countText(disk.repairedBlocks, 'block'), disk.repairedBlocks > 0 ? 'warning' : 'info'),
-      fact('Waiting', countText(disk.quarantined.length, 'block'), disk.quarantined.length > 0 ? 'critical' : 'info'),
+      fact('Not served', countText(disk.quarantined.length, 'block'), disk.quarantined.length > 0 ? 'critical' : 'info'),
       ...(disk.lateMs > 0 ? [fact('Answers', `not for ${(disk.lateMs / 1000).toFixed(0)} s`, 'warning')] : []),
       ...scrubFacts(disk.scrub, s.at),
     ],
@@ -31,7 +31,7 @@ function standing(disk: DiskView, out: boolean, s: Snapshot): { word: string; to
     return {
       word: `${countText(disk.quarantined.length, 'block')} in question`,
       tone: 'critical',
-      sentence: 'The copies differ there, and nothing tells which one is right: what the guest wants of these blocks waits.',
+      sentence: 'Nobody knows the right content there: the guest gets an I/O error for these blocks.',
     };
   if (disk.lateMs > 0)
     return { word: 'slow to answer', tone: 'warning', sentence: `The disk of CoServer ${s.coServer} has not answered a request yet.` };

@@ -6,6 +6,7 @@ import { actionModels } from './action-views.ts';
 import { arbiterModel, attentionModels } from './attention-views.ts';
 import { diskModel } from './disk-views.ts';
 import { printable } from './format.ts';
+import { hardwareModel } from './hardware-views.ts';
 import { eventModels, figureGroups, takeoverModel } from './history-views.ts';
 import { auditModel, incidentModels, modeModel } from './lockstep-views.ts';
 import { coServerModel, headlineModel, linkModel, progressModel, singlePointsModel, workloadModel } from './pair-views.ts';
@@ -28,6 +29,7 @@ export function consoleModel(s: Snapshot): ConsoleModel {
     mode: modeModel(s),
     audit: auditModel(s),
     disk: diskModel(s),
+    hardware: hardwareModel(s),
     incidents: incidentModels(s.incidents),
     progress: progressModel(s),
     singlePoints: singlePointsModel(s),

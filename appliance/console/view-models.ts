@@ -135,6 +135,46 @@ export interface DiskModel {
   facts: Fact[];
 }
 
+/** A part of a server that wants to be looked at. */
+export interface FaultModel {
+  key: string;
+  tone: Tone;
+  title: string;
+  /** Where it sits, what was read, what to do, what it does to the pair, since when. */
+  facts: Fact[];
+  /** What was read before, oldest first. */
+  evidence: string[];
+}
+
+export interface QualificationModel {
+  word: string;
+  tone: Tone;
+  sentence: string;
+  items: { key: string; tone: Tone; item: string; verdict: string; a: string; b: string; rule: string }[];
+}
+
+export interface ReadingGroup extends FigureGroup {
+  /** sensors: a few characters each; parts: a line each. */
+  kind: 'sensors' | 'parts';
+}
+
+/** The hardware of the CoServer whose picture this is, and the faults of both. */
+export interface HardwareModel {
+  word: string;
+  tone: Tone;
+  sentence: string;
+  /** One line for an overview. */
+  brief: string;
+  /** The worst first. */
+  faults: FaultModel[];
+  server: Fact[];
+  readings: ReadingGroup[];
+  sources: Fact[];
+  /** What is left out, or ''. */
+  more: string;
+  qualification: QualificationModel;
+}
+
 export interface IncidentModel {
   /** Stays the same while others come and go: what is unfolded stays unfolded. */
   key: string;
@@ -255,6 +295,7 @@ export interface ConsoleModel {
   mode: ModeModel;
   audit: AuditModel | null;
   disk: DiskModel | null;
+  hardware: HardwareModel | null;
   /** Newest first. */
   incidents: IncidentModel[];
   progress: ProgressModel | null;

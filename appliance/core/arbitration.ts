@@ -90,7 +90,7 @@ export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs
   const isSecondary = record.standing === 'duplexSecondary';
   // A claim that is made anew, because the engine ended meanwhile, has waited already.
   const waited = state.phase.kind === 'claiming' ? state.now - state.phase.since : 0;
-  const leaseMs = Math.max(0, leaseOf(state) - waited);
+  const leaseMs = leaseLeft(state, waited);
   switch (record.arbiter) {
     case 'witness':
       claim(work, goal, 'witness', row ?? (state.partnerHeard ? '2' : '5'), why, Math.max(delayMs, leaseMs));
@@ -130,10 +130,15 @@ export function claimAfterLoss(work: Work, goal: ClaimGoal, why: string, delayMs
 
 /**
  * Level 2: nothing was compared, so a primary that is asleep may speak when it wakes, until its watchdog has ended it. What it said of
- * its own watchdog counts, if that is the slower one. Its yield, and its being verified off, need no lease.
+ * its own watchdog counts, if that is the slower one; and the lease runs from when it has noticed the loss too, as it renews until then:
+ * here the cable's carrier may have told of it at once. Its yield, and its being verified off, need no lease.
+ * @param waitedMs since the loss was noticed here. Answers ms from now on.
  */
-export function leaseOf({ level, record, timing, newest }: State): number {
-  return level === 2 && record.standing === 'duplexSecondary' ? Math.max(timing.leaseMs, newest?.leaseMs ?? 0) : 0;
+export function leaseLeft({ level, record, timing, newest, now, partnerHeard, heardAt }: State, waitedMs: number): number {
+  if (level !== 2 || record.standing !== 'duplexSecondary') return 0;
+  const lostAt = now - waitedMs;
+  const noticedAt = Math.max(lostAt, (partnerHeard ? lostAt : heardAt) + timing.heartbeatTimeoutMs);
+  return Math.max(0, noticedAt + Math.max(timing.leaseMs, newest?.leaseMs ?? 0) - now);
 }
 
 function wasWitnessLost(s: State): boolean {

@@ -3,7 +3,7 @@
 
 import { namedOf } from './arbiter-view.ts';
 import { QUARANTINED_OFFERED } from './copies.ts';
-import { CATALOGUE } from './faults/catalogue.ts';
+import { CALM_MS, CATALOGUE, type CatalogueEntry } from './faults/catalogue.ts';
 import { entryOf } from './faults/told.ts';
 import { whyNotQualified } from './qualification.ts';
 import type { AttentionView, CoServerName } from './snapshot.ts';
@@ -174,23 +174,26 @@ function block(s: State): AttentionView[] {
   if (first === undefined) return [];
   const title =
     quarantined.length === 1
-      ? `The block at byte ${first} of the disk waits: nobody knows which copy is right`
-      : `${quarantined.length} blocks of the disk wait: nobody knows which copy of them is right`;
+      ? `The block at byte ${first} of the disk is not served: nobody knows its right content`
+      : `${quarantined.length} blocks of the disk are not served: nobody knows their right content. The first is at byte ${first}`;
   return [
     view(
       'block',
       'critical',
       title,
-      'The two copies differ, and no checksum tells which one changed. Reads and writes of such a block wait, and whatever in the guest needs it.',
+      'The two copies differ there and no checksum tells which one changed, or no copy has it any more. The guest gets an I/O error for such a block, on both CoServers the same.',
       {
         row: '15',
         endsWhen: ['the guest overwrites it as a whole'],
-        ways: quarantined
-          .slice(0, QUARANTINED_OFFERED)
-          .flatMap((offset) => [
-            way(`Byte ${offset}: when the copy of CoServer ${s.me} is right:`, `keep-own-block-${offset}`),
-            way(`Byte ${offset}: when the copy of CoServer ${otherOf(s)} is right:`, `keep-partner-block-${offset}`),
-          ]),
+        ways: [
+          way("Find the file that the guest keeps there (its log names the sector: byte / 512), and restore it from the guest's backup."),
+          ...quarantined
+            .slice(0, QUARANTINED_OFFERED)
+            .flatMap((offset) => [
+              way(`Byte ${offset}: when the copy of CoServer ${s.me} is right:`, `keep-own-block-${offset}`),
+              way(`Byte ${offset}: when the copy of CoServer ${otherOf(s)} is right, be it an older one:`, `keep-partner-block-${offset}`),
+            ]),
+        ],
       },
     ),
   ];
@@ -315,27 +318,47 @@ function forced(s: State): AttentionView[] {
 /** Rows 12, 16, 17, and what does nothing to the pair but wants to be mended: of both servers. */
 function hardware({ faults, partner, me }: State): AttentionView[] {
   const mine = faults.map((f) => {
-    const { severity, effect, sentence, remedy } = CATALOGUE[f.code];
+    const entry = CATALOGUE[f.code];
+    const { severity, effect, sentence, remedy } = entry;
     const detail = [f.where, f.detail].filter((x) => x !== '').join(': ');
-    return view('hardware', severity, `CoServer ${me}: ${lower(sentence)}`, `${detail === '' ? '' : `${detail}. `}${remedy}`, {
-      row: effect === 'preFail' ? '16' : effect === 'detachDisk' ? '12' : effect === 'uncorrectable' ? '17' : null,
-      endsWhen: ['it is gone, and stays away for a while'],
-      ways: effect === 'none' ? [] : [way('To replace the part, take this CoServer out:', 'enter-maintenance')],
-    });
+    return view(
+      'hardware',
+      severity,
+      `CoServer ${me}: ${lower(sentence)}`,
+      detail === '' ? 'Nothing more is known of it.' : ended(detail),
+      {
+        row: ROW[effect],
+        endsWhen: [goneText(entry)],
+        ways: [way(remedy), ...(effect === 'none' ? [] : [way('To replace the part, take this CoServer out:', 'enter-maintenance')])],
+      },
+    );
   });
   const other = me === 'A' ? 'B' : 'A';
   const theirs = (partner?.faults ?? []).map((f) => {
     const entry = entryOf(f.code);
+    const title = entry ? lower(entry.sentence) : `a fault that this release does not know (${f.code})`;
     return view(
       'hardware',
       entry?.severity ?? 'warning',
-      `CoServer ${other}: ${lower(entry?.sentence ?? f.code)}`,
-      `${f.where === '' ? '' : `${f.where}. `}Its own console says more.`,
-      { row: entry?.effect === 'preFail' ? '16' : null },
+      `CoServer ${other}: ${title}`,
+      `${f.where === '' ? '' : `${ended(f.where)} `}What was read there is on the console of CoServer ${other}.`,
+      {
+        row: entry ? ROW[entry.effect] : null,
+        endsWhen: [entry ? goneText(entry) : `CoServer ${other} says that it is over`],
+        ways: entry ? [way(entry.remedy)] : [],
+      },
     );
   });
   return [...mine, ...theirs];
 }
+
+const ROW = { none: null, preFail: '16', uncorrectable: '17', detachDisk: '12' } as const;
+
+/** What the ledger waits for before it takes a fault back. */
+const goneText = ({ calmMs = CALM_MS }: CatalogueEntry): string =>
+  calmMs === 0 ? 'the next reading of it is well' : `no reading has shown it for ${calmMs / 1000} s`;
+
+const ended = (text: string): string => text.replace(/\.?$/, '.');
 
 const lower = (sentence: string): string => `${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`;
 

@@ -68,6 +68,8 @@ export function onFinished(work: Work, command: CommandName, ok: boolean, reason
     case 'startGuest':
     case 'adoptGuest':
       state.adoptable = false;
+      // It was opened anew, and serves.
+      state.diskFailed = null;
       panicOver(work);
       enter(work, 'running', 'the guest runs here, alone');
       return;

@@ -1,6 +1,6 @@
 // The two copies of the disk, as far as they decide who runs: a disk that fails (12, 26) or is not this pair's, blocks that one copy has
 // lost (14), blocks that differ (15); and the business network beside them, which may be dead where the disk is alive (13).
-import { claim, onPartnerGone } from './arbitration.ts';
+import { claim } from './arbitration.ts';
 import { act, type Event, enter, never, type PhaseKind, type State, type Work } from './state.ts';
 import { stopOutdated } from './yields.ts';
 
@@ -26,22 +26,18 @@ export function onDiskFailed(work: Work, reason: string): void {
       failed('12', `The disk here failed (${reason}): this copy is dropped; the workload runs on at the partner.`);
       stopOutdated(work, `the local disk failed: ${reason}`, { row: '12' });
       return;
+    case 'running':
+      freezeOnly(work, reason);
+      return;
     case 'resyncing':
     case 'protecting':
-      // The guest waits for a write that both copies should have: it gets its error when the partner is let go.
-      failed('12', `The disk here failed while the partner was being made equal: ${reason}.`);
-      onPartnerGone(work, `the local disk failed: ${reason}`);
-      return;
-    case 'running':
     case 'starting':
-      failed(
-        '26',
-        `The disk of the only CoServer with a good copy failed: ${reason}. The guest is frozen; the older copy of the partner is never used by itself.`,
-      );
+      // A partner that is being made equal has no good copy yet. Let go of by the mirror here, the guest would get its error: it is stopped with
+      // what was done for the partner, and is started anew when the disk is well. Also one that is just being started is: its late start must
+      // not pass for one that is ordered anew.
+      failed('26', onlyFailed(reason, 'stopped'));
       commands.push({ kind: 'freeze' });
-      // A guest that is just being started has nothing to keep, and its late start must not pass for one that is ordered anew.
-      if (state.phase.kind === 'starting') act(work, { kind: 'stopAll', reason }, 'frozen', `the local disk failed: ${reason}`);
-      else enter(work, 'frozen', `the local disk failed: ${reason}`);
+      act(work, { kind: 'stopAll', reason }, 'frozen', `the local disk failed: ${reason}`);
       return;
     case 'claiming':
       failed('12', `The disk here failed while it was undecided who may run: ${reason}.`);
@@ -60,6 +56,16 @@ export function onDiskFailed(work: Work, reason: string): void {
     default:
       failed('12', `The local disk failed: ${reason}.`);
   }
+}
+
+/** Row 26: the guest runs from the only good copy, and that one's disk has failed. It is said to nobody, and kept as it is. */
+export function freezeOnly(work: Work, reason: string): void {
+  work.commands.push({ kind: 'record', severity: 'critical', row: '26', text: onlyFailed(reason, 'frozen') }, { kind: 'freeze' });
+  enter(work, 'frozen', `the local disk failed: ${reason}`);
+}
+
+function onlyFailed(reason: string, guest: 'frozen' | 'stopped'): string {
+  return `The disk of the only CoServer with a good copy failed: ${reason}. The guest is ${guest}; the older copy of the partner is never used by itself.`;
 }
 
 /** Said once: it is tried again and again, so that the right disk needs no word of the operator. */
@@ -137,7 +143,7 @@ export function onBlock(work: Work, e: Extract<Event, { kind: 'blockUnreadable' 
   if (e.kind === 'blockUnreadable') {
     // Not equal yet, the partner's copy is older: what it has there is not what was lost.
     if (kind === 'running' || (kind === 'resyncing' && e.side === 'own')) {
-      const text = `A block ${at} of the only good copy cannot be read.`;
+      const text = `A block ${at} of the only good copy cannot be read${kind === 'resyncing' ? ", and the partner's does not have it" : ''}: the guest gets an I/O error for it until it overwrites all of it.`;
       commands.push({ kind: 'record', severity: 'critical', row: '14', text, series: 'lost in the only copy' });
       return;
     }
@@ -169,7 +175,7 @@ export function onBlock(work: Work, e: Extract<Event, { kind: 'blockUnreadable' 
         kind: 'record',
         severity: 'critical',
         row: '15',
-        text: `The copies differ ${at}, and neither fits its checksum: reads and writes of that block wait. Choose which copy is right.`,
+        text: `The copies differ ${at}, or neither can be read, and nothing tells which is right: the guest gets an I/O error for that block until it overwrites all of it, or you choose a copy.`,
         series: 'differs, neither',
       });
       commands.push({ kind: 'quarantineBlock', offset: e.offset });

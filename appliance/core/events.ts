@@ -50,12 +50,12 @@ export type Event = { at: number } & (
   | { kind: 'blockUnreadable'; offset: number; side: 'own' | 'partner' }
   /** The two copies of a block differ with no write in flight; whose stored checksum fits. */
   | { kind: 'copiesDiffer'; offset: number; fits: 'own' | 'partner' | 'neither' }
-  /** What the mirror knows of the copies, whenever it changes: the comparison of both runs; blocks that wait for a choice, at most 100. */
+  /** What the mirror knows of the copies, whenever it changes: the comparison of both runs; blocks in quarantine, at most 100. */
   | { kind: 'copiesObserved'; scrubbing: boolean; quarantined: readonly number[] }
   /** All faults of this server's hardware that there are now, the worst first. Whenever one is raised or cleared. */
   | { kind: 'faultsObserved'; faults: readonly Fault[] }
   /** May these two servers run in lockstep? At each start, and when the partner tells what it is made of. */
-  | { kind: 'qualificationJudged'; qualification: Qualification }
+  | { kind: 'qualificationJudged'; qualification: Qualification | null }
   | { kind: 'businessNicObserved'; up: boolean }
   | { kind: 'upsObserved'; onBattery: boolean; low: boolean }
   | { kind: 'lateTick'; lateMs: number }

@@ -73,11 +73,13 @@ export function causeOf(e: Event): string {
     case 'copiesDiffer':
       return `copies differ at ${e.offset}, checksum fits ${e.fits}`;
     case 'copiesObserved':
-      return `${e.scrubbing ? 'the copies are being compared' : 'the copies are not being compared'}, ${e.quarantined.length} blocks wait`;
+      return `${e.scrubbing ? 'the copies are being compared' : 'the copies are not being compared'}, ${e.quarantined.length} blocks in quarantine`;
     case 'faultsObserved':
       return e.faults.length === 0 ? 'the hardware has no fault' : `faults of the hardware: ${e.faults.map(describe).join('; ')}`;
     case 'qualificationJudged':
-      return `qualification: ${e.qualification.verdict}, ${e.qualification.sentence}`;
+      return e.qualification
+        ? `qualification: ${e.qualification.verdict}, ${e.qualification.sentence}`
+        : 'it is not known what the partner is made of';
     case 'businessNicObserved':
       return `business NIC ${e.up ? 'up' : 'without carrier'}`;
     case 'upsObserved':

@@ -30,7 +30,15 @@ export function onFaults(work: Work, faults: readonly Fault[]): void {
     return;
   }
   const lost = raised.find((f) => CATALOGUE[f.code].effect === 'detachDisk');
-  if (lost) onDiskFailed(work, describe(lost));
+  if (lost && state.record.standing !== 'simplex') onDiskFailed(work, describe(lost));
+  // It may be another disk of this server, and the guest has no other copy: what a disk says of itself is no reason to stop it.
+  else if (lost)
+    commands.push({
+      kind: 'record',
+      severity: 'critical',
+      row: '12',
+      text: 'The only good copy of the disk is on this CoServer: it is used until a request of it really fails. Make the partner equal soon.',
+    });
 }
 
 const ROW = { none: null, preFail: '16', uncorrectable: '17', detachDisk: '12' } as const;
@@ -50,7 +58,8 @@ function endServer(work: Work, reason: string): void {
 
 /** Row 16: an early sign here, and none at the partner. */
 export function signToMoveFor(state: State): Fault | null {
-  const sign = state.faults.find((f) => CATALOGUE[f.code].effect === 'preFail');
+  // A disk that says that it has failed is one where it was not detached: while the only good copy was here.
+  const sign = state.faults.find((f) => ['preFail', 'detachDisk'].includes(CATALOGUE[f.code].effect));
   const partnerIsWell = !(state.partner?.faults ?? []).some((f) => (entryOf(f.code)?.effect ?? 'none') !== 'none');
   return sign && partnerIsWell ? sign : null;
 }

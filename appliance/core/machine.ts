@@ -166,6 +166,7 @@ function onLink(work: Work, link: number, up: boolean, silentMs: number): void {
   const known = state.links[link];
   if (!known || known.up === up) return;
   state.links = state.links.map((l, i) => (i === link ? { up, since: state.now } : l));
+  if (!up) state.heardAt = Math.max(state.heardAt, state.now - silentMs);
   const heard = state.links.some((l) => l.up);
   const name = `Link ${link + 1}`;
   if (up) commands.push({ kind: 'record', severity: 'info', row: null, text: `${name} is up.` });

@@ -1,13 +1,12 @@
 // May these two servers run in lockstep? What hwqual found when it compared them acts here: without a pass there is no joining at level 3.
 import type { Qualification, State, Work } from './state.ts';
 
-export function onQualification(work: Work, q: Qualification): void {
+/** @param q Null: the partner has not told, in this life of it, what it is made of. */
+export function onQualification(work: Work, q: Qualification | null): void {
   const { state, commands } = work;
   const before = state.qualification;
   state.qualification = q;
-  if (before?.verdict === q.verdict && before.sentence === q.sentence) return;
-  // Until the partner has told what it is made of there is nothing to say.
-  if (q.verdict === 'unknown' && before === null) return;
+  if (q === null || (before?.verdict === q.verdict && before.sentence === q.sentence)) return;
   commands.push({
     kind: 'record',
     severity: q.verdict === 'passed' ? 'info' : 'critical',

@@ -2,7 +2,7 @@
 //
 // The memory of the guest is gone on this side, so it never insists: a partner that still has the guest is yielded to. Nobody uses
 // `fence` or `named` to start alone unless its own record says that it was the simplex owner.
-import { claim, leaseOf } from './arbitration.ts';
+import { claim, leaseLeft } from './arbitration.ts';
 import { enter, type PartnerStatus, persist, type Work } from './state.ts';
 import { isShared, stopOutdated } from './yields.ts';
 
@@ -97,14 +97,7 @@ function decide(work: Work): void {
       else if (partner) bothReturned(work, partner);
       else if (waited >= state.timing.restartGraceMs) {
         if (record.arbiter === 'witness')
-          claim(
-            work,
-            'start',
-            'witness',
-            '23',
-            'the partner did not return, and its last state was duplex',
-            Math.max(0, leaseOf(state) - waited),
-          );
+          claim(work, 'start', 'witness', '23', 'the partner did not return, and its last state was duplex', leaseLeft(state, waited));
         else
           enter(work, 'claiming', 'its last state was duplex: the partner may have gone on', {
             claim: {

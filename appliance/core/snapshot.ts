@@ -214,7 +214,7 @@ export interface DiskView {
    * the start of this CoServer or the last comparison that found nothing.
    */
   repairedBlocks: number;
-  /** Blocks that no copy of can be trusted: reads and writes of them wait for the operator. Byte offsets, at most 100. */
+  /** Blocks that no copy of can be trusted: the guest gets an I/O error for them. Byte offsets, at most 100. */
   quarantined: number[];
   /** The comparison of both copies that is under way, or the last one. Null: none was begun. */
   scrub: ScrubView | null;
@@ -255,6 +255,123 @@ export interface RestorePointView {
   inUse: boolean;
 }
 
+/** What a CoServer is made of, for a person who stands before a rack of them. Nothing here is compared. Null: not known. */
+export interface ServerView {
+  vendor: string | null;
+  model: string | null;
+  serial: string | null;
+  /** "AMI 2.3, 2024-03-08". */
+  bios: string | null;
+  /** "Xeon Gold 6338, 64 cores in 2 sockets". */
+  cpu: string | null;
+  memoryBytes: number | null;
+  /** The operating system that the appliance runs on. */
+  system: string | null;
+}
+
+/** Something that is wrong with a part of a server now. Of the partner's only the code and the place are told over the link. */
+export interface FaultView {
+  coServer: CoServerName;
+  code: string;
+  severity: 'warning' | 'critical';
+  /** "A fan has failed". */
+  sentence: string;
+  /** Where it sits: "FAN2", "/dev/sda (ST4000NM, serial Z1Z2)". '' where the sentence says it all. */
+  where: string;
+  /** What was read: "0 RPM, too low, critical". '': not known here. */
+  detail: string;
+  /** What to replace, what to look at. */
+  remedy: string;
+  /** What it does to the pair, in words. */
+  effect: string;
+  /** Wall clock; null: not known here. */
+  since: number | null;
+  /** What was read when it was raised, and then; newest last. */
+  evidence: string[];
+}
+
+export interface SensorView {
+  name: string;
+  kind: 'temperature' | 'voltage' | 'current' | 'fan' | 'powerSupply' | 'processor' | 'memory' | 'drive' | 'other';
+  /** Null: none, or the sensor is off. */
+  value: number | null;
+  unit: string;
+  level: 'ok' | 'nonCritical' | 'critical' | 'nonRecoverable' | 'absent' | 'unavailable';
+  /** Of discrete sensors, in words. */
+  states: string[];
+}
+
+/** Of a disk's own account of itself (SMART). Null: it does not tell. */
+export interface DiskHealthView {
+  disk: string;
+  model: string;
+  serial: string;
+  /** Its own judgement. */
+  passed: boolean | null;
+  temperatureC: number | null;
+  /** 100: used up, by the maker's own reckoning. It may be more. */
+  percentUsed: number | null;
+  powerOnHours: number | null;
+  reallocatedSectors: number | null;
+}
+
+export interface NicHealthView {
+  nic: string;
+  role: 'link' | 'business' | 'management';
+  carrier: boolean;
+  speedMbps: number | null;
+  /** Frames that were damaged or lost in the NIC, since the machine started. */
+  errors: number;
+}
+
+/** Something that can be read of the hardware, and how that goes. */
+export interface SourceView {
+  source: 'sensors' | 'sel' | 'smart' | 'memory' | 'machineChecks' | 'pcie' | 'nics' | 'disks' | 'cpu';
+  /** waiting: not read yet; absent: this server has no such thing. */
+  state: 'waiting' | 'read' | 'absent' | 'failed';
+  reason: string;
+  /** Wall clock of the last time that it was read; null: never. */
+  readAt: number | null;
+}
+
+/** One thing that was compared between the two servers, and by which rule. */
+export interface QualificationItemView {
+  item: string;
+  verdict: 'identical' | 'compatible' | 'refused' | 'unknown';
+  /** Of A and of B, in words. */
+  a: string;
+  b: string;
+  rule: string;
+}
+
+/** May these two run in lockstep? */
+export interface QualificationView {
+  /** notAsked: by the configuration nobody compares them. */
+  verdict: 'passed' | 'refused' | 'unknown' | 'notAsked';
+  sentence: string;
+  /** What was compared, what speaks against it first. Not there: not told here. */
+  items?: QualificationItemView[];
+}
+
+/** The hardware of the CoServer that made the picture, and the faults of both. */
+export interface HardwareView {
+  watched: boolean;
+  /** Why it is not watched, or what is not known yet; '': it is watched. */
+  reason: string;
+  /** Null: not known, or not yet. */
+  server: ServerView | null;
+  /** The worst first. */
+  faults: FaultView[];
+  /** Those that look bad first; a picture goes out often, so at most 64 sensors and 16 of each of the others. */
+  sensors: SensorView[];
+  disks: DiskHealthView[];
+  nics: NicHealthView[];
+  /** How many there are that are not among them. */
+  more: { faults: number; sensors: number; disks: number; nics: number };
+  sources: SourceView[];
+  qualification: QualificationView;
+}
+
 export interface Snapshot {
   /** The CoServer that made it, its wall clock, its uptime. */
   coServer: CoServerName;
@@ -287,6 +404,7 @@ export interface Snapshot {
   /** The latest, oldest first. At most 20. */
   incidents: IncidentView[];
   disk?: DiskView;
+  hardware?: HardwareView;
   /** Newest first. */
   restorePoints?: RestorePointView[];
   /** Where each CoServer's web console answers, with its certificate's SHA-256 fingerprint where that is known. */

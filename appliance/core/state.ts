@@ -1,14 +1,17 @@
 // What a CoServer knows (State), and the few ways in which a step changes it. What can happen and what may be ordered is in
-// events.ts, what survives a power loss in record.ts; step() itself is in machine.ts.
+// events.ts, what survives a power loss in record.ts, what the partner is told in partner-status.ts; step() itself is in machine.ts.
 
 import type { Command, CommandName } from './events.ts';
-import { type PartnerFault, toldFaults } from './faults/told.ts';
 import type { Fault } from './faults/types.ts';
+import type { PartnerStatus, Power } from './partner-status.ts';
 import type { Arbiter, DurableRecord, OutputMode } from './record.ts';
 import type { CoServerName } from './snapshot.ts';
+import { DEFAULT_TIMING, type Timing } from './timing.ts';
 
 export * from './events.ts';
+export * from './partner-status.ts';
 export * from './record.ts';
+export * from './timing.ts';
 
 export interface ModePolicy {
   mode: OutputMode;
@@ -68,50 +71,7 @@ export interface Wish {
   number: number;
 }
 
-export type Power = 'mains' | 'battery' | 'low';
-
-/** What a CoServer tells its partner of itself, over the authenticated control stream. */
-export interface PartnerStatus {
-  coServer: CoServerName;
-  /** Random per process life. */
-  incarnation: string;
-  record: DurableRecord;
-  phase: PhaseKind;
-  /** Grows with every change of phase: an old picture is never mistaken for a new one. */
-  revision: number;
-  version: string;
-  /** Other versions that its own may run duplex with: the newer release knows the older one, not the other way round. */
-  compatibleVersions: readonly string[];
-  pairId: string;
-  /** duplex: the secondary has proved that it could take over. */
-  proved: boolean;
-  /** claiming, and no arbiter helps (now): a partner with less to lose should yield. */
-  asksYield: boolean;
-  /** Which arbiters this side could use: the witness would decide its claim; its way to the partner's BMC is proven. */
-  arbiters: { witness: boolean; fence: boolean };
-  /** Primary, duplex: the arbiter both should hold next (arbiters.ts); secondary: the last wish that its record follows. */
-  wish: Wish | null;
-  wishSeen: number;
-  power: Power;
-  /** Its business NIC has a carrier. */
-  businessUp: boolean;
-  /** The guest runs here, without a business NIC: the partner should lend its own. */
-  needsNic: boolean;
-  /** Why it yielded, as a row of the decision table; null: it did not, or for no row of its own. */
-  yieldRow: string | null;
-  /** Its disk failed: it does not join before its operator, or a restart, has the disk tried again. */
-  diskFailed: boolean;
-  /** Its configured protection level: both must have the same. */
-  level: ProtectedLevel;
-  /** Level 2: so long after its last sign of life it may still speak, until its watchdog has ended it. 0: not at all. */
-  leaseMs: number;
-  /** Its process is about to end and to be started again, as for an update: the partner lets go of it in order. */
-  restarting: boolean;
-  /** Of its hardware, the worst first; not all. */
-  faults: readonly PartnerFault[];
-}
-
-/** passed: they may. unknown: something could not be read, or the partner has not told yet. */
+/** passed: they may. unknown: something could not be read, or the partner does not tell. */
 export interface Qualification {
   verdict: 'passed' | 'refused' | 'unknown';
   /** What differs or is missing, in words: for the operator, one line. */
@@ -234,60 +194,14 @@ export interface State {
   yieldRow: string | null;
   /** Why the disk here counts as failed, until the operator wants it tried again; a restart forgets it. Null: it does not. */
   diskFailed: string | null;
-  /** Both copies are being compared; blocks that wait for the operator's choice, ascending. As the mirror said last. */
+  /** Both copies are being compared; blocks in quarantine, ascending. As the mirror said last. */
   scrubbing: boolean;
   quarantined: readonly number[];
+  /** While the partner is not heard: when its last frame came, over any link. */
+  heardAt: number;
   /** When it last woke from a sleep; what it hears then is the answer to that (row 18). */
   wokeAt: number | null;
 }
-
-export interface Timing {
-  /** After a restart, how long the partner is waited for before an arbiter is asked. */
-  restartGraceMs: number;
-  /** How much later than the primary the secondary asks: the primary going on costs less than a takeover. */
-  secondaryBiasMs: number;
-  /** The same for fencing: longer than a switch-off that is verified, so that the two never shoot each other. */
-  fenceBiasMs: number;
-  /** A partner that is still heard is asked to yield; only one that does not within this time is fenced. */
-  yieldWithinMs: number;
-  /** The primary's own engine left the stream: how long its end is waited for. Longer than the secondary's bias: that one is well. */
-  engineEndMs: number;
-  claimRetryMs: number;
-  fenceRetryMs: number;
-  /** An arbiter that is lost for so long is replaced; one that is back for so long is used again. */
-  arbiterLostMs: number;
-  arbiterBackMs: number;
-  /** Pause after a failed start or protection, doubled up to the maximum. */
-  retryMs: number;
-  retryMaximumMs: number;
-  /** So many unplanned losses within the window: no automatic rejoin for the quarantine. */
-  flapLosses: number;
-  flapWindowMs: number;
-  quarantineMs: number;
-  /** Level 2: how long after the loss the secondary waits with its claim. Longer than the watchdog of the side that may be asleep. */
-  leaseMs: number;
-  /** Both on battery for so long: the pair stops in order. */
-  batteryGraceMs: number;
-}
-
-export const DEFAULT_TIMING: Timing = {
-  restartGraceMs: 4_000,
-  secondaryBiasMs: 40,
-  fenceBiasMs: 15_000,
-  yieldWithinMs: 1_500,
-  engineEndMs: 400,
-  claimRetryMs: 250,
-  fenceRetryMs: 5_000,
-  arbiterLostMs: 5_000,
-  arbiterBackMs: 10_000,
-  retryMs: 1_000,
-  retryMaximumMs: 60_000,
-  flapLosses: 3,
-  flapWindowMs: 3_600_000,
-  quarantineMs: 7_200_000,
-  leaseMs: 12_000,
-  batteryGraceMs: 30_000,
-};
 
 export interface StateOptions {
   me: CoServerName;
@@ -344,6 +258,7 @@ export function initialState(a: StateOptions): State {
     wishSeen: 0,
     newest: null,
     newestAt: a.now,
+    heardAt: a.now,
     pastIncarnations: [],
     otherPathUp: false,
     losses: [],
@@ -385,40 +300,6 @@ export interface Step {
 export interface Work {
   state: State;
   commands: Command[];
-}
-
-export function statusOf(s: State): PartnerStatus {
-  return {
-    coServer: s.me,
-    incarnation: s.incarnation,
-    record: s.record,
-    phase: s.phase.kind,
-    revision: s.revision,
-    version: s.version,
-    compatibleVersions: s.compatibleVersions,
-    pairId: s.pairId,
-    proved: s.phase.kind === 'duplex' && (s.level === 2 || s.audit.state === 'proven' || s.audit.state === 'unprovable'),
-    asksYield: asksYield(s),
-    arbiters: { witness: s.witness.ok, fence: s.fence.ok },
-    wish: s.wish,
-    wishSeen: s.wishSeen,
-    power: s.power,
-    businessUp: s.businessUp,
-    needsNic: s.redirected,
-    yieldRow: s.record.standing === 'outdated' ? s.yieldRow : null,
-    diskFailed: s.diskFailed !== null,
-    level: s.level,
-    leaseMs: s.level === 2 ? s.timing.leaseMs : 0,
-    restarting: s.stop === 'wanted' || s.stop === 'ordered',
-    faults: toldFaults(s.faults),
-  };
-}
-
-/** Frozen, or broken over there, or fencing a partner that may still be heard: its own word is the quicker way. */
-function asksYield({ phase: { claim }, record, audit }: State): boolean {
-  if (!claim) return false;
-  if (claim.unreachableSince !== null || claim.by !== 'witness') return true;
-  return claim.goal === 'continue' && record.standing === 'duplexPrimary' && audit.state === 'broken';
 }
 
 /** On the way of a restarted process to the guest that outlived it. Elsewhere its engine was ended, or is nobody's. */

@@ -5,6 +5,7 @@
 // with a growing pause. The order at the end is the one that matters: the primary records "duplex" (it may then no
 // longer go on without a grant) before the secondary does (it may then take over), and only then READY is released.
 import { onPartnerGone } from './arbitration.ts';
+import { freezeOnly } from './copies.ts';
 import { backToStandby, mayFollow, mirrored, READY_HELD, recordSecondary } from './joint-steps.ts';
 import { STABLE_MS } from './panics.ts';
 import { whyNotQualified } from './qualification.ts';
@@ -36,6 +37,11 @@ export function tickWorkload(work: Work): void {
       work.commands.push({ kind: 'startGuest', generation: record.generation });
       return;
     case 'running': {
+      // It failed on the way here, as while the partner was being given up.
+      if (state.diskFailed !== null) {
+        freezeOnly(work, state.diskFailed);
+        return;
+      }
       if (state.failures > 0 && state.now - phase.since >= STABLE_MS) state.failures = 0;
       if (partner?.phase !== 'standby' || partner.record.standing === 'simplex' || state.now < state.retryAt) return;
       if (whyNotJoin(work) !== null) return;
@@ -98,7 +104,8 @@ export function tickWorkload(work: Work): void {
       if (partner.phase === 'committing' && partner.record.standing === 'duplexPrimary' && phase.note === READY_HELD) {
         recordSecondary(work, partner);
         enter(work, 'ready', 'equal: waits for the first interval');
-      } else if (partner.phase === 'running' || partner.phase === 'isolated') backToStandby(work, 'the partner gave up the protection');
+      } else if (partner.phase === 'running' || partner.phase === 'isolated' || partner.phase === 'frozen')
+        backToStandby(work, 'the partner gave up the protection');
       return;
     case 'secondary':
     case 'ready':
@@ -125,7 +132,7 @@ export function tickWorkload(work: Work): void {
 }
 
 /** Of a partner that was to make this copy equal. Claiming: its process restarted, and it waits for this side's word. */
-const GIVES_UP: readonly PhaseKind[] = ['running', 'isolated', 'off', 'claiming'];
+const GIVES_UP: readonly PhaseKind[] = ['running', 'isolated', 'off', 'claiming', 'frozen'];
 type Simple = Extract<
   CommandName,
   'resync' | 'protect' | 'releaseReady' | 'openTarget' | 'openIncoming' | 'confirmCopy' | 'leaveLockstep' | 'shutDownGuest'

@@ -1,5 +1,6 @@
 // What the thread that reads the hardware is asked, and what it reports. Nothing of the guest passes through it, and nobody waits for it.
 import type { Fault, NicReading, ReadingSource, SensorReading, SmartReading } from '../core/faults/types.ts';
+import type { ServerView } from '../core/snapshot.ts';
 
 export interface HardwareSetup {
   /** The BMC's device: "/dev/ipmi0". '': this server has none. */
@@ -22,6 +23,9 @@ export interface HardwareStatus {
   /** The latest readings, for the consoles. */
   sensors: readonly SensorReading[];
   disks: readonly SmartReading[];
+  nics: readonly NicReading[];
+  /** Read once, at the start. Not there: not yet, or it could not be read. */
+  summary?: ServerView;
 }
 
 export interface SourceStatus {

@@ -4,12 +4,14 @@
 import type { MessagePort } from 'node:worker_threads';
 import { FRESH_LEDGER, faultsOf, judge } from '../core/faults/ledger.ts';
 import type { Reading } from '../core/faults/types.ts';
+import type { ServerView } from '../core/snapshot.ts';
 import { serve } from '../wire/rpc.ts';
 import type { HardwareCommands, HardwareEvents, HardwareSetup, HardwareStatus } from './api.ts';
 import { bmcReaders } from './bmc-readers.ts';
 import { latencyReader, smartReader } from './disk-readers.ts';
 import { kernelReaders } from './kernel-readers.ts';
 import { type Reader, ReaderLoop } from './reader.ts';
+import { readServer } from './server.ts';
 
 export function readersOf(setup: HardwareSetup): Reader[] {
   return [...(setup.bmc === '' ? [] : bmcReaders(setup.bmc)), smartReader(), latencyReader(), ...kernelReaders(setup.nics)];
@@ -19,12 +21,14 @@ export function runHardwareWorker(
   setup: HardwareSetup,
   port: MessagePort,
   readers: readonly Reader[] = readersOf(setup),
+  server: () => Promise<ServerView> = readServer,
 ): { stop(): Promise<void> } {
   let ledger = FRESH_LEDGER;
-  const latest: Pick<HardwareStatus, 'sensors' | 'disks'> = { sensors: [], disks: [] };
+  const latest: Pick<HardwareStatus, 'sensors' | 'disks' | 'nics' | 'summary'> = { sensors: [], disks: [], nics: [] };
   const onReading = (reading: Reading): void => {
     if (reading.source === 'sensors') latest.sensors = reading.sensors;
     if (reading.source === 'smart') latest.disks = reading.disks;
+    if (reading.source === 'nics') latest.nics = reading.nics;
     const judged = judge(ledger, reading, performance.now());
     ledger = judged.ledger;
     if (judged.raised.length + judged.cleared.length > 0) emit('faults', { faults: faultsOf(ledger) });
@@ -34,6 +38,13 @@ export function runHardwareWorker(
     status: () => ({ faults: faultsOf(ledger), sources: loops.map((l) => l.status), ...latest }),
   });
   for (const loop of loops) loop.start();
+  // For the eye only: without it the page says so.
+  server().then(
+    (summary) => {
+      latest.summary = summary;
+    },
+    () => undefined,
+  );
   return {
     stop: async () => {
       await Promise.all(loops.map((l) => l.stop()));

@@ -64,7 +64,8 @@ export type MirrorCommands = PointCommands & {
   startSource(a: Record<string, never>): Promise<void>;
   /**
    * source: makes the partner's copy equal (hash compare of what may differ, changed blocks sent), as fast as the guest's writes do not
-   * feel it, below `maximumBytesPerS`. why: what was compared and the reason. Answers when both are equal and flushed on both.
+   * feel it, below `maximumBytesPerS`. Blocks that no copy has go into quarantine on both. why: what was compared and the reason, and what
+   * was lost. Answers when both are equal but for these, and flushed on both.
    */
   resync(a: { maximumBytesPerS?: number }): Promise<{ comparedBytes: number; copiedBytes: number; why: string }>;
   /** closed -> target. */
@@ -82,7 +83,7 @@ export type MirrorCommands = PointCommands & {
    * covers, drops the overlay; from now on every write of the partner is applied directly, whatever its interval.
    */
   collapse(a: Record<string, never>): Promise<{ appliedBytes: number }>;
-  /** No copy of the 4 KiB block that `offset` is in can be trusted: what the guest wants of it waits. Durable when it ends. */
+  /** No copy of the 4 KiB block that `offset` is in can be trusted: the guest gets an I/O error for it (quarantine.ts). Durable when it ends. */
   quarantineBlock(a: { offset: number }): Promise<void>;
   /** source, solo (own): the operator says which copy of a quarantined block is right. Both have it then, and it is served again. */
   chooseBlock(a: { offset: number; keep: BlockSide }): Promise<void>;
@@ -137,13 +138,13 @@ export type MirrorEvents = PointEvents & {
   diskError: { operation: 'read' | 'write' | 'flush'; offset: number; message: string; isOver: boolean };
   /** A block cannot be read, or does not fit its checksum, and was not repaired at once. Whole blocks of 4 KiB. */
   blockUnreadable: { offset: number; lengthBytes: number; side: BlockSide };
-  /** A block that could not be read, or did not fit, was rewritten with the other copy's bytes and verified. */
-  repaired: { offset: number; lengthBytes: number; side: BlockSide; why: string };
+  /** A block that could not be read, or did not fit, was rewritten with the other copy's bytes and verified. foundBy: a read met it, or the comparison of both copies. */
+  repaired: { offset: number; lengthBytes: number; side: BlockSide; why: string; foundBy: 'read' | 'comparison' };
   /** A block differs between the copies with no write in flight; whose checksum fits. */
   copiesDiffer: { offset: number; fits: BlockSide | 'neither' };
   /** A comparison of both copies is done or was cut short; what is neither repaired nor waits was given up. */
   scrubEnded: ScrubView;
-  /** Whether the copies are being compared, and which blocks wait for the operator's choice (the first 100, ascending). On every change. */
+  /** Whether the copies are being compared, and which blocks are in quarantine (the first 100, ascending). On every change. */
   copies: { scrubbing: boolean; quarantined: number[] };
   /** Of no block of this copy it is known any more what was written there: why. A write or a scrub makes it known again. */
   sumsUnknown: { reason: string };

@@ -13,11 +13,11 @@ import {
   encodeMessageHeader,
   MESSAGE_VERSION,
   type MirrorMessage,
-  READ_MAX_BYTES,
 } from './messages.ts';
-import { decodeReadAnswer, encodeReadAnswer, type ReadAnswer } from './read-codec.ts';
+import { encodeReadAnswer } from './read-codec.ts';
 import { runsOf } from './repair.ts';
 import type { PresentRange, Replica } from './replica.ts';
+import { SourceReads } from './source-reads.ts';
 import { decodeVerify, digestOf, encodeVerified } from './verify-codec.ts';
 import { spaceOf } from './write-runs.ts';
 
@@ -32,8 +32,10 @@ export interface FollowerParts {
   onError(e: StoreError): void;
   /** What is read from the disk may not be what it holds: nothing counts as equal before it was written again. */
   isDoubtful(): boolean;
-  /** The source says which blocks wait for the operator. Durable when it ends. */
+  /** The source says which blocks are in quarantine. Durable when it ends. */
   quarantine(offsets: number[]): Promise<void>;
+  /** The source's guest has written this to the disk here, whose copy is equal. Undefined: nothing follows from it. */
+  overwritten(offset: number, length: number): Promise<void> | undefined;
   /** A source attaches: durable when it ends. Answers what this copy knows of itself. */
   attached(): Promise<Uint8Array>;
   /** Made equal to the source, whose record this is: flushed and durable when it ends. `isStill`: it is attached. */
@@ -42,32 +44,8 @@ export interface FollowerParts {
   cut(m: MirrorMessage): Promise<Uint8Array>;
 }
 
-/** A read that met a commit is read again: the next commit is tens of milliseconds away. */
-const RESCUE_ATTEMPTS = 3;
-
 /** Refused, and no harm is done: this copy follows all the same. */
 class NotNow extends Error {}
-
-/** Whom a block that is lost here could be asked of is gone: who runs the guest from now on is about to be decided. */
-export class SourceGoneError extends Error {
-  override name = 'SourceGoneError';
-}
-
-/** The source was asked, and has nothing for it either, or not now. */
-export class LostBlockError extends StoreError {
-  override name = 'LostBlockError';
-
-  constructor(offset: number, message: string) {
-    super('io', 'read', offset, message);
-  }
-}
-
-interface Asked {
-  offset: number;
-  length: number;
-  resolve: (a: { answer: ReadAnswer; isOpen: boolean }) => void;
-  reject: (e: Error) => void;
-}
 
 /** To `settle`, of a copy that has no journal. */
 const EVERY_INTERVAL = 0xffffffff;
@@ -83,13 +61,14 @@ export class Follower {
   #collapsing = false;
   /** Requests that wait for the end of `collapse`. At most what the partner's guest has open. */
   #deferred: MirrorMessage[] = [];
-  /** What the source was asked: at most a few of each read that the guest here has open. */
-  readonly #asked = new Map<number, Asked>();
-  #nextRequest = 1;
+  /** What is lost here, asked of the source. */
+  readonly reads: SourceReads;
 
   constructor(parts: FollowerParts) {
     this.#parts = parts;
     this.#disk = parts.disk;
+    const { checked, send, onLost } = parts;
+    this.reads = new SourceReads({ checked, send, onLost, attachment: () => this.#attachment, replica: () => this.#replica });
   }
 
   get isEqual(): boolean {
@@ -122,8 +101,7 @@ export class Follower {
     this.#attachment = undefined;
     this.#equal = false;
     this.#deferred = [];
-    for (const a of this.#asked.values()) a.reject(new Error('the source is gone'));
-    this.#asked.clear();
+    this.reads.drop();
   }
 
   receive(m: MirrorMessage): void {
@@ -148,6 +126,9 @@ export class Follower {
           this.#mustBeInside(m);
           await this.#change(m);
         }
+        // Before it is answered: the source may be lost in the next moment.
+        const lifting = this.#isOnDisk(m) ? this.#parts.overwritten(m.offset, m.length) : undefined;
+        if (lifting) await lifting;
         if (m.attachment === this.#attachment) this.#answer(m, 'ok', data);
       }
     } catch (e) {
@@ -172,6 +153,11 @@ export class Follower {
     const copy = await this.#parts.attached();
     this.#attachment = m.attachment;
     this.#answer(m, 'ok', copy);
+  }
+
+  /** A change of the source's guest, that is not only in the journal. */
+  #isOnDisk(m: MirrorMessage): boolean {
+    return (m.kind === 'write' || m.kind === 'zero') && this.#equal && !m.repair && (!this.#replica || m.interval === 0);
   }
 
   /** A write or a zero of the source. */
@@ -300,72 +286,6 @@ export class Follower {
     if (!this.#replica) await rewrite();
     else if (!(await this.#replica.repair(m.offset, m.length, rewrite)))
       throw new NotNow(`newer data for the block at ${m.offset} is on its way to the partner's disk`);
-  }
-
-  /** A read of the guest here found what the disk has lost: with what the source has there. */
-  async rescue(replica: Replica, offset: number, length: number): Promise<Buffer> {
-    for (let attempt = 0; attempt < RESCUE_ATTEMPTS; attempt++) {
-      const { committed } = replica;
-      const data = await replica.read(offset, length, { read: (o, l) => this.#fromSource(replica, o, l) });
-      if (replica.committed === committed) return data;
-    }
-    throw new LostBlockError(offset, `checkpoints overtake the read of lost blocks at ${offset}`);
-  }
-
-  async #fromSource(replica: Replica, offset: number, length: number): Promise<Buffer> {
-    const { start, end } = wholeBlocks(offset, length, this.#disk.sizeBytes);
-    const { checked } = this.#parts;
-    const { data, blocks } = await checked.check(start, end - start);
-    for (const run of runsOf(start, end - start, blocks, isBad)) {
-      const sums = await checked.sums(run.offset, run.length);
-      const found = await this.#ask(run.offset, run.length).catch((e: Error) => {
-        // Else what it answered was damaged on its way.
-        if (this.#attachment === undefined) throw new SourceGoneError(e.message);
-        return undefined;
-      });
-      for (let at = 0, i = 0; at < run.length; at += SUM_BLOCK_BYTES, i++) {
-        const condition = found?.answer.blocks[i];
-        const fits = sums[i] === undefined || sums[i] === found?.answer.crcs[i];
-        const isGood = condition === 'fits' || (condition !== undefined && condition !== 'unreadable' && fits);
-        const offset = run.offset + at;
-        if (!found || !isGood || (found.isOpen && replica.isOpen(offset, SUM_BLOCK_BYTES))) {
-          this.#parts.onLost(offset);
-          throw new LostBlockError(offset, `the block at ${offset} is lost here, and the source has nothing for it now`);
-        }
-      }
-      found?.answer.data.copy(data, run.offset - start);
-    }
-    return data.subarray(offset - start, offset - start + length);
-  }
-
-  /** A write filled a part of a block whose rest is lost here: the source, asked for it, sends all of it again. */
-  async heal(offset: number): Promise<void> {
-    const { start, end } = wholeBlocks(offset, 1, this.#disk.sizeBytes);
-    await this.#ask(start, end - start);
-  }
-
-  #ask(offset: number, length: number): Promise<{ answer: ReadAnswer; isOpen: boolean }> {
-    const attachment = this.#attachment;
-    if (attachment === undefined || length > READ_MAX_BYTES) return Promise.reject(new Error('there is no source to ask'));
-    const request = this.#nextRequest++ >>> 0;
-    return new Promise((resolve, reject) => {
-      this.#asked.set(request, { offset, length, resolve, reject });
-      this.#parts.send(encodeMessageHeader({ kind: 'read', fua: false, attachment, request, interval: 0, offset, length, status: 'ok' }));
-    });
-  }
-
-  /** The source's answer to what was asked here. */
-  answered(m: MirrorMessage): void {
-    const asked = this.#asked.get(m.request);
-    if (!asked || m.attachment !== this.#attachment) return;
-    this.#asked.delete(m.request);
-    try {
-      // In order with the source's writes: what is not committed now is in the answer, what comes later is not.
-      const isOpen = this.#replica?.isOpen(asked.offset, asked.length) ?? false;
-      asked.resolve({ answer: decodeReadAnswer(Buffer.from(m.data), asked.offset, asked.length), isOpen });
-    } catch (e) {
-      asked.reject(e as Error);
-    }
   }
 
   #answer(m: MirrorMessage, status: AnswerStatus, data?: Uint8Array): void {

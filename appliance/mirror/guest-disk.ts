@@ -5,8 +5,8 @@
 //   replica   the Replica's overlay; while it takes over, writes wait
 //
 // A failed request of a source is not answered: the guest must not see the fault of one copy. It is reported, and the
-// core lets the partner take over, or ends it by `goSolo` (then the guest gets the error). A read that fails is answered from the other
-// copy (repair.ts, follower.ts).
+// core lets the partner take over, or ends it by `goSolo` (then the guest gets the error). Alone, the error waits until the core has had
+// the time to freeze the guest. A read that fails is answered from the other copy (repair.ts, follower.ts).
 //
 // Nor does a replica's guest see the fault of its copy: what cannot be read or kept here because the disk or a file beside it is over is
 // reported and not answered, until this copy is closed, or has taken over and the guest runs from it alone.
@@ -15,13 +15,14 @@ import type { NbdExport, ZeroesOrder } from '../../drivers/nbd/index.ts';
 import { blockOf, blockSums, blocksIn, SUM_BLOCK_BYTES, writeWithSums } from './block-sums.ts';
 import { ChangeHold } from './change-hold.ts';
 import { isBadRead } from './checked-store.ts';
-import { LostBlockError, SourceGoneError } from './follower.ts';
 import { MESSAGE_MAX_DATA_BYTES } from './messages.ts';
 import type { Metadata } from './metadata.ts';
 import type { Partner, PartnerRequest } from './partner.ts';
 import type { Quarantine } from './quarantine.ts';
 import { type LockEntry, RangeLock } from './range-lock.ts';
 import type { Replica } from './replica.ts';
+import { LostBlockError, SourceGoneError } from './source-reads.ts';
+import { SilentDiskError } from './watched-store.ts';
 import type { WriteLatencies } from './write-latencies.ts';
 import { spaceOf } from './write-runs.ts';
 
@@ -29,6 +30,11 @@ import { spaceOf } from './write-runs.ts';
 const ZERO_MAX_BYTES = 1024 * 1024 * 1024;
 /** A checkpoint is as long as many round trips: it overtakes one now and then, not so many in turn. */
 const REPLACE_ATTEMPTS = 20;
+/**
+ * Alone, from the first failure of the disk on: the core freezes what the guest says within some ms of hearing of it (row 26), so that
+ * nobody sees what the guest makes of the error. Only where it does not, as while the guest shuts down, this runs out: and then it gets on.
+ */
+export const ALONE_ERROR_HOLD_MS = 5_000;
 
 export interface GuestDiskParts {
   disk: BlockStore;
@@ -46,6 +52,8 @@ export interface GuestDiskParts {
   healed(offset: number, length: number): void;
   /** What must be durable before a write to the range besides the metadata; undefined: nothing. */
   prepare?(offset: number, length: number): Promise<unknown> | undefined;
+  /** Other than ALONE_ERROR_HOLD_MS in tests. */
+  aloneErrorHoldMs: number | undefined;
   /** A read failed: the range from the other copy where this one has lost it. replica: as it sees its own. */
   rescue(e: StoreError, offset: number, length: number, replica: Replica | undefined): Promise<Buffer>;
   /** replica: what belongs to its guest's world cannot be had here any more: this copy is over, whatever failed. */
@@ -85,6 +93,8 @@ export class GuestDisk implements NbdExport {
   readonly changes = new ChangeHold();
   readonly #parts: GuestDiskParts;
   readonly #disk: BlockStore;
+  /** Alone, the disk has failed: ends when errors are handed on. */
+  #undecided: Promise<void> | undefined;
 
   constructor(parts: GuestDiskParts) {
     this.#parts = parts;
@@ -108,7 +118,7 @@ export class GuestDisk implements NbdExport {
   }
 
   async #read(offset: number, length: number): Promise<Buffer> {
-    const held = this.#parts.quarantine.beforeRead(offset, length);
+    const held = this.#parts.quarantine.beforeRead(offset, length, this.#isOwn);
     if (held) await held;
     const { replica } = this;
     try {
@@ -118,8 +128,13 @@ export class GuestDisk implements NbdExport {
         this.#parts.onError(e as StoreError);
         throw e;
       }
-      if (!replica) return await this.#parts.rescue(e, offset, length, undefined);
-      return await this.#rescueReplica(e, offset, length, replica);
+      if (replica) return await this.#rescueReplica(e, offset, length, replica);
+      try {
+        return await this.#parts.rescue(e, offset, length, undefined);
+      } catch (lost) {
+        if (e instanceof SilentDiskError && !this.partner) await this.#decided();
+        throw lost;
+      }
     }
   }
 
@@ -142,7 +157,7 @@ export class GuestDisk implements NbdExport {
 
   write(offset: number, data: Buffer, fua: boolean): Promise<void> {
     const interval = this.#received(data.length);
-    const held = this.#parts.quarantine.beforeWrite(offset, data.length);
+    const held = this.#parts.quarantine.beforeWrite(offset, data.length, this.#isOwn);
     // Most writes wait for nothing of this: each promise and each step less is felt by all of them.
     if (!held && !this.gate && !this.replica && !this.latencies)
       return this.#change(interval, { offset, length: data.length, data, sums: blockSums(offset, data) }, fua);
@@ -187,7 +202,7 @@ export class GuestDisk implements NbdExport {
 
   async #zero(offset: number, length: number, fua: boolean, release: boolean): Promise<void> {
     const interval = this.#received(length);
-    const held = this.#parts.quarantine.beforeWrite(offset, length);
+    const held = this.#parts.quarantine.beforeWrite(offset, length, this.#isOwn);
     if (held) await held;
     if (this.gate) await this.gate;
     if (this.replica) this.replica.guestZero(offset, length, release);
@@ -292,8 +307,7 @@ export class GuestDisk implements NbdExport {
       const ended = (): void => {
         if (--open > 0) return;
         if (!error) resolve();
-        else if (partner) partner.released.then(() => reject(error));
-        else reject(error);
+        else (partner?.released ?? this.#decided()).then(() => reject(error));
       };
       here.then(ended, (e: StoreError) => {
         this.#parts.onError(e);
@@ -303,6 +317,15 @@ export class GuestDisk implements NbdExport {
       there?.then(ended, reject);
     });
   }
+
+  #decided(): Promise<void> {
+    const ms = this.#parts.aloneErrorHoldMs ?? ALONE_ERROR_HOLD_MS;
+    this.#undecided ??= new Promise((resolve) => void setTimeout(resolve, ms).unref());
+    return this.#undecided;
+  }
+
+  /** What the secondary's guest has written as a whole since the checkpoint it knows, as the primary's guest may have done too. */
+  readonly #isOwn = (start: number): boolean => this.replica?.isOwn(start, SUM_BLOCK_BYTES) ?? false;
 }
 
 function requests(interval: number, { offset, length, data, sums, release = false }: Change, fua: boolean): PartnerRequest[] {

@@ -40,7 +40,7 @@ export class Inbox {
       joining.answered(m);
       const partner = o?.guest.partner;
       if (partner?.attachment === m.attachment) partner.answered(m);
-      o?.follower.answered(m);
+      o?.follower.reads.answered(m);
     } else if (m.kind === 'read' && o?.guest.partner?.attachment === m.attachment) this.#serveRead(o, m);
     else if (o && (mode === 'target' || mode === 'replica')) o.follower.receive(m);
     else if (m.kind === 'attach') {

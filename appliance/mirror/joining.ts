@@ -6,17 +6,19 @@ import { randomInt } from 'node:crypto';
 import { joining } from '../core/activity-log.ts';
 import { type CopyState, isNew, planResync } from '../core/mirror.ts';
 import { endResync } from '../core/mirror-orders.ts';
+import { SUM_BLOCK_BYTES } from './block-sums.ts';
 import type { MirrorMessage } from './messages.ts';
 import type { MetadataTrouble } from './metadata.ts';
 import { decodeCopy } from './metadata-codec.ts';
 import type { OpenCopy } from './open-copy.ts';
 import type { Orders } from './orders.ts';
 import { Partner } from './partner.ts';
-import { rescued } from './repair.ts';
 import { resync } from './resync.ts';
 import type { MirrorSurroundings } from './surroundings.ts';
 import { encodeVerify } from './verify-codec.ts';
 
+/** Of blocks that a resync found lost: so many are told one by one, and named at its end. */
+const LOST_NAMED = 5;
 /** The partner answers `attach` when its earlier work has ended; a link may have to come up first. */
 const ATTACH_TIMEOUT_MS = 10_000;
 /**
@@ -119,9 +121,16 @@ export class Joining {
       : `the whole disk, because ${o.unknown ?? ('reason' in plan ? plan.reason : 'the partner has the newer record')}`;
     const { record } = metadata;
     const isStill = (): boolean => o.guest.partner === partner && metadata.record.current === record.current;
+    const lost: number[] = [];
     const done = await resync({
-      // Under the lock of the extent.
-      disk: rescued(o.disk, (offset, length) => o.repair.readLocked(offset, length)),
+      disk: o.disk,
+      rescue: (offset, length) => o.repair.readAround(offset, length),
+      giveUp: async (blocks) => {
+        const found = blocks.filter((at) => !o.quarantine.has(at));
+        await o.quarantine.add(...found);
+        for (const offset of found)
+          if (lost.push(offset) <= LOST_NAMED) around.emit('blockUnreadable', { offset, lengthBytes: SUM_BLOCK_BYTES, side: 'own' });
+      },
       partner,
       lock,
       maximumBytesPerS,
@@ -130,16 +139,32 @@ export class Joining {
       },
       suspects: isPart ? { extents: plan.extents, extentBytes: metadata.extentBytes } : null,
       learn: (offset, data) => o.checked.learn(offset, data),
-      end: () => orders.obey(o, endResync({ log: metadata.log, isStill }, record), partner),
+      end: async () => {
+        // Before it counts as equal: whoever goes on alone must know what neither has.
+        await tellQuarantine(o, partner);
+        await orders.obey(o, endResync({ log: metadata.log, isStill }, record), partner);
+      },
       onProgress: (p) => around.emit('resyncProgress', p),
     });
     if (isStill()) {
       o.unknown = null;
       o.trouble = null;
-      await partner.ask({ kind: 'verify', data: encodeVerify({ kind: 'quarantine', offsets: o.quarantine.offsets }) });
+      // From here on what the guest heals is told to it (shared-quarantine.ts); before, it was not.
       o.equal = partner;
+      await tellQuarantine(o, partner);
       void o.points.cuts.compareLists().catch(() => undefined);
     }
-    return { ...done, why };
+    return { ...done, why: `${why}${lostText(lost)}` };
   }
+}
+
+async function tellQuarantine(o: OpenCopy, partner: Partner): Promise<void> {
+  await partner.ask({ kind: 'verify', data: encodeVerify({ kind: 'quarantine', offsets: o.quarantine.offsets }) });
+}
+
+function lostText(lost: readonly number[]): string {
+  if (lost.length === 0) return '';
+  const named = lost.slice(0, LOST_NAMED).sort((a, b) => a - b);
+  const more = lost.length > named.length ? ` and ${lost.length - named.length} more` : '';
+  return `; no copy has the blocks at bytes ${named.join(', ')}${more}: the guest gets an I/O error for them until it overwrites them`;
 }

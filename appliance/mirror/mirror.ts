@@ -7,6 +7,7 @@ import { StoreError } from '../../drivers/block/index.ts';
 import type { Channel } from '../../drivers/link/index.ts';
 import { goAlone, merge, rewriteAlone, serveAlone } from '../core/mirror-orders.ts';
 import type { CommitCommands, MirrorCommands, MirrorMode, MirrorSetup, MirrorStatus } from './api.ts';
+import { SUM_BLOCK_BYTES } from './block-sums.ts';
 import { adoptFiles, openScratch, removeScratch } from './copy-files.ts';
 import { GuestExport } from './guest-export.ts';
 import { Inbox } from './inbox.ts';
@@ -130,8 +131,12 @@ export class Mirror {
     return {
       decide: ({ interval }) => this.#reporting(this.#replica('decide').decide(interval)),
       apply: async ({ interval }) => {
-        await this.#replica('apply').apply(interval);
+        const replica = this.#replica('apply');
+        const filled = this.#quarantine.blocksOf((at, length) => replica.isFilled(at, length, interval));
+        await replica.apply(interval);
         this.#committed = interval;
+        // The guest that goes on here has seen these writes end.
+        for (const at of filled) await this.#quarantine.overwritten(at, SUM_BLOCK_BYTES);
       },
     };
   }
@@ -223,8 +228,10 @@ export class Mirror {
     o.follower.detach();
     const { promise, resolve } = Promise.withResolvers<void>();
     o.guest.gate = promise;
+    const own = this.#quarantine.blocksOf((at, length) => replica.isOwn(at, length));
     // If it fails, the disk or the journal is broken: the guest's writes stay where they are, this copy must not serve.
     const result = await this.#reporting(replica.takeOver());
+    for (const at of own) await this.#quarantine.overwritten(at, SUM_BLOCK_BYTES);
     o.guest.replica = undefined;
     o.replica = undefined;
     o.guest.gate = undefined;
@@ -240,7 +247,9 @@ export class Mirror {
     await this.#export.close();
     let appliedBytes = 0;
     await o.follower.collapse(async (replica) => {
+      const filled = this.#quarantine.blocksOf((at, length) => replica.isFilled(at, length, Infinity));
       appliedBytes = await replica.collapse();
+      for (const at of filled) await this.#quarantine.overwritten(at, SUM_BLOCK_BYTES);
     });
     o.guest.replica = undefined;
     o.replica = undefined;

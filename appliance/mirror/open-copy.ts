@@ -51,7 +51,7 @@ export interface OpenCopy {
   scrubbing: NodeJS.Timeout;
   /** The partner whose copy was made equal to this one. */
   equal?: Partner;
-  /** Which blocks wait, as the source said last. */
+  /** Which blocks are in quarantine, as the source said last. */
   listed?: readonly number[];
   journal: Journal;
   metadata: Metadata;
@@ -97,7 +97,7 @@ export async function openCopy(
   const { orders, quarantine: shared } = owner;
   try {
     const onError = (e: Error): void => owner.report(e);
-    const quarantine = await Quarantine.open(`${setup.journalPath}.quarantine`, () => shared.announce());
+    const quarantine = await Quarantine.open(`${setup.journalPath}.quarantine`, () => shared.announce(), around.holds?.quarantineMs);
     const guest = new GuestDisk({
       quarantine,
       healed: (offset, length) => void shared.lift(offset, length),
@@ -108,10 +108,11 @@ export async function openCopy(
       isWriteThrough: setup.isWriteThrough ?? false,
       written: () => void orders.settle(owner.opened()),
       prepare: (offset, length) => checked.prepare(offset, length),
+      aloneErrorHoldMs: around.holds?.aloneErrorMs,
       // No error of a store: as a whole.
       onReplicaOver: (e) => onError(new Error(e.message)),
       rescue: (e, offset, length, replica) => {
-        return replica ? follower.rescue(replica, offset, length) : repair.rescue(e, offset, length);
+        return replica ? follower.reads.rescue(replica, offset, length) : repair.rescue(e, offset, length);
       },
     });
     const repair = new Repair({
@@ -121,12 +122,11 @@ export async function openCopy(
       partner: () => guest.partner,
       interval: around.interval,
       onError,
-      emit: (name, data) => {
-        if (name === 'repaired') owner.opened()?.scrub.settled(data.offset, data.lengthBytes, true);
-        around.emit(name, data);
-      },
+      isQuarantined: (offset) => quarantine.has(offset),
+      emit: around.emit,
+      repaired: (r) => around.emit('repaired', { ...r, foundBy: scrub.settled(r.offset, r.lengthBytes, true) ? 'comparison' : 'read' }),
     });
-    const halfLost = new HalfLost((offset) => (guest.partner ? repair.heal(offset) : follower.heal(offset)));
+    const halfLost = new HalfLost((offset) => (guest.partner ? repair.heal(offset) : follower.reads.heal(offset)));
     checked.onHalfLost = (offset) => halfLost.found(offset);
     points.recall = (offset, length) => repair.recall(offset, length);
     const follower = new Follower({
@@ -138,6 +138,7 @@ export async function openCopy(
       onError,
       isDoubtful: () => doubtful.why !== null,
       quarantine: (offsets) => shared.follow(offsets),
+      overwritten: (offset, length) => shared.overwritten(offset, length),
       attached: async () => {
         await orders.obey(opened, follow());
         return encodeCopy(metadata.record, metadata.log.suspects, metadata.extents);
@@ -220,7 +221,11 @@ export async function openCopy(
 /** Nobody is served any more, and nobody asks. What is not done is done at the next `open`. */
 export async function closeCopy(setup: MirrorSetup, o: OpenCopy, report: (e: Error) => void): Promise<void> {
   try {
-    await o.replica?.stop();
+    // It keeps also what no checkpoint covers: with it the content of what the guest overwrote.
+    const { replica } = o;
+    const filled = replica ? o.quarantine.offsets.filter((at) => replica.isFilled(at, SUM_BLOCK_BYTES, Infinity)) : [];
+    await replica?.stop();
+    for (const at of filled) await o.quarantine.lift(at, SUM_BLOCK_BYTES);
     await o.disk.flush();
   } catch (e) {
     report(e as Error);

@@ -7,11 +7,11 @@
 // Under the lock nothing is under way to the range and the partner has every write, so what both should have is the same.
 // Which bytes are right: those that fit the sum this copy has; else, if the copies are equal but for writes under way, those that
 // fit the partner's own sum, or that it can read where neither has one.
-import { type BlockStore, StoreError } from '../../drivers/block/index.ts';
+import { StoreError } from '../../drivers/block/index.ts';
 import type { BlockCondition } from '../core/scrub.ts';
 import type { MirrorEvents } from './api.ts';
 import { isBad, SUM_BLOCK_BYTES } from './block-sums.ts';
-import { type CheckedRange, type CheckedStore, isBadRead, wholeBlocks } from './checked-store.ts';
+import { type CheckedRange, type CheckedStore, wholeBlocks } from './checked-store.ts';
 import { type MirrorMessage, READ_MAX_BYTES } from './messages.ts';
 import type { Metadata } from './metadata.ts';
 import type { Partner } from './partner.ts';
@@ -26,9 +26,12 @@ export interface RepairParts {
   /** Undefined: alone. */
   partner(): Partner | undefined;
   interval(): number;
+  /** Nobody knows what the block should have: what the partner has there is not believed without a sum here. */
+  isQuarantined(offset: number): boolean;
   /** The disk refuses what it is to keep. */
   onError(e: StoreError): void;
-  emit<K extends 'repaired' | 'blockUnreadable'>(name: K, data: MirrorEvents[K]): void;
+  emit<K extends 'blockUnreadable' | 'copiesDiffer'>(name: K, data: MirrorEvents[K]): void;
+  repaired(r: Omit<MirrorEvents['repaired'], 'foundBy'>): void;
 }
 
 /** The partner refuses to rewrite a block while newer data for it is on the way to its disk: that takes a checkpoint or two. */
@@ -38,6 +41,16 @@ const REWRITE_PAUSE_MS = 500;
 interface Run {
   offset: number;
   length: number;
+}
+
+/** What a copy has of a range, once the other one has been asked for what it had lost. */
+interface Mended {
+  /** From `start`. */
+  data: Buffer;
+  /** Blocks that are neither here nor there, in this order; their data is zero. */
+  lost: number[];
+  /** Of them, those that the partner said it cannot have either. Of the others it has said nothing, or what it has is not believed. */
+  lostThere: number[];
 }
 
 export class Repair {
@@ -76,20 +89,51 @@ export class Repair {
   /** For who holds the lock of the whole blocks. */
   async readLocked(offset: number, length: number): Promise<Buffer> {
     const { start, end } = this.#whole(offset, length);
+    const { data, lost, lostThere } = await this.#mend(start, end);
+    const [first] = lost;
+    if (first === undefined) return data.subarray(offset - start, offset - start + length);
+    const isEqual = this.#parts.metadata.log.phase === 'together';
+    for (const at of lost) {
+      if (this.#parts.isQuarantined(at)) continue;
+      // As a comparison of both copies would find it: it comes into quarantine.
+      if (isEqual && lostThere.includes(at)) this.#parts.emit('copiesDiffer', { offset: at, fits: 'neither' });
+      else this.#parts.emit('blockUnreadable', { offset: at, lengthBytes: SUM_BLOCK_BYTES, side: 'own' });
+    }
+    const where = this.#parts.partner() ? 'no copy has it' : 'this is the only copy';
+    throw new StoreError('io', 'read', first, `the block at ${first} is lost: ${where}`);
+  }
+
+  /**
+   * Of a resync, for who holds the lock of these whole blocks: what can be had, and the first bytes of the blocks that no copy has. Rejects
+   * if the partner does not say what it has.
+   */
+  async readAround(offset: number, length: number): Promise<{ data: Buffer; lost: number[] }> {
+    const { start, end } = this.#whole(offset, length);
+    const { data, lost } = await this.#mend(start, end, true);
+    return { data: data.subarray(offset - start, offset - start + length), lost };
+  }
+
+  /** mustAnswer: rejects if the partner is asked and says nothing. */
+  async #mend(start: number, end: number, mustAnswer = false): Promise<Mended> {
     const range = await this.#parts.checked.check(start, end - start);
     const partner = this.#parts.partner();
     const lost: number[] = [];
+    const lostThere: number[] = [];
     for (const run of runsOf(start, end - start, range.blocks, isBad)) {
       const theirs = partner && (await this.#ask(partner, run));
+      if (!theirs && mustAnswer)
+        throw new StoreError('io', 'read', run.offset, `the block at ${run.offset} is lost here, and the partner does not say what it has`);
       const good = theirs && (await this.#choose(run, theirs));
       const found = this.#take(start, range, run, good ? theirs : undefined, good ?? []);
-      lost.push(...found.lost);
+      for (const at of found.lost) {
+        lost.push(at);
+        const there = theirs?.blocks[(at - run.offset) / SUM_BLOCK_BYTES];
+        if (there && isBad(there)) lostThere.push(at);
+        range.data.fill(0, at - start, Math.min(end, at + SUM_BLOCK_BYTES) - start);
+      }
       for (const r of found.runs) await this.#rewriteHere(r, range, start);
     }
-    const [first] = lost;
-    if (first === undefined) return range.data.subarray(offset - start, offset - start + length);
-    for (const at of lost) this.#parts.emit('blockUnreadable', { offset: at, lengthBytes: SUM_BLOCK_BYTES, side: 'own' });
-    throw new StoreError('io', 'read', first, `the block at ${first} is lost: ${partner ? 'no copy has it' : 'this is the only copy'}`);
+    return { data: range.data, lost, lostThere };
   }
 
   /**
@@ -213,6 +257,7 @@ export class Repair {
     return theirs.blocks.map((condition, i) => {
       if (condition === 'unreadable') return false;
       if (ours[i] !== undefined && ours[i] === theirs.crcs[i]) return true;
+      if (this.#parts.isQuarantined(run.offset + i * SUM_BLOCK_BYTES)) return false;
       return isEqual && (condition === 'fits' || (condition === 'unknown' && ours[i] === undefined));
     });
   }
@@ -237,7 +282,7 @@ export class Repair {
 
   /** False: it did not help. The bytes are right all the same. */
   async #rewriteHere(run: Run, range: CheckedRange, start: number): Promise<boolean> {
-    const { checked, metadata, emit } = this.#parts;
+    const { checked, metadata, emit, repaired } = this.#parts;
     const data = range.data.subarray(run.offset - start, run.offset - start + run.length);
     const was = range.blocks[(run.offset - start) / SUM_BLOCK_BYTES];
     let after: BlockCondition[];
@@ -256,7 +301,7 @@ export class Repair {
     }
     const isGood = after.every((c) => !isBad(c));
     const at = { offset: run.offset, lengthBytes: run.length, side: 'own' as const };
-    if (isGood) emit('repaired', { ...at, why: WHY[was ?? 'unknown'] });
+    if (isGood) repaired({ ...at, why: WHY[was ?? 'unknown'] });
     else emit('blockUnreadable', at);
     return isGood;
   }
@@ -282,31 +327,12 @@ export class Repair {
   /** Rejects if the partner cannot, or not now. */
   async #rewriteThere(partner: Partner, run: Run, data: Uint8Array, why: string): Promise<void> {
     await partner.ask({ kind: 'write', repair: true, interval: this.#parts.interval(), ...run, data });
-    this.#parts.emit('repaired', { offset: run.offset, lengthBytes: run.length, side: 'partner', why });
+    this.#parts.repaired({ offset: run.offset, lengthBytes: run.length, side: 'partner', why });
   }
 
   #whole(offset: number, length: number): { start: number; end: number } {
     return wholeBlocks(offset, length, this.#parts.checked.sizeBytes);
   }
-}
-
-/** A disk whose lost blocks are read by `rescue`. */
-export function rescued(disk: BlockStore, rescue: (offset: number, length: number) => Promise<Buffer>): BlockStore {
-  return {
-    sizeBytes: disk.sizeBytes,
-    read: async (offset, length) => {
-      try {
-        return await disk.read(offset, length);
-      } catch (e) {
-        if (!isBadRead(e)) throw e;
-        return await rescue(offset, length);
-      }
-    },
-    write: (offset, ...parts) => disk.write(offset, ...parts),
-    zero: (offset, length, options) => disk.zero(offset, length, options),
-    flush: () => disk.flush(),
-    close: () => disk.close(),
-  };
 }
 
 const LOST_THERE = 'the partner could not read it';

@@ -186,6 +186,18 @@ export class Replica {
     return false;
   }
 
+  /** The secondary's guest has written all of it since the last commit. */
+  isOwn(offset: number, length: number): boolean {
+    return covers(this.#overlay.find(offset, offset + length), offset, offset + length);
+  }
+
+  /** The primary has written all of it in one interval that is not committed, up to this one. */
+  isFilled(offset: number, length: number, interval: number): boolean {
+    for (const [n, patches] of this.#open)
+      if (n <= interval && covers(patches.find(offset, offset + length), offset, offset + length)) return true;
+    return false;
+  }
+
   /**
    * Whole blocks as the primary has written them, whatever is committed. check: reads the disk. No write to them is under way.
    */

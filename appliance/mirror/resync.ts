@@ -3,6 +3,9 @@
 // A piece is locked against the guest's writes while it is read, compared and sent; what the guest writes elsewhere
 // meanwhile goes to both copies as always. The guest's writes and the resync share the links: how much of it is under way,
 // and how fast it goes, is core/resync-rate.ts's to say.
+//
+// A block that no copy has is left out, as the partner's copy has it, and put on the list that both keep (shared-quarantine.ts): all the
+// others are worth being protected.
 import type { BlockStore } from '../../drivers/block/index.ts';
 import {
   afterWindow,
@@ -17,6 +20,8 @@ import {
   startResyncRate,
   waitMs,
 } from '../core/resync-rate.ts';
+import { SUM_BLOCK_BYTES } from './block-sums.ts';
+import { isBadRead } from './checked-store.ts';
 import { digests } from './follower.ts';
 import { COMPARE_BLOCK_BYTES } from './messages.ts';
 import type { Partner } from './partner.ts';
@@ -38,7 +43,7 @@ export interface ResyncProgress {
 }
 
 export interface ResyncParts {
-  disk: BlockStore;
+  disk: Pick<BlockStore, 'sizeBytes' | 'read'>;
   partner: Partner;
   lock: RangeLock;
   /** What may differ; null: anything. */
@@ -47,6 +52,10 @@ export interface ResyncParts {
   maximumBytesPerS: number | undefined;
   /** The guest's writes are added to it from now on; undefined: not any more. */
   watchWrites(latencies: WriteLatencies | undefined): void;
+  /** `disk` cannot read all of the range, whose lock is held: what either copy has, and the first bytes of the blocks that none has. */
+  rescue(offset: number, length: number): Promise<{ data: Buffer; lost: readonly number[] }>;
+  /** No copy has these blocks: the guest gets an error for them, here and, before `end` has ended, there. Durable here when it ends. */
+  giveUp(lost: readonly number[]): Promise<void>;
   /** Both copies have these blocks. */
   learn(offset: number, data: Uint8Array): Promise<void>;
   /** Everything was compared: both are flushed, and record that they are equal. */
@@ -69,25 +78,32 @@ export async function resync(parts: ResyncParts): Promise<{ comparedBytes: numbe
   let flushing: Promise<void> = Promise.resolve();
 
   const piece = async (start: number, length: number): Promise<void> => {
-    const bytes = await disk.read(start, length);
+    const { data: bytes, lost } = await disk.read(start, length).then(
+      (data) => ({ data, lost: [] }),
+      async (e: unknown) => (isBadRead(e) ? await parts.rescue(start, length) : Promise.reject(e as Error)),
+    );
+    if (lost.length > 0) await parts.giveUp(lost);
     const differs = await partner.ask({ kind: 'compare', offset: start, length, data: digests(bytes) });
     const sent: Promise<unknown>[] = [];
     let copied = 0;
     for (let i = 0; i < differs.length; i++) {
       if (differs[i] === 0) continue;
-      const data = bytes.subarray(i * COMPARE_BLOCK_BYTES, (i + 1) * COMPARE_BLOCK_BYTES);
-      const at = { offset: start + i * COMPARE_BLOCK_BYTES, length: data.length };
-      copied += data.length;
-      sent.push(
-        partner.ask(
-          ZERO_BLOCK.subarray(0, data.length).equals(data) ? { kind: 'zero', release: true, ...at } : { kind: 'write', ...at, data },
-        ),
-      );
+      const from = start + i * COMPARE_BLOCK_BYTES;
+      for (const run of around(from, Math.min(start + length, from + COMPARE_BLOCK_BYTES), lost)) {
+        const data = bytes.subarray(run.start - start, run.end - start);
+        const at = { offset: run.start, length: data.length };
+        copied += data.length;
+        sent.push(
+          partner.ask(
+            ZERO_BLOCK.subarray(0, data.length).equals(data) ? { kind: 'zero', release: true, ...at } : { kind: 'write', ...at, data },
+          ),
+        );
+      }
     }
     pace.charge(pieceCharge(length, copied));
     await Promise.all(sent);
     // Now both have it: of a block of which nothing was known here, this is what was written.
-    await parts.learn(start, bytes);
+    for (const run of around(start, start + length, lost)) await parts.learn(run.start, bytes.subarray(run.start - start, run.end - start));
     progress.add(length, copied);
     unflushedBytes += copied;
     if (unflushedBytes < FLUSH_EVERY_BYTES) return;
@@ -201,6 +217,19 @@ function rangesOf(sizeBytes: number, suspects: ResyncParts['suspects']): Range[]
   if (!suspects) return [{ start: 0, end: sizeBytes }];
   const { extents, extentBytes } = suspects;
   return [...extents].sort((a, b) => a - b).map((e) => ({ start: e * extentBytes, end: Math.min(sizeBytes, (e + 1) * extentBytes) }));
+}
+
+/** What is left of a range without these blocks. */
+function around(start: number, end: number, lost: readonly number[]): Range[] {
+  const runs: Range[] = [];
+  let at = start;
+  for (const block of lost) {
+    if (block + SUM_BLOCK_BYTES <= start || block >= end) continue;
+    if (block > at) runs.push({ start: at, end: block });
+    at = block + SUM_BLOCK_BYTES;
+  }
+  if (at < end) runs.push({ start: at, end });
+  return runs;
 }
 
 function* piecesOf(ranges: readonly Range[]): Iterable<{ start: number; length: number }> {

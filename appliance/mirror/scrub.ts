@@ -33,7 +33,7 @@ export interface ScrubParts {
   lock: RangeLock;
   /** Whose copy equals this one; or why there is none now. */
   partner(): Partner | string;
-  /** Blocks that wait for the operator are not told again. */
+  /** Blocks in quarantine are not told again. */
   isQuarantined(offset: number): boolean;
   rateBytesPerS: number;
   everyHours: number;
@@ -91,15 +91,21 @@ export class Scrub {
     return this.#kept.view;
   }
 
-  /** Blocks that had differed are the same on both copies again, or stay as they are. Others than the ones found do not count. */
-  settled(offset: number, lengthBytes: number, isRepaired: boolean): void {
+  /**
+   * Blocks that had differed are the same on both copies again, or stay as they are. Others than the ones found do not count. Answers whether
+   * there was one of them.
+   */
+  settled(offset: number, lengthBytes: number, isRepaired: boolean): boolean {
+    let isFound = false;
     for (const at of [...this.#open]) {
       if (at < offset || at >= offset + lengthBytes) continue;
       this.#open.delete(at);
+      isFound = true;
       const { view } = this.#kept;
       if (view && isRepaired) this.#kept.view = { ...view, repaired: view.repaired + 1 };
     }
     if (this.#open.size === 0) this.#settled?.();
+    return isFound;
   }
 
   /** To be called now and then: begins one that is due, or goes on with one that was cut short. */

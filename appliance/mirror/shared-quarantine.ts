@@ -2,9 +2,11 @@
 // of a copy ends it for a block.
 //
 //   quarantineBlock (row 15), here or there --> durable here --> told to the partner (`verify`) --> durable there
+//   lost on both, found by a resync         --> durable here --> told before the partner's copy counts as equal (joining.ts)
 //   chosen, or overwritten by the guest     --> lifted here  --> told to the partner
 //
-// On both before it is lifted or added: whoever goes on alone must know.
+// On both before it is lifted or added: whoever goes on alone must know. A copy that follows lifts what the guest overwrote also by itself, as
+// soon as that is part of it: a replica with the commit, so that its guest reads what the primary's guest reads.
 import type { BlockSide, MirrorMode } from './api.ts';
 import { SUM_BLOCK_BYTES } from './block-sums.ts';
 import type { CheckedStore } from './checked-store.ts';
@@ -43,6 +45,18 @@ export class SharedQuarantine {
     await this.#tell(o);
   }
 
+  /** A copy that follows: the source's guest has overwritten it, and it is part of this copy. The source lifts and tells by itself. */
+  overwritten(offset: number, length: number): Promise<void> | undefined {
+    const o = this.#parts.opened();
+    if (!o?.quarantine.hasWhole(offset, length)) return undefined;
+    return o.quarantine.lift(offset, length).catch((e: Error) => this.#parts.report(e));
+  }
+
+  /** To be asked before the replica's writes become part of its disk, or are dropped: the blocks of which `has` says that they get a content. */
+  blocksOf(has: (offset: number, length: number) => boolean): number[] {
+    return this.#parts.opened()?.quarantine.offsets.filter((at) => has(at, SUM_BLOCK_BYTES)) ?? [];
+  }
+
   async choose(offset: number, keep: BlockSide): Promise<void> {
     const o = this.#parts.opened();
     const mode = this.#parts.mode();
@@ -75,7 +89,7 @@ export class SharedQuarantine {
 
   /**
    * The source's list. A block that it serves again may still be wrong on the disk of a replica, whose guest stands at the last commit: it
-   * waits for the next one. If that never comes and this side takes over, the block is as unknown as before.
+   * is not served before the next one. If that never comes and this side takes over, the block is as unknown as before.
    */
   async follow(offsets: readonly number[]): Promise<void> {
     const o = this.#parts.opened();
@@ -90,7 +104,7 @@ export class SharedQuarantine {
     }, COMMIT_LOOK_MS).unref();
   }
 
-  /** This CoServer's main thread: what waits, and whether the copies are being compared. */
+  /** This CoServer's main thread: what is in quarantine, and whether the copies are being compared. */
   announce(): void {
     const o = this.#parts.opened();
     const quarantined = o?.quarantine.offsets.slice(0, TOLD_BLOCKS) ?? [];

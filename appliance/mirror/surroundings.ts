@@ -10,5 +10,7 @@ export interface MirrorSurroundings {
   interval(): number;
   openStore(options: FileStoreOptions): Promise<BlockStore>;
   scale?: MetadataScale;
+  /** How long requests wait that will fail (quarantine.ts, guest-disk.ts): other times in tests. */
+  holds?: { quarantineMs?: number; aloneErrorMs?: number };
   emit<K extends keyof MirrorEvents>(name: K, data: MirrorEvents[K]): void;
 }

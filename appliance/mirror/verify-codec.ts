@@ -2,7 +2,7 @@
 //
 //   compare     the digest of a range; answered with `equal`, or with the condition and the digest of each of its blocks
 //   fetch       answered with the bytes of the range as they are, whatever their checksum says
-//   quarantine  the list of the blocks that wait for the operator: it replaces the partner's
+//   quarantine  the list of the blocks whose right content nobody knows: it replaces the partner's
 import { createHash } from 'node:crypto';
 import type { BlockCondition } from '../core/scrub.ts';
 import { CONDITIONS, SUM_BLOCK_BYTES } from './block-sums.ts';

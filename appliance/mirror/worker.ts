@@ -9,6 +9,7 @@ import { type Port, serve } from '../wire/rpc.ts';
 import type { CommitCommands, MirrorCommands, MirrorEvents, MirrorSetup } from './api.ts';
 import type { MetadataScale } from './metadata.ts';
 import { Mirror } from './mirror.ts';
+import type { MirrorSurroundings } from './surroundings.ts';
 
 const STATUS_EVERY_MS = 1_000;
 
@@ -17,6 +18,7 @@ export interface MirrorEdges {
   openChannel(setup: ChannelSetup): Channel;
   openStore(options: FileStoreOptions): Promise<BlockStore>;
   scale?: MetadataScale;
+  holds?: MirrorSurroundings['holds'];
 }
 
 const MACHINE: MirrorEdges = {
@@ -39,6 +41,7 @@ export function runMirrorWorker(setup: MirrorSetup, port: Port, commitPort: Port
     interval: () => interval.current,
     openStore: edges.openStore,
     ...(edges.scale ? { scale: edges.scale } : {}),
+    ...(edges.holds ? { holds: edges.holds } : {}),
     emit: (name, data) => emit(name, data),
   });
   const emit = serve<MirrorCommands, MirrorEvents>(port, mirror.commands);

@@ -19,6 +19,8 @@ export interface ConsolesOptions extends SnapshotSource {
   webRoot: string;
   request: ActionRequest;
   points?: PointRequest;
+  /** What is known of the two servers' hardware, JSON. Missing or null: nobody asks. */
+  qualification?: () => object | null;
 }
 
 export async function startConsoles(options: ConsolesOptions): Promise<{ close(): Promise<void> }> {
@@ -41,6 +43,7 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
     onChange,
     request,
     ...(options.points ? { points: options.points } : {}),
+    ...(options.qualification ? { qualification: options.qualification } : {}),
     config: {
       port: tlsPort,
       address: config.management.address,

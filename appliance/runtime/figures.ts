@@ -6,12 +6,14 @@ import type { State } from '../core/machine.ts';
 import { effectiveMode } from '../core/modes.ts';
 import { pictureOf } from '../core/picture.ts';
 import { actionLabel, actionsOf, mayRequest } from '../core/requests.ts';
-import type { DiskView, ProgressView, Snapshot, TimelineEntry } from '../core/snapshot.ts';
+import type { DiskView, ProgressView, QualificationItemView, Snapshot, TimelineEntry } from '../core/snapshot.ts';
 import type { GateStatus } from '../gate/api.ts';
+import type { HardwareStatus } from '../hardware/api.ts';
 import type { HeartbeatStatus } from '../heartbeat/api.ts';
 import { DROP_KINDS, DROP_WORDS } from '../heartbeat/dropped.ts';
 import type { CheckpointReport } from '../memory/api.ts';
 import type { MirrorStatus } from '../mirror/api.ts';
+import { hardwareView } from './hardware-view.ts';
 import type { History } from './history.ts';
 import { LockstepFigures } from './lockstep-figures.ts';
 import type { RestorePoints } from './restore-points.ts';
@@ -31,6 +33,10 @@ export class Figures {
   readonly #history: History;
   readonly lockstep = new LockstepFigures();
   points: RestorePoints | undefined;
+  /** What its thread has read last. */
+  hardware: { readonly latest: HardwareStatus | null } | undefined;
+  /** The last comparison of both servers, item by item. */
+  qualification: { readonly items: readonly QualificationItemView[] } | undefined;
   readonly #startedAt = performance.now();
   readonly #checkpoints: (CheckpointReport & { at: number; atMs: number })[] = [];
   #gate: GateStatus | null = null;
@@ -192,6 +198,12 @@ export class Figures {
       restorePoints: this.points?.views ?? [],
       lab: this.#config.labSocket !== '',
       disk: this.#disk(state),
+      hardware: hardwareView(state, {
+        isWatched: this.#config.hardware.watch === 'on',
+        latest: this.hardware?.latest ?? null,
+        ...(this.qualification && this.qualification.items.length > 0 ? { items: this.qualification.items } : {}),
+        now: { wall: Date.now(), monotonic: performance.now() },
+      }),
     };
   }
 

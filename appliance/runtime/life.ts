@@ -29,6 +29,7 @@ export function lifeOf({ config, version, incarnation, record, adoptable, now }:
     timing: {
       ...DEFAULT_TIMING,
       leaseMs: config.watchdog.timeoutS * 1000 + LEASE_MARGIN_MS,
+      heartbeatTimeoutMs: config.heartbeat.timeoutMs,
       flapLosses: config.rejoin.losses,
       flapWindowMs: config.rejoin.windowMinutes * 60_000,
       quarantineMs: config.rejoin.quarantineMinutes * 60_000,

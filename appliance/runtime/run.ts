@@ -40,6 +40,7 @@ import { ControlStream } from './sources/control.ts';
 import { FencePath } from './sources/fence-path.ts';
 import { HardwareWatch } from './sources/hardware.ts';
 import { ManagementPath } from './sources/management-path.ts';
+import { QualificationWatch, type Qualifier } from './sources/qualification.ts';
 import { UpsWatch } from './sources/ups.ts';
 import { connectWitness } from './sources/witness-sight.ts';
 import { followWorkers } from './sources/worker-news.ts';
@@ -51,6 +52,8 @@ const TICK_MS = 50;
 /** Of events, twice (the file and the one before it): some days of a quiet pair, and hours of a troubled one. */
 const JOURNAL_BYTES = 16 << 20;
 const JITTER_MEASUREMENT_MS = 1_000;
+/** What a thread is asked first waits for its start: on a slow machine, where everything starts at once, that is long. */
+const FIRST_ANSWER_MS = 180_000;
 /** The heartbeat answers in a millisecond; a fence must not hang on it. */
 const CARRIER_ANSWER_MS = 2_000;
 /** A dead partner is heard for the heartbeat's time-out, which a busy machine's own lateness may have raised. */
@@ -61,7 +64,13 @@ const CLOCK_SYNCHRONISED = "This CoServer's clock is synchronised again.";
 const CLOCK_LOST =
   "This CoServer's clock is no longer synchronised: the times that the consoles show may be wrong. Nothing is decided on it.";
 
-export async function runCoServer(config: CoServerConfig, version: string, script: URL): Promise<void> {
+/** @param qualifier How servers are compared; null: nobody asks. */
+export async function runCoServer<F extends object>(
+  config: CoServerConfig,
+  version: string,
+  script: URL,
+  qualifier: Qualifier<F> | null,
+): Promise<void> {
   const fatal = (why: string, error: Error): never => {
     log('fatal', `${why}: ${error.stack ?? error.message}`);
     endProcess(70);
@@ -144,9 +153,23 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     observed: (usable, reason) => pump.feed({ kind: 'witnessObserved', usable, reason }),
   });
   const control = new ControlStream(channelOf(config, pairKey, 'control'), {
-    status: (status) => pump.feed({ kind: 'partnerSaid', status, path: 'link' }),
+    status: (status) => {
+      qualification.partnerIs(status.incarnation);
+      pump.feed({ kind: 'partnerSaid', status, path: 'link' });
+    },
     incident: (message) => void incidents.fromPartner(message),
+    facts: (message) => qualification.partnerTold(message),
     problem: (text) => history.add({ severity: 'warning', row: null, text }),
+  });
+
+  const qualification = new QualificationWatch({
+    qualifier,
+    coServer: config.coServer,
+    incarnation,
+    stateDir: config.stateDir,
+    tell: (text) => control.tellFacts(text),
+    judged: (q) => pump.feed({ kind: 'qualificationJudged', qualification: q }),
+    history,
   });
 
   const fence = new Fence({
@@ -175,6 +198,8 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     onFaults: (faults) => pump.feed({ kind: 'faultsObserved', faults }),
     now: () => performance.now(),
   });
+  figures.hardware = hardware;
+  figures.qualification = qualification;
 
   const management = new ManagementPath({
     coServer: config.coServer,
@@ -250,10 +275,11 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     onFatal: (e) => fatal('the core', e),
   });
 
-  followWorkers({ config, workers, pump, history, figures, trigger, control, management, survival: obey.survival });
+  const onLinkUp = () => qualification.linkUp();
+  followWorkers({ config, workers, pump, history, figures, trigger, control, management, survival: obey.survival, onLinkUp });
 
   const measured = workers.heartbeat
-    .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS })
+    .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }, FIRST_ANSWER_MS)
     .then((jitter) =>
       log(
         'info',
@@ -269,6 +295,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
       return () => changes.delete(f);
     },
     points: (verb, name, by, typed) => points.request(verb, name, by, typed),
+    qualification: () => qualification.latest,
     request: async (action, _args, by) => {
       const offered = figures.snapshot(pump.state).actions.find((a) => a.name === action);
       if (!offered) return { accepted: false, reason: `There is no action '${action}'.` };
@@ -280,7 +307,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     },
   });
   // A guest that outlived the last process waits with its disk and its network for this one: what can wait, waits.
-  await Promise.all([workers.gate.call('open', {}), watchdog.settle(), ...(adoptable ? [] : [measured, consolesUp])]);
+  await Promise.all([workers.gate.call('open', {}, FIRST_ANSWER_MS), watchdog.settle(), ...(adoptable ? [] : [measured, consolesUp])]);
   history.add({
     severity: 'info',
     row: null,
@@ -291,6 +318,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
   fencePath.start();
   ups.start();
   hardware.start();
+  qualification.start();
   management.setAlone(!pump.state.partnerHeard);
   const clock = new ClockSource({
     jumped: (byMs) => pump.feed({ kind: 'clockJumped', byMs }),
@@ -319,6 +347,7 @@ export async function runCoServer(config: CoServerConfig, version: string, scrip
     await watchdog.arm(false).catch((e: Error) => log('warning', e.message));
     fencePath.stop();
     ups.stop();
+    qualification.stop();
     await hardware.stop();
     management.close();
     await consoles.close();

@@ -13,5 +13,6 @@ export {
   nicExists,
   setThreadRealtime,
 } from './nic.ts';
+export { allowedCpus, type Clocks, parseCpuList, readClocks, setThreadCpu } from './this-thread.ts';
 export { setTrafficClass } from './traffic-class.ts';
 export type { FrameSocket, FrameSocketHandlers, FrameStatistics } from './types.ts';

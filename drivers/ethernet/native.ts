@@ -29,6 +29,10 @@ export interface Native {
   /** struct ethtool_drvinfo into the buffer (196 bytes). */
   driverInfo(nic: string, buffer: Buffer): void;
   realtime(priority: number): void;
+  /** The calling thread runs on this CPU only. */
+  pin(cpu: number): void;
+  /** Three doubles into the buffer, in ns: CLOCK_MONOTONIC_RAW, CLOCK_REALTIME since 2020, how long reading took. */
+  clocks(buffer: Buffer): void;
   /** SO_PRIORITY and TCP_NOTSENT_LOWAT. */
   trafficClass(fd: number, priority: number, unsentBytes: number): void;
 }

@@ -10,7 +10,7 @@ export const bmc: Check = {
     same(
       {
         id: 'bmc.vendor',
-        title: 'Maker',
+        title: 'Maker of the BMC',
         a: a.inventory.bmc.vendor,
         b: b.inventory.bmc.vendor,
         otherwise: IDENTICAL,
@@ -21,7 +21,7 @@ export const bmc: Check = {
     same(
       {
         id: 'bmc.firmware',
-        title: 'Firmware',
+        title: 'Firmware of the BMC',
         a: a.inventory.bmc.firmware,
         b: b.inventory.bmc.firmware,
         otherwise: IDENTICAL,

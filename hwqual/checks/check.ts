@@ -19,7 +19,7 @@ export interface Facts {
   /** Of the guest: what both servers must have room for. */
   guestMemoryBytes: number;
   guestDiskBytes: number;
-  /** The device or file system that holds the guest's disk: "/dev/sda". Null: not known. */
+  /** The whole disk that holds the guest's: "/dev/sda". Null: not known, or more than one. */
   disk: string | null;
 }
 
@@ -49,7 +49,7 @@ export interface Check {
 
 export type Value = string | number | boolean | null | undefined;
 
-export interface Comparison {
+export interface Compared {
   id: string;
   title: string;
   a: Value;
@@ -68,29 +68,31 @@ export const IDENTICAL = { identical: 'refused', sameFamily: 'compatible' } as c
 export const NEVER = { identical: 'compatible', sameFamily: 'compatible' } as const;
 
 /** Both values, and what follows. What one side does not know is unknown, also where a difference would not matter. */
-export function same({ id, title, a, b, otherwise, rule }: Comparison, policy: Policy): Item {
+export function same({ id, title, a, b, otherwise, rule }: Compared, policy: Policy): Item {
   const item = { id, title, a: show(a), b: show(b), rule };
   if (isUnknown(a) || isUnknown(b)) return { ...item, verdict: 'unknown', rule: `What is not known does not pass. ${rule}` };
   return { ...item, verdict: a === b ? 'identical' : otherwise[policy] };
 }
 
+type Known = Exclude<Value, null | undefined>;
+
+export interface Demanded extends Pick<Compared, 'id' | 'title' | 'a' | 'b' | 'rule'> {
+  holds: (v: Known) => boolean;
+  /** How a value is shown; left out: as it is. */
+  shown?: (v: Known) => string;
+}
+
 /** Each side must have it by itself: "virtualization usable". */
-export function must({
-  id,
-  title,
-  a,
-  b,
-  holds,
-  rule,
-}: Pick<Comparison, 'id' | 'title' | 'a' | 'b' | 'rule'> & { holds: (v: Exclude<Value, null | undefined>) => boolean }): Item {
-  const item = { id, title, a: show(a), b: show(b), rule };
+export function must({ id, title, a, b, holds, shown, rule }: Demanded): Item {
+  const display = (v: Value): string => (shown && v !== null && v !== undefined && v !== '' ? shown(v) : show(v));
+  const item = { id, title, a: display(a), b: display(b), rule };
   if (isUnknown(a) || isUnknown(b)) return { ...item, verdict: 'unknown', rule: `What is not known does not pass. ${rule}` };
   const isWell = [a, b].every((v) => v !== null && v !== undefined && holds(v));
   return { ...item, verdict: isWell ? (a === b ? 'identical' : 'compatible') : 'refused' };
 }
 
 function isUnknown(v: Value): boolean {
-  return v === null || v === undefined || v === '';
+  return v === null || v === undefined || v === '' || Number.isNaN(v);
 }
 
 function show(v: Value): string {
@@ -101,7 +103,13 @@ function show(v: Value): string {
 
 const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
 
-/** "64 GiB"; null stays null. Two sizes that are shown alike and differ are told apart in bytes. */
+/** "62.5 GiB": where the exact size does not matter. */
+export const roughly = (v: string | number | boolean): string => {
+  const [amount, unit] = Number(v) >= 1 << 30 ? [Number(v) / (1 << 30), 'GiB'] : [Number(v) / (1 << 20), 'MiB'];
+  return `${Number(amount.toFixed(1))} ${unit}`;
+};
+
+/** "64 GiB", exact: two sizes that differ are shown differently. Null stays null. */
 export function bytes(v: number | null): string | null {
   if (v === null) return null;
   let unit = 0;

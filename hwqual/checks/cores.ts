@@ -28,6 +28,10 @@ export const cores: Check = {
         },
         policy,
       ),
+      same(
+        { id: 'cpu.threads', title: 'Threads', a: x.threads, b: y.threads, otherwise: IDENTICAL, rule: 'Identical servers have as many.' },
+        policy,
+      ),
     ];
   },
 };

@@ -1,5 +1,6 @@
 // The processors: what a guest executes on. A guest that moves must find there what it was told is there.
-import { ALWAYS, type Check, IDENTICAL, same } from './check.ts';
+import type { CpuInventory } from '../../drivers/inventory/index.ts';
+import { ALWAYS, type Check, IDENTICAL, must, same } from './check.ts';
 
 export const cpu: Check = {
   id: 'cpu',
@@ -12,7 +13,7 @@ export const cpu: Check = {
       same(
         {
           id: 'cpu.vendor',
-          title: 'Maker',
+          title: 'Maker of the processors',
           a: x.vendor,
           b: y.vendor,
           otherwise: ALWAYS,
@@ -21,13 +22,20 @@ export const cpu: Check = {
         policy,
       ),
       same(
-        { id: 'cpu.family', title: 'Family', a: x.family, b: y.family, otherwise: ALWAYS, rule: 'Processors of one family at least.' },
+        {
+          id: 'cpu.family',
+          title: 'Family of the processors',
+          a: x.family,
+          b: y.family,
+          otherwise: ALWAYS,
+          rule: 'Processors of one family at least.',
+        },
         policy,
       ),
       same(
         {
           id: 'cpu.model',
-          title: 'Model',
+          title: 'Model of the processors',
           a: x.model,
           b: y.model,
           otherwise: IDENTICAL,
@@ -38,7 +46,7 @@ export const cpu: Check = {
       same(
         {
           id: 'cpu.modelNumber',
-          title: 'Model number',
+          title: 'Model number of the processors',
           a: x.modelNumber,
           b: y.modelNumber,
           otherwise: IDENTICAL,
@@ -49,7 +57,7 @@ export const cpu: Check = {
       same(
         {
           id: 'cpu.stepping',
-          title: 'Stepping',
+          title: 'Stepping of the processors',
           a: x.stepping,
           b: y.stepping,
           otherwise: IDENTICAL,
@@ -57,17 +65,20 @@ export const cpu: Check = {
         },
         policy,
       ),
-      same(
-        {
-          id: 'cpu.mixed',
-          title: 'Unlike among themselves',
-          a: x.mixed.join(', ') || 'none',
-          b: y.mixed.join(', ') || 'none',
-          otherwise: ALWAYS,
-          rule: 'All processors of one server are alike.',
-        },
-        policy,
-      ),
+      must({
+        id: 'cpu.mixed',
+        title: 'Processors of one server unlike each other',
+        a: mixedOf(x),
+        b: mixedOf(y),
+        holds: (v) => v === 'none',
+        rule: 'All processors of one server are alike.',
+      }),
     ];
   },
 };
+
+/** Null: the processors could not be read at all. */
+function mixedOf(cpu: CpuInventory): string | null {
+  if (cpu.threads === null) return null;
+  return cpu.mixed.join(', ') || 'none';
+}

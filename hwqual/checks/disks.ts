@@ -1,6 +1,6 @@
 // The disks that hold the guest's copies: size, blocks, and whether "written" means written.
 import type { DiskInventory } from '../../drivers/inventory/index.ts';
-import { bytes, type Check, type Facts, IDENTICAL, must, NEVER, same } from './check.ts';
+import { bytes, type Check, type Facts, IDENTICAL, must, NEVER, roughly, same } from './check.ts';
 
 export const disks: Check = {
   id: 'disks',
@@ -14,7 +14,7 @@ export const disks: Check = {
       same(
         {
           id: 'disks.count',
-          title: 'How many',
+          title: 'Number of disks',
           a: a.inventory.disks.length,
           b: b.inventory.disks.length,
           otherwise: IDENTICAL,
@@ -35,16 +35,17 @@ export const disks: Check = {
       ),
       must({
         id: 'disks.enough',
-        title: 'Room for the disk of the guest, bytes',
+        title: 'Room for the disk of the guest',
         a: x?.sizeBytes,
         b: y?.sizeBytes,
         holds: (v) => Number(v) >= needed,
+        shown: roughly,
         rule: `The guest's disk has ${bytes(needed) ?? ''}.`,
       }),
       same(
         {
           id: 'disks.block',
-          title: 'Logical block, bytes',
+          title: 'Logical block of the disk, bytes',
           a: x?.logicalBlockBytes,
           b: y?.logicalBlockBytes,
           otherwise: IDENTICAL,
@@ -55,7 +56,7 @@ export const disks: Check = {
       same(
         {
           id: 'disks.cache',
-          title: 'Write cache',
+          title: 'Write cache of the disk',
           a: x?.writeCache,
           b: y?.writeCache,
           otherwise: IDENTICAL,
@@ -66,7 +67,7 @@ export const disks: Check = {
       same(
         {
           id: 'disks.model',
-          title: 'Model',
+          title: 'Model of the disk',
           a: x?.model,
           b: y?.model,
           otherwise: NEVER,
@@ -77,7 +78,7 @@ export const disks: Check = {
       same(
         {
           id: 'disks.firmware',
-          title: 'Firmware',
+          title: 'Firmware of the disk',
           a: x?.firmware,
           b: y?.firmware,
           otherwise: NEVER,

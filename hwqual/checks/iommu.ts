@@ -11,13 +11,16 @@ export const iommu: Check = {
     return [
       must({
         id: 'iommu.on',
-        title: 'On',
+        title: 'IOMMU switched on',
         a: x === null ? null : x > 0,
         b: y === null ? null : y > 0,
         holds: (v) => v === true,
         rule: 'Switched on in both (BIOS: VT-d).',
       }),
-      same({ id: 'iommu.units', title: 'Units', a: x, b: y, otherwise: IDENTICAL, rule: 'Identical servers have as many.' }, policy),
+      same(
+        { id: 'iommu.units', title: 'Units of the IOMMU', a: x, b: y, otherwise: IDENTICAL, rule: 'Identical servers have as many.' },
+        policy,
+      ),
     ];
   },
 };

@@ -1,5 +1,5 @@
 // Memory: enough of it for the guest, as much on both, corrected by hardware.
-import { bytes, type Check, IDENTICAL, must, NEVER, same } from './check.ts';
+import { bytes, type Check, IDENTICAL, must, NEVER, roughly, same } from './check.ts';
 
 /** The appliance itself, its engine, and what travels between both. */
 const OWN_BYTES = 1 << 30;
@@ -11,16 +11,14 @@ export const memory: Check = {
   requires: 'SMBIOS types 16 and 17, /proc/meminfo',
   run: (a, b, policy) => {
     const [x, y] = [a.inventory.memory, b.inventory.memory];
-    const speed = (m: typeof x): string | null =>
-      [...new Set(m.dimms.map((d) => d.configuredMtPerS ?? d.speedMtPerS))].filter((s) => s !== null).join(', ') || null;
-    const parts = (m: typeof x): string | null =>
-      [...new Set(m.dimms.map((d) => d.partNumber))].filter((p) => p !== null).join(', ') || null;
+    const speed = (m: typeof x): string | null => kinds(m.dimms.map((d) => d.configuredMtPerS ?? d.speedMtPerS));
+    const parts = (m: typeof x): string | null => kinds(m.dimms.map((d) => d.partNumber));
     const needed = Math.max(a.guestMemoryBytes, b.guestMemoryBytes) + OWN_BYTES;
     return [
       same(
         {
           id: 'memory.installed',
-          title: 'Installed',
+          title: 'Memory installed',
           a: bytes(x.installedBytes),
           b: bytes(y.installedBytes),
           otherwise: IDENTICAL,
@@ -30,15 +28,16 @@ export const memory: Check = {
       ),
       must({
         id: 'memory.enough',
-        title: 'Usable',
+        title: 'Memory usable',
         a: x.totalBytes,
         b: y.totalBytes,
         holds: (v) => Number(v) >= needed,
+        shown: roughly,
         rule: `The guest and the appliance need ${bytes(needed) ?? ''} on each.`,
       }),
       must({
         id: 'memory.ecc',
-        title: 'Corrects errors (ECC)',
+        title: 'Memory corrects errors (ECC)',
         a: x.ecc,
         b: y.ecc,
         holds: (v) => v === true,
@@ -47,7 +46,7 @@ export const memory: Check = {
       same(
         {
           id: 'memory.speed',
-          title: 'Speed, MT/s',
+          title: 'Speed of the memory, MT/s',
           a: speed(x),
           b: speed(y),
           otherwise: IDENTICAL,
@@ -56,9 +55,22 @@ export const memory: Check = {
         policy,
       ),
       same(
-        { id: 'memory.parts', title: 'Modules', a: parts(x), b: parts(y), otherwise: NEVER, rule: 'Modules of other makers are as good.' },
+        {
+          id: 'memory.parts',
+          title: 'Modules of memory',
+          a: parts(x),
+          b: parts(y),
+          otherwise: NEVER,
+          rule: 'Modules of other makers are as good.',
+        },
         policy,
       ),
     ];
   },
 };
+
+/** Null: there is no module, or one does not tell. */
+function kinds(values: readonly (string | number | null)[]): string | null {
+  if (values.includes(null)) return null;
+  return [...new Set(values.map(String))].sort().join(', ') || null;
+}

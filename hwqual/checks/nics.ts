@@ -12,10 +12,17 @@ export const nics: Check = {
   requires: 'ethtool (driver, firmware), /sys/class/net, PCI identities',
   run: (a, b, policy) => [
     same(
-      { id: 'nics.roles', title: 'Roles', a: rolesOf(a), b: rolesOf(b), otherwise: ALWAYS, rule: 'Both use ports for the same roles.' },
+      {
+        id: 'nics.roles',
+        title: 'Roles of the network ports',
+        a: rolesOf(a),
+        b: rolesOf(b),
+        otherwise: ALWAYS,
+        rule: 'Both use ports for the same roles.',
+      },
       policy,
     ),
-    ...a.nics.flatMap(({ role }): Item[] => {
+    ...rolesOfBoth(a, b).flatMap((role): Item[] => {
       const [x, y] = [nicFor(a, role), nicFor(b, role)];
       const items = [
         same(
@@ -64,8 +71,18 @@ function nicFor(facts: Facts, role: string): NicInventory | undefined {
   return facts.inventory.nics.find((n) => n.name === name);
 }
 
+/** Of either: a role that only one has is compared too, and is unknown on the other. */
+function rolesOfBoth(a: Facts, b: Facts): string[] {
+  return [...new Set([...a.nics, ...b.nics].map((n) => n.role))].sort((x, y) => rank(x) - rank(y) || (x < y ? -1 : 1));
+}
+
+/** Links first. */
+function rank(role: string): number {
+  return role.startsWith('link') ? 0 : 1;
+}
+
 function rolesOf(facts: Facts): string {
-  return facts.nics.map((n) => n.role).join(', ');
+  return facts.nics.map((n) => n.role).join(', ') || 'none';
 }
 
 function modelOf(nic: NicInventory | undefined): string | null {

@@ -11,7 +11,7 @@ export const storage: Check = {
     same(
       {
         id: 'storage.controllers',
-        title: 'Controllers',
+        title: 'Storage controllers',
         a: listOf(a.inventory.storageControllers),
         b: listOf(b.inventory.storageControllers),
         otherwise: IDENTICAL,

@@ -9,7 +9,7 @@ export const tsc: Check = {
   run: (a, b) => [
     must({
       id: 'tsc.stable',
-      title: 'Constant, never stopping, trusted by the kernel',
+      title: 'Clock of the processors (TSC) to be trusted',
       a: a.inventory.tsc.stable,
       b: b.inventory.tsc.stable,
       holds: (v) => v === true,

@@ -12,7 +12,7 @@ export const virtualization: Check = {
       same(
         {
           id: 'virtualization.extension',
-          title: 'Extension',
+          title: 'Virtualization of the processors',
           a: x.extension,
           b: y.extension,
           otherwise: ALWAYS,
@@ -22,7 +22,7 @@ export const virtualization: Check = {
       ),
       must({
         id: 'virtualization.usable',
-        title: 'Starts a guest',
+        title: 'Virtualization starts a guest',
         a: x.usable,
         b: y.usable,
         holds: (v) => v === true,

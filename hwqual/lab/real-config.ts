@@ -12,6 +12,8 @@ export interface RealServer {
   bmc: { address: string; port: number; username: string; password: string; cipherSuite: 3 | 17 };
   /** Empty: none. */
   serial: { device: string; baudRate: number };
+  /** Its web console on the management network; null: not given, and campaigns that look there do not run. */
+  console: { address: string; port: number; password: string } | null;
 }
 
 /** Sentences that a person is asked, {server} in them is A or B. `clear` left out: an event, nothing is taken back. */
@@ -33,6 +35,9 @@ const PASSWORD_MAX_BYTES = 20;
 /** Anything beyond is not a password's file. */
 const PASSWORD_FILE_MAX_BYTES = 256;
 const DEFAULT_PORT = 623;
+const DEFAULT_WEB_PORT = 443;
+/** Of an operator's web console: enough for a sentence. */
+const WEB_PASSWORD_MAX_BYTES = 128;
 const DEFAULT_BAUD_RATE = 115_200;
 const DEFAULT_PERSON_MINUTES = 15;
 const OTHERS_MAY_READ = 0o077;
@@ -89,7 +94,7 @@ class Reader {
   }
 
   /** The only line of a file that nobody else may read. Never said in an error. */
-  secret(key: string, value: unknown): string {
+  secret(key: string, value: unknown, maxBytes = PASSWORD_MAX_BYTES): string {
     const path = resolve(
       this.folder,
       this.text(key, value, 'the path of a file with the password in a line', (t) => t !== ''),
@@ -100,8 +105,8 @@ class Reader {
       if ((mode & OTHERS_MAY_READ) !== 0) this.mistakes.push(`${key}: others may read ${path}; chmod 600 ${path}`);
       const lines = size > PASSWORD_FILE_MAX_BYTES ? [] : readFileSync(path, 'utf8').trimEnd().split('\n');
       const [password = ''] = lines;
-      if (lines.length === 1 && password !== '' && Buffer.byteLength(password) <= PASSWORD_MAX_BYTES) return password;
-      this.mistakes.push(`${key}: ${path} must hold a password of 1 to ${PASSWORD_MAX_BYTES} bytes in one line`);
+      if (lines.length === 1 && password !== '' && Buffer.byteLength(password) <= maxBytes) return password;
+      this.mistakes.push(`${key}: ${path} must hold a password of 1 to ${maxBytes} bytes in one line`);
     } catch (error) {
       this.mistakes.push(`${key}: ${path} cannot be read: ${messageOf(error)}`);
     }
@@ -126,9 +131,10 @@ function readLab(reader: Reader, document: unknown): RealLabConfig {
 }
 
 function readServer(reader: Reader, key: string, value: unknown): RealServer {
-  const server = reader.object(key, value, ['bmc', 'serial']);
+  const server = reader.object(key, value, ['bmc', 'serial', 'console']);
   const bmc = reader.object(`${key}.bmc`, server.bmc, ['address', 'port', 'username', 'passwordFile', 'cipherSuite']);
   const serial = server.serial === undefined ? {} : reader.object(`${key}.serial`, server.serial, ['device', 'baudRate']);
+  const web = server.console === undefined ? null : reader.object(`${key}.console`, server.console, ['address', 'port', 'passwordFile']);
   const suite = bmc.cipherSuite ?? 17;
   if (suite !== 3 && suite !== 17) reader.wrong(`${key}.bmc.cipherSuite`, suite, '3 or 17');
   return {
@@ -150,6 +156,11 @@ function readServer(reader: Reader, key: string, value: unknown): RealServer {
           ? ''
           : reader.text(`${key}.serial.device`, serial.device, 'the path of a serial device', (t) => t.startsWith('/')),
       baudRate: reader.whole(`${key}.serial.baudRate`, serial.baudRate, 1200, 4_000_000, DEFAULT_BAUD_RATE),
+    },
+    console: web && {
+      address: reader.text(`${key}.console.address`, web.address, 'an IP address', (t) => isIP(t) !== 0),
+      port: reader.whole(`${key}.console.port`, web.port, 1, 65535, DEFAULT_WEB_PORT),
+      password: reader.secret(`${key}.console.passwordFile`, web.passwordFile, WEB_PASSWORD_MAX_BYTES),
     },
   };
 }

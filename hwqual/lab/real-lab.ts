@@ -4,9 +4,9 @@ import type { IpmiOptions } from '../../drivers/ipmi/index.ts';
 import { openSerialPort, type SerialLine } from '../../drivers/serial/index.ts';
 import { LabError } from './lab-error.ts';
 import { type Injection, LAB_FAULT_NAMES, type Lab, type LabFault, type LabPower } from './lab-interface.ts';
-import type { Person } from './person.ts';
+import { type Person, personAtScreen } from './person.ts';
 import { powerByBmc } from './power-by-bmc.ts';
-import type { RealLabConfig } from './real-config.ts';
+import { loadRealLab, type RealLabConfig } from './real-config.ts';
 
 export class RealLab implements Lab {
   readonly world = 'real';
@@ -21,6 +21,12 @@ export class RealLab implements Lab {
     this.#person = person;
     this.#log = log;
     this.faults = LAB_FAULT_NAMES.filter((fault) => config.faults[fault] !== undefined);
+  }
+
+  /** Where the web consoles are, with their passwords; null: real.yaml does not say. */
+  get consoles(): Record<CoServerName, NonNullable<RealLabConfig['servers']['A']['console']>> | null {
+    const { A, B } = this.#config.servers;
+    return A.console && B.console && { A: A.console, B: B.console };
   }
 
   power(server: CoServerName): LabPower {
@@ -61,6 +67,14 @@ export class RealLab implements Lab {
     if (task === undefined) throw new LabError(`nobody is told how to make ${fault} here`, `add faults.${fault} to real.yaml`);
     return task;
   }
+}
+
+/** The lab that real.yaml describes, with the person at this terminal. Throws a LabError with everything that is wrong in the file. */
+export function openRealLab(path: string, log: (line: string) => void): RealLab {
+  const config = loadRealLab(path);
+  const { stdin: input, stdout: output } = process;
+  const timeoutMs = config.personTimeoutMinutes * 60_000;
+  return new RealLab(config, personAtScreen({ input, output, timeoutMs, isTerminal: output.isTTY }), log);
 }
 
 function sentence(text: string, server: CoServerName): string {

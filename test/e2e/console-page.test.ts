@@ -1,55 +1,23 @@
 // The page in a real browser: it shows a change without being loaded again, says when it has lost its server, and finds it again.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { copyFile } from 'node:fs/promises';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build } from 'esbuild';
-import { type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { BrowserContext, Page } from 'playwright-core';
 import t from 'tap';
 import type { LabAction } from '../../appliance/console/api/index.ts';
 import type { Snapshot } from '../../appliance/core/snapshot.ts';
 import { freePort, type Harness, harness, PASSWORD } from '../unit/appliance/console/api/harness.ts';
 import { duplex, holding, resyncing, takeoverJustHappened, troubled } from '../unit/appliance/console/fixtures.ts';
+import { hardwareTroubled } from '../unit/appliance/console/hardware-fixtures.ts';
 import { lockstep, notProven, unfit } from '../unit/appliance/console/lockstep-fixtures.ts';
+import { buildPage, CHROMIUM, openBrowser, STICKS_OUT } from './browser.ts';
 
 // Slow machines: a busy one needs several times what an idle one does.
 t.setTimeout(120_000);
 
-const CHROMIUM = '/usr/bin/chromium';
-const FLAGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-const WEB = join(import.meta.dirname, '../../appliance/console/web');
 const directory = mkdtempSync(join(tmpdir(), 'co-page-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }));
-
-async function buildPage(): Promise<string> {
-  const webRoot = join(directory, 'web');
-  await build({
-    absWorkingDir: join(WEB, '../../..'),
-    entryPoints: [
-      { in: join(WEB, 'app.tsx'), out: 'app' },
-      { in: join(WEB, 'style.css'), out: 'style' },
-    ],
-    outdir: webRoot,
-    bundle: true,
-    platform: 'browser',
-    format: 'esm',
-    jsx: 'automatic',
-    jsxImportSource: 'preact',
-    logLevel: 'error',
-  });
-  for (const name of ['index.html', 'icon.svg']) await copyFile(join(WEB, name), join(webRoot, name));
-  return webRoot;
-}
 
 /** Between browser and server: a server that freezes or loses its power says nothing, and this is how that looks from outside. */
 async function cable(to: number) {
@@ -96,14 +64,6 @@ async function signedIn(context: BrowserContext, url: string): Promise<Page> {
   await page.getByRole('heading', { name: 'DUPLEX' }).waitFor();
   return page;
 }
-
-/** Answers '' or the window's and the page's width, and what is too wide. */
-const STICKS_OUT = `(() => {
-  const { scrollWidth, clientWidth } = document.documentElement;
-  if (scrollWidth <= clientWidth) return '';
-  const wide = [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > clientWidth + 0.5);
-  return [scrollWidth, clientWidth, ...wide.slice(0, 9).map((e) => e.tagName + '.' + e.className)].join(' ');
-})()`;
 
 /** What no line has room for, wherever a pair may say something. */
 function longWords(s: Snapshot): Snapshot {
@@ -155,7 +115,7 @@ function longWords(s: Snapshot): Snapshot {
 }
 
 t.test('the page', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not installed`, timeout: 120_000 }, async (t) => {
-  const webRoot = await buildPage();
+  const webRoot = await buildPage(directory);
   const labAsked: LabAction[] = [];
   const lab = {
     request: async (action: LabAction) => {
@@ -167,13 +127,7 @@ t.test('the page', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not in
   t.teardown(() => h.close());
   const wire = await cable(h.port);
   t.teardown(() => wire.close());
-  const context = await chromium.launchPersistentContext(join(directory, 'profile'), {
-    executablePath: CHROMIUM,
-    headless: true,
-    ignoreHTTPSErrors: true,
-    args: FLAGS,
-    viewport: { width: 1280, height: 800 },
-  });
+  const context = await openBrowser(directory);
   t.teardown(() => context.close());
   const complaints: string[] = [];
   const foreign: string[] = [];
@@ -340,6 +294,7 @@ t.test('the page', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not in
       ['unfit', unfit(), 'SIMPLEX'],
       ['frozen', holding(), 'FROZEN'],
       ['troubled', troubled(), 'SIMPLEX'],
+      ['hardware', hardwareTroubled(), 'DUPLEX'],
       ['long words', longWords(lockstep()), 'DUPLEX'],
     ] as const) {
       h.set(snapshot);

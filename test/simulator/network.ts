@@ -85,7 +85,8 @@ export class Network {
     const up = this.exchanges(link);
     if (s.state.links[link]?.up === up) return;
     const { random } = this.#world;
-    const dead = this.links[link]?.cable === false;
+    // Not where a switch lies between, whose cable to this side is well.
+    const dead = this.links[link]?.cable === false && random.chance(0.7);
     // A side that still hears, and is not heard, waits twice as long.
     const isDeaf = !up && !dead && random.chance(0.3);
     const wait = up
@@ -95,7 +96,7 @@ export class Network {
         : SILENT_AFTER_MS * (isDeaf ? 2 : 1) + random.between(0, 60);
     s.at(wait, () => {
       if (this.#looks[s.name][link] !== look || this.exchanges(link) !== up || s.state.links[link]?.up === up) return;
-      s.feed({ kind: 'linkObserved', link, up, silentMs: up ? 0 : SILENT_AFTER_MS });
+      s.feed({ kind: 'linkObserved', link, up, silentMs: up ? 0 : Math.min(wait, SILENT_AFTER_MS) });
       if (!s.state.links.some((l) => l.up)) this.reset();
       else if (up) this.#connect();
     });

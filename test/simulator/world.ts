@@ -60,6 +60,9 @@ export interface Speeds {
   failure: number;
 }
 
+/** What the lease has beyond the watchdog: renewals and heartbeats are exact here, but for the moment at which each side notices a loss. */
+const WATCHDOG_MARGIN_MS = 150;
+
 export class World {
   readonly random: Random;
   readonly story: string[] = [];
@@ -143,7 +146,7 @@ export class World {
       this.timing.arbiterLostMs = 150;
       this.timing.arbiterBackMs = random.pick([50, 250]);
     }
-    this.watchdogMs = this.timing.leaseMs * 0.8;
+    this.watchdogMs = this.timing.leaseMs - WATCHDOG_MARGIN_MS;
     Object.assign(this.timing, mutant.timing);
     this.network = new Network(this);
     this.checkers = new Checkers(this);

@@ -1,6 +1,7 @@
 // The API, the same over TLS (with a session) and over the local Unix socket (whoever may open it is the operator).
 //   GET  /api/snapshot        the picture
 //   GET  /api/live            the picture at every change, server-sent events
+//   GET  /api/qualification   what both servers are made of, and the verdict; 404: nobody asks
 //   POST /api/actions/:name   {"args": {...}, "typed": "force"} -> {"accepted": true} | 409 {"accepted": false, "reason"}
 //                             typed: the word that an action needs which can lose data; 422 without it
 //   POST /api/points/:verb    {"name": "..."}: restore points; answered when it is done
@@ -25,6 +26,7 @@ export interface RouteOptions extends SnapshotSource {
   live: LiveHub;
   request: ActionRequest;
   points: PointRequest | undefined;
+  qualification: (() => object | null) | undefined;
   lab: Lab | undefined;
   log: (line: string) => void;
   /** null on the local socket. */
@@ -64,6 +66,10 @@ export function registerRoutes(app: FastifyInstance, options: RouteOptions): voi
 
   app.get('/api/snapshot', async () => options.snapshot());
   app.get('/api/live', (request, reply) => startLive(request, reply, options));
+  app.get('/api/qualification', async (_request, reply) => {
+    const known = options.qualification?.() ?? null;
+    return known ?? reply.code(404).send({ accepted: false, reason: 'The servers are not compared here (qualification.policy is none).' });
+  });
   app.post<{ Params: { name: string }; Body: { args?: ActionArgs; typed?: string } | null }>(
     '/api/actions/:name',
     {

@@ -29,6 +29,8 @@ export interface ConsoleServerOptions extends SnapshotSource {
   request: ActionRequest;
   /** Missing: there are no restore points here. */
   points?: PointRequest;
+  /** What is known of the two servers' hardware, JSON. Missing or null: nobody asks. */
+  qualification?: () => object | null;
   config: {
     /** TLS port; 0: no TLS console. */
     port: number;
@@ -64,6 +66,7 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
     live,
     request: options.request,
     points: options.points,
+    qualification: options.qualification,
     lab: options.lab,
     log: options.log ?? (() => {}),
   };

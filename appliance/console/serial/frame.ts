@@ -3,7 +3,7 @@ import { countText } from '../format.ts';
 import type { ConsoleModel } from '../model.ts';
 import type { Dialog } from './dialog.ts';
 import { ascii, BLANK, type Line, pad, plain } from './layout.ts';
-import { actionLines, PAGES, pageLines, typedLines } from './pages.ts';
+import { actionLines, PAGES, type Page, pageLines, typedLines } from './pages.ts';
 import { COLUMNS, ROWS } from './screen.ts';
 
 /** Between the title and the two last rows. */
@@ -59,14 +59,28 @@ function messageLine(d: Dialog, above: number, below: number): Line {
   );
 }
 
+/** As short as eight of them in one row need. */
+const PAGE_WORD: Readonly<Record<Page, string>> = {
+  overview: 'pair',
+  events: 'events',
+  takeover: 'loss',
+  figures: 'figures',
+  mode: 'mode',
+  incidents: 'incidents',
+  points: 'points',
+  hardware: 'hardware',
+};
+
 function keyLine(d: Dialog, inActions: boolean): Line {
-  // One place between two names, taken by the brackets of the page that is shown: all six have room.
+  // One place between two names, taken by the brackets of the page that is shown: all eight have room.
   const shown = inActions ? -1 : PAGES.indexOf(d.page);
-  const pages = PAGES.map((page, i) => `${i === shown ? '[' : i === shown + 1 && shown >= 0 ? ']' : ' '}${i + 1} ${page}`).join('');
+  const pages = PAGES.map((page, i) => `${i === shown ? '[' : i === shown + 1 && shown >= 0 ? ']' : ' '}${i + 1} ${PAGE_WORD[page]}`).join(
+    '',
+  );
   const text = inActions
     ? d.mode.kind === 'word'
       ? ' Ctrl-C: do not ask   Backspace: erase'
       : ' Enter: back to the pages   e: emergency actions   q: sign out   Ctrl-L: redraw'
-    : `${pages}${shown === PAGES.length - 1 ? ']' : ' '}a actions${d.signedIn ? ' q logout' : ''}`;
+    : `${pages}${shown === PAGES.length - 1 ? ']' : ' '}a ask`;
   return [{ text: pad(text, COLUMNS - 1), style: 'reverse' }];
 }

@@ -1,6 +1,7 @@
 // The pages of the serial console, as lines of text of a given width: the same view models as the web's page. The command line prints
 // the same lines.
 import { type ActionModel, actionGroups, type ConsoleModel, type CoServerModel, type EventModel } from '../model.ts';
+import { hardwareBriefLines, hardwareLines } from './hardware-pages.ts';
 import {
   ascii,
   BLANK,
@@ -22,7 +23,7 @@ import {
 import { incidentLines, lockstepBriefLines, modeLines } from './lockstep-pages.ts';
 import { pointLines } from './point-pages.ts';
 
-export const PAGES = ['overview', 'events', 'takeover', 'figures', 'mode', 'incidents', 'points'] as const;
+export const PAGES = ['overview', 'events', 'takeover', 'figures', 'mode', 'incidents', 'points', 'hardware'] as const;
 export type Page = (typeof PAGES)[number];
 
 /** `evidence`: the incident or the event that is unfolded on its page. */
@@ -42,6 +43,8 @@ export function pageLines(page: Page, m: ConsoleModel, width: number, evidence: 
       return incidentLines(m, evidence, width);
     case 'points':
       return pointLines(m, width);
+    case 'hardware':
+      return hardwareLines(m, width);
     default:
       throw new Error(`unknown page ${String(page satisfies never)}`);
   }
@@ -62,6 +65,7 @@ export function overviewLines(m: ConsoleModel, width: number): Line[] {
     BLANK,
     ...lockstepBriefLines(m, width),
     ...(m.disk ? hanging(`${toneMark(m.disk.tone)} Disk     `, m.disk.brief, width) : []),
+    ...hardwareBriefLines(m, width),
     ...m.links.flatMap((l) => [
       ...hanging(`${toneMark(l.tone)} ${pad(ascii(l.name), 8)} `, `${l.detail} (${l.nic})`, width),
       ...(l.dropped === '' ? [] : hanging(' '.repeat(14), l.dropped, width)),

@@ -7,6 +7,7 @@ import { Actions, Attention, Emergency } from './actions.tsx';
 import { type ConnectionState, followServer, type Picture, post } from './connection.ts';
 import { Disk } from './disk.tsx';
 import { Figures, HELD_SAMPLES_MAX, type HeldSample } from './figures.tsx';
+import { Hardware } from './hardware.tsx';
 import { Events, Takeover } from './history.tsx';
 import { Lockstep } from './lockstep.tsx';
 import { Login } from './login.tsx';
@@ -104,6 +105,7 @@ function Console({ model, picture, connection, held }: ConsoleProps): JSX.Elemen
           </div>
           <Events events={model.events} />
         </div>
+        <Hardware hardware={model.hardware} />
         <Figures model={model} held={held} />
         <Consoles model={model} />
       </main>

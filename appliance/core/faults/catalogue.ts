@@ -55,6 +55,8 @@ const AT_ONCE = { confirmReadings: 1 };
 const BY_VERDICT = { confirmReadings: 1, calmMs: 0 };
 /** Half a minute and more at one reading in five seconds: a full queue is no broken disk. */
 const SLOWLY = { confirmReadings: 6 };
+/** Sensors and log are two sources of one BMC, which rests for some seconds when it has other work: together they say it so often in half a minute. */
+const PATIENTLY = { confirmReadings: 12 };
 
 export const CATALOGUE = {
   temperatureHigh: entry(
@@ -95,7 +97,7 @@ export const CATALOGUE = {
     'critical',
     'uncorrectable',
     'Memory has lost data',
-    'Replace the module before this server is used again.',
+    'Replace the module before the server is used again.',
     AT_ONCE,
   ),
   processorCorrectedRate: entry(
@@ -127,7 +129,7 @@ export const CATALOGUE = {
     'warning',
     'preFail',
     'A disk says that it will fail soon',
-    'Replace the disk; take this CoServer out first.',
+    'Replace the disk; take its CoServer out first.',
     BY_VERDICT,
   ),
   diskFailing: entry('disk', 'critical', 'detachDisk', 'A disk says that it has failed', 'Replace the disk.', BY_VERDICT),
@@ -136,7 +138,7 @@ export const CATALOGUE = {
     'warning',
     'preFail',
     'A disk finds more and more bad sectors',
-    'Replace the disk; take this CoServer out first.',
+    'Replace the disk; take its CoServer out first.',
     BY_VERDICT,
   ),
   diskWorn: entry('disk', 'warning', 'none', 'A disk is nearly worn out', 'Order another one.', BY_VERDICT),
@@ -147,7 +149,7 @@ export const CATALOGUE = {
     'warning',
     'preFail',
     'A disk answers far slower than it did',
-    'Replace the disk if it stays; take this CoServer out first.',
+    'Replace the disk if it stays; take its CoServer out first.',
     SLOWLY,
   ),
   pcieCorrectedRate: entry(
@@ -189,7 +191,7 @@ export const CATALOGUE = {
     AT_ONCE,
   ),
   nicDown: entry('nic', 'warning', 'none', 'A network port has no carrier', 'Plug the cable in; see that the other end is on.'),
-  bmcSilent: entry('bmc', 'warning', 'none', 'The BMC does not answer', 'Reset the BMC; sensors and fencing depend on it.'),
+  bmcSilent: entry('bmc', 'warning', 'none', 'The BMC does not answer', 'Reset the BMC; sensors and fencing depend on it.', PATIENTLY),
   selFull: entry('bmc', 'warning', 'none', "The BMC's event log has lost entries", 'Save the log and clear it.'),
   clockUnstable: entry(
     'clock',
@@ -198,7 +200,13 @@ export const CATALOGUE = {
     "The kernel does not trust the processor's clock any more",
     'Update the BIOS; if it stays, replace the board.',
   ),
-  sourceUnreadable: entry('monitoring', 'warning', 'none', 'A part of this server cannot be watched', 'The text says why.'),
+  sourceUnreadable: entry(
+    'monitoring',
+    'warning',
+    'none',
+    'A part of the server cannot be watched',
+    'Mend what the text names: until then nothing more is known of it.',
+  ),
 } as const satisfies Record<string, CatalogueEntry>;
 
 export type FaultCode = keyof typeof CATALOGUE;

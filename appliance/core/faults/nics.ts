@@ -20,8 +20,8 @@ const WINDOW_MS = 600_000;
 /** A gigabit port at its specified error rate (1 bit in 10^10) damages about one frame in a million; ten times that is a fault. */
 export const ERRORS_PER_FRAME = 1e-5;
 export const ERRORS_AT_LEAST = 10;
-/** Plugging a cable in and out is two. A partner that restarts adds two. */
-export const CARRIER_CHANGES = 6;
+/** A partner that starts anew is six on a crossover cable: off, its firmware, its kernel, each with a carrier lost and found. */
+export const CARRIER_CHANGES = 12;
 
 export function diagnoseNics(memory: NicsMemory, nics: readonly NicReading[], at: number): Diagnosis<NicsMemory> {
   const next = new Map<string, NicMemory>();

@@ -1,10 +1,11 @@
 // The control stream: each CoServer tells the other what it is (PartnerStatus), at every change and as a reminder, and what
-// was found broken (incidents).
+// was found broken (incidents), and what its server is made of (facts).
 import { setTrafficClass } from '../../../drivers/ethernet/index.ts';
 import { type Channel, PairChannel } from '../../../drivers/link/index.ts';
 import type { PartnerStatus } from '../../core/machine.ts';
 import { type ChannelSetup, STREAM_PORTS, STREAM_PRIORITIES } from '../../wire/channel-setup.ts';
 import { deriveKey } from '../../wire/keys.ts';
+import { CONTROL_MESSAGE_MAX_BYTES, type FactsMessage, parseFactsMessage } from '../../wire/partner-facts.ts';
 import { type IncidentMessage, parseIncidentMessage } from '../../wire/partner-incident.ts';
 import { parsePartnerStatus } from '../../wire/partner-status.ts';
 
@@ -19,11 +20,19 @@ export class ControlStream {
   readonly #timer: NodeJS.Timeout;
   #latest: PartnerStatus | null = null;
   #waiting: string[] = [];
+  #facts: string | null = null;
+  #factsAreTold = false;
   readonly #toldAt = new Map<'stranger' | 'misunderstood', number>();
 
   constructor(
     setup: ChannelSetup,
-    on: { status: (s: PartnerStatus) => void; incident: (m: IncidentMessage) => void; problem: (text: string) => void },
+    on: {
+      status: (s: PartnerStatus) => void;
+      incident: (m: IncidentMessage) => void;
+      /** What it throws is a message that cannot be understood. */
+      facts: (m: FactsMessage) => void;
+      problem: (text: string) => void;
+    },
   ) {
     this.#channel = new PairChannel({
       side: setup.side,
@@ -34,9 +43,12 @@ export class ControlStream {
     });
     this.#channel.on('message', (message) => {
       try {
+        if (message.length > CONTROL_MESSAGE_MAX_BYTES) throw new Error(`a message of ${message.length} bytes`);
         const said: unknown = JSON.parse(message.toString('utf8'));
         const incident = parseIncidentMessage(said);
+        const facts = incident ? null : parseFactsMessage(said);
         if (incident) on.incident(incident);
+        else if (facts) on.facts(facts);
         else on.status(parsePartnerStatus(said));
       } catch (e) {
         this.#tellSeldom('misunderstood', () =>
@@ -44,8 +56,12 @@ export class ControlStream {
         );
       }
     });
-    this.#channel.on('up', () => this.#send());
-    this.#channel.on('reset', () => this.#send());
+    // Whoever is there now may not have heard them.
+    for (const news of ['up', 'reset'] as const)
+      this.#channel.on(news, () => {
+        this.#factsAreTold = false;
+        this.#send();
+      });
     this.#channel.on('stranger', (address, message) =>
       this.#tellSeldom('stranger', () => on.problem(`A stranger at ${address} was refused: ${message}`)),
     );
@@ -60,6 +76,13 @@ export class ControlStream {
   /** Text of a message about an incident: sent now, or when the partner is heard again. */
   tell(text: string): void {
     this.#waiting = [...this.#waiting, text].slice(-WAITING_LIMIT);
+    this.#send();
+  }
+
+  /** Text of what this server is made of: sent now, and whenever the stream is up again. */
+  tellFacts(text: string): void {
+    this.#facts = text;
+    this.#factsAreTold = false;
     this.#send();
   }
 
@@ -82,6 +105,10 @@ export class ControlStream {
   #send(): void {
     if (!this.#channel.isUp) return;
     if (this.#latest) this.#channel.send(Buffer.from(JSON.stringify(this.#latest)));
+    if (this.#facts !== null && !this.#factsAreTold) {
+      this.#factsAreTold = true;
+      this.#channel.send(Buffer.from(this.#facts));
+    }
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const text of waiting) this.#channel.send(Buffer.from(text));

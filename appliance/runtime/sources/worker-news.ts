@@ -25,6 +25,7 @@ export interface WorkerNewsParts {
   control: ControlStream;
   management: ManagementPath;
   survival: Survival;
+  onLinkUp: () => void;
 }
 
 /** In the turn in which the threads were started: none of their news is missed then. */
@@ -35,7 +36,7 @@ export function followWorkers(parts: WorkerNewsParts): void {
   followMirror(parts);
 }
 
-function followLinks({ config, workers, pump, history, control, management, survival }: WorkerNewsParts): void {
+function followLinks({ config, workers, pump, history, control, management, survival, onLinkUp }: WorkerNewsParts): void {
   // Again when a link comes up: a NIC that was down or replaced has lost what it was given.
   const prepareLink = async ({ nic, address }: (typeof config.links)[number]) => {
     for (const problem of [await sortLinkQueue(nic), await acknowledgeAtOnce({ nic, localAddress: address })])
@@ -46,6 +47,7 @@ function followLinks({ config, workers, pump, history, control, management, surv
     const flapped = config.links[link];
     if (up && flapped) void prepareLink(flapped);
     if (!up) survival.noteLoss();
+    else onLinkUp();
     control.linkVerdict(link, up);
     const told = [
       workers.mirror.call('linkVerdict', { link, up }),
@@ -114,8 +116,11 @@ function followMirror({ workers, pump, history }: WorkerNewsParts): void {
   });
   workers.mirror.on('status', (s) => noteStuckRequests(s.stuckRequests));
   workers.mirror.on('blockUnreadable', ({ offset, side }) => pump.feed({ kind: 'blockUnreadable', offset, side }));
-  const repairs = new RepairNews((text) => history.add({ severity: 'warning', row: '14', text }));
-  workers.mirror.on('repaired', (r) => repairs.repaired(r));
+  const repairs = {
+    read: new RepairNews((text) => history.add({ severity: 'warning', row: '14', text })),
+    comparison: new RepairNews((text) => history.add({ severity: 'warning', row: '15', text: `Comparing the copies: ${text}` })),
+  };
+  workers.mirror.on('repaired', (r) => repairs[r.foundBy].repaired(r));
   workers.mirror.on('sumsUnknown', ({ reason }) =>
     history.add({
       severity: 'warning',
@@ -124,7 +129,7 @@ function followMirror({ workers, pump, history }: WorkerNewsParts): void {
     }),
   );
   workers.mirror.on('scrubEnded', (view) => {
-    repairs.flush();
+    for (const news of Object.values(repairs)) news.flush();
     history.tellCounted();
     history.add(scrubNews(view));
   });

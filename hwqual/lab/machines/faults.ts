@@ -27,8 +27,8 @@ export interface FaultRecipe {
 
 /** Injected errors: EIO. */
 const EIO = 5;
-/** Requests per second of a disk that is nearly dead. */
-const SLOW_IOPS = 4;
+/** Requests per second of a disk that is nearly dead: far slower also than one of an emulated machine that hardly gets a CPU. */
+const SLOW_IOPS = 2;
 const EVENT = 1;
 
 const bmcCommand = (line: string) => async (world: FaultWorld) => {

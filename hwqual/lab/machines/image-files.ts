@@ -30,7 +30,7 @@ const FOLDERS = [
 ];
 const MOUNT_POINTS = ['dev', 'proc', 'sys', 'run', 'var', 'var/lib', 'var/lib/twinstep'];
 /** Of the engine's root. */
-const PROGRAMS = ['usr/bin/qemu-system-x86_64', 'usr/bin/ip', 'usr/sbin/tc', 'usr/sbin/ethtool', 'usr/sbin/smartctl'];
+const PROGRAMS = ['usr/bin/qemu-system-x86_64', 'usr/bin/nice', 'usr/bin/ip', 'usr/sbin/tc', 'usr/sbin/ethtool', 'usr/sbin/smartctl'];
 /** What the engine loads: firmware and boot code of a PC, without its EFI and screens. */
 const ENGINE_FOLDERS = ['usr/share', 'usr/share/qemu', 'usr/share/seabios'];
 const ENGINE_FILES = /^(?!efi-|vgabios|bios-microvm).*\.(bin|rom)$/;

@@ -2,6 +2,7 @@
 // JSON object: inventory, sensors, SEL, SMART, memory, PCIe, machine checks, NICs, disks, CPU. What cannot be read is {"error": sentence}.
 import { readDisks, readNics } from '../../../drivers/counters/index.ts';
 import { Edac, openKernelLog } from '../../../drivers/edac/index.ts';
+import { nicDriver } from '../../../drivers/ethernet/index.ts';
 import { readInventory } from '../../../drivers/inventory/index.ts';
 import { openLocalIpmi } from '../../../drivers/ipmi/index.ts';
 import { Smart } from '../../../drivers/smart/index.ts';
@@ -29,7 +30,8 @@ async function bmc() {
   try {
     const entries = [];
     for await (const entry of local.selEntries()) entries.push(entry);
-    return { device: await local.deviceId(), sensors: await local.sensorReadings(), sel: await local.selReadings(entries) };
+    const device = await local.deviceId();
+    return { device, sensors: await local.sensorReadings(), sel: await local.selReadings(entries) };
   } finally {
     await local.close();
   }
@@ -49,9 +51,26 @@ async function kernelLog() {
   }
 }
 
+/** What the inventory cannot read from files. KVM does not work under emulation. */
+async function inventory() {
+  const device = await attempt(async () => {
+    const local = await openLocalIpmi();
+    try {
+      return await local.deviceId();
+    } finally {
+      await local.close();
+    }
+  });
+  const bmc =
+    'error' in device
+      ? {}
+      : { bmc: { vendor: String(device.manufacturerId), product: String(device.productId), firmware: device.firmware } };
+  return readInventory({ kvmUsable: false, nicDrivers: new Map(NICS.map(({ nic }) => [nic, nicDriver(nic)])), ...bmc });
+}
+
 const [edac, smart] = [new Edac(), new Smart({ timeoutMs: SMART_TIMEOUT_MS })];
 const found = {
-  inventory: await attempt(readInventory),
+  inventory: await attempt(inventory),
   bmc: await attempt(bmc),
   smart: await Promise.all(DISKS.map((path) => attempt(() => smart.read({ path })))),
   memory: await attempt(() => edac.memory()),

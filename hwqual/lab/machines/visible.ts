@@ -74,7 +74,7 @@ export const LOOKS: Record<LabFault, Look> = {
   bmcUnplugged: { kind: 'bmcSilent' },
 };
 
-/** Twelve requests through a disk that does four in a second, its first ones free. */
+/** Twelve requests through a disk that does two in a second, its first ones free. */
 const SLOW_READS_S = 1.5;
 
 /** Is the fault to be seen in the machine now? `detail`: what was seen, in words. */

@@ -165,7 +165,36 @@ t.test('forced, kept out, out for maintenance, no mains, early signs, a dead net
   t.match(attentionOf({ ...calm, power: 'battery', partner: partner({}, { power: 'low' }) }), [
     { kind: 'power', severity: 'critical', title: 'CoServer A and B (nearly empty) on battery' },
   ]);
-  t.match(attentionOf({ ...calm, faults: [someFault('fanSlow', 'fan 2')] }), [{ kind: 'hardware', row: '16' }]);
+  t.match(attentionOf({ ...calm, faults: [someFault('fanSlow', 'fan 2')] }), [
+    {
+      kind: 'hardware',
+      row: '16',
+      title: 'CoServer A: a fan turns slower and slower',
+      sentence: /^fan 2: .*[^.]\.$/,
+      endsWhen: ['no reading has shown it for 60 s'],
+      ways: [
+        { text: 'Replace the fan.', action: null },
+        { text: 'To replace the part, take this CoServer out:', action: 'enter-maintenance' },
+      ],
+    },
+  ]);
+  t.match(attentionOf({ ...calm, faults: [someFault('diskWorn', '/dev/sda')] }), [
+    { row: null, endsWhen: ['the next reading of it is well'], ways: [{ text: 'Order another one.', action: null }] },
+  ]);
+  const told = (code: string, where: string) => attentionOf({ ...calm, partner: partner({}, { faults: [{ code, where }] }) });
+  t.match(told('diskFailing', '/dev/sda (ST4000, serial Z1)'), [
+    {
+      kind: 'hardware',
+      severity: 'critical',
+      row: '12',
+      title: 'CoServer B: a disk says that it has failed',
+      sentence: '/dev/sda (ST4000, serial Z1). What was read there is on the console of CoServer B.',
+      ways: [{ text: 'Replace the disk.', action: null }],
+    },
+  ]);
+  t.match(told('gremlins', ''), [
+    { severity: 'warning', row: null, title: 'CoServer B: a fault that this release does not know (gremlins)', ways: [] },
+  ]);
   t.match(attentionOf({ ...calm, businessUp: false }), [{ kind: 'network', row: '13', title: /dead on CoServer A$/ }]);
   t.match(attentionOf({ ...calm, toldVersion: '2', partner: partner({}, { version: '2' }) }), [{ kind: 'version', row: '29' }]);
   t.strictSame(
@@ -197,4 +226,22 @@ t.test('the arbiter: who decides, what is known on both sides, what both are cha
     pictureOf({ ...named, record: { ...named.record, arbiter: 'fence' } }).singlePoints.join(),
     /partner's way to the management controller here/,
   );
+});
+
+t.test('blocks in quarantine: which, what the guest gets, and what can be done', (t) => {
+  const one = duplexWith({ quarantined: [8192] });
+  t.match(attentionOf(one), [
+    {
+      kind: 'block',
+      severity: 'critical',
+      row: '15',
+      title: /^The block at byte 8192 of the disk is not served/,
+      sentence: /I\/O error .* on both CoServers the same/,
+      endsWhen: ['the guest overwrites it as a whole'],
+    },
+  ]);
+  t.match(attentionOf(one)[0]?.ways[0], { text: /restore it from the guest's backup/, action: null });
+  const four = duplexWith({ quarantined: [4096, 8192, 12288, 16384] });
+  t.match(attentionOf(four), [{ title: /^4 blocks of the disk are not served.* The first is at byte 4096$/ }]);
+  t.end();
 });

@@ -1,5 +1,7 @@
 import t from 'tap';
+import { signToMoveFor } from '../../../../appliance/core/hardware.ts';
 import { type Event, initialState, type State, step } from '../../../../appliance/core/machine.ts';
+import { whyNotQualified } from '../../../../appliance/core/qualification.ts';
 import { FRESH_RECORD } from '../../../../appliance/core/record.ts';
 import type { NewEvent } from '../../../../appliance/runtime/pump.ts';
 import { OUTDATED_STATUS } from '../outdated-status.ts';
@@ -63,6 +65,20 @@ t.test('a disk that says that it has failed is detached like one that answers wi
   t.ok(rows.includes('12 critical'));
 });
 
+t.test('the only good copy is not given up for what a disk says; the role moves once there is another', async (t) => {
+  const faults = [someFault('diskFailing', '/dev/nvme0n1')];
+  for (const kind of ['running', 'starting', 'resyncing'] as const) {
+    const alone = duplex();
+    const simplex = { ...alone, record: { ...alone.record, standing: 'simplex' as const }, phase: { ...alone.phase, kind } };
+    const { state, kinds, texts } = feed(simplex, { kind: 'faultsObserved', faults });
+    t.equal(state.diskFailed, null, kind);
+    t.equal(state.phase.kind, kind);
+    t.notOk(kinds.includes('freeze'), kind);
+    t.match(texts.at(-1), /used until a request of it really fails/);
+  }
+  t.equal(signToMoveFor(duplex({ faults }))?.code, 'diskFailing');
+});
+
 t.test('told once, and told when it is over; the partner hears of the worst', async (t) => {
   const hot = someFault('temperatureHigh', 'CPU1 Temp');
   const first = feed(duplex(), { kind: 'faultsObserved', faults: [hot] });
@@ -91,4 +107,15 @@ t.test('without a pass of both there is no joining at level 3; level 2 needs non
   const passed = feed(refused.state, { kind: 'qualificationJudged', qualification: { verdict: 'passed', sentence: '31 items the same' } });
   t.equal(passed.state.phase.kind, 'resyncing');
   t.ok(joins(running({ mustQualify: false })));
+});
+
+t.test('what a restarted partner was made of counts no more: it has to tell again', async (t) => {
+  const judged = (s: State, qualification: State['qualification']) => feed(s, { kind: 'qualificationJudged', qualification });
+  const passed = judged(duplex({ mustQualify: true }), { verdict: 'passed', sentence: '50 items compared' });
+  t.equal(whyNotQualified(passed.state), null);
+  const forgotten = judged(passed.state, null);
+  t.match(whyNotQualified(forgotten.state), /not known yet/);
+  t.same(forgotten.texts, [], 'nothing to say before it has told');
+  const silent = judged(forgotten.state, { verdict: 'unknown', sentence: 'CoServer B has not told what it is made of' });
+  t.match(silent.texts, [/do not qualify for lockstep: CoServer B has not told/], 'what is unknown is said');
 });

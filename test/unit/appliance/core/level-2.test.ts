@@ -4,6 +4,7 @@ import {
   DEFAULT_TIMING,
   type DurableRecord,
   dueAt,
+  type Event,
   FRESH_RECORD,
   initialState,
   type PartnerStatus,
@@ -63,7 +64,7 @@ const secondary = (leaseMs = LEASE_MS): State => {
   const b = partner('duplex', { standing: 'duplexPrimary' }, { leaseMs, proved: true });
   return side({ phase: phase('secondary'), partner: b, newest: b }, { standing: 'duplexSecondary' });
 };
-const lost = (at: number) => [0, 1].map((link) => ({ at, kind: 'linkObserved', link, up: false, silentMs: 300 }) as const);
+const lost = (at: number, silentMs = 300) => [0, 1].map((link) => ({ at, kind: 'linkObserved', link, up: false, silentMs }) as const);
 
 t.test('two that are configured for different levels do not join, say so once, and join when they fit', async (t) => {
   const alone = side({ phase: phase('running') }, { standing: 'simplex' });
@@ -110,6 +111,15 @@ t.test('the secondary asks when the longer lease of the two is over, and not at 
     'it starts the guest at once',
   );
   t.equal(yielded.state.phase.kind, 'starting');
+});
+
+t.test('noticed by the carrier alone: the primary renews until its heartbeat has noticed it too', async (t) => {
+  t.equal(dueAt(steps(secondary(), lost(1_000, 50)).state), 1_250 + LEASE_MS);
+  const [first, last] = [lost(1_000, 300), lost(1_400, 40)];
+  const late = steps(secondary(), [...first.slice(0, 1), ...last.slice(1)]).state;
+  t.equal(dueAt(late), 1_660 + LEASE_MS, 'the link that was heard last counts');
+  const broken: Event = { at: 1_000, kind: 'streamLost', stream: 'disk', cause: 'channel', byPartner: false, reason: 'reset' };
+  t.equal(dueAt(step(secondary(), broken).state), 1_300 + LEASE_MS, 'heard all the time');
 });
 
 t.test('a primary asks at once: it is the one that runs', async (t) => {

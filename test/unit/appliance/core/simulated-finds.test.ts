@@ -140,24 +140,25 @@ t.test('level 2: an engine that ends while it is undecided does not shorten the 
     level: 2,
     phase: { kind: 'secondary', since: 0, busy: null, claim: null, next: null, note: '' },
   };
-  const { leaseMs } = secondary.timing;
+  // It was heard last when this process began.
+  const leaseEnds = secondary.timing.heartbeatTimeoutMs + secondary.timing.leaseMs;
   const lost: Event = { at: 100, kind: 'streamLost', stream: 'memory', cause: 'channel', byPartner: false, reason: 'gone' };
   const ended: Event = { at: 400, kind: 'engineExited', cause: 'crash', reason: 'gone' };
-  const { state, commands } = steps(secondary, [lost, ended, { at: leaseMs, kind: 'tick' }]);
+  const { state, commands } = steps(secondary, [lost, ended, { at: leaseEnds - 1, kind: 'tick' }]);
   t.notOk(commands.some((c) => c.kind === 'claim'));
-  t.ok(step(state, { at: leaseMs + 100, kind: 'tick' }).commands.some((c) => c.kind === 'claim'));
+  t.ok(step(state, { at: leaseEnds, kind: 'tick' }).commands.some((c) => c.kind === 'claim'));
 
   const again: State = { ...started({ ...DUPLEX, standing: 'duplexSecondary' }), level: 2 };
   t.notOk(
     steps(again, [
       { at: 5_000, kind: 'tick' },
-      { at: leaseMs - 1, kind: 'tick' },
+      { at: leaseEnds - 1, kind: 'tick' },
     ]).commands.some((c) => c.kind === 'claim'),
   );
   t.ok(
     steps(again, [
       { at: 5_000, kind: 'tick' },
-      { at: leaseMs, kind: 'tick' },
+      { at: leaseEnds, kind: 'tick' },
     ]).commands.some((c) => c.kind === 'claim'),
   );
 });

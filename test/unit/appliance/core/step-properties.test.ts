@@ -180,10 +180,12 @@ const event: fc.Arbitrary<NewEvent> = fc.oneof(
   }),
   fc.record({
     kind: fc.constant('qualificationJudged' as const),
-    qualification: fc.record({
-      verdict: fc.constantFrom('passed' as const, 'refused' as const, 'unknown' as const),
-      sentence: fc.constant('the same'),
-    }),
+    qualification: fc.option(
+      fc.record({
+        verdict: fc.constantFrom('passed' as const, 'refused' as const, 'unknown' as const),
+        sentence: fc.constant('the same'),
+      }),
+    ),
   }),
   fc.record({ kind: fc.constant('businessNicObserved' as const), up: fc.boolean() }),
   fc.record({ kind: fc.constant('upsObserved' as const), onBattery: fc.boolean(), low: fc.boolean() }),

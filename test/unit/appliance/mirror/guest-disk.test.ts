@@ -2,13 +2,13 @@
 // And what a replica's guest sees of a copy that is over: nothing.
 import t from 'tap';
 import { activityLog, HOT_EXTENTS } from '../../../../appliance/core/activity-log.ts';
-import { LostBlockError } from '../../../../appliance/mirror/follower.ts';
 import { GuestDisk } from '../../../../appliance/mirror/guest-disk.ts';
 import { decodeMessage, type MirrorMessage } from '../../../../appliance/mirror/messages.ts';
 import type { Metadata } from '../../../../appliance/mirror/metadata.ts';
 import { Partner } from '../../../../appliance/mirror/partner.ts';
 import type { Quarantine } from '../../../../appliance/mirror/quarantine.ts';
 import type { Replica } from '../../../../appliance/mirror/replica.ts';
+import { LostBlockError } from '../../../../appliance/mirror/source-reads.ts';
 import { StoreError } from '../../../../drivers/block/index.ts';
 import { fakePair } from '../../../../drivers/link/fake.ts';
 import { LosableStore, Power } from './losable-store.ts';
@@ -35,6 +35,7 @@ function guestDisk(cold: () => Promise<void> | undefined = () => undefined) {
     interval: () => state.interval,
     onError: (e) => t.fail(e.message),
     isWriteThrough: false,
+    aloneErrorHoldMs: undefined,
     written: () => undefined,
     quarantine: { hasWhole: () => false, beforeRead: () => undefined, beforeWrite: () => undefined } as unknown as Quarantine,
     healed: () => undefined,

@@ -10,6 +10,9 @@ import { DoubtfulDisk } from '../../../../appliance/mirror/doubtful-disk.ts';
 import { faultyPair } from './faulty-pair.ts';
 import { until } from './mirror-pair.ts';
 
+// Most of it is the disk's time.
+t.setTimeout(120_000);
+
 const MIB = 1024 * 1024;
 
 function rot(path: string, at: number): void {

@@ -10,6 +10,9 @@ import type { NbdClient } from '../../../../drivers/nbd/index.ts';
 import { type Fault, faultyPair } from './faulty-pair.ts';
 import { type MirrorPair, type Side, until } from './mirror-pair.ts';
 
+// Most of it is the disk's time.
+t.setTimeout(120_000);
+
 const MIB = 1024 * 1024;
 /** In the second extent: nothing was written there before. */
 const COLD = 5 * MIB;

@@ -33,6 +33,8 @@ export interface PairOptions {
   sizeBytes: number;
   openStore?: (options: FileStoreOptions) => Promise<BlockStore>;
   scale?: MetadataScale;
+  /** As in surroundings.ts. */
+  holds?: { quarantineMs?: number; aloneErrorMs?: number };
   points?: PointsSetup;
   /** Of both sides. */
   setup?: Pick<MirrorSetup, 'timeoutMs' | 'acknowledgeMs' | 'scrub'>;
@@ -109,6 +111,7 @@ export class MirrorPair {
       openChannel: () => channel,
       openStore: options.openStore ?? ((o) => FileStore.open(o)),
       ...(options.scale ? { scale: options.scale } : {}),
+      ...(options.holds ? { holds: options.holds } : {}),
     });
     const side: Side = {
       mirror: new Caller(`mirror ${name}`, main.port2),

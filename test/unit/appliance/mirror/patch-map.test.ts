@@ -3,6 +3,9 @@ import t from 'tap';
 import { bytesOf, PatchMap } from '../../../../appliance/mirror/patch-map.ts';
 import { LosableStore, Power } from './losable-store.ts';
 
+// Many random lives, on a machine that may be busy.
+t.setTimeout(120_000);
+
 const SIZE = 300 * 1024;
 const file = new LosableStore(
   new Power(Number.POSITIVE_INFINITY, () => 0),

@@ -66,8 +66,8 @@ t.test('rot on the disk of the source: the guest reads what it wrote, and the bl
   t.ok((await guest.read(0, SIZE_BYTES)).equals(bytes(SIZE_BYTES, 1)));
   await until(() => pair.a.repaired.length === 2, 'the repairs are reported');
   t.same(pair.a.repaired, [
-    { offset: 7 * BLOCK, lengthBytes: 2 * BLOCK, side: 'own', why: 'it was not what was written there' },
-    { offset: 30 * BLOCK, lengthBytes: BLOCK, side: 'own', why: 'it was not what was written there' },
+    { offset: 7 * BLOCK, lengthBytes: 2 * BLOCK, side: 'own', why: 'it was not what was written there', foundBy: 'read' },
+    { offset: 30 * BLOCK, lengthBytes: BLOCK, side: 'own', why: 'it was not what was written there', foundBy: 'read' },
   ]);
   t.ok(pair.a.disk().equals(bytes(SIZE_BYTES, 1)));
   t.same([pair.a.unreadable, pair.a.diskErrors, pair.a.lost], [[], [], []]);
@@ -151,14 +151,16 @@ t.test('rot on the disk of the replica: its guest reads what was committed, and 
 t.test('lost on both copies: an error for that block only, until it is written', async (t) => {
   const pair = new MirrorPair({ sizeBytes: SIZE_BYTES });
   t.teardown(() => pair.end());
+  const found: unknown[] = [];
+  pair.a.mirror.on('copiesDiffer', (d) => found.push(d));
   await pair.equalise();
   const guest = await written(pair);
   rot(pair.a, 7);
   rot(pair.b, 7);
   rot(pair.a, 8);
   await t.rejects(guest.read(0, SIZE_BYTES), { code: 'EIO' });
-  await until(() => pair.a.unreadable.length > 0, 'that is reported');
-  t.same(pair.a.unreadable, [{ offset: 7 * BLOCK, lengthBytes: BLOCK, side: 'own' }]);
+  await until(() => found.length > 0, 'that is reported');
+  t.same([found, pair.a.unreadable], [[{ offset: 7 * BLOCK, fits: 'neither' }], []]);
   t.match(pair.a.repaired, [{ offset: 8 * BLOCK, lengthBytes: BLOCK }]);
   t.ok((await guest.read(0, 7 * BLOCK)).equals(bytes(7 * BLOCK, 1)));
   await guest.write(7 * BLOCK + 100, bytes(100, 2));

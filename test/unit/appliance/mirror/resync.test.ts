@@ -53,6 +53,8 @@ function setUp(content: Buffer, answer: (m: MirrorMessage) => Uint8Array | undef
   const run = (extents: number[] | null) =>
     resync({
       disk,
+      rescue: async () => Promise.reject(new Error('all of it can be read')),
+      giveUp: async () => Promise.reject(new Error('nothing is lost')),
       partner,
       lock,
       suspects: extents && { extents: new Set(extents), extentBytes: EXTENT },

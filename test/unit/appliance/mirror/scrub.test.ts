@@ -73,7 +73,8 @@ t.test('copies that are equal, also in what only the journal has yet, and while 
 });
 
 t.test('a block that differs is found, waits when it is quarantined, and the operator’s choice makes both equal', async (t) => {
-  const pair = new MirrorPair({ sizeBytes: 4 * MIB, setup: fast });
+  // Longer than the test: what waits is let go by the choice.
+  const pair = new MirrorPair({ sizeBytes: 4 * MIB, setup: fast, holds: { quarantineMs: 600_000 } });
   t.teardown(() => pair.end());
   const content = Buffer.from(Uint8Array.from({ length: 4 * MIB }, (_, i) => (i >> 5) & 0x7f));
   writeFileSync(pair.a.setup.diskPath, content);

@@ -16,6 +16,9 @@ import t from 'tap';
 import { METADATA_PAGE_BYTES } from '../../../../appliance/mirror/metadata-codec.ts';
 import { MirrorPair, type Side } from './mirror-pair.ts';
 
+// Most of it is the disk's time.
+t.setTimeout(120_000);
+
 const MIB = 1024 * 1024;
 const SIZE_BYTES = 16 * MIB;
 /** Of a journal's segment, which is large and sparse: all that these tests write to it. */

@@ -14,6 +14,7 @@ function lab(change: (text: string) => string = (s) => s, passwordMode = 0o600):
   const folder = mkdtempSync(join(tmpdir(), 'real-lab-'));
   writeFileSync(join(folder, 'a.password'), `${SECRET}\n`, { mode: passwordMode });
   writeFileSync(join(folder, 'b.password'), 'another\n', { mode: 0o600 });
+  writeFileSync(join(folder, 'console.password'), 'of the web console\n', { mode: 0o600 });
   writeFileSync(join(folder, 'real.yaml'), change(readFileSync(EXAMPLE, 'utf8')));
   return join(folder, 'real.yaml');
 }
@@ -32,6 +33,7 @@ t.test('the example is a lab, with defaults filled in', async (t) => {
   const config = loadRealLab(lab());
   t.strictSame(config.servers.A.bmc, { address: '192.0.2.11', port: 623, username: 'twinstep', password: SECRET, cipherSuite: 17 });
   t.strictSame(config.servers.B.serial, { device: '/dev/ttyUSB1', baudRate: 115200 });
+  t.strictSame(config.servers.B.console, { address: '192.0.2.22', port: 443, password: 'of the web console' });
   t.match(config.faults.fanFailed?.inject, /\{server\}/);
   t.equal(config.personTimeoutMinutes, 15);
 });
@@ -44,6 +46,7 @@ t.test('mistakes are named with their key, what stands there and what is needed'
   t.match(refusal(lab((s) => s.replace('ttyUSB1', 'ttyUSB0'))), /is A's too/);
   t.match(refusal(lab((s) => s.replace('b.password', 'c.password'))), /servers\.B\.bmc\.passwordFile: .*c\.password cannot be read/);
   t.match(refusal(lab((s) => s.replace('servers:', 'server:'))), /the file\.server: is not known[\s\S]*servers: missing/);
+  t.match(refusal(lab((s) => s.replace('192.0.2.22', 'web'))), /servers\.B\.console\.address: "web", an IP address is needed/);
   t.match(refusal(lab(() => 'servers: [')), /cannot be read/);
   t.match(refusal('/nowhere/real.yaml'), /cannot be read[\s\S]*real\.example\.yaml/);
 });

@@ -8,6 +8,7 @@ import { RealLab } from '../../../../hwqual/lab/real-lab.ts';
 const server = (last: number): RealServer => ({
   bmc: { address: `192.0.2.${last}`, port: 623, username: 'u', password: 'p', cipherSuite: 17 },
   serial: { device: '', baudRate: 115200 },
+  console: null,
 });
 const CONFIG: RealLabConfig = {
   servers: { A: server(1), B: server(2) },
@@ -26,6 +27,16 @@ function screen(timeoutMs = 60_000) {
   });
   return { input, person: personAtScreen({ input, output, timeoutMs, isTerminal: false }), said: () => said };
 }
+
+t.test('consoles are known when both are given', async (t) => {
+  const person: Person = { ask: async () => ({ atMs: 0, tookMs: 0 }) };
+  t.equal(new RealLab(CONFIG, person, () => undefined).consoles, null);
+  const at = (last: number) => ({ address: `192.0.2.${last}`, port: 443, password: 'p' });
+  const one = { ...CONFIG, servers: { A: { ...server(1), console: at(21) }, B: server(2) } };
+  t.equal(new RealLab(one, person, () => undefined).consoles, null, 'one alone tells half');
+  const both = { ...CONFIG, servers: { A: { ...server(1), console: at(21) }, B: { ...server(2), console: at(22) } } };
+  t.strictSame(new RealLab(both, person, () => undefined).consoles, { A: at(21), B: at(22) });
+});
 
 t.test('faults are what somebody was told how to do, in the order of the list', async (t) => {
   const { person } = screen();

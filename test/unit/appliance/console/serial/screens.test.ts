@@ -9,10 +9,11 @@ import { ascii, columnChart, hanging, lineText, progressBar, timeBar, wrap } fro
 import { PAGES, type Page } from '../../../../../appliance/console/serial/pages.ts';
 import { changes, gridOf } from '../../../../../appliance/console/serial/screen.ts';
 import { FIXTURES as PASSIVE_FIXTURES } from '../fixtures.ts';
+import { HARDWARE_FIXTURES } from '../hardware-fixtures.ts';
 import { LOCKSTEP_FIXTURES, unfit } from '../lockstep-fixtures.ts';
 import { Terminal } from './terminal.ts';
 
-const FIXTURES = { ...PASSIVE_FIXTURES, ...LOCKSTEP_FIXTURES };
+const FIXTURES = { ...PASSIVE_FIXTURES, ...LOCKSTEP_FIXTURES, ...HARDWARE_FIXTURES };
 
 function screen(name: string, page: Page, evidence: string | null = null): Terminal {
   const make = FIXTURES[name];
@@ -31,6 +32,9 @@ const GOLDEN: [string, Page][] = [
   ['lockstep', 'mode'],
   ['unfit', 'mode'],
   ['unfit', 'incidents'],
+  ['hardwareTroubled', 'hardware'],
+  ['hardwareWell', 'hardware'],
+  ['notWatched', 'hardware'],
 ];
 
 t.test('golden screens', async (t) => {

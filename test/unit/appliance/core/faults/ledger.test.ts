@@ -59,8 +59,7 @@ t.test('who cannot see does not know: a fault is not cleared by silence, and a f
   const raised = live([
     [0, hot],
     [5 * S, hot],
-    [10 * S, silent],
-    [15 * S, silent],
+    ...Array.from({ length: 12 }, (_, i) => [(10 + 5 * i) * S, silent] as const),
     [400 * S, silent],
   ]);
   t.strictSame(raised.told, ['raised temperatureCritical CPU1 Temp', 'raised bmcSilent']);
@@ -71,13 +70,25 @@ t.test('who cannot see does not know: a fault is not cleared by silence, and a f
     ]).told,
     [],
   );
-  const after = live([
-    [0, silent],
-    [5 * S, silent],
-    [10 * S, cool],
-    [80 * S, cool],
-  ]);
+  const after = live([...Array.from({ length: 12 }, (_, i) => [i * S, silent] as const), [20 * S, cool], [90 * S, cool]]);
   t.strictSame(after.told, ['raised bmcSilent', 'cleared bmcSilent']);
+});
+
+t.test('a BMC that rests for some seconds is no fault, though sensors and log both say that it does not answer', async (t) => {
+  const of = (source: 'sensors' | 'sel'): Reading => ({ source: 'unreadable', of: source, reason: 'no answer for 6 s' });
+  const { told } = live([
+    [0, cool],
+    [6 * S, of('sel')],
+    [7 * S, of('sensors')],
+    [8 * S, of('sel')],
+    [10 * S, of('sel')],
+    [12 * S, cool],
+    [12 * S, { source: 'sel', entries: [] }],
+    [40 * S, of('sel')],
+    [41 * S, of('sensors')],
+    [46 * S, cool],
+  ]);
+  t.strictSame(told, []);
 });
 
 t.test('sources do not clear what others said', async (t) => {

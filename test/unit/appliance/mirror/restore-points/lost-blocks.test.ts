@@ -4,6 +4,9 @@ import t from 'tap';
 import { NbdClient } from '../../../../../drivers/nbd/index.ts';
 import { MirrorPair, type Side } from '../mirror-pair.ts';
 
+// Most of it is the disk's time.
+t.setTimeout(120_000);
+
 const BLOCK = 4096;
 const SIZE_BYTES = 64 * BLOCK;
 const ONES = Buffer.alloc(SIZE_BYTES, 1);

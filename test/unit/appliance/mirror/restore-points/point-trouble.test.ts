@@ -8,6 +8,9 @@ import { stuckRequests } from '../../../../../appliance/mirror/stuck-requests.ts
 import { type BlockStore, StoreError } from '../../../../../drivers/block/index.ts';
 import { always, blankImages, contentOf, DISK_BYTES, idOf, PointMachine, take } from './point-disks.ts';
 
+// Most of it is the disk's time.
+t.setTimeout(120_000);
+
 /** What lies below, with some of its requests done otherwise. */
 function changed(store: BlockStore, changes: Partial<BlockStore>): BlockStore {
   return {

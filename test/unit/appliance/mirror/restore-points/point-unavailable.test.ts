@@ -14,6 +14,9 @@ import { random } from '../losable-store.ts';
 import { MirrorPair } from '../mirror-pair.ts';
 import { contentOf, idOf, take } from './point-disks.ts';
 
+// Most of it is the disk's time.
+t.setTimeout(120_000);
+
 const DISK_BYTES = 8 * GRAIN_BYTES + 3000;
 const fill = (byte: number): Buffer => Buffer.alloc(DISK_BYTES, byte);
 

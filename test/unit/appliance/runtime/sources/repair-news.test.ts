@@ -2,7 +2,13 @@
 import t from 'tap';
 import { type Repaired, RepairNews } from '../../../../../appliance/runtime/sources/repair-news.ts';
 
-const at = (offset: number, side: Repaired['side'] = 'own'): Repaired => ({ offset, lengthBytes: 4096, side, why: 'it could not be read' });
+const at = (offset: number, side: Repaired['side'] = 'own'): Repaired => ({
+  offset,
+  lengthBytes: 4096,
+  side,
+  why: 'it could not be read',
+  foundBy: 'read',
+});
 
 t.test('the first at once, what follows together', async (t) => {
   const { promise: second, resolve } = Promise.withResolvers<void>();

@@ -1,0 +1,2 @@
+// A thread that dies at once.
+throw new Error('no such core');
