@@ -21,6 +21,7 @@ import { ConfigError, loadConfig, loadFencePassword, loadPairKey } from './runti
 import { log } from './runtime/log.ts';
 import { RecordError } from './runtime/record-store.ts';
 import { runCoServer } from './runtime/run.ts';
+import { waitForConfiguration } from './runtime/waiting.ts';
 import type { WorkerRole } from './runtime/workers.ts';
 import { deriveKey } from './wire/keys.ts';
 import { addWitnessCommands } from './witness/command.ts';
@@ -68,6 +69,15 @@ async function main(): Promise<void> {
     .action(async (o: { config: string }) => {
       const config = loadConfig(o.config);
       return runCoServer(config, version(), new URL(import.meta.url), qualifierFor(config, version()));
+    });
+  program
+    .command('wait')
+    .description('show on the consoles why this CoServer does not run, until its configuration is there or has changed')
+    .requiredOption('--config <file>', 'its configuration')
+    .requiredOption('--console <device...>', 'serial lines and screens')
+    .requiredOption('--reason <text>', 'why')
+    .action(async (o: { config: string; console: string[]; reason: string }) => {
+      await waitForConfiguration({ ...o, consoles: o.console, version: version(), log: (line) => log('info', line) });
     });
   addWitnessCommands(program, { version: version(), log });
   program

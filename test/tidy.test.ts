@@ -86,6 +86,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'type:appliance/',
     'image/engine',
     'image/bundle',
+    'image/disk',
   ],
   'hwqual/campaigns': ['hwqual/', 'drivers/', 'appliance/core', 'type:appliance/', 'image/engine'],
   'hwqual/burn-in': ['drivers/', 'appliance/heartbeat', 'type:appliance/'],
@@ -95,6 +96,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'image/setup': ['image/', 'hwqual/lab'],
   'image/engine': ['image/'],
   'image/bundle': ['image/'],
+  'image/disk': ['image/', 'hwqual/lab'],
   test: ['appliance/', 'drivers/', 'hwqual/', 'image/'],
 };
 /** Data paths beside the core: they take its words, the formats between CoServers, the devices, and each other's api.ts. */

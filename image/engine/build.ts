@@ -28,11 +28,7 @@ export async function buildEngineRoot(signal: AbortSignal, say: (line: string) =
   // Beside its final place, so that the rename at the end is one step.
   const work = mkdtempSync(`${dirname(root)}.building-`);
   try {
-    await makeRepository(locked, debs, join(work, 'repository'), RELEASE);
-    await runMmdebstrap(join(work, 'root'), join(work, 'repository'), work, signal);
-    trimRoot(join(work, 'root'));
-    await checkRoot(join(work, 'root'), locked);
-    for (const part of ['repository', 'excludes']) rmSync(join(work, part), { recursive: true });
+    await installRoot(locked, { work, folder: import.meta.dirname }, signal);
     chmodSync(work, 0o755);
     renameSync(work, dirname(root));
   } catch (error) {
@@ -42,10 +38,30 @@ export async function buildEngineRoot(signal: AbortSignal, say: (line: string) =
   return { root, made: true };
 }
 
-async function runMmdebstrap(target: string, repository: string, work: string, signal: AbortSignal): Promise<void> {
-  const excludes = readFileSync(join(import.meta.dirname, 'excludes.txt'), 'utf8')
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#'));
+/**
+ * Installs the packages of a lock, all of them cached, into `work`/root: `folder` holds the packages.txt they were resolved from, and its
+ * excludes.txt, if any, names paths to leave out besides the engine root's. Throws when the result is not what the lock says.
+ */
+export async function installRoot(
+  locked: readonly LockedPackage[],
+  { work, folder }: { work: string; folder: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const root = join(work, 'root');
+  await makeRepository(locked, join(cacheDirectory(), 'debs'), join(work, 'repository'), RELEASE);
+  const excludes = [...new Set([import.meta.dirname, folder])].map((f) => join(f, 'excludes.txt')).filter((file) => existsSync(file));
+  await runMmdebstrap(root, { work, wanted: wantedPackages(folder), excludes }, signal);
+  trimRoot(root);
+  await checkRoot(root, locked);
+  for (const part of ['repository', 'excludes']) rmSync(join(work, part), { recursive: true });
+}
+
+async function runMmdebstrap(
+  target: string,
+  { work, wanted, excludes: files }: { work: string; wanted: readonly string[]; excludes: readonly string[] },
+  signal: AbortSignal,
+): Promise<void> {
+  const excludes = files.flatMap((file) => readFileSync(file, 'utf8').split('\n')).filter((line) => line !== '' && !line.startsWith('#'));
   writeFileSync(join(work, 'excludes'), excludes.map((path) => `path-exclude=${path}\n`).join(''));
   await mustRun(
     'mmdebstrap',
@@ -53,7 +69,7 @@ async function runMmdebstrap(target: string, repository: string, work: string, s
       '--mode=root',
       '--variant=essential',
       '--architectures=amd64',
-      `--include=${wantedPackages().join(',')}`,
+      `--include=${wanted.join(',')}`,
       '--aptopt=APT::Install-Recommends "false"',
       '--aptopt=APT::Sandbox::User "root"',
       '--aptopt=pkgCacheGen::ForceEssential "none"',
@@ -61,7 +77,7 @@ async function runMmdebstrap(target: string, repository: string, work: string, s
       // The cached name of every package is its hash, which was checked: apt's own signature has nothing to add.
       RELEASE,
       target,
-      `deb [trusted=yes] copy:${repository} ./`,
+      `deb [trusted=yes] copy:${join(work, 'repository')} ./`,
     ],
     { signal, env: { ...process.env, LC_ALL: 'C.UTF-8', SOURCE_DATE_EPOCH: '1750000000' } },
   );

@@ -44,7 +44,7 @@ export async function refreshLock(
 async function privateApt(directory: string): Promise<string> {
   for (const part of ['lists/partial', 'archives/partial']) mkdirSync(join(directory, part), { recursive: true });
   const archives = await machineArchives();
-  const source = (base: string | undefined, suite: string) => `deb [signed-by=${KEYRING}] ${base} ${suite} main\n`;
+  const source = (base: string | undefined, suite: string) => `deb [signed-by=${KEYRING}] ${base} ${suite} main non-free-firmware\n`;
   writeFileSync(
     join(directory, 'sources.list'),
     // The last base is Debian's own: the machine's mirror may carry the machine's release only.

@@ -1,0 +1,118 @@
+// A virtual machine with UEFI that boots the appliance's disk under emulation, and what it says on its serial line.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { copyFileSync, createWriteStream, existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { LabError } from '../lab-error.ts';
+
+/** Kept of the serial line: a boot says a few pages. */
+const MAX_SERIAL_CHARACTERS = 1 << 20;
+/**
+ * Added to the command line, for emulation only: no mitigations of what an emulated CPU has not, no timer check that a starved one fails by
+ * chance. One CPU: two that wait for each other cost more than they give.
+ */
+const EMULATION_WORDS = 'mitigations=off no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1';
+const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
+
+export interface ApplianceOptions {
+  /** The disk, raw; written to. */
+  disk: string;
+  /** The root with the engine, and the folder where the package ovmf is unpacked. */
+  engineRoot: string;
+  tools: string;
+  /** For the machine's own UEFI variables. */
+  directory: string;
+  memoryMiB?: number;
+  /** A file to which the serial line is written, too. */
+  log?: string | undefined;
+  /** Files for the appliance: `config`, `nics`. */
+  given?: Record<string, string>;
+}
+
+export interface ApplianceMachine {
+  /** Everything on the serial line so far. */
+  serial(): string;
+  /** Answers the seconds from power-on to the first match. Throws when it has not come in time, with the end of the serial line. */
+  until(pattern: RegExp, timeoutS: number): Promise<number>;
+  /** As pulling the plug. */
+  powerOff(): Promise<void>;
+}
+
+export function startAppliance(options: ApplianceOptions): ApplianceMachine {
+  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, log } = options;
+  const firmware = join(tools, 'usr/share/OVMF');
+  if (!existsSync(firmware)) throw new LabError(`there is no ${firmware}`, 'npm run image');
+  const variables = join(directory, 'variables.fd');
+  if (!existsSync(variables)) copyFileSync(join(firmware, 'OVMF_VARS_4M.fd'), variables);
+  const files = Object.entries(given).flatMap(([name, text]) => {
+    const file = join(directory, `given-${name}`);
+    writeFileSync(file, text, { mode: 0o600 });
+    return ['-fw_cfg', `name=opt/org.twinstep/${name},file=${file}`];
+  });
+  const child = spawn(
+    join(engineRoot, 'usr/lib64/ld-linux-x86-64.so.2'),
+    [
+      ...['--library-path', join(engineRoot, LIBRARIES), join(engineRoot, 'usr/bin/qemu-system-x86_64')],
+      ...['-L', join(engineRoot, 'usr/share/qemu'), '-L', join(engineRoot, 'usr/share/seabios')],
+      ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'Skylake-Client,+sha-ni', '-smp', '1', '-m', String(memoryMiB)],
+      ...['-smbios', `type=11,value=io.systemd.stub.kernel-cmdline-extra=${EMULATION_WORDS}`],
+      ...['-drive', `if=pflash,format=raw,readonly=on,file=${join(firmware, 'OVMF_CODE_4M.fd')}`],
+      ...['-drive', `if=pflash,format=raw,file=${variables}`],
+      ...['-drive', `if=none,id=disk,format=raw,discard=unmap,file=${disk}`, '-device', 'nvme,drive=disk,serial=system'],
+      ...['-nic', 'none', '-display', 'none', '-vga', 'std', '-monitor', 'none', '-serial', 'stdio', '-no-user-config'],
+      ...files,
+    ],
+    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, QEMU_MODULE_DIR: join(engineRoot, LIBRARIES, 'qemu') } },
+  );
+  if (log !== undefined) child.stdout.pipe(createWriteStream(log, { flags: 'a' }));
+  return follow(child);
+}
+
+function follow(child: ChildProcess): ApplianceMachine {
+  const startedAt = performance.now();
+  let said = '';
+  let complaint = '';
+  let looks: (() => void)[] = [];
+  const look = () => {
+    for (const f of [...looks]) f();
+  };
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-MAX_SERIAL_CHARACTERS);
+    look();
+  });
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(-2000);
+  });
+  const ended = new Promise<void>((resolve) => {
+    child.once('error', (error) => {
+      complaint += error.message;
+      resolve();
+    });
+    child.once('close', () => resolve());
+  });
+  void ended.then(look);
+  const isOver = () => child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
+  return {
+    serial: () => said,
+    until: (pattern, timeoutS) =>
+      new Promise((resolve, reject) => {
+        const done = (finish: () => void) => {
+          clearTimeout(timer);
+          looks = looks.filter((f) => f !== check);
+          finish();
+        };
+        const fail = (why: string) =>
+          done(() => reject(new LabError(`${why}; the serial line ends with:\n${said.slice(-2000)}\n${complaint}`)));
+        const timer = setTimeout(() => fail(`no ${pattern} within ${timeoutS} s`), timeoutS * 1000);
+        const check = () => {
+          if (pattern.test(said)) done(() => resolve((performance.now() - startedAt) / 1000));
+          else if (isOver()) fail('the machine has ended');
+        };
+        looks.push(check);
+        check();
+      }),
+    powerOff: async () => {
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
