@@ -36,7 +36,8 @@ export async function waitForConfiguration(options: WaitOptions): Promise<void> 
   log(options.reason);
   await new Promise<void>((resolve) => {
     const look = (now: Stats | undefined) => {
-      if (mark(now) === before || now === undefined || now.size === 0) return;
+      // An empty one is being written, also in place of one that was wrong.
+      if (mark(now) === before || mark(now) === '') return;
       unwatchFile(config, look);
       resolve();
     };
