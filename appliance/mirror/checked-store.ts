@@ -1,14 +1,14 @@
 // A disk that knows the crc32 of each of its 4 KiB blocks: what it reads is what was written, or the read fails.
 //
 // Sums come with a write (computed where the guest's request was received) or are computed here. What a write fills of a block at
-// its ends is joined with what the block had, if that fits its sum; if it does not, the block stays bad whatever was written into
-// it: a sum never makes rotten bytes good. What is known, and what a crash leaves of it: kept-sums.ts.
+// its ends is joined with what the block had, if that fits its sum; if it does not, or cannot be read, the block is lost until it is written
+// as a whole: a sum never makes rotten bytes good. What is known, and what a crash leaves of it: kept-sums.ts.
 import { crc32 } from 'node:zlib';
 import { type BlockStore, type SpaceStore, StoreError, type StoreExtent, type ZeroOptions } from '../../drivers/block/index.ts';
 import type { BlockCondition } from '../core/scrub.ts';
 import { blockOf, blockSums, SUM_BLOCK_BYTES } from './block-sums.ts';
 import type { KeptSums } from './kept-sums.ts';
-import type { Flight } from './sums-pages.ts';
+import type { Flight, KeptSum } from './sums-pages.ts';
 import { SilentDiskError } from './watched-store.ts';
 
 export interface CheckedRange {
@@ -38,7 +38,7 @@ export class CheckedStore implements SpaceStore {
     // Outside of the disk: refused below, by its name.
     if (start < 0 || end < offset + length) return await this.#below.read(offset, length);
     const look = this.#sums.look(blockOf(start), blockOf(end - 1) + 1);
-    let known: (number | undefined)[] = [];
+    let known: KeptSum[] = [];
     let data: Buffer;
     try {
       data = await this.#below.read(start, end - start);
@@ -68,7 +68,7 @@ export class CheckedStore implements SpaceStore {
     const look = this.#sums?.look(first, blockOf(offset + length - 1) + 1);
     let data: Buffer;
     const unreadable = new Set<number>();
-    let known: (number | undefined)[] = [];
+    let known: KeptSum[] = [];
     try {
       try {
         data = await this.#below.read(offset, length);
@@ -90,8 +90,12 @@ export class CheckedStore implements SpaceStore {
     return { data, blocks };
   }
 
-  /** The sum that is known of each block of the range, undefined where none is. */
+  /** The sum that is known of each block of the range, undefined where none is: also of one that is lost, which other bytes need not fit. */
   async sums(offset: number, length: number): Promise<(number | undefined)[]> {
+    return (await this.#known(offset, length)).map((sum) => (sum === 'lost' ? undefined : sum));
+  }
+
+  async #known(offset: number, length: number): Promise<KeptSum[]> {
     const first = blockOf(offset);
     const end = blockOf(offset + length - 1) + 1;
     const look = this.#sums?.look(first, end);
@@ -203,7 +207,7 @@ export class CheckedStore implements SpaceStore {
   }
 
   #tellHalfLost(flight: Flight): void {
-    if (flight.halfLost) for (const block of flight.halfLost) this.onHalfLost?.(block * SUM_BLOCK_BYTES);
+    for (const block of flight.halfLost ?? []) this.onHalfLost?.(block * SUM_BLOCK_BYTES);
   }
 
   /** The sums that the first and last block will have, where they are filled in part only. No parts: zeroes. */
@@ -214,8 +218,8 @@ export class CheckedStore implements SpaceStore {
       return start < offset || Math.min(start + SUM_BLOCK_BYTES, this.sizeBytes) > offset + length;
     };
     const joins: Promise<void>[] = [];
-    if (sumBefore.first !== undefined && isPart(first)) joins.push(this.#joinEdge(flight, first, sumBefore.first, parts));
-    if (end - 1 > first && sumBefore.last !== undefined && isPart(end - 1))
+    if (typeof sumBefore.first === 'number' && isPart(first)) joins.push(this.#joinEdge(flight, first, sumBefore.first, parts));
+    if (end - 1 > first && typeof sumBefore.last === 'number' && isPart(end - 1))
       joins.push(this.#joinEdge(flight, end - 1, sumBefore.last, parts));
     return joins.length > 0 ? Promise.all(joins) : undefined;
   }
@@ -228,8 +232,7 @@ export class CheckedStore implements SpaceStore {
     } catch (e) {
       if (!isBadRead(e)) throw e;
       flight.edges ??= new Map();
-      flight.edges.set(block, ~before >>> 0);
-      markHalfLost(flight, block);
+      flight.edges.set(block, 'lost');
       return;
     }
     const wasRight = crc32(bytes) === before;
@@ -243,10 +246,8 @@ export class CheckedStore implements SpaceStore {
       }
       at += p.length;
     }
-    const crc = crc32(bytes);
     flight.edges ??= new Map();
-    flight.edges.set(block, wasRight ? crc : ~crc >>> 0);
-    if (!wasRight) markHalfLost(flight, block);
+    flight.edges.set(block, wasRight ? crc32(bytes) : 'lost');
   }
 
   async #readEach(offset: number, length: number, unreadable: Set<number>): Promise<Buffer> {
@@ -269,11 +270,6 @@ export class CheckedStore implements SpaceStore {
   #isInside(offset: number, length: number): boolean {
     return Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && offset + length <= this.sizeBytes;
   }
-}
-
-function markHalfLost(flight: Flight, block: number): void {
-  flight.halfLost ??= new Set();
-  flight.halfLost.add(block);
 }
 
 /** The range, extended to whole blocks. */

@@ -15,8 +15,8 @@ import { clear, coolable, type HotLimits, isCrowded, moment, settleAll } from '.
 import { blockOf, SUM_BLOCK_BYTES, zeroSum } from './block-sums.ts';
 import { type DiskIdentity, METADATA_BYTES, Metadata, MetadataError } from './metadata.ts';
 import { extentBytesOf, METADATA_PAGE_BYTES } from './metadata-codec.ts';
-import { BLANK_PAGE_START, encodeSumsPage, type SumsPage, sumsPageBytes } from './sums-codec.ts';
-import { type Flight, type Page, SumsPages } from './sums-pages.ts';
+import { BLANK_PAGE_START, encodeSumsPage, KNOWN, LOST, type SumsPage, sumsPageBytes, UNKNOWN } from './sums-codec.ts';
+import { type Flight, type KeptSum, type Page, SumsPages, sumAt } from './sums-pages.ts';
 import { SilentDiskError } from './watched-store.ts';
 
 /** Dirty: 8 GiB of the disk, in 10 MiB of memory. After a crash the sums of as much are unknown, until the next scrub. */
@@ -203,7 +203,7 @@ export class KeptSums {
     page.flights.push(flight);
     const base = page.extent * this.#pages.extentBlocks;
     flight.knownBefore?.set(page.known.subarray(from - base, to - base), from - flight.first);
-    for (let b = from - base; b < to - base; b++) page.known[b] = 0;
+    for (let b = from - base; b < to - base; b++) page.known[b] = UNKNOWN;
   }
 
   /** sums: of the write. 'failed': it is not known what is there now. 'undone': nothing was changed. */
@@ -216,10 +216,16 @@ export class KeptSums {
       const page = this.#pages.get(extent);
       if (page && isRemoved(page.flights, flight)) {
         for (let b = from; b < to; b++) {
-          if (flight.contested?.has(b)) continue;
-          const crc = this.#sumAfter(flight, b, sums);
-          if (crc !== undefined) page.crcs[b - base] = crc;
-          if (crc !== undefined || (sums === 'undone' && flight.knownBefore?.[b - first] === 1)) page.known[b - base] = 1;
+          const after = this.#sumAfter(flight, b, sums);
+          if (after === 'lost') {
+            page.known[b - base] = LOST;
+            flight.halfLost ??= [];
+            flight.halfLost.push(b);
+          } else if (flight.contested?.has(b)) continue;
+          else if (after !== undefined) {
+            page.crcs[b - base] = after;
+            page.known[b - base] = KNOWN;
+          } else if (sums === 'undone') page.known[b - base] = flight.knownBefore?.[b - first] ?? UNKNOWN;
         }
       }
       from = to;
@@ -248,17 +254,17 @@ export class KeptSums {
   }
 
   /**
-   * The sum of each block that was known all the while; undefined: unknown, or a write came by. Ends the look.
+   * What was known of each block all the while; undefined: nothing, or a write came by. Ends the look.
    */
-  settled(look: Look): (number | undefined)[] {
-    const found: (number | undefined)[] = [];
+  settled(look: Look): KeptSum[] {
+    const found: KeptSum[] = [];
     for (const { page, from, to, began, before } of look.views) {
       page.readers--;
       const base = page.extent * this.#pages.extentBlocks;
       for (let b = from; b < to; b++) {
-        const crc = page.known[b - base] === 1 ? page.crcs[b - base] : undefined;
-        const same = before ? before.known[b - from] === 1 && before.crcs[b - from] === crc : page.began === began;
-        found.push(same && !this.#off ? crc : undefined);
+        const sum = sumAt(page, b - base);
+        const same = before ? sumAt(before, b - from) === sum : page.began === began;
+        found.push(same && !this.#off ? sum : undefined);
       }
     }
     return found;
@@ -269,10 +275,10 @@ export class KeptSums {
     const extent = Math.floor(block / this.#pages.extentBlocks);
     const page = this.#pages.get(extent);
     const i = block - extent * this.#pages.extentBlocks;
-    if (this.#off || !page || page.loading || page.known[i] === 1) return;
+    if (this.#off || !page || page.loading || page.known[i] !== UNKNOWN) return;
     for (const f of page.flights) if (block >= f.first && block < f.end) return;
     page.crcs[i] = crc;
-    page.known[i] = 1;
+    page.known[i] = KNOWN;
     this.#learned.add(extent);
     this.#pages.keep(extent);
     if (this.#learned.size > LEARNED_PAGES) this.#settleSoon();
@@ -299,11 +305,16 @@ export class KeptSums {
     await this.#map.close();
   }
 
-  #sumAfter(flight: Flight, block: number, sums: Uint32Array | 'zero' | 'failed' | 'undone'): number | undefined {
-    if (sums === 'failed' || sums === 'undone') return undefined;
+  #sumAfter(flight: Flight, block: number, sums: Uint32Array | 'zero' | 'failed' | 'undone'): KeptSum {
+    if (sums === 'undone') return undefined;
     const start = block * SUM_BLOCK_BYTES;
     const end = Math.min(start + SUM_BLOCK_BYTES, this.#sizeBytes);
-    if (start < flight.offset || end > flight.offset + flight.length) return flight.edges?.get(block);
+    const isPart = start < flight.offset || end > flight.offset + flight.length;
+    // The rest of it stays lost, whatever becomes of this write and of another one to it.
+    if (isPart && (block === flight.first ? flight.sumBefore.first : flight.sumBefore.last) === 'lost') return 'lost';
+    if (sums === 'failed') return undefined;
+    // What was read there may have been half of what another write wrote.
+    if (isPart) return flight.contested?.has(block) ? undefined : flight.edges?.get(block);
     return sums === 'zero' ? zeroSum(end - start) : sums[block - flight.first];
   }
 

@@ -10,9 +10,17 @@ export const BLANK_PAGE_START = Buffer.alloc(HEADER_BYTES);
 
 export interface SumsPage {
   crcs: Uint32Array;
-  /** 1: the block's crc counts. */
+  /** Of each block one of the three below. */
   known: Uint8Array;
 }
+
+export const UNKNOWN = 0;
+/** The block's crc counts. */
+export const KNOWN = 1;
+/** The block is not what it should be, and what its crc would be is not known. */
+export const LOST = 2;
+/** In the place of the crc of a block whose bit is not set; else there is 0. */
+const LOST_MARK = 1;
 
 export function sumsPageBytes(blocks: number): number {
   return Math.ceil((HEADER_BYTES + Math.ceil(blocks / 8) + blocks * 4) / SECTOR_BYTES) * SECTOR_BYTES;
@@ -26,7 +34,8 @@ export function encodeSumsPage(page: SumsPage, extent: number, life: bigint): Bu
   b.writeBigUInt64BE(life, 16);
   const sumsAt = HEADER_BYTES + Math.ceil(blocks / 8);
   for (let i = 0; i < blocks; i++) {
-    if (page.known[i] !== 1) continue;
+    if (page.known[i] === LOST) b.writeUInt32BE(LOST_MARK, sumsAt + i * 4);
+    if (page.known[i] !== KNOWN) continue;
     const at = HEADER_BYTES + (i >> 3);
     b.writeUInt8(b.readUInt8(at) | (1 << (i & 7)), at);
     b.writeUInt32BE(page.crcs[i] ?? 0, sumsAt + i * 4);
@@ -45,9 +54,11 @@ export function decodeSumsPage(b: Buffer, extent: number, life: bigint, page: Su
   if (found !== crc32(b)) return false;
   const sumsAt = HEADER_BYTES + Math.ceil(blocks / 8);
   for (let i = 0; i < blocks; i++) {
-    if ((b.readUInt8(HEADER_BYTES + (i >> 3)) & (1 << (i & 7))) === 0) continue;
-    page.known[i] = 1;
-    page.crcs[i] = b.readUInt32BE(sumsAt + i * 4);
+    const crc = b.readUInt32BE(sumsAt + i * 4);
+    if ((b.readUInt8(HEADER_BYTES + (i >> 3)) & (1 << (i & 7))) !== 0) {
+      page.known[i] = KNOWN;
+      page.crcs[i] = crc;
+    } else if (crc === LOST_MARK) page.known[i] = LOST;
   }
   return true;
 }

@@ -1,7 +1,10 @@
 // The pages of checksums in memory: those of dirty extents, which count there alone, and of clean ones as many as there is room for.
 import type { BlockStore } from '../../drivers/block/index.ts';
 import { METADATA_BYTES } from './metadata.ts';
-import { decodeSumsPage, type SumsPage } from './sums-codec.ts';
+import { decodeSumsPage, KNOWN, LOST, type SumsPage } from './sums-codec.ts';
+
+/** lost: the block is not what it should be, whatever is read there. It has no sum that could tell whether other bytes are right. */
+export type KeptSum = number | 'lost' | undefined;
 
 /** A write under way: the sums of the blocks [first, end) are unknown until it ends. */
 export interface Flight {
@@ -9,15 +12,15 @@ export interface Flight {
   readonly length: number;
   readonly first: number;
   readonly end: number;
-  /** The sums of the first and last block before, if they were known. */
-  readonly sumBefore: { first: number | undefined; last: number | undefined };
+  /** The sums of the first and last block before. */
+  readonly sumBefore: { first: KeptSum; last: KeptSum };
   /** What the blocks have afterwards that it does not fill: set by the writer, if it knows. */
-  edges?: Map<number, number>;
+  edges?: Map<number, KeptSum>;
   /** Blocks that two writes change at the same time. */
   contested?: Set<number>;
   readonly knownBefore: Uint8Array | undefined;
-  /** Blocks that it fills in part only, and whose rest is lost. */
-  halfLost?: Set<number>;
+  /** Blocks that it filled in part only, and whose rest is lost: known from its end on. */
+  halfLost?: number[];
 }
 
 export interface Page extends SumsPage {
@@ -128,10 +131,15 @@ export class SumsPages {
   }
 
   /** Undefined: unknown, or not in memory. */
-  sumOf(block: number): number | undefined {
+  sumOf(block: number): KeptSum {
     const extent = Math.floor(block / this.extentBlocks);
     const page = this.#pages.get(extent);
     const i = block - extent * this.extentBlocks;
-    return page?.known[i] === 1 ? page.crcs[i] : undefined;
+    return page && sumAt(page, i);
   }
+}
+
+export function sumAt(page: SumsPage, i: number): KeptSum {
+  if (page.known[i] === KNOWN) return page.crcs[i];
+  return page.known[i] === LOST ? 'lost' : undefined;
 }

@@ -179,6 +179,71 @@ t.test('what the medium does not give back is unreadable, its neighbours are not
   t.same(await disk.rewrite(5 * BLOCK, bytes(BLOCK, 1)), ['fits']);
 });
 
+t.test(
+  'a lost block has no sum that other bytes must fit, stays lost over a restart, and is good when it is written as a whole',
+  async (t) => {
+    const { disk, medium, file } = await open();
+    await disk.write(0, bytes(6 * BLOCK, 1));
+    const found: number[] = [];
+    disk.onHalfLost = (offset) => found.push(offset / BLOCK);
+    const { read, write } = medium;
+    medium.read = () => Promise.reject(new StoreError('io', 'read', 0, 'EIO'));
+    await disk.write(2 * BLOCK + 512, bytes(BLOCK, 2));
+    medium.read = read;
+    medium.content.writeUInt8(9, 4 * BLOCK);
+    await disk.write(4 * BLOCK + 512, bytes(512, 2));
+    t.same(found, [2, 3, 4]);
+    medium.write = () => Promise.reject(new StoreError('io', 'write', 0, 'EIO'));
+    await t.rejects(disk.write(4 * BLOCK + 512, bytes(512, 3)), /EIO/);
+    medium.write = write;
+    await disk.learn(2 * BLOCK, bytes(BLOCK, 1));
+    const first = ['fits', 'fits', 'wrong', 'wrong', 'wrong', 'fits'];
+    t.same((await disk.check(0, 6 * BLOCK)).blocks, first);
+    t.same(
+      (await disk.sums(0, 6 * BLOCK)).map((sum) => sum !== undefined),
+      [true, true, false, false, false, true],
+    );
+    await t.rejects(disk.read(3 * BLOCK, 1), { name: 'StoreError', kind: 'io', offset: 3 * BLOCK });
+    await disk.close();
+    const power = (b: Buffer): LosableStore => new LosableStore(never(), b);
+    const again = await open(power(medium.afterLoss(() => 0)), power(file.afterLoss(() => 0)));
+    t.same((await again.disk.check(0, 6 * BLOCK)).blocks, first);
+    t.equal((await again.disk.sums(3 * BLOCK, BLOCK))[0], undefined);
+    t.same(await again.disk.rewrite(2 * BLOCK, bytes(2 * BLOCK, 5)), ['fits', 'fits']);
+    await again.disk.zero(4 * BLOCK, BLOCK);
+    t.same(await conditions(again.disk), { fits: 6, unknown: 70 });
+  },
+);
+
+t.test('two writes to parts of a block at the same time: it is not taken for lost, and one that is lost stays so', async (t) => {
+  const { disk, medium } = await open();
+  const found: number[] = [];
+  disk.onHalfLost = (offset) => found.push(offset / BLOCK);
+  await disk.write(0, bytes(4 * BLOCK, 1));
+  // What the one reads has what the other one wrote meanwhile.
+  const both = async (block: number): Promise<void> => {
+    const { read } = medium;
+    const other: Promise<void>[] = [];
+    medium.read = async (...a) => {
+      medium.read = read;
+      other.push(disk.write(block * BLOCK, bytes(1024, 7)));
+      await other[0];
+      return await read.apply(medium, a);
+    };
+    await disk.write(block * BLOCK + 2048, bytes(1024, 8));
+    medium.read = read;
+    if (other.length === 0)
+      await Promise.all([disk.write(block * BLOCK + 2048, bytes(1024, 8)), disk.write(block * BLOCK, bytes(1024, 7))]);
+  };
+  await both(1);
+  t.same([found, (await disk.check(BLOCK, BLOCK)).blocks], [[], ['unknown']]);
+  medium.content.writeUInt8(9, 2 * BLOCK);
+  await disk.write(2 * BLOCK + 512, bytes(1, 2));
+  await both(2);
+  t.same((await disk.check(2 * BLOCK, BLOCK)).blocks, ['wrong']);
+  t.ok(found.length > 1 && found.every((b) => b === 2), 'and each of them tells it');
+});
+
 t.test('a write that failed leaves nothing known; one that was not done changes nothing', async (t) => {
   const { disk, medium } = await open();
   await disk.write(0, bytes(4 * BLOCK, 1));

@@ -274,6 +274,68 @@ t.test('a block that is lost, and then written to in part, is mended at once: th
   t.same(pair.a.unreadable, []);
 });
 
+/** Writes to the disk of a side wait while a test says so. */
+class Held {
+  #hold = Promise.withResolvers<void>();
+  isHeld = false;
+  waiting = 0;
+
+  under(side: 'A' | 'B', openStore: (o: FileStoreOptions) => Promise<BlockStore>): (o: FileStoreOptions) => Promise<BlockStore> {
+    return async (o) => {
+      const store = await openStore(o);
+      if (!o.path.endsWith(`disk-${side}`)) return store;
+      const { write } = store;
+      store.write = async (...a) => {
+        if (this.isHeld) {
+          this.waiting++;
+          await this.#hold.promise;
+        }
+        await write.apply(store, a);
+      };
+      return store;
+    };
+  }
+
+  go(): void {
+    this.isHeld = false;
+    this.#hold.resolve();
+  }
+}
+
+t.test('a block that is lost and written to in part is mended also by a partner that knows no checksum of it', async (t) => {
+  const bad = new BadBlocks();
+  const blocks = bad.of('A');
+  const held = new Held();
+  const pair = new MirrorPair({ sizeBytes: SIZE_BYTES, openStore: held.under('B', bad.openStore) });
+  t.teardown(() => pair.end());
+  await pair.equalise();
+  const guest = await written(pair);
+  const want = bytes(SIZE_BYTES, 1);
+  const part = async (offset: number, value: number): Promise<void> => {
+    want.fill(value, offset, offset + 1024);
+    await guest.write(offset, bytes(1024, value));
+  };
+  // Two parts of a block under way at a time on B alone, one after the other on A: only A knows what they make of it.
+  held.isHeld = true;
+  const first = part(5 * BLOCK, 2);
+  await until(() => held.waiting === 1 && pair.a.disk()[5 * BLOCK] === 2, 'A has it');
+  await guest.read(5 * BLOCK, BLOCK);
+  const second = part(5 * BLOCK + 1024, 3);
+  await until(() => held.waiting === 2, 'B has both under way');
+  held.go();
+  await Promise.all([first, second]);
+  blocks.add(5);
+  await part(5 * BLOCK + 3072, 4);
+  // The medium gives it again.
+  blocks.clear();
+  await until(() => pair.a.repaired.length + pair.a.unreadable.length > 0, 'it is mended');
+  await pair.b.mirror.call('close', {});
+  await pair.a.mirror.call('goSolo', {});
+  await part(5 * BLOCK + 2048, 5);
+  t.ok((await guest.read(0, SIZE_BYTES)).equals(want), 'alone');
+  t.same(pair.a.unreadable, []);
+});
+
 t.test('the same on the replica, when the journal is written back: the primary may be lost next', async (t) => {
   const bad = new BadBlocks();
   const blocks = bad.of('B');
