@@ -78,7 +78,7 @@ class FakeCopiesLab extends FakeLab {
       if (picture === null) continue;
       picture.disk = disk;
       if (this.#refused && picture.coServer === 'B') picture.attention.push({ kind: 'diskRefused', sentence: reason, ...unused });
-      const text = `B is equal: ${comparesLittle ? 4 : 32}.0 MiB compared, 1.0 MiB copied`;
+      const text = `B is equal: ${comparesLittle ? 4.19 : 33.6} MB compared, 1.05 MB copied`;
       if (this.#adoptedAt > 0) picture.timeline.push({ at: this.#adoptedAt, atMs: 0, coServer: 'A', severity: 'info', row: null, text });
     }
     return pictures;
