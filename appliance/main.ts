@@ -60,6 +60,28 @@ function work(data: WorkerRole | BurnInRole, port: MessagePort): void {
   }
 }
 
+const IO = { stdout: process.stdout, stderr: process.stderr };
+
+/** Ctrl-C, or whoever ends this process: once. */
+function stopSignal(): AbortSignal {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  return stop.signal;
+}
+
+/** A command that reads its arguments, and helps, itself. */
+function addOwn(program: Command, name: string, description: string, run: (args: string[]) => Promise<number>): void {
+  program
+    .command(name)
+    .description(description)
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(async (_o: unknown, c: Command) => {
+      process.exitCode = await run(c.args);
+    });
+}
+
 async function main(): Promise<void> {
   const program = new Command('twinstep').description('Fault-tolerant server appliance').version(version());
   program
@@ -88,79 +110,27 @@ async function main(): Promise<void> {
       const { pair } = loadConfig(o.config);
       process.stdout.write(formatEnrolment({ pairId: pair.id, key: deriveKey(loadPairKey(pair.keyFile, pair.id), 'witness') }));
     });
-  program
-    .command('status', '', { hidden: false })
-    .description('the state of the pair, from the local process')
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .helpOption(false)
-    .action(async (_o: unknown, c: Command) => {
-      process.exitCode = await runStatus(c.args, { stdout: process.stdout, stderr: process.stderr });
-    });
-  program
-    .command('pair')
-    .description('make the key of the pair, together with the other CoServer')
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .helpOption(false)
-    .action(async (_o: unknown, c: Command) => {
-      const stop = new AbortController();
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-      process.exitCode = await runPair(
-        c.args,
-        { stdin: process.stdin, stdout: process.stdout, stderr: process.stderr, signal: stop.signal },
-        loadConfig,
-      );
-    });
-  program
-    .command('request', '', { hidden: false })
-    .description("asks the local process for an operator's action")
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .helpOption(false)
-    .action(async (_o: unknown, c: Command) => {
-      process.exitCode = await runRequest(c.args, { stdout: process.stdout, stderr: process.stderr });
-    });
-  program
-    .command('hardware', '', { hidden: false })
-    .description('faults of both servers, and what is read of this one; exit code 0 well, 1 warning, 2 critical, 3 not known')
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .helpOption(false)
-    .action(async (_o: unknown, c: Command) => {
-      process.exitCode = await runHardware(c.args, { stdout: process.stdout, stderr: process.stderr });
-    });
-  program
-    .command('points', '', { hidden: false })
-    .description("restore points of the guest's disk: taken, listed, exported, mounted, gone back to")
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .helpOption(false)
-    .action(async (_o: unknown, c: Command) => {
-      process.exitCode = await runPoints(c.args, { stdout: process.stdout, stderr: process.stderr });
-    });
-  program
-    .command('burn-in')
-    .description('test this server and its links under load, before it carries a guest')
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .helpOption(false)
-    .action(async (_o: unknown, c: Command) => {
-      const stop = new AbortController();
-      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-      const doors = { loadConfig, loadPairKey, loadFencePassword, program: new URL(import.meta.url) };
-      process.exitCode = await runBurnInCommand(c.args, { stdout: process.stdout, stderr: process.stderr, signal: stop.signal }, doors);
-    });
-  program
-    .command('qualify', '', { hidden: false })
-    .description('are two servers alike enough for lockstep: live, or by their saved inventories')
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .helpOption(false)
-    .action(async (_o: unknown, c: Command) => {
-      const io = { stdout: process.stdout, stderr: process.stderr };
-      process.exitCode = await runQualify(c.args, io, { version: version(), load: loadConfig });
-    });
+  addOwn(program, 'status', 'the state of the pair, from the local process', (args) => runStatus(args, IO));
+  addOwn(program, 'pair', 'make the key of the pair, together with the other CoServer', (args) =>
+    runPair(args, { stdin: process.stdin, ...IO, signal: stopSignal() }, loadConfig),
+  );
+  addOwn(program, 'request', "asks the local process for an operator's action", (args) => runRequest(args, IO));
+  addOwn(
+    program,
+    'hardware',
+    'faults of both servers, and what is read of this one; exit code 0 well, 1 warning, 2 critical, 3 not known',
+    (args) => runHardware(args, IO),
+  );
+  addOwn(program, 'points', "restore points of the guest's disk: taken, listed, exported, mounted, gone back to", (args) =>
+    runPoints(args, IO),
+  );
+  addOwn(program, 'burn-in', 'test this server and its links under load, before it carries a guest', (args) => {
+    const doors = { loadConfig, loadPairKey, loadFencePassword, program: new URL(import.meta.url) };
+    return runBurnInCommand(args, { ...IO, signal: stopSignal() }, doors);
+  });
+  addOwn(program, 'qualify', 'are two servers alike enough for lockstep: live, or by their saved inventories', (args) =>
+    runQualify(args, IO, { version: version(), load: loadConfig }),
+  );
   await program.parseAsync();
 }
 

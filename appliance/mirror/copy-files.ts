@@ -14,9 +14,7 @@ import { DISK_TIMEOUT_MS, openDiskStack } from './disk-stack.ts';
 import { DoubtfulDisk } from './doubtful-disk.ts';
 import { blankSegments, Journal } from './journal.ts';
 import { type DiskIdentity, METADATA_BYTES, type Metadata, type MetadataScale, type MetadataTrouble } from './metadata.ts';
-
 import { adoptDisk, type KnownDisk, openRecord, refuseMissing, refuseSmall } from './own-record.ts';
-
 import { DEFAULT_POINTS } from './restore-points/api.ts';
 import type { PointStore } from './restore-points/point-store.ts';
 import type { MirrorSurroundings } from './surroundings.ts';

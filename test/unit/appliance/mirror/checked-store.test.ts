@@ -6,11 +6,8 @@ import { CheckedStore } from '../../../../appliance/mirror/checked-store.ts';
 import { KeptSums, sumsFileBytes } from '../../../../appliance/mirror/kept-sums.ts';
 import type { DiskIdentity } from '../../../../appliance/mirror/metadata.ts';
 import { decodeSumsPage, encodeSumsPage, sumsPageBytes } from '../../../../appliance/mirror/sums-codec.ts';
-
 import type { Flight } from '../../../../appliance/mirror/sums-pages.ts';
-
 import { SilentDiskError } from '../../../../appliance/mirror/watched-store.ts';
-
 import { type BlockStore, StoreError } from '../../../../drivers/block/index.ts';
 import { LosableStore, Power, random } from './losable-store.ts';
 
