@@ -127,23 +127,34 @@ export function verified(text: string, name: string): { content: { [key: string]
   const { signature, ...content } = value as { [key: string]: Json | undefined };
   if (signature === undefined) throw new SignatureError(`${name}: it is not signed: write it with twinstep qualify --save`);
   const { algorithm, publicKey, value: bytes } = (signature ?? {}) as Record<string, unknown>;
-  const key = algorithm === 'Ed25519' && typeof publicKey === 'string' ? ed25519(publicKey) : null;
-  if (key === null || typeof bytes !== 'string') throw new SignatureError(`${name}: its signature is none that this version knows`);
+  const key = algorithm === 'Ed25519' ? ed25519(publicKey) : null;
+  const signatureBytes = bytesOf(bytes);
+  if (key === null || signatureBytes === null) throw new SignatureError(`${name}: its signature is none that this version knows`);
   let canonical: string;
   try {
     canonical = canonicalJson(content);
   } catch (e) {
     throw new FileError(`${name}: ${(e as Error).message}`);
   }
-  if (!verify(null, Buffer.from(canonical), key, Buffer.from(bytes, 'base64')))
+  if (!verify(null, Buffer.from(canonical), key, signatureBytes))
     throw new SignatureError(`${name}: the signature does not fit: the file was changed after it was signed`);
   return { content, fingerprint: fingerprintOf(key) };
 }
 
-function ed25519(base64: string): KeyObject | null {
+/** Null where it is not base64 as it is written: Node's decoder passes over what it does not know, so that many texts mean the same bytes. */
+function bytesOf(base64: unknown): Buffer | null {
+  if (typeof base64 !== 'string') return null;
+  const bytes = Buffer.from(base64, 'base64');
+  return bytes.toString('base64') === base64 ? bytes : null;
+}
+
+function ed25519(base64: unknown): KeyObject | null {
+  const der = bytesOf(base64);
+  if (der === null) return null;
   try {
-    const key = createPublicKey({ key: Buffer.from(base64, 'base64'), type: 'spki', format: 'der' });
-    return key.asymmetricKeyType === 'ed25519' ? key : null;
+    const key = createPublicKey({ key: der, type: 'spki', format: 'der' });
+    // Bytes after the key would be passed over.
+    return key.asymmetricKeyType === 'ed25519' && key.export({ type: 'spki', format: 'der' }).equals(der) ? key : null;
   } catch {
     return null;
   }
