@@ -23,6 +23,8 @@ const HELP = `npm run lab:live-twins -- [--level 2|3] [--stages NAME,NAME] [--li
   --limit    for each step; default 20
 `;
 const WEB_PORT = 443;
+/** Each look is a handshake and a page for an emulated server that has other things to do. */
+const LOOK_MS = 10_000;
 const DEFAULT_LIMIT_MINUTES = 20;
 const BOOT_TIMEOUT_MS = 600_000;
 const HANDS_TIMEOUT_MS = 300_000;
@@ -60,8 +62,10 @@ async function main(): Promise<void> {
   const { password } = lab.secrets;
   const console = (server: CoServerName) => new ConsoleClient({ address: ADDRESSES.management[server], port: WEB_PORT, password });
   const consoles = { A: console('A'), B: console('B') };
-  const watch = new MachineWatch({ snapshot: (server) => consoles[server].snapshot() }, (entry) =>
-    say(`  ${entry.coServer} ${entry.row === null ? '' : `[${entry.row}] `}${entry.text}`),
+  const watch = new MachineWatch(
+    { snapshot: (server) => consoles[server].snapshot() },
+    (entry) => say(`  ${entry.coServer} ${entry.row === null ? '' : `[${entry.row}] `}${entry.text}`),
+    LOOK_MS,
   );
   watch.start();
   // Whoever waits for something is told that it does not come.
