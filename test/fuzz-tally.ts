@@ -16,7 +16,8 @@ export interface FileTally {
   busy: boolean;
 }
 
-/** Of what a failed file said: its end. */
+/** Of what a failed file said: from each "not ok" on, or its end; enough to see what was compared. */
+const LINES_OF_ONE = 20;
 const LINES_SHOWN = 60;
 
 /** The file that is next: the one with the fewest rounds that does not run; undefined: none is left. */
@@ -32,7 +33,8 @@ export function failureText(file: string, seed: number, runs: readonly PropertyR
     ({ at, failure, cases, seed: used }) =>
       `  property ${at} of the file, after ${cases} cases: seed ${used}, path ${JSON.stringify(failure.path)}\n  counterexample: ${failure.counterexample}`,
   );
-  const lines = said.slice(-LINES_SHOWN).map((line) => `    ${line.trimEnd()}`);
+  const wrong = said.flatMap((line, at) => (/^\s*not ok/.test(line) ? said.slice(at, at + LINES_OF_ONE) : []));
+  const lines = (wrong.length > 0 ? wrong.slice(0, LINES_SHOWN) : said.slice(-LINES_SHOWN)).map((line) => `    ${line.trimEnd()}`);
   return [`not ok - ${file}`, `  again: TWINSTEP_SEED=${seed} npm test -- ${file}`, ...properties, ...lines].join('\n');
 }
 

@@ -32,11 +32,12 @@ t.test('a case that fails: its seed, path and counterexample', async (t) => {
   const { code, runs } = await example(7, 1000);
   t.equal(code, 1, 'the test file fails as ever');
   t.match(runs, [{ seed: 7, failure: { counterexample: '[1001]', path: /^\d+(:\d+)*$/ } }], 'the smallest that fails');
-  const text = failureText(EXAMPLE, 7, runs, ['not ok 1']);
+  const text = failureText(EXAMPLE, 7, runs, ['ok 1', '  not ok 2 - alike', '  ---', ...Array(99).fill('ok 3')]);
   t.match(text, /TWINSTEP_SEED=7 npm test -- test\/unit\/seed-example\.ts/);
   t.match(text, /property 1 of the file, after \d+ cases: seed 7, path "\d/);
   t.match(text, /counterexample: \[1001\]/);
-  t.match(text, /not ok 1/);
+  t.match(text, /not ok 2 - alike\n *---\n/, 'what was wrong, not what came last');
+  t.notMatch(text, / ok 1/);
 });
 
 t.test('only files that make up cases get a seed; a seed is a whole number', async (t) => {
