@@ -64,7 +64,8 @@ function failed(device: string, operation: DiskErrorReading['operation'] | undef
 
 /** "sda1" is on "/dev/sda". Null: what is made of other disks, which have lines of their own. */
 function wholeDisk(device: string): string | null {
-  const [, name = ''] = /^((?:[shv]d|xvd)[a-z]{1,4})\d{0,4}$/.exec(device) ?? /^((?:nvme\d{1,4}n|mmcblk)\d{1,4})(?:p\d{1,4})?$/.exec(device) ?? [];
+  const [, name = ''] =
+    /^((?:[shv]d|xvd)[a-z]{1,4})\d{0,4}$/.exec(device) ?? /^((?:nvme\d{1,4}n|mmcblk)\d{1,4})(?:p\d{1,4})?$/.exec(device) ?? [];
   return REAL_DISK.test(name) ? path(name) : null;
 }
 

@@ -123,6 +123,7 @@ export const RECIPES: Record<LabFault, FaultRecipe> = {
   nvmePreFail: nvmeWarning(0x04),
   nvmeReadOnly: nvmeWarning(0x08),
   nvmeReadError: diskError('nvme0', 'read'),
+  nvmeWriteError: diskError('nvme0', 'write'),
   sataReadError: diskError('sata0', 'read'),
   sataWriteError: diskError('sata0', 'write'),
   sataSlow: diskSlow('sata0'),

@@ -65,12 +65,19 @@ t.test('file systems', async (t) => {
 
 t.test('the log of a machine whose disks failed', async (t) => {
   const file = join(import.meta.dirname, '../../../../drivers/edac/testdata/qemu-q35/disk-errors.txt');
-  const kinds = readFileSync(file, 'utf8').split('\n').map(said).filter((x) => x !== null);
+  const kinds = readFileSync(file, 'utf8')
+    .split('\n')
+    .map(said)
+    .filter((x) => x !== null);
   const count = (kind: string) => kinds.filter((x) => x === kind).length;
   t.ok(count('read /dev/sda') > 0);
   t.ok(count('read /dev/nvme0n1') > 0);
   t.ok(count('write /dev/sda') > 0);
-  t.strictSame([...new Set(kinds)].filter((x) => !/ \/dev\/(sda|nvme0n1)/.test(x)), [], 'nothing else');
+  t.strictSame(
+    [...new Set(kinds)].filter((x) => !/ \/dev\/(sda|nvme0n1)/.test(x)),
+    [],
+    'nothing else',
+  );
 });
 
 t.test('read beside machine checks', async (t) => {

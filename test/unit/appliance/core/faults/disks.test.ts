@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { CALM_MS } from '../../../../../appliance/core/faults/catalogue.ts';
 import { DISK_ERRORS_WINDOW_MS, diagnoseDiskErrors, FRESH_DISK_ERRORS } from '../../../../../appliance/core/faults/disk-errors.ts';
 import { diagnoseDiskLatency, FRESH_DISK_LATENCY, LATE_MS, SLOW_READINGS } from '../../../../../appliance/core/faults/disk-latency.ts';
-import { CALM_MS } from '../../../../../appliance/core/faults/catalogue.ts';
 import { FRESH_LEDGER, judge } from '../../../../../appliance/core/faults/ledger.ts';
 import type { DiskErrorReading, DiskLatencyReading } from '../../../../../appliance/core/faults/types.ts';
 import { decodeDiskstats } from '../../../../../drivers/counters/index.ts';
@@ -27,7 +27,18 @@ const times = (count: number, window: Window): Window[] => Array.from({ length: 
 /** What is found at the end of each window. */
 function watched(...windows: Window[]): string[] {
   let memory = FRESH_DISK_LATENCY;
-  const disk: DiskLatencyReading = { disk: 'sda', reads: 0, readMs: 0, writes: 0, writeMs: 0, flushes: 0, flushMs: 0, busyMs: 0, discards: 0, inFlight: 0 };
+  const disk: DiskLatencyReading = {
+    disk: 'sda',
+    reads: 0,
+    readMs: 0,
+    writes: 0,
+    writeMs: 0,
+    flushes: 0,
+    flushMs: 0,
+    busyMs: 0,
+    discards: 0,
+    inFlight: 0,
+  };
   return [{}, ...windows]
     .map(({ ended = 0, eachMs = 0, busyMs = ended * eachMs, waiting = 0, discards = 0, lateMs = 0 }: Window, i) => {
       disk.reads += ended;
@@ -58,11 +69,18 @@ t.test('a disk that was never fast is slow all the same, and is not got used to'
   const told = watched(...times(20, { ended: 10, eachMs: 90 }), ...times(60, { ended: 9, eachMs: 1_500 }));
   t.equal(told[20 + SLOW_READINGS - 1], 'diskSlow sda: 1500 ms a request');
   t.ok(told.slice(20 + SLOW_READINGS).every((x) => x !== ''));
-  t.equal(watched(...times(SLOW_READINGS, { ended: 1, eachMs: 4_000 })).at(-1), 'diskSlow sda: 4000 ms a request', 'one request in a reading');
+  t.equal(
+    watched(...times(SLOW_READINGS, { ended: 1, eachMs: 4_000 })).at(-1),
+    'diskSlow sda: 4000 ms a request',
+    'one request in a reading',
+  );
   const rare = watched(...times(SLOW_READINGS, { ended: 1, eachMs: 4_000 }).flatMap((w) => [w, {}, {}]));
   t.equal(rare.at(-1), 'diskSlow sda: 4000 ms a request', 'silence between them counts for nothing');
   const both = watched(...times(SLOW_READINGS, { ended: 1, eachMs: 4_000 }).flatMap((w) => [w, GOOD]));
-  t.ok(both.every((x) => x === ''), 'good ones between them count');
+  t.ok(
+    both.every((x) => x === ''),
+    'good ones between them count',
+  );
 });
 
 t.test('requests that wait while none ends', async (t) => {
@@ -70,7 +88,11 @@ t.test('requests that wait while none ends', async (t) => {
   t.equal(watched(...times(30, { waiting: 3, discards: 1 })).at(-1), '', 'it discards, which takes long and is not timed');
   t.equal(watched(...times(30, { waiting: 3, ended: 200, eachMs: 20 })).at(-1), '');
   const after = watched(...times(SLOW_READINGS + 1, { waiting: 3 }), {}, {}, GOOD);
-  t.strictSame(after.slice(-3).map((x) => x !== ''), [true, true, false], 'an idle disk has not become a good one');
+  t.strictSame(
+    after.slice(-3).map((x) => x !== ''),
+    [true, true, false],
+    'an idle disk has not become a good one',
+  );
 });
 
 t.test('a server that did not run for seconds finds every request late: that is no fault of its disks', async (t) => {
@@ -102,14 +124,21 @@ t.test('what a machine of the lab counted while its disk was held at two request
   const told = readFileSync(join(folder, 'sata-slow.txt'), 'utf8').split('---\n');
   let memory = FRESH_DISK_LATENCY;
   const seen = told.map((text, i) => {
-    const d = diagnoseDiskLatency(memory, { disks: decodeDiskstats(text).filter((x) => /sda$|nvme0n1$/.test(x.disk)), lateMs: 0 }, i * EVERY_MS);
+    const d = diagnoseDiskLatency(
+      memory,
+      { disks: decodeDiskstats(text).filter((x) => /sda$|nvme0n1$/.test(x.disk)), lateMs: 0 },
+      i * EVERY_MS,
+    );
     memory = d.memory;
     return d.findings.map((f) => `${f.code} ${f.where}`).join();
   });
   const from = seen.indexOf('diskSlow /dev/sda');
   t.ok(from > 0, 'told');
   t.equal(seen.at(-1), '', 'and over');
-  t.ok(seen.every((x) => x === '' || x === 'diskSlow /dev/sda'), 'of no other disk');
+  t.ok(
+    seen.every((x) => x === '' || x === 'diskSlow /dev/sda'),
+    'of no other disk',
+  );
 });
 
 const error = (operation: DiskErrorReading['operation'], over: Partial<DiskErrorReading> = {}): DiskErrorReading => ({
@@ -137,7 +166,14 @@ t.test('errors of a disk: five reads or two writes within five minutes', async (
   t.strictSame(logged(Array.from({ length: 5 }, () => [error('read')])), [
     'diskReadErrors /dev/sda: 5 in the last five minutes: I/O error, dev sda',
   ]);
-  t.strictSame(logged(Array.from({ length: 50 }, () => [error('read')]), DISK_ERRORS_WINDOW_MS / 4), [], 'now and then');
+  t.strictSame(
+    logged(
+      Array.from({ length: 50 }, () => [error('read')]),
+      DISK_ERRORS_WINDOW_MS / 4,
+    ),
+    [],
+    'now and then',
+  );
   t.strictSame(logged([[error('write')]]), []);
   t.strictSame(logged([[error('write')], [error('write', { disk: '/dev/sdb' })], [error('read')]]), [], 'each disk by itself');
   t.match(logged([[error('write'), error('write')]]), [/^diskWriteErrors \/dev\/sda: 2/]);
