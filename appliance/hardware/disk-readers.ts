@@ -12,14 +12,14 @@ const LATENCY_EVERY_MS = 5_000;
 const DISK = /^\/dev\/(sd[a-z]+|nvme\d+n\d+|hd[a-z]|vd[a-z]+|xvd[a-z]+)$/;
 
 /** Of idle disks nothing is read to see how long that takes: the mirror's scrub reads each copy in turn, SMART asks them all. */
-export function latencyReader(punctuality: Pick<Punctuality, 'worstSince'>, counters: CountersOptions = {}): Reader {
+export function latencyReader(punctuality: Pick<Punctuality, 'totalSince'>, counters: CountersOptions = {}): Reader {
   let readAt = performance.now();
   return {
     source: 'disks',
     everyMs: LATENCY_EVERY_MS,
     read: async () => {
       const all = await readDisks(counters);
-      const lateMs = punctuality.worstSince(readAt);
+      const lateMs = punctuality.totalSince(readAt);
       readAt = performance.now();
       return { source: 'disks', disks: all.filter((d) => DISK.test(d.disk)), lateMs };
     },

@@ -3,8 +3,8 @@
 
 /** Four wake-ups in a second cost nothing, and what stands still for a second is seen. */
 const EVERY_MS = 250;
-/** Less is no standing still. */
-const LATE_FROM_MS = 500;
+/** Less is how timers are. */
+const LATE_FROM_MS = 100;
 /** Nobody asks about what was longer ago. */
 const KEPT = 64;
 
@@ -36,9 +36,18 @@ export class Punctuality {
 
   /** By how many ms at worst, since then (`now()` of the watch). */
   worstSince(at: number): number {
+    return Math.max(...this.#since(at));
+  }
+
+  /** By how many ms in all. */
+  totalSince(at: number): number {
+    return this.#since(at).reduce((sum, lateMs) => sum + lateMs, 0);
+  }
+
+  #since(at: number): number[] {
     // Timers may run before the one that would have told.
-    const soFar = this.#watch.now() - this.#turnAt - EVERY_MS;
-    return Math.max(0, soFar, ...this.#late.filter((one) => one.at >= at).map(({ lateMs }) => lateMs));
+    const soFar = Math.max(0, this.#watch.now() - this.#turnAt - EVERY_MS);
+    return [soFar, ...this.#late.filter((one) => one.at >= at).map(({ lateMs }) => lateMs)];
   }
 
   #turn(): void {

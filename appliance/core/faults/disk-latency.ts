@@ -8,15 +8,16 @@
 //
 //     good --six slow readings in a row--> slow --one good reading--> good
 //
-// Readings without a request say nothing, and neither do those taken by a late watch: a server that did not run for some seconds finds
-// every request late. They count for neither side. The hung disk of the mirror is the mirror's too: it has its own time-out.
+// Readings without a request say nothing: they count for neither side. Neither does what may be the watch's own fault: a server that did
+// not run for some seconds finds every request late by as much, in this reading or in the next, so that is taken off first. The hung disk of
+// the mirror is the mirror's too: it has its own time-out.
 import type { Diagnosis, DiskLatencyReading, Finding, Reading } from './types.ts';
 
 export interface DiskLatencyMemory {
   disks: ReadonlyMap<string, DiskMemory>;
   at: number | null;
-  /** The last reading was late: what it caught up with ends in the next one. */
-  wasLate: boolean;
+  /** Of the last reading: what it caught up with ends in the next one. */
+  lateMs: number;
 }
 interface DiskMemory {
   last: DiskLatencyReading;
@@ -26,7 +27,7 @@ interface DiskMemory {
   slowInARow: number;
   detail: string;
 }
-export const FRESH_DISK_LATENCY: DiskLatencyMemory = { disks: new Map(), at: null, wasLate: false };
+export const FRESH_DISK_LATENCY: DiskLatencyMemory = { disks: new Map(), at: null, lateMs: 0 };
 
 /** About ten minutes at one reading in five seconds. */
 const LEARN_READINGS = 120;
@@ -40,39 +41,41 @@ export const SLOW_MS = 200;
 export const VERY_SLOW_MS = 500;
 /** Half a minute at one reading in five seconds. */
 export const SLOW_READINGS = 6;
-/** A fifth of the time between two readings. */
+/** A fifth of the time between two readings: nothing is compared any more, and nothing is learned. */
 export const LATE_MS = 1_000;
+/** Half of it: so long must the watch have seen nothing end. */
+const WAITED_MS = 2_500;
 
 export function diagnoseDiskLatency(
   memory: DiskLatencyMemory,
   { disks, lateMs }: Pick<Extract<Reading, { source: 'disks' }>, 'disks' | 'lateMs'>,
   at: number,
 ): Diagnosis<DiskLatencyMemory> {
-  const isLate = lateMs >= LATE_MS;
-  const spanS = memory.at === null ? 0 : (at - memory.at) / 1000;
+  const spanMs = memory.at === null ? 0 : at - memory.at;
   const next = new Map<string, DiskMemory>();
   const findings: Finding[] = [];
   for (const disk of disks) {
     const before = memory.disks.get(disk.disk) ?? { last: disk, usualMs: null, readings: 0, slowInARow: 0, detail: '' };
-    const now = isLate || memory.wasLate || spanS <= 0 ? { ...before, last: disk } : follow(before, disk, spanS);
+    const now = spanMs <= 0 ? { ...before, last: disk } : follow(before, disk, spanMs, lateMs + memory.lateMs);
     next.set(disk.disk, now);
     if (now.slowInARow >= SLOW_READINGS) findings.push({ code: 'diskSlow', where: disk.disk, detail: now.detail });
   }
-  return { memory: { disks: next, at, wasLate: isLate }, findings };
+  return { memory: { disks: next, at, lateMs }, findings };
 }
 
-function follow(before: DiskMemory, disk: DiskLatencyReading, spanS: number): DiskMemory {
+function follow(before: DiskMemory, disk: DiskLatencyReading, spanMs: number, lateMs: number): DiskMemory {
   const { last, usualMs, readings, slowInARow } = before;
   const ended = disk.reads - last.reads + disk.writes - last.writes + disk.flushes - last.flushes;
   const ms = disk.readMs - last.readMs + disk.writeMs - last.writeMs + disk.flushMs - last.flushMs;
   const busyMs = disk.busyMs - last.busyMs;
   const beganAnew = ended < 0 || ms < 0 || busyMs < 0;
   const slow = (detail: string): DiskMemory => ({ ...before, last: disk, slowInARow: Math.min(slowInARow + 1, SLOW_READINGS), detail });
-  if (!beganAnew && ended === 0 && last.inFlight > 0 && disk.inFlight > 0 && disk.discards === last.discards)
-    return slow(`${disk.inFlight} requests wait, and none ended in ${Math.round(spanS)} s`);
+  if (!beganAnew && ended === 0 && last.inFlight > 0 && disk.inFlight > 0 && disk.discards === last.discards && spanMs - lateMs >= WAITED_MS)
+    return slow(`${disk.inFlight} requests wait, and none ended in ${Math.round(spanMs / 1000)} s`);
   if (beganAnew || ended === 0) return { ...before, last: disk };
   const each = Math.min(ms, busyMs) / ended;
-  if (each >= VERY_SLOW_MS) return slow(`${Math.round(each)} ms a request`);
+  if (Math.min(ms / ended - lateMs, (busyMs - lateMs) / ended) >= VERY_SLOW_MS) return slow(`${Math.round(each)} ms a request`);
+  if (lateMs >= LATE_MS) return { ...before, last: disk };
   if (ended < REQUESTS_AT_LEAST) return each < SLOW_MS ? { ...before, last: disk, slowInARow: 0 } : { ...before, last: disk };
   if (each >= SLOW_MS && readings >= TREND_FROM_READINGS && usualMs !== null && each > usualMs * SLOWER_TIMES)
     return slow(`${Math.round(each)} ms a request, usually ${usualMs.toFixed(1)} ms`);

@@ -16,7 +16,7 @@ export type Reading =
   /** PCIe advanced error reporting, by device. */
   | { source: 'pcie'; devices: readonly PcieReading[] }
   | { source: 'nics'; nics: readonly NicReading[] }
-  /** lateMs: how late the reader's own timers were at worst since the last reading: a disk's time is not known by a watch that stood still. */
+  /** lateMs: how late the reader's own timers were in all since the last reading: a disk's time is not known by a watch that stood still. */
   | { source: 'disks'; disks: readonly DiskLatencyReading[]; lateMs: number }
   /** What the kernel logged since the last reading: requests of disks that failed, and file systems that met errors. */
   | { source: 'diskErrors'; errors: readonly DiskErrorReading[]; fileSystems: readonly FileSystemReading[] }

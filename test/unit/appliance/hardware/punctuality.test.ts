@@ -24,7 +24,11 @@ t.test('how late a thread was, since when', async (t) => {
   t.equal(punctuality.worstSince(1_000), 5_000);
   after(250);
   t.equal(punctuality.worstSince(then), 5_000);
-  t.equal(punctuality.worstSince(then + 1), 0, 'that was before');
+  after(550);
+  t.equal(punctuality.worstSince(then), 5_000);
+  t.equal(punctuality.totalSince(then), 5_300);
+  t.equal(punctuality.totalSince(then + 1), 300, 'of what came later');
+  t.equal(punctuality.worstSince(clock.now + 1), 0, 'that was before');
   clock.now += 3_250;
   t.equal(punctuality.worstSince(clock.now), 3_000, 'nobody had a turn yet that would say so');
 });

@@ -96,13 +96,16 @@ t.test('requests that wait while none ends', async (t) => {
 });
 
 t.test('a server that did not run for seconds finds every request late: that is no fault of its disks', async (t) => {
-  const starved = { ended: 10, eachMs: 8_000, lateMs: LATE_MS };
+  const starved = { ended: 10, eachMs: 8_000, lateMs: 8_000 };
   t.ok(watched(...times(20, GOOD), ...times(60, starved)).every((x) => x === ''));
   t.ok(watched(...times(30, { waiting: 2, lateMs: 8_000 })).every((x) => x === ''));
   // Reading and late requests come in any order after it has slept.
   const uneven = times(40, { lateMs: 15_000 }).flatMap((w) => [w, { ended: 5, eachMs: 15_000 }]);
   t.ok(watched(...uneven).every((x) => x === ''));
   const mixed = times(SLOW_READINGS, { ended: 10, eachMs: 1_500 }).flatMap((w) => [starved, {}, w]);
+  t.equal(watched(...times(30, { ended: 10, eachMs: 400, lateMs: LATE_MS })).at(-1), '', 'late by less, and not by its own fault');
+  const worse = times(SLOW_READINGS, { ended: 2, eachMs: 4_000, lateMs: 1_500 });
+  t.equal(watched(...worse).at(-1), 'diskSlow sda: 4000 ms a request', 'later than the watch itself');
   t.equal(watched(...mixed).at(-1), 'diskSlow sda: 1500 ms a request', 'it is told from the readings that were in time');
 });
 
