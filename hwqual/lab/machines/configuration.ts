@@ -62,7 +62,8 @@ export function machineConfig(
     labSocket: '',
     fence: { ...fence, address: BMC_ADDRESS[partnerOf(name)], port: BMC_PORT },
     watchdog: { ...watchdog, device: '/dev/watchdog' },
-    // Emulated machines on a busy one stand still for seconds, and each frame costs them much; the time-out also tells the product that engines and threads are as slow.
+    // Emulated machines on a busy one stand still for seconds, and each frame costs them much. The time-out also tells the product that its
+    // engines and threads are as slow.
     heartbeat: { ...heartbeat, intervalMs: 1_000, timeoutMs: 10_000 },
     disk: { ...disk, timeoutMs: 60_000, acknowledgeMs: 30_000 },
     hardware: { watch: 'on', bmc: '/dev/ipmi0' },
