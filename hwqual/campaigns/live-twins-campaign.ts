@@ -149,7 +149,8 @@ export class LiveTwins {
           picture?.redundancy === 'duplex' ? null : (picture?.attention.find(({ kind }) => kind === 'qualification')?.sentence ?? null),
         )));
     if (!refused) return false;
-    if (level === 3) for (const server of ['A', 'B'] as const) await this.#p.setLevel(server, 2);
+    // The one that has nothing to lose first.
+    if (level === 3) for (const server of [partnerOf(stays), stays]) await this.#p.setLevel(server, 2);
     return (await this.#isProtected(2)) && this.#ask('a record is on both copies');
   }
 

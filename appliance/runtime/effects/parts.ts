@@ -8,11 +8,15 @@ import type { History } from '../history.ts';
 import type { Incidents } from '../incidents.ts';
 import type { NewEvent } from '../pump.ts';
 import type { RecordStore } from '../record-store.ts';
+import { slownessOf } from '../slowness.ts';
 import type { Workers } from '../workers.ts';
 import type { CheckpointTrigger } from './checkpoint-trigger.ts';
 import type { Engine } from './engine.ts';
 import type { Fence } from './fence.ts';
 import type { WatchdogKeeper } from './watchdog.ts';
+
+/** Of the mirror's disk and journal, on an ordinary server: see slownessOf. */
+const OPEN_WITHIN_MS = 120_000;
 
 export interface Parts {
   config: CoServerConfig;
@@ -44,7 +48,10 @@ export interface Parts {
  */
 export async function openDisk(p: Parts, use: { serves: boolean }): Promise<void> {
   if (p.disk.isOpen) return;
-  const { committed, replayed, discarded, notes } = await judged(p, p.workers.mirror.call('open', use, 120_000));
+  const { committed, replayed, discarded, notes } = await judged(
+    p,
+    p.workers.mirror.call('open', use, OPEN_WITHIN_MS * slownessOf(p.config)),
+  );
   p.disk.isOpen = true;
   for (const note of notes) p.history.add({ severity: 'warning', row: null, text: `The disk: ${note}.` });
   if (replayed + discarded === 0) return;

@@ -12,6 +12,7 @@ import type { Parts } from './parts.ts';
 /** Of an engine on an ordinary server, as RUNNING_WITHIN_MS; see slownessOf. */
 const COLO_EXIT_WITHIN_MS = 2_000;
 const RUNNING_WITHIN_MS = 5_000;
+const CLOSE_WITHIN_MS = 60_000;
 /** Links and streams end within the heartbeat's time-out of each other, on a slow machine some seconds later. */
 const ONE_LOSS_MS = 5_000;
 const YANK_WITHIN_MS = 1_000;
@@ -131,7 +132,7 @@ export class Survival {
     await workers.gate.call('dropAll', {});
     await workers.gate.call('setMode', { mode: 'closed' });
     await workers.memory.call('stop', {});
-    await workers.mirror.call('close', {}, 60_000);
+    await workers.mirror.call('close', {}, CLOSE_WITHIN_MS * this.#slowness);
     this.#p.disk.isOpen = false;
     return '';
   }
