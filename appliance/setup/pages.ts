@@ -130,8 +130,8 @@ function portsPage(state: SetupState, facts: SetupFacts): PageLines {
     const place = [nic.name, nic.driver ?? '-', nic.mac, speedText(nic), nic.bus ?? '-'];
     const [name = '', driver = '', mac = '', speed = '', bus = ''] = place.map(ascii);
     return [
-      { text: pad(`${isHere ? ' >' : '  '}${String(nic.number).padStart(2)} `, 5), style: isHere ? 'bold' : 'plain' },
-      { text: `${pad(name, 9)} ${pad(driver, 8)} ${pad(mac, 17)} ${pad(speed, 9)}${pad(bus, 12)} `, style: 'plain' },
+      { text: pad(`${isHere ? '>' : ' '}${String(nic.number).padStart(2)} `, 4), style: isHere ? 'bold' : 'plain' },
+      { text: `${pad(name, 9)} ${pad(driver, 7)} ${pad(mac, 17)} ${pad(speed, 9)}${pad(bus, 12)} `, style: 'plain' },
       { text: pad(value, 17), style: isHere ? 'reverse' : 'plain' },
     ];
   });
@@ -142,7 +142,7 @@ function portsPage(state: SetupState, facts: SetupFacts): PageLines {
         "Each port has one use. Two direct cables are the links between the servers; the guest's network leads to its clients, management to the operators. Cables that are heard are proposed.",
       ),
       BLANK,
-      bold(`   # ${pad('name', 9)} ${pad('driver', 8)} ${pad('MAC address', 17)} ${pad('cable', 9)}${pad('place', 12)} use`),
+      bold(`  # ${pad('name', 9)} ${pad('driver', 7)} ${pad('MAC address', 17)} ${pad('cable', 9)}${pad('place', 12)} use`),
       ...(rows.length > 0 ? rows : text('No network port was found: this server needs four, and two at least besides the links.')),
     ],
     below: warning !== null && fields.length > 0 ? text(warning) : [],
