@@ -16,6 +16,10 @@ const SECTIONS = [...new Set(KEYS.filter((k) => k.includes('.')).map((k) => k.sp
 /** Their values are not to be read by whoever stands before the screen. */
 const SECRETS: readonly string[] = ['password', 'passwordHash', 'fence.password', 'pairing.secret'];
 
+/** What the guest boots from may lie beside the answer file. */
+const COPIED = ['guest.kernel', 'guest.initrd'] as const;
+const FILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
 /** Sentences that begin with the line: 'line 7: ...'. */
 export type AnswerFileReading = { kind: 'answers'; file: FileAnswers } | { kind: 'wrong'; problems: string[] };
 
@@ -85,6 +89,12 @@ function judge(entries: ReadonlyMap<string, Entry>): AnswerFileReading {
   };
   const answers: Partial<Record<Question, string>> = {};
   for (const question of QUESTIONS) if (entries.has(question) && question !== 'password') answers[question] = text(question);
+  const copies: FileAnswers['copies'] = {};
+  for (const question of COPIED) {
+    if (!FILE_NAME.test(text(question))) continue;
+    copies[question] = text(question);
+    delete answers[question];
+  }
   const whole = { ...PROPOSED, ...answers };
   for (const question of QUESTIONS) {
     if (question === 'password') continue;
@@ -113,5 +123,5 @@ function judge(entries: ReadonlyMap<string, Entry>): AnswerFileReading {
     for (const key of ['ports.link1', 'ports.guest', 'ports.management'])
       if (text(key) === '') wrong(key, 'a port is needed, by its name or its MAC address; or leave out all of ports');
   if (problems.length > 0) return { kind: 'wrong', problems };
-  return { kind: 'answers', file: { answers, ports, secret, password, useDiskAsItIs: asItIs === 'true' } };
+  return { kind: 'answers', file: { answers, ports, secret, password, useDiskAsItIs: asItIs === 'true', copies } };
 }

@@ -1,5 +1,5 @@
 // The fields of each page: what is asked there, with what is in it now. Pure.
-import { type Answers, type Question, STATE_FOLDER } from './answers.ts';
+import type { Answers, Question } from './answers.ts';
 import { ROLE_TEXT, ROLES } from './roles.ts';
 import { answersOf, cablingOf, type SetupFacts, type SetupState } from './state.ts';
 
@@ -157,7 +157,7 @@ function guestFields(
   choice: (question: Question, label: string, choices: readonly Choice[]) => Field,
 ): Field[] {
   const path = answers['guest.disk'];
-  const choices = facts.disks.map((d) => ({ value: d.path, text: d.path.startsWith(STATE_FOLDER) ? 'a file on the system disk' : d.path }));
+  const choices = facts.disks.map((d) => ({ value: d.path, text: !d.path.startsWith('/dev/') ? 'a file on the system disk' : d.path }));
   if (!choices.some((c) => c.value === path)) choices.push({ value: path, text: path });
   return [
     text('guest.name', 'Name'),

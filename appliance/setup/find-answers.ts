@@ -1,7 +1,7 @@
 // Where an answer file may come from: a file that was named, the host of a virtual machine (fw_cfg), or a partition with the label TWINSTEP on a
 // disk that was plugged in. Looked for again and again until there is one.
 import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { runProgram } from '../console/cli/programs.ts';
 import { ANSWER_FILE_MAX_BYTES } from './answer-file.ts';
 import { labelOf } from './volume-label.ts';
@@ -16,20 +16,24 @@ export interface FoundAnswers {
   /** As people call it. */
   from: string;
   text: string;
+  /** Where a file beside it lies, while it is looked at. */
+  pathOf(name: string): string;
 }
 
-/** Null: there is none now. Rejects with a sentence when there is one that cannot be read. */
-export async function findAnswers(file: string | null, mountPoint: string): Promise<FoundAnswers | null> {
-  for (const [path, from] of [
-    [file, file],
-    [GIVEN_BY_HOST, "the virtual machine's host"],
-  ])
-    if (path && from && (await stat(path).catch(() => null))) return { from, text: await readShort(path) };
+/** `visit` gets what there is now; nothing may be there. Rejects with a sentence when there is one that cannot be read. */
+export async function findAnswers(file: string | null, mountPoint: string, visit: (found: FoundAnswers) => Promise<void>): Promise<void> {
+  if (file && (await stat(file).catch(() => null)))
+    return await visit({ from: file, text: await readShort(file), pathOf: (name) => join(dirname(file), name) });
+  if (await stat(GIVEN_BY_HOST).catch(() => null))
+    return await visit({
+      from: "the virtual machine's host",
+      text: await readShort(GIVEN_BY_HOST),
+      pathOf: (name) => join(dirname(GIVEN_BY_HOST), '..', name, 'raw'),
+    });
   for (const device of await partitions()) {
     const type = await typeOf(device).catch(() => null);
-    if (type !== null) return await fromDevice(device, type, mountPoint);
+    if (type !== null) return await fromDevice(device, type, mountPoint, visit);
   }
-  return null;
 }
 
 /** Also whole disks: a stick need not have partitions. */
@@ -50,14 +54,14 @@ async function typeOf(device: string): Promise<'vfat' | 'ext4' | null> {
   }
 }
 
-async function fromDevice(device: string, type: string, mountPoint: string): Promise<FoundAnswers | null> {
+async function fromDevice(device: string, type: string, mountPoint: string, visit: (found: FoundAnswers) => Promise<void>): Promise<void> {
   await mkdir(mountPoint, { recursive: true, mode: 0o700 });
   await runProgram('mount', ['-t', type, '-o', 'ro,nosuid,nodev,noexec', device, mountPoint], 'mount');
   try {
     const path = join(mountPoint, ANSWER_FILE);
     if (!(await readdir(mountPoint)).includes(ANSWER_FILE))
       throw new Error(`${device} is called ${LABEL} but has no file ${ANSWER_FILE}: put it there`);
-    return { from: `${ANSWER_FILE} on ${device}`, text: await readShort(path) };
+    await visit({ from: `${ANSWER_FILE} on ${device}`, text: await readShort(path), pathOf: (name) => join(mountPoint, name) });
   } finally {
     await runProgram('umount', [mountPoint], 'mount');
     await rm(mountPoint, { recursive: false, force: true }).catch(() => undefined);

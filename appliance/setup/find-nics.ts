@@ -2,7 +2,7 @@
 
 import { readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { carrier, macAddress, nicDriver } from '../../drivers/ethernet/index.ts';
+import { carrier, interfaceIndex, macAddress, nicDriver } from '../../drivers/ethernet/index.ts';
 import { runProgram } from '../console/cli/programs.ts';
 import { PORTS_MAX } from './beacon.ts';
 import type { NicFact } from './roles.ts';
@@ -20,14 +20,23 @@ function deviceNames(): string[] {
   });
 }
 
+/** Ports that were set up: programs start slowly on a busy server, and one look a second needs none. */
+const isSetUp = new Set<string>();
+
+async function setUp(name: string): Promise<void> {
+  const port = `${interfaceIndex(name)} ${name}`;
+  if (isSetUp.has(port)) return;
+  await runProgram('ip', ['link', 'set', name, 'up'], 'iproute2');
+  isSetUp.add(port);
+}
+
 /** @param names Null: all that are devices. Those that vanish meanwhile are left out. Sets them up, else they hear nothing. */
 export async function findNics(names: readonly string[] | null): Promise<NicFact[]> {
   const found: Omit<NicFact, 'number'>[] = [];
   for (const name of names ?? deviceNames()) {
     try {
       const mac = macAddress(name);
-      // A port that is set up already stays as it is.
-      await runProgram('ip', ['link', 'set', name, 'up'], 'iproute2');
+      await setUp(name);
       found.push({ name, mac, ...driverOf(name), speedMbps: await speedOf(name), carrier: carrier(name) });
     } catch {
       // Unplugged, or no device of a kind that can be used: it is no port.

@@ -200,6 +200,16 @@ function cablesPage(state: SetupState, facts: SetupFacts): PageLines {
 
 // ---- pairing, qualification ----------------------------------------------------------------------------------------------------
 
+/** The remedies of a product that runs, as they are called here. */
+function inSetup(sentence: string): string {
+  return sentence
+    .replace(
+      /: start it unpaired, or run 'twinstep pair' there \(with --again if it has a key\)\./,
+      ': start its setup, and go on there to this page.',
+    )
+    .replace(/run 'twinstep pair --again' (there|here)( to make a new one)?/, "answer 'Pair anew' with yes $1");
+}
+
 function pairingPage({ pairing }: SetupFacts): PageLines {
   if (!pairing)
     return { above: text('The other server is looked for on the links. Start its setup, and go on there to this page.'), below: [] };
@@ -211,10 +221,10 @@ function pairingPage({ pairing }: SetupFacts): PageLines {
       ),
       ...code,
       BLANK,
-      ...text(pairing.sentence),
+      ...text(inSetup(pairing.sentence)),
       ...(pairing.fingerprint ? text(`Fingerprint of the key: ${pairing.fingerprint}`) : []),
     ],
-    below: pairing.trouble === '' ? [] : hanging(' [!!] ', pairing.trouble, COLUMNS - 1, 'bold'),
+    below: pairing.trouble === '' ? [] : hanging(' [!!] ', inSetup(pairing.trouble), COLUMNS - 1, 'bold'),
   };
 }
 
@@ -264,6 +274,13 @@ function guestPage(state: SetupState, facts: SetupFacts): PageLines {
   };
 }
 
+/** What the guest boots from comes with an answer file, or later. */
+function missingLines({ missing }: SetupFacts): Line[] {
+  return missing.length === 0
+    ? []
+    : hanging(' [!!] ', `Not there yet: ${missing.join(', ')}. The guest cannot start without.`, COLUMNS - 1, 'bold');
+}
+
 function summaryPage(state: SetupState, facts: SetupFacts): PageLines {
   const a = answersOf(state, facts);
   const { roles } = cablingOf(state, facts);
@@ -291,7 +308,9 @@ function summaryPage(state: SetupState, facts: SetupFacts): PageLines {
     ],
     below: [
       ...different.flatMap((d) => hanging(' [!!] ', `${d.question}: '${d.here}' here, '${d.there}' there`, COLUMNS - 1, 'bold')),
+      ...missingLines(facts),
       ...text(other?.isReady ? 'The other server is ready.' : 'The other server is not ready yet: both start together.'),
+      ...(state.isAgreed && other?.isReady !== true ? text('Enter once more writes without waiting for it.') : []),
     ],
   };
 }

@@ -1,13 +1,16 @@
 // Runs the dialogue on this machine: ports, pairing, disks, files, consoles. It decides nothing itself: it tells the dialogue what is around and
 // does what that asks for.
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { hashPassword } from '../console/api/index.ts';
 import type { Key } from '../console/serial/keys.ts';
 import type { Line } from '../console/serial/layout.ts';
 import { readAnswerFile } from './answer-file.ts';
+import type { Question } from './answers.ts';
 import { type Beacon, NO_IDENTITY, type Stage } from './beacon.ts';
+import { copyBeside } from './copy-beside.ts';
 import { setupStep } from './dialogue.ts';
-import { findAnswers } from './find-answers.ts';
+import { type FoundAnswers, findAnswers } from './find-answers.ts';
 import { findDisks } from './find-disks.ts';
 import { findNics } from './find-nics.ts';
 import { HardwareReading, type QualifyDoor } from './hardware-reading.ts';
@@ -17,7 +20,17 @@ import type { Machine } from './plan.ts';
 import { SetupPorts } from './ports.ts';
 import { setClock } from './set-clock.ts';
 import { SetupPairing } from './setup-pairing.ts';
-import { cablingOf, PAGES, type SetupDuty, type SetupEvent, type SetupFacts, type SetupState, setupStart, sideOf } from './state.ts';
+import {
+  answersOf,
+  cablingOf,
+  PAGES,
+  type SetupDuty,
+  type SetupEvent,
+  type SetupFacts,
+  type SetupState,
+  setupStart,
+  sideOf,
+} from './state.ts';
 import { WriteError, writeFiles } from './write-files.ts';
 
 /** A beacon on every port: soon for people, nothing for a link. */
@@ -85,6 +98,7 @@ export class SetupHost {
       partner: null,
       qualification: null,
       disks: [],
+      missing: [],
       machine,
       stateFolder,
       runFolder,
@@ -146,7 +160,9 @@ export class SetupHost {
         PAGES.indexOf(this.#state.page) >= PAGES.indexOf('clock')
           ? await findDisks({ stateFolder: this.#options.stateFolder, pairId })
           : this.#facts.disks;
-      this.#facts = { ...this.#facts, nics, disks };
+      const answers = answersOf(this.#state, this.#facts);
+      const missing = [answers['guest.kernel'], answers['guest.initrd']].filter((path) => !existsSync(path));
+      this.#facts = { ...this.#facts, nics, disks, missing };
     } catch (error) {
       this.#options.log(`looking for ports and disks: ${(error as Error).message}`);
     } finally {
@@ -221,18 +237,7 @@ export class SetupHost {
   async #lookForAnswers(): Promise<void> {
     if (this.#state.page === 'done') return;
     try {
-      const found = await findAnswers(this.#options.answers, `${this.#options.runFolder}/stick`);
-      if (!found || found.text === this.#answersText) return;
-      this.#answersText = found.text;
-      const reading = readAnswerFile(found.text);
-      if (reading.kind === 'answers') {
-        this.#options.log(`answers from ${found.from}`);
-        this.#feed({ kind: 'file', file: reading.file });
-        return;
-      }
-      for (const problem of reading.problems) this.#options.log(`${found.from}: ${problem}`);
-      const more = reading.problems.length > 1 ? ` (and ${reading.problems.length - 1} more)` : '';
-      this.#complain(`${found.from}: ${reading.problems[0]}${more}`);
+      await findAnswers(this.#options.answers, `${this.#options.runFolder}/stick`, (found) => this.#readAnswers(found));
     } catch (error) {
       const { message } = error as Error;
       if (this.#answersText === message) return;
@@ -240,6 +245,28 @@ export class SetupHost {
       this.#options.log(`answer file: ${message}`);
       this.#complain(message);
     }
+  }
+
+  async #readAnswers({ from, text, pathOf }: FoundAnswers): Promise<void> {
+    if (text === this.#answersText) return;
+    this.#answersText = text;
+    const reading = readAnswerFile(text);
+    if (reading.kind === 'wrong') {
+      for (const problem of reading.problems) this.#options.log(`${from}: ${problem}`);
+      const more = reading.problems.length > 1 ? ` (and ${reading.problems.length - 1} more)` : '';
+      this.#complain(`${from}: ${reading.problems[0]}${more}`);
+      return;
+    }
+    const { file } = reading;
+    const answers = { ...file.answers };
+    for (const [question, name] of Object.entries(file.copies)) {
+      const target = `${this.#options.stateFolder}/guest/${question.split('.')[1]}`;
+      await copyBeside(pathOf(name), target);
+      this.#options.log(`${from}: ${name} is ${target} now`);
+      answers[question as Question] = target;
+    }
+    this.#options.log(`answers from ${from}`);
+    this.#feed({ kind: 'file', file: { ...file, answers } });
   }
 
   #complain(message: string): void {

@@ -69,6 +69,8 @@ export interface SetupFacts {
   /** Null: not known yet. */
   qualification: QualificationFact | null;
   disks: readonly DiskFact[];
+  /** Paths of what the guest boots from that are not there. */
+  missing: readonly string[];
   machine: Machine;
   stateFolder: string;
   runFolder: string;
@@ -85,6 +87,8 @@ export interface FileAnswers {
   password: string;
   /** The disk may hold something already. */
   useDiskAsItIs: boolean;
+  /** Files beside the answer file that are copied to this server. */
+  copies: Partial<Record<'guest.kernel' | 'guest.initrd', string>>;
 }
 
 export interface SetupState {
@@ -171,7 +175,13 @@ export function answersOf(state: SetupState, facts: SetupFacts): Answers {
     const said = facts.partner?.answers[question];
     if (said !== undefined) theirs[question] = said;
   }
-  return { ...PROPOSED, coServer: proposedSide(facts), ...theirs, ...state.values };
+  const own = {
+    coServer: proposedSide(facts),
+    'guest.disk': `${facts.stateFolder}/disks/guest`,
+    'guest.kernel': `${facts.stateFolder}/guest/kernel`,
+    'guest.initrd': `${facts.stateFolder}/guest/initrd`,
+  };
+  return { ...PROPOSED, ...own, ...theirs, ...state.values };
 }
 
 /** The letter that the other one does not have; without one, the lower identity begins. */

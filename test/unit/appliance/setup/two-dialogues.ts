@@ -56,6 +56,7 @@ export class Dialogue {
       partner: null,
       qualification: null,
       disks: [{ path: '/var/lib/twinstep/disks/guest', text: 'A file on the system disk', mib: 20_000, holds: '' }],
+      missing: [],
       machine: { kvm: true, watchdog: '/dev/watchdog', bmc: '/dev/ipmi0', serial: '/dev/ttyS0' },
       stateFolder: '/var/lib/twinstep',
       runFolder: '/run/twinstep',
