@@ -1,6 +1,6 @@
 // `twinstep setup --state DIR --console DEVICE...`: the first start. It ends with 0 when the configuration is there: written by the
 // dialogue, or put there by somebody; whoever started it then starts the CoServer.
-import { existsSync, mkdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { openSerialPort } from '../../drivers/serial/index.ts';
@@ -97,6 +97,16 @@ function machineHere(serial: string): Machine {
     bmc: orNone('/dev/ipmi0'),
     serial: /\/tty\d+$/.test(serial) ? '' : serial,
   };
+}
+
+/** The device may be there and not work: then opening it fails. */
+function canOpen(path: string): boolean {
+  try {
+    closeSync(openSync(path, 'r+'));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function ended(host: SetupHost, config: string, signal: AbortSignal): Promise<boolean> {

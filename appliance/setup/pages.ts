@@ -275,7 +275,19 @@ function guestPage(state: SetupState, facts: SetupFacts): PageLines {
 }
 
 /** What the guest boots from comes with an answer file, or later. */
-function missingLines({ missing }: SetupFacts): Line[] {
+function missingLines({ missing, machine }: SetupFacts): Line[] {
+  const slow = machine.kvm
+    ? []
+    : hanging(
+        ' [!!] ',
+        "No /dev/kvm: the guest would be emulated, many times slower. Switch virtualisation on in this server's BIOS.",
+        COLUMNS - 1,
+        'bold',
+      );
+  return [...slow, ...filesMissing(missing)];
+}
+
+function filesMissing(missing: readonly string[]): Line[] {
   return missing.length === 0
     ? []
     : hanging(' [!!] ', `Not there yet: ${missing.join(', ')}. The guest cannot start without.`, COLUMNS - 1, 'bold');

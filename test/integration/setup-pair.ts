@@ -1,7 +1,7 @@
 // Two servers that are set up, each `twinstep setup` in a network namespace of its own with four ports, a pty as its serial line, and somebody who
 // reads the screen and types.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Terminal } from '../unit/appliance/console/serial/terminal.ts';
 import { ip, type OtherEnd } from '../unit/drivers/ethernet/namespace.ts';
@@ -204,4 +204,38 @@ export class Server {
     await this.ended;
     this.#pty.kill('SIGKILL');
   }
+}
+
+/** Does what init of the image does with the file `nics`. */
+export function nameNics(b: OtherEnd, name: Name, text: string): void {
+  for (const line of text.trim().split('\n')) {
+    const [role = '', mac = '', address = '-'] = line.split(' ');
+    const port = PORTS.find((n) => mac.endsWith(`:0${n}`));
+    const nic = `port${port}`;
+    inside(b, name, 'link', 'set', nic, 'down');
+    inside(b, name, 'link', 'set', nic, 'name', role);
+    if (address !== '-') inside(b, name, 'addr', 'add', address, 'dev', role);
+    inside(b, name, 'link', 'set', role, 'up');
+  }
+}
+
+/** `twinstep run` with what was written, without a browser's page. */
+export function run(b: OtherEnd, server: Server): { child: ChildProcess; said: () => string } {
+  for (const folder of ['log', 'disks']) mkdirSync(join(server.folder, 'state', folder), { recursive: true });
+  const path = join(server.folder, 'state/config.yaml');
+  writeFileSync(
+    path,
+    readFileSync(path, 'utf8')
+      .replace('port: 443', 'port: 0')
+      .replace(/serial: .*/, 'serial: ""'),
+  );
+  const command = [process.execPath, '--no-warnings', MAIN, 'run', '--config', path];
+  const [file = '', rest] = server.name === 'A' ? [command[0], command.slice(1)] : b.command(...command);
+  const child = spawn('setpriv', ['--pdeathsig=SIGKILL', file, ...rest], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let said = '';
+  for (const output of [child.stdout, child.stderr])
+    output?.setEncoding('utf8').on('data', (text: string) => {
+      said += text;
+    });
+  return { child, said: () => said };
 }
