@@ -92,7 +92,7 @@ export async function runSetup(argv: readonly string[], parts: SetupParts): Prom
 function machineHere(serial: string): Machine {
   const orNone = (path: string): string => (existsSync(path) ? path : '');
   return {
-    kvm: existsSync('/dev/kvm'),
+    kvm: canOpen('/dev/kvm'),
     watchdog: orNone('/dev/watchdog'),
     bmc: orNone('/dev/ipmi0'),
     serial: /\/tty\d+$/.test(serial) ? '' : serial,
