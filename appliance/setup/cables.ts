@@ -72,8 +72,7 @@ export function diagnoseCables(here: Here, heard: readonly Heard[], nowMs: numbe
   }));
   const identities = [...new Set(others.map((h) => h.beacon.identity))];
   const partner = partnerOf(others, ports);
-  const partnerLeads =
-    partner !== null && !here.areRolesChosen && (partner.coServer === 'A' || here.coServer === 'B' || partner.identity < here.identity);
+  const partnerLeads = partner !== null && !here.areRolesChosen && isLed(here, partner);
   const findings = [
     ...twins(
       recent.filter(isTwin),
@@ -84,6 +83,13 @@ export function diagnoseCables(here: Here, heard: readonly Heard[], nowMs: numbe
     ...here.nics.flatMap((nic) => portFindings(nic, ports, here)),
   ];
   return { ports, findings, partner, partnerLeads };
+}
+
+/** By exactly one of the two: by A, or while the letters say nothing by the lower identity. */
+function isLed(here: Here, partner: Beacon): boolean {
+  const rank = (side: 'A' | 'B' | null): number => (side === 'A' ? 0 : side === null ? 1 : 2);
+  const difference = rank(partner.coServer) - rank(here.coServer);
+  return difference === 0 ? partner.identity < here.identity : difference < 0;
 }
 
 /** Of each sender on each port the newest. */

@@ -31,7 +31,7 @@ export function setupStep(state: SetupState, event: SetupEvent, facts: SetupFact
     case 'looked':
       return state.isAgreed ? write(state, facts) : byItself(withinFields(state, facts), facts);
     case 'file':
-      return byItself(withFile(state, event.file, facts), facts);
+      return byItself(withFile(state, event.file), facts);
     case 'hashed': {
       // The password itself is forgotten as soon as its hash is there.
       const { password1: _1, password2: _2, ...typed } = state.typed;
@@ -294,19 +294,30 @@ function writeNow(state: SetupState, facts: SetupFacts): SetupStep {
 
 // ---- an answer file ------------------------------------------------------------------------------------------------------------
 
-function withFile(state: SetupState, file: NonNullable<SetupState['file']>, facts: SetupFacts): SetupState {
+function withFile(state: SetupState, file: NonNullable<SetupState['file']>): SetupState {
+  return { ...state, page: 'server', cursor: 0, message: '', file, roles: null, values: { ...state.values, ...file.answers } };
+}
+
+/** The ports that the file names, once all of them are there: drivers take their time. */
+function namedPorts(file: NonNullable<SetupState['file']>, facts: SetupFacts): { roles: Roles } | { missing: string } | null {
   const roles: Record<string, Role> = {};
   for (const [role, port] of Object.entries(file.ports)) {
     const nic = facts.nics.find((n) => n.name === port || n.mac === port.toLowerCase());
-    if (nic) roles[nic.mac] = roleOf(role);
+    if (!nic)
+      return {
+        missing: `The answer file names the port '${port}' for '${ROLE_TEXT[roleOf(role)]}': this server has none of that name or MAC address.`,
+      };
+    roles[nic.mac] = roleOf(role);
   }
-  const chosen: Roles | null = Object.keys(file.ports).length === 0 ? state.roles : roles;
-  return { ...state, page: 'server', cursor: 0, file, roles: chosen, values: { ...state.values, ...file.answers } };
+  return Object.keys(roles).length === 0 ? null : { roles };
 }
 
 /** As far as the file's answers lead. Pages that show something wait for it; a page that is in the way says why. */
-function byItself(state: SetupState, facts: SetupFacts): SetupStep {
-  const { file } = state;
+function byItself(before: SetupState, facts: SetupFacts): SetupStep {
+  const { file } = before;
+  const ports = file && before.page === 'ports' ? namedPorts(file, facts) : null;
+  if (ports && 'missing' in ports) return say(before, ports.missing);
+  const state = ports ? { ...before, roles: ports.roles } : before;
   if (!file || state.busy !== null || state.isAgreed || state.page === 'done') return stay(state);
   if (file.password !== '' && state.values.password === undefined)
     return stay({ ...state, busy: 'password' }, { kind: 'hash', password: file.password });
@@ -321,15 +332,7 @@ function byItself(state: SetupState, facts: SetupFacts): SetupStep {
 /** What an unattended page waits for, before it is tried: not an error, and gone by itself. */
 function waitsFor(state: SetupState, facts: SetupFacts): string | null {
   const page: Page = state.page;
-  if (page === 'ports') {
-    const missing = Object.entries(state.file?.ports ?? {}).find(
-      ([, port]) => !facts.nics.some((n) => n.name === port || n.mac === port.toLowerCase()),
-    );
-    if (missing)
-      return `The answer file names the port '${missing[1]}' for ${missing[0]}: this server has none of that name or MAC address.`;
-    if (state.roles === null && cablingOf(state, facts).cables.ports.filter((p) => p.state.kind === 'partner').length < 2)
-      return 'Waiting to hear the other server on two ports: then they become the links. Name the ports in the answer file not to wait.';
-  }
+  if (page === 'ports' && state.roles === null) return waitsForPorts(state, facts);
   if (page === 'pairing' && facts.pairing?.phase !== 'paired')
     return facts.pairing?.phase === 'code' && !state.file?.secret
       ? 'The answer file has no pairing.secret: compare the codes and answer here.'
@@ -337,4 +340,15 @@ function waitsFor(state: SetupState, facts: SetupFacts): string | null {
   if (page === 'qualification' && facts.qualification === null) return 'Waiting for what the other server is made of.';
   if (page === 'summary' && facts.partner === null) return 'Waiting for the answers of the other server.';
   return null;
+}
+
+/** The cables decide: first they must be heard, and one of the two servers has to begin. */
+function waitsForPorts(state: SetupState, facts: SetupFacts): string | null {
+  const { cables } = cablingOf(state, facts);
+  const heard = cables.ports.flatMap((p) => (p.state.kind === 'partner' ? [p.state] : []));
+  if (heard.length < 2)
+    return 'Waiting to hear the other server on two ports: then they become the links. Name the ports in the answer file not to wait.';
+  return cables.partnerLeads && heard.every((h) => h.role === 'none')
+    ? 'Waiting for the other server to say what its ports are for.'
+    : null;
 }

@@ -121,13 +121,14 @@ t.test('servers that are one too many, or two in one', async (t) => {
 });
 
 t.test('a proposal: direct cables are links, the other end decides which', async (t) => {
-  const list = [heard(3, 2), heard(4, 1)];
+  const list = [heard(3, 2, { coServer: 'A' }), heard(4, 1, { coServer: 'A' })];
   const b = here({ coServer: 'B', areRolesChosen: false });
   const cables = diagnoseCables(b, list, NOW);
   t.ok(cables.partnerLeads);
   t.strictSame(Object.values(proposeRoles(NICS, cables)), ['lan0', 'mgmt0', 'link2', 'link1'], 'B does as A has chosen');
-  const first = list.map((h) => ({ ...h, beacon: { ...h.beacon, role: 'none' as const } }));
+  const first = list.map((h) => ({ ...h, beacon: { ...h.beacon, coServer: 'B' as const, role: 'none' as const } }));
   const a = diagnoseCables(here({ areRolesChosen: false }), first, NOW);
+  t.notOk(a.partnerLeads, 'one of the two begins');
   t.strictSame(Object.values(proposeRoles(NICS, a)), ['lan0', 'mgmt0', 'link1', 'link2']);
   t.strictSame(Object.values(proposeRoles([nic(1, { carrier: false }), nic(2), nic(3), nic(4)], null)), [
     'link2',
