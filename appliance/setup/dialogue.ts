@@ -8,7 +8,7 @@ import type { Key } from '../console/serial/keys.ts';
 import { answerProblem, firstProblem, parseCidr, parseClock, passwordProblem, QUESTIONS, type Question, SHARED } from './answers.ts';
 import { CODE_FIELD, diskOf, type Field, fieldsOf, PORT_FIELD, USE_WORD } from './fields.ts';
 import { planFiles } from './plan.ts';
-import { ROLES, type Role, type Roles, roleProblem } from './roles.ts';
+import { ROLE_TEXT, ROLES, type Role, type Roles, roleProblem } from './roles.ts';
 import {
   answersOf,
   cablingOf,
