@@ -1,15 +1,17 @@
 // `npm run lab:appliance [-- --image DIRECTORY] [TALE...]`: boots the built image in a virtual machine with UEFI, as a server would, and
 // says how long each step took. Each tale is one machine, from an empty disk to the screen that says what the appliance waits for.
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import { unpackTools } from '../../../image/disk/base-root.ts';
 import { espFiles } from '../../../image/disk/boot-files.ts';
 import { type DiskContent, writeDisk } from '../../../image/disk/disk-image.ts';
 import { engineRootPath } from '../../../image/engine/engine-root.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
-import { type ApplianceMachine, startAppliance } from './machine.ts';
+import { type ApplianceMachine, type Port, startAppliance } from './machine.ts';
 import { builtVersion, damaged, otherVersion, type Version } from './versions.ts';
 
 /** A small disk: what the image leaves of it is the state partition. */
@@ -28,6 +30,7 @@ interface Stage {
     where: { disk: string; directory: string },
     given: Record<string, string>,
     tale: (machine: ApplianceMachine) => Promise<void>,
+    ports?: readonly Port[],
   ): Promise<void>;
   say(line: string): void;
 }
@@ -41,6 +44,34 @@ async function watch(stage: Stage, machine: ApplianceMachine, steps: readonly (r
 
 function mustNot(machine: ApplianceMachine, pattern: RegExp): void {
   if (pattern.test(machine.serial())) throw new LabError(`the serial line says ${pattern}:\n${machine.serial().slice(-2000)}`);
+}
+
+/** What is drawn on the way, in this order. Only what changes on the screen is sent: words of pages, not their titles. */
+const FIRST_START: readonly (readonly [RegExp, string])[] = [
+  [/First start: which server is this/, "the setup's first screen"],
+  [/make a key that/, 'ports and cables are answered: the pairing'],
+  [/answers are written/, 'paired, qualified, written on both'],
+];
+
+function answersFor(name: CoServerName, secret: string): string {
+  return [
+    `coServer: ${name}`,
+    `pairing: { secret: ${secret} }`,
+    `management: { address: 192.0.2.2${name === 'A' ? 1 : 2}/24 }`,
+    'witness: { address: 192.0.2.100 }',
+    `password: ${randomBytes(12).toString('hex')}`,
+    'guest: { memoryMiB: 64, diskMiB: 64 }',
+    '',
+  ].join('\n');
+}
+
+/** Four cables, straight. */
+function portsOf(name: CoServerName, own: string, other: string): Port[] {
+  return [1, 2, 3, 4].map((n) => ({
+    mac: `52:54:00:76:${name === 'A' ? '0a' : '0b'}:0${n}`,
+    own: join(own, `port${n}`),
+    other: join(other, `port${n}`),
+  }));
 }
 
 const TALES: Record<string, (stage: Stage) => Promise<void>> = {
@@ -89,6 +120,26 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
       ]);
     });
   },
+  pair: async (stage) => {
+    const { built, tools } = stage;
+    stage.say('two servers with an answer file each, from power-on to a pair');
+    const [a, b] = [0, 1].map(() => stage.disk({ files: espFiles(tools, [built]), slots: { a: built.slot } }));
+    if (!a || !b) throw new LabError('no disks');
+    const secret = randomBytes(16).toString('hex');
+    const tale =
+      (name: CoServerName) =>
+      async (machine: ApplianceMachine): Promise<void> => {
+        for (const [pattern, meaning] of FIRST_START)
+          stage.say(`  ${name} ${seconds(await machine.until(pattern, PATIENCE_S))}  ${meaning}`);
+        const at = await machine.until(new RegExp(`TWINSTEP {2}CoServer ${name} {2}`), PATIENCE_S);
+        stage.say(`  ${name} ${seconds(at)}  the console of the pair`);
+      };
+    const ends = await Promise.allSettled([
+      stage.boot(a, { answers: answersFor('A', secret) }, tale('A'), portsOf('A', a.directory, b.directory)),
+      stage.boot(b, { answers: answersFor('B', secret) }, tale('B'), portsOf('B', b.directory, a.directory)),
+    ]);
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  },
   wrong: async (stage) => {
     const { built, tools } = stage;
     stage.say('a configuration that is wrong');
@@ -121,6 +172,7 @@ async function main(args: readonly string[]): Promise<void> {
 
 function makeStage(built: Version, tools: string, work: string, say: (line: string) => void): Stage {
   let machines = 0;
+  let machinesBooted = 0;
   return {
     built,
     tools,
@@ -134,8 +186,11 @@ function makeStage(built: Version, tools: string, work: string, say: (line: stri
       truncateSync(disk, DISK_BYTES);
       return { disk, directory };
     },
-    boot: async (where, given, tale) => {
-      const machine = startAppliance({ ...where, engineRoot: engineRootPath(), tools, given, log: process.env.TWINSTEP_SERIAL_LOG });
+    boot: async (where, given, tale, ports = []) => {
+      machinesBooted += 1;
+      const log =
+        process.env.TWINSTEP_SERIAL_LOG && `${process.env.TWINSTEP_SERIAL_LOG}${machinesBooted === 1 ? '' : `.${machinesBooted}`}`;
+      const machine = startAppliance({ ...where, engineRoot: engineRootPath(), tools, given, ports, log });
       try {
         await tale(machine);
       } finally {

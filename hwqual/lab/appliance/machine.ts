@@ -24,8 +24,17 @@ export interface ApplianceOptions {
   memoryMiB?: number;
   /** A file to which the serial line is written, too. */
   log?: string | undefined;
-  /** Files for the appliance: `config`, `nics`. */
+  /** Files for the appliance: `config`, `nics`, `answers`. */
   given?: Record<string, string>;
+  /** Its network ports in order; none without it. */
+  ports?: readonly Port[];
+}
+
+/** One end of a cable: two sockets that send to each other. */
+export interface Port {
+  mac: string;
+  own: string;
+  other: string;
 }
 
 export interface ApplianceMachine {
@@ -38,7 +47,7 @@ export interface ApplianceMachine {
 }
 
 export function startAppliance(options: ApplianceOptions): ApplianceMachine {
-  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, log } = options;
+  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, ports = [], log } = options;
   const firmware = join(tools, 'usr/share/OVMF');
   if (!existsSync(firmware)) throw new LabError(`there is no ${firmware}`, 'npm run image');
   const variables = join(directory, 'variables.fd');
@@ -58,13 +67,21 @@ export function startAppliance(options: ApplianceOptions): ApplianceMachine {
       ...['-drive', `if=pflash,format=raw,readonly=on,file=${join(firmware, 'OVMF_CODE_4M.fd')}`],
       ...['-drive', `if=pflash,format=raw,file=${variables}`],
       ...['-drive', `if=none,id=disk,format=raw,discard=unmap,file=${disk}`, '-device', 'nvme,drive=disk,serial=system'],
-      ...['-nic', 'none', '-display', 'none', '-vga', 'std', '-monitor', 'none', '-serial', 'stdio', '-no-user-config'],
+      ...[...portArguments(ports), '-display', 'none', '-vga', 'std', '-monitor', 'none', '-serial', 'stdio', '-no-user-config'],
       ...files,
     ],
     { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, QEMU_MODULE_DIR: join(engineRoot, LIBRARIES, 'qemu') } },
   );
   if (log !== undefined) child.stdout.pipe(createWriteStream(log, { flags: 'a' }));
   return follow(child);
+}
+
+function portArguments(ports: readonly Port[]): string[] {
+  if (ports.length === 0) return ['-nic', 'none'];
+  return ports.flatMap(({ mac, own, other }, i) => [
+    ...['-netdev', `dgram,id=port${i},local.type=unix,local.path=${own},remote.type=unix,remote.path=${other}`],
+    ...['-device', `virtio-net-pci,netdev=port${i},mac=${mac},romfile=`],
+  ]);
 }
 
 function follow(child: ChildProcess): ApplianceMachine {
