@@ -11,6 +11,7 @@ import { type DiskContent, writeDisk } from '../../../image/disk/disk-image.ts';
 import { engineRootPath } from '../../../image/engine/engine-root.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
+import { answersFor, byHand, FIRST_PAGE, portsOf, unattended } from './first-start.ts';
 import { type ApplianceMachine, type Port, startAppliance } from './machine.ts';
 import { builtVersion, damaged, otherVersion, type Version } from './versions.ts';
 
@@ -18,7 +19,7 @@ import { builtVersion, damaged, otherVersion, type Version } from './versions.ts
 const DISK_BYTES = 4 * 2 ** 30;
 /** Emulation on a busy machine: nothing is concluded from time. */
 const PATIENCE_S = 900;
-const WAITS = /First start: which server is this/;
+const WAITS = FIRST_PAGE;
 
 interface Stage {
   built: Version;
@@ -46,32 +47,21 @@ function mustNot(machine: ApplianceMachine, pattern: RegExp): void {
   if (pattern.test(machine.serial())) throw new LabError(`the serial line says ${pattern}:\n${machine.serial().slice(-2000)}`);
 }
 
-/** What is drawn on the way, in this order. Only what changes on the screen is sent: words of pages, not their titles. */
-const FIRST_START: readonly (readonly [RegExp, string])[] = [
-  [/First start: which server is this/, "the setup's first screen"],
-  [/make a key that/, 'ports and cables are answered: the pairing'],
-  [/answers are written/, 'paired, qualified, written on both'],
-];
-
-function answersFor(name: CoServerName, secret: string): string {
-  return [
-    `coServer: ${name}`,
-    `pairing: { secret: ${secret} }`,
-    `management: { address: 192.0.2.2${name === 'A' ? 1 : 2}/24 }`,
-    'witness: { address: 192.0.2.100 }',
-    `password: ${randomBytes(12).toString('hex')}`,
-    'guest: { memoryMiB: 64, diskMiB: 64 }',
-    '',
-  ].join('\n');
-}
-
-/** Four cables, straight. */
-function portsOf(name: CoServerName, own: string, other: string): Port[] {
-  return [1, 2, 3, 4].map((n) => ({
-    mac: `52:54:00:76:${name === 'A' ? '0a' : '0b'}:0${n}`,
-    own: join(own, `port${n}`),
-    other: join(other, `port${n}`),
-  }));
+/** Two machines with cables between them, from an empty disk on; both until both are through. */
+async function bootTwo(
+  stage: Stage,
+  given: (name: CoServerName) => Record<string, string>,
+  tale: (machines: Readonly<Record<CoServerName, ApplianceMachine>>) => Promise<void>,
+): Promise<void> {
+  const { built, tools } = stage;
+  const content = { files: espFiles(tools, [built]), slots: { a: built.slot } };
+  const [a, b] = [stage.disk(content), stage.disk(content)];
+  await stage.boot(
+    a,
+    given('A'),
+    (A) => stage.boot(b, given('B'), (B) => tale({ A, B }), portsOf('B', b.directory, a.directory)),
+    portsOf('A', a.directory, b.directory),
+  );
 }
 
 const TALES: Record<string, (stage: Stage) => Promise<void>> = {
@@ -121,24 +111,21 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
     });
   },
   pair: async (stage) => {
-    const { built, tools } = stage;
     stage.say('two servers with an answer file each, from power-on to a pair');
-    const [a, b] = [0, 1].map(() => stage.disk({ files: espFiles(tools, [built]), slots: { a: built.slot } }));
-    if (!a || !b) throw new LabError('no disks');
     const secret = randomBytes(16).toString('hex');
-    const tale =
-      (name: CoServerName) =>
-      async (machine: ApplianceMachine): Promise<void> => {
-        for (const [pattern, meaning] of FIRST_START)
-          stage.say(`  ${name} ${seconds(await machine.until(pattern, PATIENCE_S))}  ${meaning}`);
-        const at = await machine.until(new RegExp(`TWINSTEP {2}CoServer ${name} {2}`), PATIENCE_S);
-        stage.say(`  ${name} ${seconds(at)}  the console of the pair`);
-      };
-    const ends = await Promise.allSettled([
-      stage.boot(a, { answers: answersFor('A', secret) }, tale('A'), portsOf('A', a.directory, b.directory)),
-      stage.boot(b, { answers: answersFor('B', secret) }, tale('B'), portsOf('B', b.directory, a.directory)),
-    ]);
-    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    await bootTwo(
+      stage,
+      (name) => ({ answers: answersFor(name, secret) }),
+      async ({ A, B }) => void (await Promise.all([unattended('A', A, stage.say), unattended('B', B, stage.say)])),
+    );
+  },
+  serial: async (stage) => {
+    stage.say('two servers, and somebody at both serial lines');
+    await bootTwo(
+      stage,
+      () => ({}),
+      (machines) => byHand(machines, stage.say),
+    );
   },
   wrong: async (stage) => {
     const { built, tools } = stage;

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync, createWriteStream, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LabError } from '../lab-error.ts';
+import { TerminalScreen } from './terminal-screen.ts';
 
 /** Kept of the serial line: a boot says a few pages. */
 const MAX_SERIAL_CHARACTERS = 1 << 20;
@@ -42,6 +43,12 @@ export interface ApplianceMachine {
   serial(): string;
   /** Answers the seconds from power-on to the first match. Throws when it has not come in time, with the end of the serial line. */
   until(pattern: RegExp, timeoutS: number): Promise<number>;
+  /** What somebody at the serial line sees: 24 rows. */
+  screen(): string[];
+  /** As `until`, for the screen as one line with single blanks. */
+  untilScreen(pattern: RegExp, timeoutS: number): Promise<number>;
+  /** Somebody types on the serial line. */
+  type(text: string): void;
   /** As pulling the plug. */
   powerOff(): Promise<void>;
 }
@@ -70,7 +77,7 @@ export function startAppliance(options: ApplianceOptions): ApplianceMachine {
       ...[...portArguments(ports), '-display', 'none', '-vga', 'std', '-monitor', 'none', '-serial', 'stdio', '-no-user-config'],
       ...files,
     ],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, QEMU_MODULE_DIR: join(engineRoot, LIBRARIES, 'qemu') } },
+    { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, QEMU_MODULE_DIR: join(engineRoot, LIBRARIES, 'qemu') } },
   );
   if (log !== undefined) child.stdout.pipe(createWriteStream(log, { flags: 'a' }));
   return follow(child);
@@ -87,6 +94,7 @@ function portArguments(ports: readonly Port[]): string[] {
 function follow(child: ChildProcess): ApplianceMachine {
   const startedAt = performance.now();
   let said = '';
+  const terminal = new TerminalScreen();
   let complaint = '';
   let looks: (() => void)[] = [];
   const look = () => {
@@ -94,6 +102,7 @@ function follow(child: ChildProcess): ApplianceMachine {
   };
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-MAX_SERIAL_CHARACTERS);
+    terminal.write(text);
     look();
   });
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -108,25 +117,31 @@ function follow(child: ChildProcess): ApplianceMachine {
   });
   void ended.then(look);
   const isOver = () => child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
+  const when = (pattern: RegExp, timeoutS: number, text: () => string): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const done = (finish: () => void) => {
+        clearTimeout(timer);
+        looks = looks.filter((f) => f !== check);
+        finish();
+      };
+      const fail = (why: string) =>
+        done(() => reject(new LabError(`${why}; the serial line ends with:\n${terminal.rows().join('\n')}\n${complaint}`)));
+      const timer = setTimeout(() => fail(`no ${pattern} within ${timeoutS} s`), timeoutS * 1000);
+      const check = () => {
+        if (pattern.test(text())) done(() => resolve((performance.now() - startedAt) / 1000));
+        else if (isOver()) fail('the machine has ended');
+      };
+      looks.push(check);
+      check();
+    });
   return {
     serial: () => said,
-    until: (pattern, timeoutS) =>
-      new Promise((resolve, reject) => {
-        const done = (finish: () => void) => {
-          clearTimeout(timer);
-          looks = looks.filter((f) => f !== check);
-          finish();
-        };
-        const fail = (why: string) =>
-          done(() => reject(new LabError(`${why}; the serial line ends with:\n${said.slice(-2000)}\n${complaint}`)));
-        const timer = setTimeout(() => fail(`no ${pattern} within ${timeoutS} s`), timeoutS * 1000);
-        const check = () => {
-          if (pattern.test(said)) done(() => resolve((performance.now() - startedAt) / 1000));
-          else if (isOver()) fail('the machine has ended');
-        };
-        looks.push(check);
-        check();
-      }),
+    until: (pattern, timeoutS) => when(pattern, timeoutS, () => said),
+    screen: () => terminal.rows(),
+    untilScreen: (pattern, timeoutS) => when(pattern, timeoutS, () => terminal.rows().join(' ').replace(/ +/g, ' ')),
+    type: (text) => {
+      child.stdin?.write(text, 'latin1');
+    },
     powerOff: async () => {
       child.kill('SIGKILL');
       await ended;
