@@ -128,11 +128,12 @@ t.test('the campaign: a fan and a cable are pulled, told, plugged in again, over
   const campaign = spawn(process.execPath, ['--no-warnings', script, '--real', realYaml, '--only', only, '--report', file], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
-  t.teardown(() => campaign.kill());
+  t.teardown(() => campaign.kill('SIGKILL'));
   const { asked, said } = personAt(campaign);
   const fan = screenShows('A', /FAN1/);
   const code = await new Promise((resolve) => campaign.once('exit', resolve));
-  t.equal(code, 1, `one thing could not be done\n${said()}`);
+  if (code !== 1) t.comment(said());
+  t.equal(code, 1, 'one thing could not be done');
   t.same(asked, [
     'Server A: pull the plug of fan 1.',
     'Server A: plug fan 1 in again.',
