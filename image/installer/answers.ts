@@ -28,6 +28,7 @@ export function readAnswers(text: string): ReadAnswers {
     const allowed = Object.hasOwn(WORDS, key) ? WORDS[key] : undefined;
     if (allowed === undefined) return wrong(`'${key.slice(0, 40)}' is not known (disk, state, sure, finally are)`);
     if (given.has(key)) return wrong(`'${key}' is there twice`);
+    if (value === '') return wrong(`'${key}' has no value`);
     if (allowed !== null && !allowed.includes(value)) return wrong(`'${key}' is '${value.slice(0, 40)}', not ${allowed.join(' or ')}`);
     given.set(key, value);
   }

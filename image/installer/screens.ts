@@ -93,7 +93,7 @@ function diskList({ disks }: Installation, cursor: number): Line[] {
 
 function details({ facts, contents, refusal }: DiskChoice): Line[] {
   return [
-    ...hanging(`  ${facts.device}: `, contents, COLUMNS - 2).slice(0, 4),
+    ...text(`${facts.device}: ${contents}`).slice(0, 4),
     ...(refusal === null ? [] : hanging('  Cannot be taken: ', `${refusal}.`, COLUMNS - 2)),
   ];
 }
