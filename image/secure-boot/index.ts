@@ -22,9 +22,9 @@ export function secureBootOf(signer: Signer, enrolment: readonly FatFile[] = [])
   return { sign: (program) => signProgram(program, signer), enrolment };
 }
 
-/** systemd-boot's name for a set of keys is its folder's. */
+/** `auto`: the set of keys that systemd-boot takes by itself where that is safe. */
 export function enrolmentFiles(contentOf: (name: (typeof VARIABLES)[number]) => Buffer): FatFile[] {
-  return VARIABLES.map((name) => ({ path: `loader/keys/twinstep/${name}.auth`, data: contentOf(name) }));
+  return VARIABLES.map((name) => ({ path: `loader/keys/auto/${name}.auth`, data: contentOf(name) }));
 }
 
 /** Paths of key and certificate (PEM), and the folder with PK.auth, KEK.auth, db.auth. Throws, naming file and remedy. */

@@ -1,49 +1,18 @@
 // `npm run lab:appliance [-- --image DIRECTORY] [TALE...]`: boots the built image in a virtual machine with UEFI, as a server would, and
 // says how long each step took. Each tale is one machine, from an empty disk to the screen that says what the appliance waits for.
-import { mkdirSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { unpackTools } from '../../../image/disk/base-root.ts';
 import { espFiles } from '../../../image/disk/boot-files.ts';
-import { type DiskContent, writeDisk } from '../../../image/disk/disk-image.ts';
-import { engineRootPath } from '../../../image/engine/engine-root.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
-import { type ApplianceMachine, startAppliance } from './machine.ts';
-import { builtVersion, damaged, otherVersion, type Version } from './versions.ts';
+import { installTale } from './install-tale.ts';
+import { secureBootTale } from './secure-boot-tale.ts';
+import { makeStage, mustNot, type Tale, WAITS, watch } from './stage.ts';
+import { builtVersion, damaged, otherVersion } from './versions.ts';
 
-/** A small disk: what the image leaves of it is the state partition. */
-const DISK_BYTES = 4 * 2 ** 30;
-/** Emulation on a busy machine: nothing is concluded from time. */
-const PATIENCE_S = 900;
-const WAITS = /no configuration yet/;
-
-interface Stage {
-  built: Version;
-  tools: string;
-  /** A new machine's own folder, with a disk of this content. */
-  disk(content: DiskContent): { disk: string; directory: string };
-  /** Boots, lets `tale` watch, pulls the plug. */
-  boot(
-    where: { disk: string; directory: string },
-    given: Record<string, string>,
-    tale: (machine: ApplianceMachine) => Promise<void>,
-  ): Promise<void>;
-  say(line: string): void;
-}
-
-const seconds = (s: number) => `${s.toFixed(1)} s`;
-
-/** Each line of `steps`: a pattern that must come, in any order of time, and what it means. */
-async function watch(stage: Stage, machine: ApplianceMachine, steps: readonly (readonly [RegExp, string])[]): Promise<void> {
-  for (const [pattern, meaning] of steps) stage.say(`  ${seconds(await machine.until(pattern, PATIENCE_S))}  ${meaning}`);
-}
-
-function mustNot(machine: ApplianceMachine, pattern: RegExp): void {
-  if (pattern.test(machine.serial())) throw new LabError(`the serial line says ${pattern}:\n${machine.serial().slice(-2000)}`);
-}
-
-const TALES: Record<string, (stage: Stage) => Promise<void>> = {
+const TALES: Record<string, Tale> = {
   first: async (stage) => {
     const { built, tools } = stage;
     const where = stage.disk({ files: espFiles(tools, [built]), slots: { a: built.slot } });
@@ -97,6 +66,8 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
       await watch(stage, machine, [[/coServer[\s\S]*It goes on by itself/, 'the console names the key']]);
     });
   },
+  install: installTale,
+  'secure-boot': secureBootTale,
 };
 
 async function main(args: readonly string[]): Promise<void> {
@@ -117,32 +88,6 @@ async function main(args: readonly string[]): Promise<void> {
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-}
-
-function makeStage(built: Version, tools: string, work: string, say: (line: string) => void): Stage {
-  let machines = 0;
-  return {
-    built,
-    tools,
-    say,
-    disk: (content) => {
-      machines += 1;
-      const directory = join(work, `machine-${machines}`);
-      mkdirSync(directory);
-      const disk = join(directory, 'disk.img');
-      writeDisk(disk, content);
-      truncateSync(disk, DISK_BYTES);
-      return { disk, directory };
-    },
-    boot: async (where, given, tale) => {
-      const machine = startAppliance({ ...where, engineRoot: engineRootPath(), tools, given, log: process.env.TWINSTEP_SERIAL_LOG });
-      try {
-        await tale(machine);
-      } finally {
-        await machine.powerOff();
-      }
-    },
-  };
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {

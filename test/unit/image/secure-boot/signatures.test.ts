@@ -9,6 +9,7 @@ import { addSections } from '../../../../image/disk/uki.ts';
 import { isSigned, programDigest, signProgram } from '../../../../image/secure-boot/authenticode.ts';
 import { ownCertificate } from '../../../../image/secure-boot/certificate.ts';
 import { context, oid, readDer, sequence } from '../../../../image/secure-boot/der.ts';
+import { loadSecureBoot, UNSIGNED } from '../../../../image/secure-boot/index.ts';
 import { enrolment, makeKeys } from '../../../../image/secure-boot/keys.ts';
 import { checkSigner, signDetached } from '../../../../image/secure-boot/signed-data.ts';
 import { signatureLists } from '../../../../image/secure-boot/variables.ts';
@@ -152,4 +153,21 @@ t.test('the key ceremony: secrets are readable by their owner only, and nothing 
   t.match(run(target).stderr, /there already/);
   t.match(run().stderr, /usage/);
   t.equal(signatureLists([], '00000000-0000-0000-0000-000000000000').length, 0);
+});
+
+t.test('options of the image: all or nothing, and a wrong file is named without what is in it', async (t) => {
+  const key = file('db.key', keys.db.key.export({ type: 'pkcs8', format: 'pem' }));
+  const certificate = join(folder, 'db.crt');
+  t.equal(loadSecureBoot({}), UNSIGNED);
+  t.throws(() => loadSecureBoot({ key }), { message: /both --secure-boot-key and --secure-boot-cert/ });
+  t.throws(() => loadSecureBoot({ enrol: folder }), { message: /both/ });
+  t.throws(() => loadSecureBoot({ key: certificate, certificate }), { message: `${certificate} is no private key (PEM)` });
+  t.throws(() => loadSecureBoot({ key, certificate: join(folder, 'other.crt') }), { message: /another key/ });
+  const loaded = loadSecureBoot({ key, certificate, enrol: join(folder, 'keys') });
+  t.ok(isSigned(loaded.sign(smallProgram())));
+  t.strictSame(
+    loaded.enrolment.map(({ path }) => path),
+    ['PK', 'KEK', 'db'].map((name) => `loader/keys/auto/${name}.auth`),
+    'where the boot loader looks for keys that it may take by itself',
+  );
 });
