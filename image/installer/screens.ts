@@ -10,7 +10,7 @@ const WIDTH = COLUMNS - 4;
 const BODY_ROWS = ROWS - 4;
 
 export function screen(state: Installation): Line[] {
-  const body = bodyOf(state).slice(0, BODY_ROWS);
+  const body = bodyOf(state);
   return [
     [{ text: pad(ascii(` TWINSTEP ${state.version}  Installation`), COLUMNS), style: 'reverse' }],
     BLANK,
@@ -36,7 +36,7 @@ function bodyOf(state: Installation): Line[] {
     case 'done':
       return doneLines(mode.target, mode.tookMs, state.finally);
     case 'failed':
-      return [bold('  Not installed.'), BLANK, ...text(mode.why), BLANK, ...text(mode.remedy)];
+      return [bold('  Not installed.'), BLANK, ...text(mode.why).slice(0, 10), BLANK, ...text(mode.remedy)];
     case 'leaving':
       return text('This server starts again ...');
     default:

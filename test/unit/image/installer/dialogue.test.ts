@@ -129,6 +129,8 @@ t.test('by itself: the disk with that serial number, or nobody is surprised', as
     null,
     'a disk that failed is not tried again and again',
   );
+  const second = play(onNews(play(failed, '<enter>').state, { kind: 'disks', disks: [EMPTY] }).state, '<enter>1111<enter>').state;
+  t.equal(onNews(second, { kind: 'installed', tookMs: 1 }).duty, null, 'and then somebody is asked, also at the end');
 });
 
 t.test('answers: read strictly', async (t) => {
@@ -176,8 +178,11 @@ t.test('every screen is 24 rows of 80 characters, whatever the disks are called'
   for (const state of states) {
     const rows = screen(state);
     t.equal(rows.length, ROWS, state.mode.kind);
+    const keys = lineText(rows.at(-1) ?? []);
+    t.equal(keys === '', ['looking', 'leaving', 'done'].includes(state.mode.kind), `${state.mode.kind}: the last row has its keys`);
     for (const row of rows) t.ok(lineText(row).length <= COLUMNS, `${state.mode.kind}: ${lineText(row)}`);
   }
+  t.match(shown(states[8] ?? choosing()), /remedy/, 'a long reason leaves room for the remedy');
   t.match(shown(states[3] ?? choosing()), /10 to 12 of 12.*>2 {2}SSD +MANY00010/s, 'the cursor leads to further disks');
   t.strictSame(play(states[3] ?? choosing(), '1<enter>').state.mode, {
     kind: 'confirm',
