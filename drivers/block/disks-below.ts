@@ -3,6 +3,8 @@ import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { deviceNumbers } from './medium.ts';
 
+/** Of what a device is made. */
+const MADE_OF = 'slaves'; // its name in sysfs
 /** A stack of devices is not deeper than this. */
 const DEPTH_LIMIT = 8;
 
@@ -26,9 +28,9 @@ async function ofPath(path: string, sys: string, found: Set<string>, depth: numb
 
 async function ofDevice(device: string, sys: string, found: Set<string>, depth: number): Promise<boolean> {
   if (depth >= DEPTH_LIMIT) return false;
-  const partOf = await readdir(join(device, 'slaves')).catch(() => []);
+  const partOf = await readdir(join(device, MADE_OF)).catch(() => []);
   if (partOf.length > 0) {
-    const below = await Promise.all(partOf.map((name) => realpath(join(device, 'slaves', name)).catch(() => null)));
+    const below = await Promise.all(partOf.map((name) => realpath(join(device, MADE_OF, name)).catch(() => null)));
     const known = await Promise.all(below.map((one) => one !== null && ofDevice(one, sys, found, depth + 1)));
     return known.every(Boolean);
   }

@@ -70,7 +70,14 @@ function follow(before: DiskMemory, disk: DiskLatencyReading, spanMs: number, la
   const busyMs = disk.busyMs - last.busyMs;
   const beganAnew = ended < 0 || ms < 0 || busyMs < 0;
   const slow = (detail: string): DiskMemory => ({ ...before, last: disk, slowInARow: Math.min(slowInARow + 1, SLOW_READINGS), detail });
-  if (!beganAnew && ended === 0 && last.inFlight > 0 && disk.inFlight > 0 && disk.discards === last.discards && spanMs - lateMs >= WAITED_MS)
+  if (
+    !beganAnew &&
+    ended === 0 &&
+    last.inFlight > 0 &&
+    disk.inFlight > 0 &&
+    disk.discards === last.discards &&
+    spanMs - lateMs >= WAITED_MS
+  )
     return slow(`${disk.inFlight} requests wait, and none ended in ${Math.round(spanMs / 1000)} s`);
   if (beganAnew || ended === 0) return { ...before, last: disk };
   const each = Math.min(ms, busyMs) / ended;

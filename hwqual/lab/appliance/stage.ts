@@ -11,7 +11,7 @@ import type { Version } from './versions.ts';
 const DISK_BYTES = 4 * 2 ** 30;
 /** Emulation on a busy machine: nothing is concluded from time. */
 const PATIENCE_S = 1800;
-export const WAITS = /no configuration yet/;
+export const WAITS = /First start: which server is this/;
 
 export interface Where {
   disk: string;

@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path';
 import t from 'tap';
 import { deviceNumbers, disksBelow } from '../../../../drivers/block/index.ts';
 
+const MADE_OF = 'slaves'; // its name in sysfs
+
 /** A /sys in which the file system of this folder is on that device. */
 function sys(t: { teardown(fn: () => void): void }, device: string) {
   const root = mkdtempSync(join(tmpdir(), 'twinstep-below-'));
@@ -29,11 +31,11 @@ t.test('through device mapper and md to every disk, and through a loop device', 
   const { root, put } = sys(t, 'devices/virtual/dm-0');
   put('devices/a/sda/sda1/partition', '1\n');
   put('devices/b/cciss!c0d0/size', '1\n');
-  mkdirSync(join(root, 'devices/virtual/dm-0/slaves'), { recursive: true });
-  mkdirSync(join(root, 'devices/virtual/md0/slaves'), { recursive: true });
-  symlinkSync(join(root, 'devices/virtual/md0'), join(root, 'devices/virtual/dm-0/slaves/md0'));
-  symlinkSync(join(root, 'devices/a/sda/sda1'), join(root, 'devices/virtual/md0/slaves/sda1'));
-  symlinkSync(join(root, 'devices/b/cciss!c0d0'), join(root, 'devices/virtual/md0/slaves/cciss!c0d0'));
+  mkdirSync(join(root, `devices/virtual/dm-0/${MADE_OF}`), { recursive: true });
+  mkdirSync(join(root, `devices/virtual/md0/${MADE_OF}`), { recursive: true });
+  symlinkSync(join(root, 'devices/virtual/md0'), join(root, `devices/virtual/dm-0/${MADE_OF}/md0`));
+  symlinkSync(join(root, 'devices/a/sda/sda1'), join(root, `devices/virtual/md0/${MADE_OF}/sda1`));
+  symlinkSync(join(root, 'devices/b/cciss!c0d0'), join(root, `devices/virtual/md0/${MADE_OF}/cciss!c0d0`));
   t.strictSame(await disksBelow(root, root), ['/dev/cciss/c0d0', '/dev/sda']);
 });
 

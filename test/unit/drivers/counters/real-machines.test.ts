@@ -26,6 +26,8 @@ t.same(disk('sda'), {
   writes: 28_444_756,
   writeMs: 63_877_960,
   inFlight: 0,
+  busyMs: 9_653_880,
+  discards: 0,
   flushes: 0,
   flushMs: 0,
 });
