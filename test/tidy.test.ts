@@ -86,7 +86,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'drivers/',
   ],
   'appliance/notify': ['appliance/core', 'type:appliance/config.ts'],
-  'appliance/main.ts': ['appliance/', 'drivers/', 'hwqual/burn-in', 'hwqual/qualify'],
+  'appliance/main.ts': ['appliance/', 'drivers/', 'hwqual/burn-in', 'hwqual/qualify', 'image/installer'],
   'hwqual/lab': [
     'hwqual/',
     'drivers/',
@@ -97,6 +97,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'image/engine',
     'image/bundle',
     'image/disk',
+    'image/installer',
+    'image/secure-boot',
   ],
   'hwqual/campaigns': ['hwqual/', 'drivers/', 'appliance/core', 'type:appliance/', 'image/engine'],
   'hwqual/burn-in': ['drivers/', 'appliance/heartbeat', 'type:appliance/'],
@@ -107,6 +109,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'image/engine': ['image/'],
   'image/bundle': ['image/'],
   'image/disk': ['image/', 'hwqual/lab'],
+  'image/installer': ['image/disk', 'drivers/', 'appliance/console'],
+  'image/secure-boot': ['image/disk'],
   test: ['appliance/', 'drivers/', 'hwqual/', 'image/'],
 };
 /** Data paths beside the core: they take its words, the formats between CoServers, the devices, and each other's api.ts. */

@@ -15,6 +15,8 @@ export type SlotName = 'a' | 'b';
 
 /** The names by which initrd and init find partitions; a person reads them in any partition program. */
 export const PARTITION_NAMES = { esp: 'twinstep-esp', a: 'twinstep-a', b: 'twinstep-b' } as const;
+/** Made at the first boot, behind the slots (overlay/usr/lib/twinstep/state.sh). */
+export const STATE_PARTITION = 'twinstep-state';
 
 /** The same for everybody, so that the same sources give the same image; what differs between machines is in their state. */
 export function fixedGuid(of: string): string {

@@ -1,70 +1,19 @@
 // `npm run lab:appliance [-- --image DIRECTORY] [TALE...]`: boots the built image in a virtual machine with UEFI, as a server would, and
 // says how long each step took. Each tale is one machine, from an empty disk to the screen that says what the appliance waits for.
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import { unpackTools } from '../../../image/disk/base-root.ts';
 import { espFiles } from '../../../image/disk/boot-files.ts';
-import { type DiskContent, writeDisk } from '../../../image/disk/disk-image.ts';
-import { engineRootPath } from '../../../image/engine/engine-root.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
-import { answersFor, byHand, FIRST_PAGE, portsOf, unattended } from './first-start.ts';
-import { type ApplianceMachine, type Port, startAppliance } from './machine.ts';
-import { builtVersion, damaged, otherVersion, type Version } from './versions.ts';
+import { answersTale, serialTale } from './first-start-tales.ts';
+import { installTale } from './install-tale.ts';
+import { secureBootTale } from './secure-boot-tale.ts';
+import { makeStage, mustNot, type Tale, WAITS, watch } from './stage.ts';
+import { builtVersion, damaged, otherVersion } from './versions.ts';
 
-/** A small disk: what the image leaves of it is the state partition. */
-const DISK_BYTES = 4 * 2 ** 30;
-/** Emulation on a busy machine: nothing is concluded from time. */
-const PATIENCE_S = 900;
-const WAITS = FIRST_PAGE;
-
-interface Stage {
-  built: Version;
-  tools: string;
-  /** A new machine's own folder, with a disk of this content. */
-  disk(content: DiskContent): { disk: string; directory: string };
-  /** Boots, lets `tale` watch, pulls the plug. */
-  boot(
-    where: { disk: string; directory: string },
-    given: Record<string, string>,
-    tale: (machine: ApplianceMachine) => Promise<void>,
-    ports?: readonly Port[],
-  ): Promise<void>;
-  say(line: string): void;
-}
-
-const seconds = (s: number) => `${s.toFixed(1)} s`;
-
-/** Each line of `steps`: a pattern that must come, in any order of time, and what it means. */
-async function watch(stage: Stage, machine: ApplianceMachine, steps: readonly (readonly [RegExp, string])[]): Promise<void> {
-  for (const [pattern, meaning] of steps) stage.say(`  ${seconds(await machine.until(pattern, PATIENCE_S))}  ${meaning}`);
-}
-
-function mustNot(machine: ApplianceMachine, pattern: RegExp): void {
-  if (pattern.test(machine.serial())) throw new LabError(`the serial line says ${pattern}:\n${machine.serial().slice(-2000)}`);
-}
-
-/** Two machines with cables between them, from an empty disk on; both until both are through. */
-async function bootTwo(
-  stage: Stage,
-  given: (name: CoServerName) => Record<string, string>,
-  tale: (machines: Readonly<Record<CoServerName, ApplianceMachine>>) => Promise<void>,
-): Promise<void> {
-  const { built, tools } = stage;
-  const content = { files: espFiles(tools, [built]), slots: { a: built.slot } };
-  const [a, b] = [stage.disk(content), stage.disk(content)];
-  await stage.boot(
-    a,
-    given('A'),
-    (A) => stage.boot(b, given('B'), (B) => tale({ A, B }), portsOf('B', b.directory, a.directory)),
-    portsOf('A', a.directory, b.directory),
-  );
-}
-
-const TALES: Record<string, (stage: Stage) => Promise<void>> = {
+const TALES: Record<string, Tale> = {
   first: async (stage) => {
     const { built, tools } = stage;
     const where = stage.disk({ files: espFiles(tools, [built]), slots: { a: built.slot } });
@@ -110,23 +59,6 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
       ]);
     });
   },
-  pair: async (stage) => {
-    stage.say('two servers with an answer file each, from power-on to a pair');
-    const secret = randomBytes(16).toString('hex');
-    await bootTwo(
-      stage,
-      (name) => ({ answers: answersFor(name, secret) }),
-      async ({ A, B }) => void (await Promise.all([unattended('A', A, stage.say), unattended('B', B, stage.say)])),
-    );
-  },
-  serial: async (stage) => {
-    stage.say('two servers, and somebody at both serial lines');
-    await bootTwo(
-      stage,
-      () => ({}),
-      (machines) => byHand(machines, stage.say),
-    );
-  },
   wrong: async (stage) => {
     const { built, tools } = stage;
     stage.say('a configuration that is wrong');
@@ -135,6 +67,10 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
       await watch(stage, machine, [[/coServer[\s\S]*It goes on by itself/, 'the console names the key']]);
     });
   },
+  answers: answersTale,
+  serial: serialTale,
+  install: installTale,
+  'secure-boot': secureBootTale,
 };
 
 async function main(args: readonly string[]): Promise<void> {
@@ -155,36 +91,6 @@ async function main(args: readonly string[]): Promise<void> {
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-}
-
-function makeStage(built: Version, tools: string, work: string, say: (line: string) => void): Stage {
-  let machines = 0;
-  let machinesBooted = 0;
-  return {
-    built,
-    tools,
-    say,
-    disk: (content) => {
-      machines += 1;
-      const directory = join(work, `machine-${machines}`);
-      mkdirSync(directory);
-      const disk = join(directory, 'disk.img');
-      writeDisk(disk, content);
-      truncateSync(disk, DISK_BYTES);
-      return { disk, directory };
-    },
-    boot: async (where, given, tale, ports = []) => {
-      machinesBooted += 1;
-      const log =
-        process.env.TWINSTEP_SERIAL_LOG && `${process.env.TWINSTEP_SERIAL_LOG}${machinesBooted === 1 ? '' : `.${machinesBooted}`}`;
-      const machine = startAppliance({ ...where, engineRoot: engineRootPath(), tools, given, ports, log });
-      try {
-        await tale(machine);
-      } finally {
-        await machine.powerOff();
-      }
-    },
-  };
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {
