@@ -52,8 +52,8 @@ const TICK_MS = 50;
 /** Of events, twice (the file and the one before it): some days of a quiet pair, and hours of a troubled one. */
 const JOURNAL_BYTES = 16 << 20;
 const JITTER_MEASUREMENT_MS = 1_000;
-/** What a thread is asked first waits for its start: on a slow machine, where everything starts at once, that is long. */
-const FIRST_ANSWER_MS = 180_000;
+/** What a thread is asked first waits for its start, however slow the machine is; a thread that ends instead is told by itself. */
+const NO_LIMIT = Number.POSITIVE_INFINITY;
 /** The heartbeat answers in a millisecond; a fence must not hang on it. */
 const CARRIER_ANSWER_MS = 2_000;
 /** A dead partner is heard for the heartbeat's time-out, which a busy machine's own lateness may have raised. */
@@ -279,7 +279,7 @@ export async function runCoServer<F extends object>(
   followWorkers({ config, workers, pump, history, figures, trigger, control, management, survival: obey.survival, onLinkUp });
 
   const measured = workers.heartbeat
-    .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }, FIRST_ANSWER_MS)
+    .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }, NO_LIMIT)
     .then((jitter) =>
       log(
         'info',
@@ -307,7 +307,7 @@ export async function runCoServer<F extends object>(
     },
   });
   // A guest that outlived the last process waits with its disk and its network for this one: what can wait, waits.
-  await Promise.all([workers.gate.call('open', {}, FIRST_ANSWER_MS), watchdog.settle(), ...(adoptable ? [] : [measured, consolesUp])]);
+  await Promise.all([workers.gate.call('open', {}, NO_LIMIT), watchdog.settle(), ...(adoptable ? [] : [measured, consolesUp])]);
   history.add({
     severity: 'info',
     row: null,
