@@ -1,8 +1,9 @@
-// `npm run lab:appliance [-- --image DIRECTORY] [TALE...]`: boots the built image in a virtual machine with UEFI, as a server would, and
+// `npm run lab:appliance [-- OPTION...] [TALE...]`: boots the built image in a virtual machine with UEFI, as a server would, and
 // says how long each step took. Each tale is one machine, from an empty disk to the screen that says what the appliance waits for.
 import { mkdirSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { unpackTools } from '../../../image/disk/base-root.ts';
 import { espFiles } from '../../../image/disk/boot-files.ts';
 import { type DiskContent, writeDisk } from '../../../image/disk/disk-image.ts';
@@ -10,6 +11,7 @@ import { engineRootPath } from '../../../image/engine/engine-root.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
 import { type ApplianceMachine, startAppliance } from './machine.ts';
+import { insidePairsRack, pairTale } from './pair.ts';
 import { builtVersion, damaged, otherVersion, type Version } from './versions.ts';
 
 /** A small disk: what the image leaves of it is the state partition. */
@@ -21,6 +23,9 @@ const WAITS = /no configuration yet/;
 interface Stage {
   built: Version;
   tools: string;
+  options: Options;
+  /** An empty folder. */
+  work: string;
   /** A new machine's own folder, with a disk of this content. */
   disk(content: DiskContent): { disk: string; directory: string };
   /** Boots, lets `tale` watch, pulls the plug. */
@@ -30,6 +35,14 @@ interface Stage {
     tale: (machine: ApplianceMachine) => Promise<void>,
   ): Promise<void>;
   say(line: string): void;
+}
+
+interface Options {
+  image: string;
+  /** Of the tales of two appliances. */
+  instance?: string | undefined;
+  port?: string | undefined;
+  report: string;
 }
 
 const seconds = (s: number) => `${s.toFixed(1)} s`;
@@ -97,33 +110,49 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
       await watch(stage, machine, [[/coServer[\s\S]*It goes on by itself/, 'the console names the key']]);
     });
   },
+  pair: pairTale,
 };
 
-async function main(args: readonly string[]): Promise<void> {
-  const imageAt = args.indexOf('--image');
-  const folder = imageAt >= 0 ? args[imageAt + 1] : join(REPOSITORY, 'dist.image');
-  const names = args.filter((_, i) => imageAt < 0 || (i !== imageAt && i !== imageAt + 1));
-  const unknown = names.find((name) => !(name in TALES));
-  if (folder === undefined || unknown !== undefined)
-    throw new LabError(`usage: npm run lab:appliance -- [--image DIRECTORY] [${Object.keys(TALES).join('|')}]...`);
+/** Throws with the usage. */
+function parse(args: string[]): { options: Options; names: string[] } {
+  const usage = `usage: npm run lab:appliance -- [--image DIRECTORY] [--instance NAME] [--port N] [--report DIRECTORY] [${Object.keys(TALES).join('|')}]...`;
+  const text = { type: 'string' } as const;
+  const words = (() => {
+    try {
+      return parseArgs({ args, options: { image: text, instance: text, port: text, report: text }, allowPositionals: true });
+    } catch (error) {
+      throw new LabError(messageOf(error), usage);
+    }
+  })();
+  const { values, positionals } = words;
+  if (positionals.some((name) => !(name in TALES))) throw new LabError(usage);
+  const { image = join(REPOSITORY, 'dist.image'), instance, port, report = join(image, 'lab') } = values;
+  return { options: { image, instance, port, report }, names: positionals.length === 0 ? Object.keys(TALES) : positionals };
+}
+
+async function main(args: string[]): Promise<void> {
+  const { options, names } = parse(args);
+  if (names.includes('pair') && !(await insidePairsRack(options))) return;
   const work = mkdtempSync(join(tmpdir(), 'twinstep-appliance-'));
   try {
     const tools = join(work, 'tools');
     await unpackTools(tools);
     const say = (line: string) => console.log(line);
-    const stage = makeStage(builtVersion(folder), tools, work, say);
-    for (const [name, tale] of Object.entries(TALES)) if (names.length === 0 || names.includes(name)) await tale(stage);
+    const stage = makeStage(builtVersion(options.image), tools, work, options, say);
+    for (const [name, tale] of Object.entries(TALES)) if (names.includes(name)) await tale(stage);
     say('all as it should be');
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
 }
 
-function makeStage(built: Version, tools: string, work: string, say: (line: string) => void): Stage {
+function makeStage(built: Version, tools: string, work: string, options: Options, say: (line: string) => void): Stage {
   let machines = 0;
   return {
     built,
     tools,
+    options,
+    work,
     say,
     disk: (content) => {
       machines += 1;
