@@ -4,6 +4,7 @@ import type { CoServerConfig } from '../config.ts';
 import type { HardwareSetup } from '../hardware/api.ts';
 import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
 import type { IntervalCounter } from '../wire/interval.ts';
+import { slownessOf } from './slowness.ts';
 import type { WorkerSetups } from './workers.ts';
 
 export interface SetupParts {
@@ -18,6 +19,7 @@ export interface SetupParts {
 export function workerSetups({ config, pairKey, interval, sockets, adoptable }: SetupParts): WorkerSetups {
   const channel = (stream: StreamName): ChannelSetup => channelOf(config, pairKey, stream);
   const lockstep = isLockstep(config);
+  const slowness = slownessOf(config);
   return {
     heartbeat: {
       coServer: config.coServer,
@@ -54,6 +56,7 @@ export function workerSetups({ config, pairKey, interval, sockets, adoptable }: 
       guestMac: config.workload.mac,
       lockstep,
       holdLimits: config.checkpoint.hold,
+      slowness,
     },
     memory: {
       channel: channel('memory'),
@@ -61,6 +64,7 @@ export function workerSetups({ config, pairKey, interval, sockets, adoptable }: 
       sourceSocketPath: sockets.source,
       incomingSocketPath: sockets.incoming,
       lockstep,
+      slowness,
       ...(config.labSocket ? { powerTrap: { folder: dirname(config.labSocket), coServer: config.coServer } } : {}),
     },
   };
