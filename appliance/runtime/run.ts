@@ -12,6 +12,7 @@ import { openWatchdog } from '../../drivers/watchdog/index.ts';
 import type { CoServerConfig } from '../config.ts';
 import { initialState, type State } from '../core/machine.ts';
 import { witnessReportOf } from '../core/witness.ts';
+import { readBurnInFloor, withBurnInFloor } from '../heartbeat/burn-in-floor.ts';
 import { IntervalCounter } from '../wire/interval.ts';
 import { startConsoles } from './consoles.ts';
 import { CheckpointTrigger } from './effects/checkpoint-trigger.ts';
@@ -66,7 +67,7 @@ const CLOCK_LOST =
 
 /** @param qualifier How servers are compared; null: nobody asks. */
 export async function runCoServer<F extends object>(
-  config: CoServerConfig,
+  configured: CoServerConfig,
   version: string,
   script: URL,
   qualifier: Qualifier<F> | null,
@@ -78,7 +79,8 @@ export async function runCoServer<F extends object>(
   process.on('uncaughtException', (e) => fatal('uncaught', e));
   process.on('unhandledRejection', (e) => fatal('unhandled', e as Error));
 
-  log('info', `Twinstep ${version}, CoServer ${config.coServer}`);
+  log('info', `Twinstep ${version}, CoServer ${configured.coServer}`);
+  const { config, told: burnInTold } = withBurnInFloor(configured, readBurnInFloor(configured.stateDir));
   const ordinary = raisePriority();
   if (ordinary) log('warning', `the process keeps its ordinary priority: ${ordinary}`);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
@@ -96,6 +98,7 @@ export async function runCoServer<F extends object>(
   };
   const history = await History.open(join(config.stateDir, 'history.jsonl'), config.coServer, changed);
   if (records.problem) history.add({ severity: 'warning', row: null, text: records.problem });
+  if (burnInTold) history.add({ severity: 'warning', row: null, text: burnInTold });
   const ended = await takeEndedItself(config.stateDir);
   if (ended)
     history.add({
@@ -283,7 +286,7 @@ export async function runCoServer<F extends object>(
     .then((jitter) =>
       log(
         'info',
-        `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`,
+        `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(Math.max(jitter.floorMs, config.heartbeat.smallestTimeoutMs ?? 0))} ms is accepted`,
       ),
     );
   const consolesUp = startConsoles({

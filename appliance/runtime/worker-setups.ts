@@ -71,10 +71,11 @@ export function workerSetups({ config, pairKey, interval, sockets, adoptable }: 
 }
 
 /** Null: it is not watched. */
-export function hardwareSetup({ hardware, links, business, management }: CoServerConfig): HardwareSetup | null {
+export function hardwareSetup({ hardware, links, business, management, workload }: CoServerConfig): HardwareSetup | null {
   if (hardware.watch === 'off') return null;
   return {
     bmc: hardware.bmc,
+    copy: workload.disk.path,
     nics: [
       ...links.map(({ nic }) => ({ nic, role: 'link' as const })),
       { nic: business.nic, role: 'business' as const },

@@ -25,7 +25,7 @@ export interface EndpointOptions {
   remoteAddress: string;
   port: number;
   key: Uint8Array;
-  /** For tests: how long A waits at first. */
+  /** For tests: how long A waits at first, and B at all. */
   patienceMs?: number;
 }
 
@@ -54,8 +54,9 @@ function errorCode(error: Error): string {
   return (error as NodeJS.ErrnoException).code ?? '';
 }
 
-/** A TLS alert or a failed check, in contrast to a connection that just broke. */
+/** A TLS alert or a failed check, in contrast to a connection that just broke, or to a handshake that only did not come to its end. */
 function isTlsFailure(error: Error): boolean {
+  if (errorCode(error) === 'ERR_TLS_HANDSHAKE_TIMEOUT') return false;
   return errorCode(error).startsWith('ERR_SSL_') || errorCode(error).startsWith('ERR_TLS_');
 }
 
@@ -193,7 +194,7 @@ class Listener implements Endpoint {
       ...TLS_OPTIONS,
       pskCallback: (_socket: tls.TLSSocket, identity: string) => (identity === IDENTITY ? key : null),
       // A decides; this ends those of a dialer that vanished without a word.
-      handshakeTimeout: LONGEST_PATIENCE_MS,
+      handshakeTimeout: this.#options.patienceMs ?? LONGEST_PATIENCE_MS,
     } as tls.TlsOptions);
     server.maxConnections = MAX_CONNECTIONS;
     this.#server = server;

@@ -28,7 +28,7 @@ export function workloadDiskMiB(guest: GuestKind): number {
 }
 
 /** Two emulated machines on the cores of one: either may wait for many seconds. */
-const WATCHDOG_S = 60;
+const WATCHDOG_S = 180;
 /** Each checkpoint takes the CPU's time of both machines, and an idle guest needs none for long. */
 const IDLE_MS = 5_000;
 /** A replica inside emulation is slower than what a client waits for; a checkpoint for each late frame would make it slower yet. */
@@ -62,16 +62,20 @@ export function machineConfig(
     labSocket: '',
     fence: { ...fence, address: BMC_ADDRESS[partnerOf(name)], port: BMC_PORT },
     watchdog: { ...watchdog, device: '/dev/watchdog' },
-    heartbeat: { ...heartbeat, intervalMs: 100, timeoutMs: 3_000 },
-    disk: { ...disk, timeoutMs: 20_000 },
+    // Emulated machines on a busy one stand still for seconds, and each frame costs them much; the time-out also tells the product that engines and threads are as slow.
+    heartbeat: { ...heartbeat, intervalMs: 1_000, timeoutMs: 10_000 },
+    disk: { ...disk, timeoutMs: 60_000, acknowledgeMs: 30_000 },
     hardware: { watch: 'on', bmc: '/dev/ipmi0' },
     qualification: { policy: machines.policy },
     checkpoint: { ...checkpoint, hold: HOLD },
     stateDir: '/var/lib/twinstep/state',
     console: { ...consoles, serial: '/dev/ttyS0' },
     engine: { ...engine, logDir: '/var/lib/twinstep/log' },
-    // An engine under emulation inside emulation: minutes until its guest is ready.
-    workload: { ...workload, bootTimeoutS: 3600, disk: { ...workload.disk, path: '/var/lib/twinstep/disks/disk0' } },
+    workload: {
+      ...workload,
+      bootTimeoutS: machines.guest === 'tiny' ? 600 : 3600,
+      disk: { ...workload.disk, path: '/var/lib/twinstep/disks/disk0' },
+    },
   };
 }
 

@@ -76,3 +76,34 @@ t.test('a partner whose handshake takes longer than A waits at first is given lo
     'it does not begin anew with the first patience',
   );
 });
+
+t.test('one that connects and says nothing is no stranger: B only closes it', async (t) => {
+  const free = createServer().listen(0, B);
+  await once(free, 'listening');
+  const { port } = free.address() as AddressInfo;
+  free.close();
+  await once(free, 'close');
+  const strangers: string[] = [];
+  const b = createEndpoint(
+    'B',
+    { localAddress: B, remoteAddress: '127.0.0.1', port, key: KEY, patienceMs: PATIENCE_MS },
+    {
+      onSocket: () => t.fail('no handshake'),
+      onStranger: (_, message) => strangers.push(message),
+      onProblem: (message) => t.fail(message),
+    },
+  );
+  b.open(0);
+  t.teardown(() => b.shut());
+  let silent = connect(port, B);
+  // It listens a moment later.
+  while (
+    !(await once(silent, 'connect').then(
+      () => true,
+      () => false,
+    ))
+  )
+    silent = connect(port, B);
+  await once(silent, 'close');
+  t.same(strangers, []);
+});
