@@ -23,7 +23,7 @@ export function writeDisk(path: string, content: DiskContent): { bytes: number }
     ftruncateSync(fd, bytes);
     write(gpt.front, 0);
     const espBytes = esp.sectors * SECTOR_BYTES;
-    for (const piece of fatFileSystem(content.files, espBytes, { volumeId: 0x7517a57e, label: 'TWINSTEP' }))
+    for (const piece of fatFileSystem(content.files, espBytes, { volumeId: 0x7517a57e, label: 'TWINSTEPESP' }))
       write(piece.data, esp.firstSector * SECTOR_BYTES + piece.offset);
     for (const name of ['a', 'b'] as const) {
       const data = content.slots[name];

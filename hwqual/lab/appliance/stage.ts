@@ -19,9 +19,25 @@ export interface Where {
   directory: string;
 }
 
+export interface StageOptions {
+  /** The folder with what `npm run image` made. */
+  image: string;
+  /** Of the tale of two appliances. */
+  instance?: string | undefined;
+  port?: string | undefined;
+  report: string;
+  /** Of updates: the private key whose public one is in the image, power failures, and what chooses their moments. */
+  key?: string | undefined;
+  kills: number;
+  seed: number;
+}
+
 export interface Stage {
   built: Version;
   tools: string;
+  options: StageOptions;
+  /** An empty folder. */
+  work: string;
   /** A new machine's own folder, with a disk of this content; null: an empty one. */
   disk(content: DiskContent | null): Where;
   /** Boots, lets `tale` watch, pulls the plug. */
@@ -47,12 +63,14 @@ export function mustNot(machine: ApplianceMachine, pattern: RegExp): void {
   if (pattern.test(machine.serial())) throw new LabError(`the serial line says ${pattern}:\n${machine.serial().slice(-2000)}`);
 }
 
-export function makeStage(built: Version, tools: string, work: string, say: (line: string) => void): Stage {
+export function makeStage(built: Version, tools: string, work: string, options: StageOptions, say: (line: string) => void): Stage {
   let machines = 0;
   let machinesBooted = 0;
   return {
     built,
     tools,
+    options,
+    work,
     say,
     disk: (content) => {
       machines += 1;
