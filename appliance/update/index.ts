@@ -4,4 +4,6 @@ export { runUpdate } from './command.ts';
 export { followHealth } from './health.ts';
 export { findPlace, isAppliance } from './place.ts';
 export type { News } from './record.ts';
+export { restartServer, whyNotRestart } from './restart.ts';
 export { type ReceiveOptions, type UpdateStatus, UpdateStore } from './update-store.ts';
+export { UploadDesk } from './upload.ts';

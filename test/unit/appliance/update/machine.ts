@@ -8,6 +8,7 @@ import { encodeHead, encodeManifest, type Manifest } from '../../../../appliance
 import { Esp } from '../../../../appliance/update/esp.ts';
 import type { Place } from '../../../../appliance/update/place.ts';
 import { UpdateStore } from '../../../../appliance/update/update-store.ts';
+import type { BlockStore } from '../../../../drivers/block/index.ts';
 import { fatFileSystem } from '../../../../image/disk/fat.ts';
 import { Power, VolatileDisk } from './volatile-disk.ts';
 
@@ -49,15 +50,20 @@ export async function* stream(data: Buffer, pieceBytes = 4099): AsyncGenerator<B
   for (let at = 0; at < data.length; at += pieceBytes) yield data.subarray(at, at + pieceBytes);
 }
 
+export interface TestDisk {
+  store(power?: Power): BlockStore;
+  read(offset: number, length: number): Buffer;
+}
+
 /** What is on the disk, and what would start. */
-export class Machine {
-  readonly esp: VolatileDisk;
-  readonly slots: Record<'a' | 'b', VolatileDisk>;
+export class Machine<D extends TestDisk = VolatileDisk> {
+  readonly esp: D;
+  readonly slots: Record<'a' | 'b', D>;
   running: { version: string; slot: 'a' | 'b' };
   power = new Power();
   readonly folder: string;
 
-  constructor(parts: Pick<Machine, 'esp' | 'slots' | 'running' | 'folder'>) {
+  constructor(parts: Pick<Machine<D>, 'esp' | 'slots' | 'running' | 'folder'>) {
     this.esp = parts.esp;
     this.slots = parts.slots;
     this.running = parts.running;
@@ -75,15 +81,6 @@ export class Machine {
     const slot = (v: Version | undefined) => new VolatileDisk(SLOT_BYTES, v ? [{ offset: 0, data: v.slot }] : []);
     const running = { version: versions[0]?.version ?? '', slot: 'a' as const };
     return new Machine({ esp, slots: { a: slot(versions[0]), b: slot(versions[1]) }, running, folder });
-  }
-
-  copy(): Machine {
-    return new Machine({
-      esp: this.esp.copy(),
-      slots: { a: this.slots.a.copy(), b: this.slots.b.copy() },
-      running: { ...this.running },
-      folder: mkdtempSync(join(this.folder, 'copy-')),
-    });
   }
 
   get place(): Place {
@@ -141,6 +138,11 @@ export class Machine {
     }
     throw new Error(`nothing starts: ${(await this.files()).join(', ')}`);
   }
+}
+
+export function copyOf({ esp, slots, running, folder }: Machine): Machine {
+  const copies = { a: slots.a.copy(), b: slots.b.copy() };
+  return new Machine({ esp: esp.copy(), slots: copies, running: { ...running }, folder: mkdtempSync(join(folder, 'copy-')) });
 }
 
 /** A folder that is removed at the end of the test. */

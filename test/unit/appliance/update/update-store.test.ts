@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { UpdateRefusal } from '../../../../appliance/update/bundle.ts';
 import { seededDice } from '../../../../hwqual/lab/power-loss.ts';
-import { bundle, folderFor, Machine, manifestOf, SLOT_BYTES, stream, version } from './machine.ts';
+import { bundle, copyOf, folderFor, Machine, manifestOf, SLOT_BYTES, stream, version } from './machine.ts';
 import { Power, PowerCut } from './volatile-disk.ts';
 
 const OLD = version('1.0.0');
@@ -195,7 +195,7 @@ t.test(
       await m.store().receive(stream(bundle(NEW)));
       await m.store().activate();
     };
-    const counting = fresh.copy();
+    const counting = copyOf(fresh);
     await update(counting);
     const operations = counting.power.done;
     t.ok(operations >= 18, `${operations} operations`);
@@ -203,7 +203,7 @@ t.test(
     let lost = 0;
     for (let cut = 0; cut <= operations; cut++)
       for (const seed of [1, 2, 3, 4]) {
-        const m = fresh.copy();
+        const m = copyOf(fresh);
         m.power = new Power(cut);
         const error = await update(m).then(
           () => null,
@@ -235,11 +235,11 @@ t.test('the power fails after each write of going back and of the mark of health
   await m.store().activate();
   await m.start();
   for (const work of [(s: Machine) => s.store().markHealthy(), (s: Machine) => s.store().rollback()]) {
-    const counting = m.copy();
+    const counting = copyOf(m);
     await work(counting);
     for (let cut = 0; cut <= counting.power.done; cut++)
       for (const seed of [1, 2, 3]) {
-        const one = m.copy();
+        const one = copyOf(m);
         one.power = new Power(cut);
         await work(one).catch((e: unknown) => {
           if (!(e instanceof PowerCut) && !(e instanceof UpdateRefusal)) throw e;
