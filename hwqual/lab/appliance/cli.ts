@@ -3,13 +3,16 @@
 import { mkdirSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { unpackTools } from '../../../image/disk/base-root.ts';
 import { espFiles } from '../../../image/disk/boot-files.ts';
-import { type DiskContent, writeDisk } from '../../../image/disk/disk-image.ts';
+import { writeDisk } from '../../../image/disk/disk-image.ts';
 import { engineRootPath } from '../../../image/engine/engine-root.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
 import { type ApplianceMachine, startAppliance } from './machine.ts';
+import type { Stage } from './stage.ts';
+import { updateTale } from './update-tale.ts';
 import { builtVersion, damaged, otherVersion, type Version } from './versions.ts';
 
 /** A small disk: what the image leaves of it is the state partition. */
@@ -17,20 +20,6 @@ const DISK_BYTES = 4 * 2 ** 30;
 /** Emulation on a busy machine: nothing is concluded from time. */
 const PATIENCE_S = 900;
 const WAITS = /no configuration yet/;
-
-interface Stage {
-  built: Version;
-  tools: string;
-  /** A new machine's own folder, with a disk of this content. */
-  disk(content: DiskContent): { disk: string; directory: string };
-  /** Boots, lets `tale` watch, pulls the plug. */
-  boot(
-    where: { disk: string; directory: string },
-    given: Record<string, string>,
-    tale: (machine: ApplianceMachine) => Promise<void>,
-  ): Promise<void>;
-  say(line: string): void;
-}
 
 const seconds = (s: number) => `${s.toFixed(1)} s`;
 
@@ -100,19 +89,34 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
 };
 
 async function main(args: readonly string[]): Promise<void> {
-  const imageAt = args.indexOf('--image');
-  const folder = imageAt >= 0 ? args[imageAt + 1] : join(REPOSITORY, 'dist.image');
-  const names = args.filter((_, i) => imageAt < 0 || (i !== imageAt && i !== imageAt + 1));
-  const unknown = names.find((name) => !(name in TALES));
-  if (folder === undefined || unknown !== undefined)
-    throw new LabError(`usage: npm run lab:appliance -- [--image DIRECTORY] [${Object.keys(TALES).join('|')}]...`);
+  const text = { type: 'string' } as const;
+  const { values, positionals: names } = parseArgs({
+    args: [...args],
+    options: {
+      image: { ...text, default: join(REPOSITORY, 'dist.image') },
+      key: text,
+      kills: { ...text, default: '0' },
+      seed: { ...text, default: '1' },
+    },
+    allowPositionals: true,
+  });
+  const { key, image } = values;
+  const update = async (stage: Stage) => {
+    if (key === undefined)
+      throw new LabError('the tale update needs --key FILE: the private key whose public one the image was built with');
+    await updateTale(stage, { key, kills: Number(values.kills), seed: Number(values.seed) });
+  };
+  // Without the key the others are all there is.
+  const tales = { ...TALES, ...(key !== undefined || names.includes('update') ? { update } : {}) };
+  const unknown = names.find((name) => !(name in tales));
+  if (unknown !== undefined) throw new LabError(`there is no tale ${unknown}; there are ${[...Object.keys(TALES), 'update'].join(', ')}`);
   const work = mkdtempSync(join(tmpdir(), 'twinstep-appliance-'));
   try {
     const tools = join(work, 'tools');
     await unpackTools(tools);
     const say = (line: string) => console.log(line);
-    const stage = makeStage(builtVersion(folder), tools, work, say);
-    for (const [name, tale] of Object.entries(TALES)) if (names.length === 0 || names.includes(name)) await tale(stage);
+    const stage = makeStage(builtVersion(image), tools, work, say);
+    for (const [name, tale] of Object.entries(tales)) if (names.length === 0 || names.includes(name)) await tale(stage);
     say('all as it should be');
   } finally {
     rmSync(work, { recursive: true, force: true });

@@ -24,7 +24,9 @@ export interface ApplianceOptions {
   memoryMiB?: number;
   /** A file to which the serial line is written, too. */
   log?: string | undefined;
-  /** Files for the appliance: `config`, `nics`. */
+  /** One NIC, whose `guestPort` answers at `port` of this machine's loopback; nothing else leads out or in. */
+  network?: { port: number; guestPort: number; mac: string };
+  /** Files for the appliance: `config`, `nics`, `trial-seconds`. */
   given?: Record<string, string>;
 }
 
@@ -33,12 +35,14 @@ export interface ApplianceMachine {
   serial(): string;
   /** Answers the seconds from power-on to the first match. Throws when it has not come in time, with the end of the serial line. */
   until(pattern: RegExp, timeoutS: number): Promise<number>;
+  /** Since power-on. */
+  seconds(): number;
   /** As pulling the plug. */
   powerOff(): Promise<void>;
 }
 
 export function startAppliance(options: ApplianceOptions): ApplianceMachine {
-  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, log } = options;
+  const { disk, engineRoot, tools, directory, memoryMiB = 2048, network, given = {}, log } = options;
   const firmware = join(tools, 'usr/share/OVMF');
   if (!existsSync(firmware)) throw new LabError(`there is no ${firmware}`, 'npm run image');
   const variables = join(directory, 'variables.fd');
@@ -58,13 +62,23 @@ export function startAppliance(options: ApplianceOptions): ApplianceMachine {
       ...['-drive', `if=pflash,format=raw,readonly=on,file=${join(firmware, 'OVMF_CODE_4M.fd')}`],
       ...['-drive', `if=pflash,format=raw,file=${variables}`],
       ...['-drive', `if=none,id=disk,format=raw,discard=unmap,file=${disk}`, '-device', 'nvme,drive=disk,serial=system'],
-      ...['-nic', 'none', '-display', 'none', '-vga', 'std', '-monitor', 'none', '-serial', 'stdio', '-no-user-config'],
+      ...nicOf(network),
+      ...['-display', 'none', '-vga', 'std', '-monitor', 'none', '-serial', 'stdio', '-no-user-config'],
       ...files,
     ],
     { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, QEMU_MODULE_DIR: join(engineRoot, LIBRARIES, 'qemu') } },
   );
   if (log !== undefined) child.stdout.pipe(createWriteStream(log, { flags: 'a' }));
   return follow(child);
+}
+
+function nicOf(network: ApplianceOptions['network']): string[] {
+  if (!network) return ['-nic', 'none'];
+  const { port, guestPort, mac } = network;
+  return [
+    ...['-netdev', `user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:${port}-10.0.2.15:${guestPort}`],
+    ...['-device', `virtio-net-pci,netdev=net,mac=${mac},romfile=`],
+  ];
 }
 
 function follow(child: ChildProcess): ApplianceMachine {
@@ -93,6 +107,7 @@ function follow(child: ChildProcess): ApplianceMachine {
   const isOver = () => child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
   return {
     serial: () => said,
+    seconds: () => (performance.now() - startedAt) / 1000,
     until: (pattern, timeoutS) =>
       new Promise((resolve, reject) => {
         const done = (finish: () => void) => {
