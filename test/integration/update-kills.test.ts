@@ -14,7 +14,7 @@ import { bundle, ESP_BYTES, KEYS, Machine, version } from '../unit/appliance/upd
 const KILLS = Number(process.env.TWINSTEP_UPDATE_KILLS ?? 20);
 const SLOT_BYTES = 8 << 20;
 /** After the last byte came: the tables and the names are written then. */
-const END_MS = 60;
+const END_MS = 400;
 const OLD = version('1.0.0', 5 << 20, 1 << 20);
 const BEFORE = version('0.9.0', 4 << 20, 1 << 20);
 const NEW = version('1.1.0', 6 << 20, 2 << 20);

@@ -90,6 +90,25 @@ t.test('going back: the older version starts, and is kept although the newer one
   t.match(await m.store().news(), { severity: 'info', text: /1\.0\.0 runs/ });
 });
 
+t.test('an update that is installed after all, instead of going back: if it fails, the running version is what is left', async (t) => {
+  const m = Machine.make([OLD], folderFor(t));
+  await m.store().receive(stream(bundle(NEW)));
+  await m.store().activate();
+  await m.start();
+  await m.store().markHealthy();
+  await m.store().rollback();
+  t.match(await m.store().status(), { next: '1.0.0' });
+  await m.store().receive(stream(bundle(version('1.2.0'))));
+  t.match(await m.store().status(), { next: '1.1.0', received: '1.2.0' }, 'where it would have gone back to is overwritten');
+  await m.store().activate();
+  for (const _ of [1, 2, 3]) {
+    await m.start();
+    t.equal(m.running.version, '1.2.0');
+  }
+  await m.start();
+  t.equal(m.running.version, '1.1.0');
+});
+
 t.test('giving up a trial: the older version starts', async (t) => {
   const m = Machine.make([OLD], folderFor(t));
   await m.store().receive(stream(bundle(NEW)));
