@@ -64,7 +64,12 @@ export interface CoServerConfig {
     /** As upsd names it. */
     name: string;
   };
-  heartbeat: { intervalMs: number; timeoutMs: number };
+  heartbeat: {
+    intervalMs: number;
+    timeoutMs: number;
+    /** Not of the file: what the last burn-in allows; timeoutMs is not below it. Missing: there was none. */
+    smallestTimeoutMs?: number;
+  };
   /** By itself a resync goes as fast as the guest's writes do not feel it. */
   resync: {
     /** It never sends more than this; 0: no such limit. */

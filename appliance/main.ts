@@ -63,6 +63,8 @@ function work(data: WorkerRole | BurnInRole, port: MessagePort): void {
 }
 
 const IO = { stdout: process.stdout, stderr: process.stderr };
+/** Its threads start this file again, with a role. */
+const BURN_IN = { loadPairKey, loadFencePassword, program: new URL(import.meta.url) };
 
 /** Ctrl-C, or whoever ends this process: once. */
 function stopSignal(): AbortSignal {
@@ -132,11 +134,10 @@ async function main(): Promise<void> {
     runUpdate(args, { stdin: process.stdin, ...IO }),
   );
   addOwn(program, 'burn-in', 'test this server and its links under load, before it carries a guest', (args) => {
-    const doors = { loadConfig, loadPairKey, loadFencePassword, program: new URL(import.meta.url) };
-    return runBurnInCommand(args, { ...IO, signal: stopSignal() }, doors);
+    return runBurnInCommand(args, { ...IO, signal: stopSignal() }, { loadConfig, ...BURN_IN });
   });
   addOwn(program, 'qualify', 'are two servers alike enough for lockstep: live, or by their saved inventories', (args) =>
-    runQualify(args, IO, { version: version(), load: loadConfig }),
+    runQualify(args, IO, { version: version(), load: loadConfig, burnIn: { ...BURN_IN, stopSignal } }),
   );
   await program.parseAsync();
 }

@@ -7,30 +7,19 @@
 //
 // The files are tap tests, each started as the plain program that it is. tap's own runner would leave its hooks in NODE_OPTIONS, where the
 // servers that the tests start in other root file systems find them, cannot load them, and die.
-import { spawn } from 'node:child_process';
+//
+// Cases that fast-check makes up are the same in every run: their seed is a constant, or TWINSTEP_SEED. New ones are looked for by
+// npm run fuzz.
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+import { endRunning, madeUp, ROOT, runProgram, runTestFile, SEED, seedGiven } from './test-program.ts';
 
-const ROOT = join(import.meta.dirname, '..');
 const BIN = join(ROOT, 'node_modules/.bin');
-/** Of what a program says, for the case that it fails: more than anyone reads. */
-const LINES_KEPT = 2000;
-/** For a test that was told to end, or whose time is over, to take down what it had started. */
-const GRACE_MS = 15_000;
 
 interface Totals {
   passed: number;
   failed: number;
   skipped: number;
-}
-
-interface Ended {
-  /** null: ended by a signal. */
-  code: number | null;
-  /** Both outputs, the last LINES_KEPT lines. */
-  said: string[];
-  seconds: string;
 }
 
 interface Group {
@@ -42,75 +31,21 @@ interface Group {
   timeoutS: number;
 }
 
-const running = new Set<number>();
+/** Of the cases that are made up. */
+let seed = SEED;
 /** Somebody ended us: nothing new is started. */
 let stopping = false;
 
-function run(program: string, args: string[], options: { timeoutMs?: number; env?: NodeJS.ProcessEnv } = {}): Promise<Ended> {
-  const started = performance.now();
-  return new Promise((resolve, reject) => {
-    // A process group of its own: what a test has started and left is ended with it.
-    const child = spawn(program, args, {
-      cwd: ROOT,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      detached: true,
-      env: { ...process.env, ...options.env },
-    });
-    const group = child.pid ?? 0;
-    running.add(group);
-    const said: string[] = [];
-    const keep = (line: string) => {
-      said.push(line);
-      if (said.length > LINES_KEPT) said.shift();
-    };
-    const outputs = [child.stdout, child.stderr].map((input) => {
-      const lines = createInterface({ input }).on('line', keep);
-      return new Promise<void>((closed) => lines.on('close', closed));
-    });
-    const timer = options.timeoutMs === undefined ? undefined : setTimeout(() => endGroup(group), options.timeoutMs);
-    child.on('error', reject);
-    // Not 'close': a process that was left behind keeps the pipes open.
-    child.on('exit', (code) => {
-      clearTimeout(timer);
-      signalGroup(group, 'SIGKILL');
-      running.delete(group);
-      const seconds = ((performance.now() - started) / 1000).toFixed(1);
-      Promise.all(outputs).then(() => resolve({ code, said, seconds }));
-      // What left the group keeps the pipes open: no reason to wait for ever.
-      setTimeout(() => {
-        child.stdout.destroy();
-        child.stderr.destroy();
-      }, 2000).unref();
-    });
-  });
-}
-
-function endGroup(group: number): void {
-  signalGroup(group, 'SIGTERM');
-  setTimeout(() => signalGroup(group, 'SIGKILL'), GRACE_MS).unref();
-}
-
-function signalGroup(group: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(-group, signal);
-  } catch {
-    // Nobody is left in it.
-  }
-}
-
 /** What a check prints is shown only if it fails. */
 async function check(title: string, program: string, args: string[]): Promise<Totals> {
-  const { code, said, seconds } = await run(program, args);
+  const { code, said, seconds } = await runProgram(program, args);
   console.log(`${code === 0 ? 'ok' : 'not ok'} - ${title} (${seconds} s)`);
   if (code !== 0) for (const line of said) console.log(`    ${line}`);
   return { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
 }
 
 async function testFile(file: string, timeoutS: number): Promise<Totals> {
-  const { code, said, seconds } = await run(process.execPath, ['--no-warnings', '--enable-source-maps', file], {
-    timeoutMs: timeoutS * 1000 + GRACE_MS,
-    env: { TAP_TIMEOUT: String(timeoutS), NODE_OPTIONS: '' },
-  });
+  const { code, said, seconds } = await runTestFile(file, { timeoutS, seed });
   const sum = said.findLast((line) => /^# \{ total: \d+.*\}$/.test(line)) ?? '';
   const totals = { passed: figure(sum, 'pass'), failed: figure(sum, 'fail'), skipped: figure(sum, 'skip') + figure(sum, 'todo') };
   // A file that fell over, ran out of time or checked nothing: never silently green.
@@ -119,6 +54,7 @@ async function testFile(file: string, timeoutS: number): Promise<Totals> {
   console.log(`${totals.failed === 0 ? 'ok' : 'not ok'} - ${file} (${totals.passed} in ${seconds} s)`);
   const shown = totals.failed > 0 ? said : said.filter((line) => /# skip\b/i.test(line));
   for (const line of shown) console.log(`    ${line.trimEnd()}`);
+  if (totals.failed > 0 && madeUp(file)) console.log(`    with TWINSTEP_SEED=${seed}`);
   if (code === null) console.log('    ended by a signal: out of time, or somebody else ended it');
   return totals;
 }
@@ -158,6 +94,8 @@ async function main(): Promise<void> {
   if (missing.length > 0) throw new Error(`no such test file: ${missing.join(', ')}`);
   const jobs = options.find((option) => option.startsWith('--jobs='))?.slice('--jobs='.length);
 
+  seed = seedGiven() ?? SEED;
+  console.log(`# seed of the cases that are made up: ${seed}`);
   const totals: Totals[] = [];
   const slow = [...find('test/integration/**/*.test.ts'), ...find('test/e2e/**/*.test.ts')];
   const fast = find('test/**/*.test.ts').filter((file) => !slow.includes(file));
@@ -184,7 +122,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
     console.log(`\n${signal}: what runs may still take down what it started`);
     stopping = true;
-    for (const group of running) endGroup(group);
+    endRunning();
   });
 }
 

@@ -197,6 +197,7 @@ const SOURCE: Readonly<Record<SourceView['source'], string>> = {
   pcie: 'PCIe errors',
   nics: 'Network ports',
   disks: 'Disk latency',
+  diskErrors: 'Disk errors',
   cpu: 'Processor',
 };
 

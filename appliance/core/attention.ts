@@ -4,7 +4,7 @@
 import { namedOf } from './arbiter-view.ts';
 import { QUARANTINED_OFFERED } from './copies.ts';
 import { CALM_MS, CATALOGUE, type CatalogueEntry } from './faults/catalogue.ts';
-import { entryOf } from './faults/told.ts';
+import { effectOf, entryOf } from './faults/told.ts';
 import { whyNotQualified } from './qualification.ts';
 import type { AttentionView, CoServerName } from './snapshot.ts';
 import type { Power, State } from './state.ts';
@@ -319,7 +319,8 @@ function forced(s: State): AttentionView[] {
 function hardware({ faults, partner, me }: State): AttentionView[] {
   const mine = faults.map((f) => {
     const entry = CATALOGUE[f.code];
-    const { severity, effect, sentence, remedy } = entry;
+    const { severity, sentence, remedy } = entry;
+    const effect = effectOf(f);
     const detail = [f.where, f.detail].filter((x) => x !== '').join(': ');
     return view(
       'hardware',

@@ -4,7 +4,7 @@
 // is never moved from a bad server to one that is no better.
 import { onDiskFailed } from './copies.ts';
 import { CATALOGUE } from './faults/catalogue.ts';
-import { describe, entryOf, type PartnerFault } from './faults/told.ts';
+import { describe, effectOf, entryOf, type PartnerFault } from './faults/told.ts';
 import type { Fault } from './faults/types.ts';
 import { enter, type State, type Work } from './state.ts';
 
@@ -20,18 +20,18 @@ export function onFaults(work: Work, faults: readonly Fault[]): void {
   state.faults = faults;
   if (raised.length + cleared.length > 0) state.revision++;
   for (const fault of raised) {
-    const { severity, effect, remedy } = CATALOGUE[fault.code];
-    commands.push({ kind: 'record', severity, row: ROW[effect], text: `${describe(fault)}. ${remedy}` });
+    const { severity, remedy } = CATALOGUE[fault.code];
+    commands.push({ kind: 'record', severity, row: ROW[effectOf(fault)], text: `${describe(fault)}. ${remedy}` });
   }
   for (const fault of cleared) commands.push({ kind: 'record', severity: 'info', row: null, text: `It is over: ${describe(fault)}.` });
-  const broken = raised.find((f) => CATALOGUE[f.code].effect === 'uncorrectable');
+  const broken = raised.find((f) => effectOf(f) === 'uncorrectable');
   if (broken) {
     endServer(work, describe(broken));
     return;
   }
-  const lost = raised.find((f) => CATALOGUE[f.code].effect === 'detachDisk');
+  const lost = raised.find((f) => effectOf(f) === 'detachDisk');
   if (lost && state.record.standing !== 'simplex') onDiskFailed(work, describe(lost));
-  // It may be another disk of this server, and the guest has no other copy: what a disk says of itself is no reason to stop it.
+  // The guest has no other copy: what is said of a disk is no reason to stop it. A request of it that fails is (row 26, by the mirror).
   else if (lost)
     commands.push({
       kind: 'record',
@@ -59,7 +59,7 @@ function endServer(work: Work, reason: string): void {
 /** Row 16: an early sign here, and none at the partner. */
 export function signToMoveFor(state: State): Fault | null {
   // A disk that says that it has failed is one where it was not detached: while the only good copy was here.
-  const sign = state.faults.find((f) => ['preFail', 'detachDisk'].includes(CATALOGUE[f.code].effect));
+  const sign = state.faults.find((f) => ['preFail', 'detachDisk'].includes(effectOf(f)));
   const partnerIsWell = !(state.partner?.faults ?? []).some((f) => (entryOf(f.code)?.effect ?? 'none') !== 'none');
   return sign && partnerIsWell ? sign : null;
 }

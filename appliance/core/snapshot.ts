@@ -326,7 +326,7 @@ export interface NicHealthView {
 
 /** Something that can be read of the hardware, and how that goes. */
 export interface SourceView {
-  source: 'sensors' | 'sel' | 'smart' | 'memory' | 'machineChecks' | 'pcie' | 'nics' | 'disks' | 'cpu';
+  source: 'sensors' | 'sel' | 'smart' | 'memory' | 'machineChecks' | 'pcie' | 'nics' | 'disks' | 'diskErrors' | 'cpu';
   /** waiting: not read yet; absent: this server has no such thing. */
   state: 'waiting' | 'read' | 'absent' | 'failed';
   reason: string;

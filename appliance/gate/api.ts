@@ -17,6 +17,8 @@ export interface GateSetup {
   lockstep?: boolean;
   /** How long output waits for the replica's. Default: 25 and 100 ms. An emulated replica, slow after each checkpoint, needs more. */
   holdLimits?: HoldLimits;
+  /** How many times longer than usual an engine and a thread of this machine may take. Default: 1. */
+  slowness?: number;
 }
 
 /**

@@ -32,6 +32,8 @@ export interface GateParts {
   /** The gate's path is the one with comparison; without it every frame waits for its commit. Default: false. */
   lockstep?: boolean;
   holdLimits?: HoldLimits | undefined;
+  /** Of GateSetup. */
+  slowness?: number;
   nowMs(): number;
   emit<K extends keyof GateEvents & string>(name: K, data: GateEvents[K]): void;
 }
@@ -105,6 +107,7 @@ export class Gate {
       channel: parts.channel,
       interval: parts.interval,
       holdLimits: parts.holdLimits,
+      slowness: parts.slowness ?? 1,
       nowMs: parts.nowMs,
       guest: () => {
         const { mac } = this.#book;

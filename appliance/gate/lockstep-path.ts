@@ -10,6 +10,7 @@ import { PASS_LIMIT_BYTES, RELEASE_LIMIT_BYTES } from './lan-output.ts';
 import type { HoldLimits, PrimaryMessage, PrimaryPorts, PrimaryStatistics, ReleasedBy, SecondaryStatistics } from './lockstep/api.ts';
 import { LockstepPrimary } from './lockstep/primary.ts';
 import { isForProbe } from './lockstep/probe-frames.ts';
+import { PROBE_LIMIT_MS } from './lockstep/probe-question.ts';
 import { type ProbeStatistics, Probes } from './lockstep/probes.ts';
 import { LockstepSecondary } from './lockstep/secondary.ts';
 import { decodeLockstep, encodeLockstep, outputsHeader } from './partner-lockstep.ts';
@@ -31,6 +32,8 @@ export interface LockstepPathParts {
   channel: Channel;
   interval: { readonly current: number };
   holdLimits: HoldLimits | undefined;
+  /** Of GateSetup. */
+  slowness: number;
   nowMs(): number;
   /** The guest's own addresses; null: no MAC is known. */
   guest(): { mac: Buffer; ipv4: readonly Buffer[]; ipv6: readonly Buffer[] } | null;
@@ -90,6 +93,7 @@ export class LockstepPath {
       ended: (end) => parts.emit('probed', end),
       guest: () => parts.guest(),
       lost: () => this.unrecordedFrames,
+      limitMs: PROBE_LIMIT_MS * parts.slowness,
     });
     this.#primary = this.#makePrimary();
     this.#secondary = this.#makeSecondary();
@@ -186,10 +190,11 @@ export class LockstepPath {
   /** Secondary: the primary's base is known here. Rejects when it does not come. */
   async begun(): Promise<void> {
     const limit = Promise.withResolvers<never>();
+    const withinMs = BEGIN_WITHIN_MS * this.#parts.slowness;
     const timer = setTimeout(() => {
-      const detail = `the partner's gate has not begun a session within ${BEGIN_WITHIN_MS} ms: is its mode lockstep, and does the network stream work?`;
+      const detail = `the partner's gate has not begun a session within ${withinMs} ms: is its mode lockstep, and does the network stream work?`;
       limit.reject(new RpcError(detail, 'NO_BEGIN'));
-    }, BEGIN_WITHIN_MS);
+    }, withinMs);
     await Promise.race([this.#begun.promise, limit.promise]).finally(() => clearTimeout(timer));
   }
 

@@ -42,8 +42,8 @@ export function runGateWorker(setup: GateSetup, port: Port, cutPort: Port, edges
     const lan = edges.openLan(setup.nic);
     const channel = edges.openChannel(setup);
     const interval = new IntervalCounter(setup.interval);
-    const { guestMac = null, lockstep = false, holdLimits } = setup;
-    const gate = new Gate({ lan, channel, interval, guestMac, lockstep, holdLimits, nowMs: () => performance.now(), emit });
+    const { guestMac = null, lockstep = false, holdLimits, slowness = 1 } = setup;
+    const gate = new Gate({ lan, channel, interval, guestMac, lockstep, holdLimits, slowness, nowMs: () => performance.now(), emit });
     try {
       gate.attach(await EngineSocket.listen(setup.socketPath, { sink: gate.sink, broken: (reason) => gate.problem(reason) }));
     } catch (e) {

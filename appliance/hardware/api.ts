@@ -5,6 +5,8 @@ import type { ServerView } from '../core/snapshot.ts';
 export interface HardwareSetup {
   /** The BMC's device: "/dev/ipmi0". '': this server has none. */
   bmc: string;
+  /** The workload's copy: a file, or a block device. It may not be there yet. */
+  copy: string;
   nics: readonly { nic: string; role: NicReading['role'] }[];
 }
 

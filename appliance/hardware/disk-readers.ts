@@ -2,19 +2,27 @@
 import { type CountersOptions, readDisks } from '../../drivers/counters/index.ts';
 import { Smart, SmartError } from '../../drivers/smart/index.ts';
 import type { SmartReading } from '../core/faults/types.ts';
+import type { Punctuality } from './punctuality.ts';
 import { Absent, type Reader } from './reader.ts';
 
 /** Each asks the disk for about ten pages, and wakes it if it sleeps. */
-const SMART_EVERY_MS = 300_000;
+const SMART_EVERY_MS = 120_000;
 const LATENCY_EVERY_MS = 5_000;
 /** Real disks; no loop devices, RAM disks, mappings, floppies or CD drives. */
 const DISK = /^\/dev\/(sd[a-z]+|nvme\d+n\d+|hd[a-z]|vd[a-z]+|xvd[a-z]+)$/;
 
-export function latencyReader(counters: CountersOptions = {}): Reader {
+/** Of idle disks nothing is read to see how long that takes: the mirror's scrub reads each copy in turn, SMART asks them all. */
+export function latencyReader(punctuality: Pick<Punctuality, 'totalSince'>, counters: CountersOptions = {}): Reader {
+  let readAt = performance.now();
   return {
     source: 'disks',
     everyMs: LATENCY_EVERY_MS,
-    read: async () => ({ source: 'disks', disks: (await readDisks(counters)).filter((d) => DISK.test(d.disk)) }),
+    read: async () => {
+      const all = await readDisks(counters);
+      const lateMs = punctuality.totalSince(readAt);
+      readAt = performance.now();
+      return { source: 'disks', disks: all.filter((d) => DISK.test(d.disk)), lateMs };
+    },
   };
 }
 

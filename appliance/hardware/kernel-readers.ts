@@ -1,15 +1,16 @@
 // What the kernel counts and tells: memory controllers, machine checks, PCIe, the processor, network ports.
 import { readNics } from '../../drivers/counters/index.ts';
-import { Edac, EdacError, type KernelLog, openKernelLog } from '../../drivers/edac/index.ts';
+import { Edac, EdacError, openKernelLog } from '../../drivers/edac/index.ts';
 import type { HardwareSetup } from './api.ts';
+import { type OpenLog, SharedLog } from './kernel-log.ts';
 import { Absent, type Reader } from './reader.ts';
 
 const COUNTERS_EVERY_MS = 5_000;
 /** The kernel keeps some thousands of records. */
 const LOG_EVERY_MS = 1_000;
 
-export function kernelReaders(nics: HardwareSetup['nics'], edac = new Edac()): Reader[] {
-  let log: KernelLog | null = null;
+export function kernelReaders(nics: HardwareSetup['nics'], edac = new Edac(), openLog: OpenLog = openKernelLog): Reader[] {
+  const log = new SharedLog(openLog);
   return [
     { source: 'memory', everyMs: COUNTERS_EVERY_MS, read: async () => ({ source: 'memory', rows: await orAbsent(edac.memory()) }) },
     { source: 'pcie', everyMs: COUNTERS_EVERY_MS, read: async () => ({ source: 'pcie', devices: await orAbsent(edac.pcie()) }) },
@@ -17,13 +18,10 @@ export function kernelReaders(nics: HardwareSetup['nics'], edac = new Edac()): R
     {
       source: 'machineChecks',
       everyMs: LOG_EVERY_MS,
-      read: async () => {
-        log ??= await openKernelLog({ from: 'now' });
-        const { checks } = log.poll();
-        return { source: 'machineChecks', checks };
-      },
-      close: () => log?.close(),
+      read: async () => ({ source: 'machineChecks', checks: await log.checks() }),
+      close: () => log.close(),
     },
+    { source: 'diskErrors', everyMs: LOG_EVERY_MS, read: async () => ({ source: 'diskErrors', ...(await log.disks()) }) },
     {
       source: 'nics',
       everyMs: COUNTERS_EVERY_MS,

@@ -14,15 +14,24 @@ export interface Reader {
 }
 
 const LOOK_AGAIN_MS = 60_000;
+/** Drivers wait for a second and more before they give up: a thread that stood still as long may have slept through the answer. */
+const LATE_MS = 1_000;
+/** A failure that is excused is no reading: it is tried again soon, and not excused for ever. */
+const EXCUSED_AGAIN_MS = 5_000;
+const EXCUSED_IN_A_ROW = 3;
 
 export class ReaderLoop {
   readonly #reader: Reader;
   readonly #onReading: (reading: Reading) => void;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
+  #excused = 0;
+  readonly #lateSince: (at: number) => number;
   status: SourceStatus;
 
-  constructor(reader: Reader, onReading: (reading: Reading) => void) {
+  /** @param lateSince By how many ms this thread was late at worst since then. */
+  constructor(reader: Reader, onReading: (reading: Reading) => void, lateSince: (at: number) => number = () => 0) {
+    this.#lateSince = lateSince;
     this.#reader = reader;
     this.#onReading = onReading;
     this.status = { source: reader.source, state: 'waiting', reason: '', readAt: null, tookMs: 0 };
@@ -44,15 +53,23 @@ export class ReaderLoop {
     try {
       const reading = await this.#reader.read();
       this.status = { ...this.status, state: 'read', reason: '', readAt: Date.now() };
-      if (reading && !this.#stopped) this.#onReading(reading);
+      if (reading?.source === 'smart' && reading.failed.length > 0 && this.#isExcused(began)) pauseMs = Math.min(pauseMs, EXCUSED_AGAIN_MS);
+      else if (reading && !this.#stopped) this.#onReading(reading);
     } catch (e) {
       const reason = (e as Error).message;
       const isAbsent = e instanceof Absent;
       this.status = { ...this.status, state: isAbsent ? 'absent' : 'failed', reason };
       if (isAbsent) pauseMs = Math.max(pauseMs, LOOK_AGAIN_MS);
+      else if (this.#isExcused(began)) pauseMs = Math.min(pauseMs, EXCUSED_AGAIN_MS);
       else if (!this.#stopped) this.#onReading({ source: 'unreadable', of: this.#reader.source, reason });
     }
     this.status.tookMs = performance.now() - began;
     if (!this.#stopped) this.#timer = setTimeout(() => void this.#round(), pauseMs);
+  }
+
+  /** It failed while this thread stood still: then nothing is known of the part. */
+  #isExcused(began: number): boolean {
+    this.#excused = this.#lateSince(began) >= LATE_MS && this.#excused < EXCUSED_IN_A_ROW ? this.#excused + 1 : 0;
+    return this.#excused > 0;
   }
 }

@@ -22,6 +22,8 @@ export interface MemorySetup {
    * (the replica's words are compared up to REPLY, and anew from LOADED on). Default: false.
    */
   lockstep?: boolean;
+  /** How many times longer than usual an engine and a thread of this machine may take. Default: 1. */
+  slowness?: number;
   /** In the lab only: lets a power failure fall at a chosen point of a checkpoint. */
   powerTrap?: PowerTrapSetup;
 }

@@ -30,6 +30,10 @@ export class CheckpointOrder {
   #loaded = 0;
   #checkpoints = 0;
 
+  #expect(what: string, withinMs: number): void {
+    this.#answer.expect(what, withinMs * (this.#around.slowness ?? 1));
+  }
+
   /** @param early The engine goes on as soon as a checkpoint is handed over, not only when the secondary has loaded it. */
   constructor(early: boolean, around: SessionSurroundings, sink: CheckpointOrderSink) {
     this.#early = early;
@@ -62,7 +66,7 @@ export class CheckpointOrder {
   /** The primary may stop as soon as the secondary has, or earlier. */
   stop(checkpoint: CheckpointInWork): void {
     this.#replyEarly();
-    this.#answer.expect(`stop for the checkpoint of interval ${checkpoint.interval}`, ENGINE_WITHIN_MS);
+    this.#expect(`stop for the checkpoint of interval ${checkpoint.interval}`, ENGINE_WITHIN_MS);
   }
 
   /** VMSTATE_SEND: the guest is stopped. */
@@ -73,7 +77,7 @@ export class CheckpointOrder {
 
   /** The checkpoint was read whole. */
   complete(checkpoint: CheckpointInWork): void {
-    this.#answer.expect(`make the checkpoint of interval ${checkpoint.interval} its own`, DURABLE_WITHIN_MS);
+    this.#expect(`make the checkpoint of interval ${checkpoint.interval} its own`, DURABLE_WITHIN_MS);
     void this.#afterCut(checkpoint);
   }
 
@@ -121,7 +125,7 @@ export class CheckpointOrder {
       this.#sink.lose('protocol', `the partner committed interval ${interval}, ${expected} was expected`);
       return;
     }
-    this.#answer.expect(`load the checkpoint of interval ${interval}`, ENGINE_WITHIN_MS);
+    this.#expect(`load the checkpoint of interval ${interval}`, ENGINE_WITHIN_MS);
     checkpoint.committed = true;
     checkpoint.committedMs = this.#around.nowMs();
     this.#committed = interval;

@@ -41,6 +41,8 @@ export interface SessionSurroundings {
   decide(interval: number): Promise<unknown>;
   apply(interval: number): Promise<unknown>;
   nowMs(): number;
+  /** Of MemorySetup. Default: 1. */
+  slowness?: number;
   /** In the lab only: told of every boundary of the stream before anything is done about it. */
   seen?: (event: ForwardEvent) => void;
 }

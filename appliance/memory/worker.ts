@@ -55,6 +55,8 @@ export function runMemoryWorker(
   let session: Session | undefined;
   let ram: GuestRam | undefined;
 
+  const { slowness = 1 } = setup;
+  const cutWithinMs = CUT_TIMEOUT_MS * slowness;
   const plain: SessionSurroundings = {
     interval,
     send: (message) => channel.send(...encodeMessage(message)),
@@ -62,13 +64,14 @@ export function runMemoryWorker(
       if (name === 'lost') ram?.close();
       emit(name, data);
     },
-    cut: (n) => gate.call('cut', { interval: n }, CUT_TIMEOUT_MS),
-    replied: setup.lockstep ? (n) => gate.call('replied', { interval: n }, CUT_TIMEOUT_MS) : null,
-    ready: setup.lockstep ? () => gate.call('ready', {}, CUT_TIMEOUT_MS) : null,
-    commitOutput: (n) => gate.call('commit', { interval: n }, CUT_TIMEOUT_MS),
+    cut: (n) => gate.call('cut', { interval: n }, cutWithinMs),
+    replied: setup.lockstep ? (n) => gate.call('replied', { interval: n }, cutWithinMs) : null,
+    ready: setup.lockstep ? () => gate.call('ready', {}, cutWithinMs) : null,
+    commitOutput: (n) => gate.call('commit', { interval: n }, cutWithinMs),
     decide: (n) => mirror.call('decide', { interval: n }, COMMIT_TIMEOUT_MS),
     apply: (n) => mirror.call('apply', { interval: n }, COMMIT_TIMEOUT_MS),
     nowMs: () => performance.now(),
+    slowness,
   };
   const trap = setup.powerTrap ? new PowerTrap(setup.powerTrap) : null;
   const around = trap?.around(plain, () => session?.role) ?? plain;

@@ -6,7 +6,7 @@
 //
 // Under the lock nothing is under way to the range and the partner has every write, so what both should have is the same.
 // Which bytes are right: those that fit the sum this copy has; else, if the copies are equal but for writes under way, those that
-// fit the partner's own sum, or that it can read where neither has one.
+// fit the partner's own sum, or that it can read where neither has one, or that both have though the sum of neither fits.
 import { StoreError } from '../../drivers/block/index.ts';
 import type { BlockCondition } from '../core/scrub.ts';
 import type { MirrorEvents } from './api.ts';
@@ -123,7 +123,7 @@ export class Repair {
       const theirs = partner && (await this.#ask(partner, run));
       if (!theirs && mustAnswer)
         throw new StoreError('io', 'read', run.offset, `the block at ${run.offset} is lost here, and the partner does not say what it has`);
-      const good = theirs && (await this.#choose(run, theirs));
+      const good = theirs && (await this.#choose(run, theirs, { ...range, start }));
       const found = this.#take(start, range, run, good ? theirs : undefined, good ?? []);
       for (const at of found.lost) {
         lost.push(at);
@@ -210,7 +210,7 @@ export class Repair {
       const [condition] = theirs.blocks;
       if (!condition || isBad(condition))
         throw new Error(`the block at ${start} cannot be repaired from the partner: it is ${condition} there too`);
-      if (!(await this.#choose(run, theirs))[0])
+      if (!(await this.#choose(run, theirs, { ...here, start }))[0])
         throw new Error(`the block at ${start} cannot be repaired from the partner: its copy is not equal to this one`);
       const was = here.blocks[0] ?? 'unknown';
       theirs.data.copy(here.data);
@@ -250,14 +250,21 @@ export class Repair {
     }
   }
 
-  /** Which of the partner's blocks are right. */
-  async #choose(run: Run, theirs: ReadAnswer): Promise<boolean[]> {
+  /** Which of the partner's blocks are right. here: what this copy has around them. */
+  async #choose(run: Run, theirs: ReadAnswer, here: CheckedRange & { start: number }): Promise<boolean[]> {
     const ours = await this.#parts.checked.sums(run.offset, run.length);
     const isEqual = this.#parts.metadata.log.phase === 'together';
     return theirs.blocks.map((condition, i) => {
       if (condition === 'unreadable') return false;
       if (ours[i] !== undefined && ours[i] === theirs.crcs[i]) return true;
-      if (this.#parts.isQuarantined(run.offset + i * SUM_BLOCK_BYTES)) return false;
+      const at = run.offset + i * SUM_BLOCK_BYTES;
+      if (this.#parts.isQuarantined(at)) return false;
+      // Two disks do not rot alike: it is the sums that are not right, as a comparison of the copies says, too.
+      if (isEqual && condition === 'wrong' && here.blocks[(at - here.start) / SUM_BLOCK_BYTES] === 'wrong') {
+        const length = Math.min(SUM_BLOCK_BYTES, run.length - i * SUM_BLOCK_BYTES);
+        const ownBytes = here.data.subarray(at - here.start, at - here.start + length);
+        return ownBytes.equals(theirs.data.subarray(at - run.offset, at - run.offset + length));
+      }
       return isEqual && (condition === 'fits' || (condition === 'unknown' && ours[i] === undefined));
     });
   }

@@ -172,7 +172,7 @@ export class Figures {
       },
       heartbeat: {
         timeoutMs: this.#heartbeat?.timeoutMs ?? this.#config.heartbeat.timeoutMs,
-        floorMs: this.#heartbeat?.jitter.floorMs ?? 0,
+        floorMs: Math.max(this.#heartbeat?.jitter.floorMs ?? 0, this.#config.heartbeat.smallestTimeoutMs ?? 0),
         jitterP99Ms: this.#heartbeat?.jitter.p99Ms ?? 0,
         jitterMaxMs: this.#heartbeat?.jitter.maxMs ?? 0,
       },

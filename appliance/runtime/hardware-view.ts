@@ -1,6 +1,6 @@
 // The hardware as the picture shows it: what its thread has read, what the core makes of it, what the partner tells. A picture goes out
 // five times a second, so it has bounds: what looks bad comes first, and how much is left out is said.
-import { entryOf, type PartnerFault, TOLD_WHERE_LIMIT } from '../core/faults/told.ts';
+import { effectOf, entryOf, type PartnerFault, TOLD_WHERE_LIMIT } from '../core/faults/told.ts';
 import type { Fault, FaultEffect, SensorReading, SmartReading } from '../core/faults/types.ts';
 import type { State } from '../core/machine.ts';
 import type {
@@ -39,8 +39,8 @@ export function hardwareView(state: State, { isWatched, latest, items, now }: Ha
   const other = me === 'A' ? 'B' : 'A';
   const wall = (at: number): number => Math.round(now.wall - (now.monotonic - at));
   const faults = [
-    ...state.faults.map((f) => own(f, me, wall(f.raisedAt), effectText(state, f.code, me))),
-    ...(state.partner?.faults ?? []).map((f) => told(f, other, effectText(state, f.code, other))),
+    ...state.faults.map((f) => own(f, me, wall(f.raisedAt), effectText(state, f.code, effectOf(f), me))),
+    ...(state.partner?.faults ?? []).map((f) => told(f, other, effectText(state, f.code, effectOfTold(f.code), other))),
   ].sort((x, y) => Number(y.severity === 'critical') - Number(x.severity === 'critical'));
   const sensors = [...(latest?.sensors ?? [])].sort((x, y) => LEVEL_RANK[y.level] - LEVEL_RANK[x.level]);
   const disks = [...(latest?.disks ?? [])].sort((x, y) => Number(y.passed === false) - Number(x.passed === false));
@@ -105,10 +105,9 @@ function told({ code, where }: PartnerFault, coServer: CoServerName, effect: str
 }
 
 /** What a fault of CoServer `on` does to the pair (rows 12, 16, 17). */
-function effectText({ me, level, faults, partner }: State, code: string, on: CoServerName): string {
+function effectText({ me, level, faults, partner }: State, code: string, effect: FaultEffect, on: CoServerName): string {
   const other = on === 'A' ? 'B' : 'A';
   const ofOther: readonly PartnerFault[] = on === me ? (partner?.faults ?? []) : faults;
-  const effect = effectOf(code);
   switch (effect) {
     case 'none':
       // Row 13, and what is done about links: they look at the carrier themselves.
@@ -117,19 +116,22 @@ function effectText({ me, level, faults, partner }: State, code: string, on: CoS
         : 'It does nothing to the pair.';
     case 'preFail':
       if (level === 2) return 'At level 2 a move would restart the guest, so it is not moved because of it.';
-      if (ofOther.some((f) => effectOf(f.code) !== 'none'))
+      if (ofOther.some((f) => effectOfTold(f.code) !== 'none'))
         return `CoServer ${other} has a fault too, so the workload is not moved because of it.`;
       return `If the workload runs on CoServer ${on} and ${other} is equal, it moves to ${other} before the part fails.`;
     case 'uncorrectable':
       return `CoServer ${on} cannot be trusted any more: it ends itself.`;
     case 'detachDisk':
-      return `The copy of the guest's disk on CoServer ${on} is not used any more; the other one serves.`;
+      return on === me
+        ? `The copy of the guest's disk on CoServer ${on} is not used any more; the other one serves.`
+        : `If the copy of the guest's disk is on it, that copy is not used any more; the one of CoServer ${other} serves.`;
     default:
       return effect satisfies never;
   }
 }
 
-const effectOf = (code: string): FaultEffect => entryOf(code)?.effect ?? 'none';
+/** Of the partner: on which of its disks the copy is, it is not asked. */
+const effectOfTold = (code: string): FaultEffect => entryOf(code)?.effect ?? 'none';
 
 const LEVEL_RANK: Readonly<Record<SensorReading['level'], number>> = {
   nonRecoverable: 5,

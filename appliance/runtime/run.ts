@@ -12,6 +12,7 @@ import { openWatchdog } from '../../drivers/watchdog/index.ts';
 import type { CoServerConfig } from '../config.ts';
 import { initialState, type State } from '../core/machine.ts';
 import { witnessReportOf } from '../core/witness.ts';
+import { readBurnInFloor, withBurnInFloor } from '../heartbeat/burn-in-floor.ts';
 import { IntervalCounter } from '../wire/interval.ts';
 import { startConsoles } from './consoles.ts';
 import { CheckpointTrigger } from './effects/checkpoint-trigger.ts';
@@ -53,8 +54,8 @@ const TICK_MS = 50;
 /** Of events, twice (the file and the one before it): some days of a quiet pair, and hours of a troubled one. */
 const JOURNAL_BYTES = 16 << 20;
 const JITTER_MEASUREMENT_MS = 1_000;
-/** What a thread is asked first waits for its start: on a slow machine, where everything starts at once, that is long. */
-const FIRST_ANSWER_MS = 180_000;
+/** What a thread is asked first waits for its start, however slow the machine is; a thread that ends instead is told by itself. */
+const NO_LIMIT = Number.POSITIVE_INFINITY;
 /** The heartbeat answers in a millisecond; a fence must not hang on it. */
 const CARRIER_ANSWER_MS = 2_000;
 /** A dead partner is heard for the heartbeat's time-out, which a busy machine's own lateness may have raised. */
@@ -67,7 +68,7 @@ const CLOCK_LOST =
 
 /** @param qualifier How servers are compared; null: nobody asks. */
 export async function runCoServer<F extends object>(
-  config: CoServerConfig,
+  configured: CoServerConfig,
   version: string,
   script: URL,
   qualifier: Qualifier<F> | null,
@@ -79,7 +80,8 @@ export async function runCoServer<F extends object>(
   process.on('uncaughtException', (e) => fatal('uncaught', e));
   process.on('unhandledRejection', (e) => fatal('unhandled', e as Error));
 
-  log('info', `Twinstep ${version}, CoServer ${config.coServer}`);
+  log('info', `Twinstep ${version}, CoServer ${configured.coServer}`);
+  const { config, told: burnInTold } = withBurnInFloor(configured, readBurnInFloor(configured.stateDir));
   const ordinary = raisePriority();
   if (ordinary) log('warning', `the process keeps its ordinary priority: ${ordinary}`);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
@@ -98,6 +100,7 @@ export async function runCoServer<F extends object>(
   };
   const history = await History.open(join(config.stateDir, 'history.jsonl'), config.coServer, changed);
   if (records.problem) history.add({ severity: 'warning', row: null, text: records.problem });
+  if (burnInTold) history.add({ severity: 'warning', row: null, text: burnInTold });
   const ended = await takeEndedItself(config.stateDir);
   if (ended)
     history.add({
@@ -282,11 +285,11 @@ export async function runCoServer<F extends object>(
   followWorkers({ config, workers, pump, history, figures, trigger, control, management, survival: obey.survival, onLinkUp });
 
   const measured = workers.heartbeat
-    .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }, FIRST_ANSWER_MS)
+    .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }, NO_LIMIT)
     .then((jitter) =>
       log(
         'info',
-        `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(jitter.floorMs)} ms is accepted`,
+        `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(Math.max(jitter.floorMs, config.heartbeat.smallestTimeoutMs ?? 0))} ms is accepted`,
       ),
     );
   const consolesUp = startConsoles({
@@ -310,7 +313,7 @@ export async function runCoServer<F extends object>(
     },
   });
   // A guest that outlived the last process waits with its disk and its network for this one: what can wait, waits.
-  await Promise.all([workers.gate.call('open', {}, FIRST_ANSWER_MS), watchdog.settle(), ...(adoptable ? [] : [measured, consolesUp])]);
+  await Promise.all([workers.gate.call('open', {}, NO_LIMIT), watchdog.settle(), ...(adoptable ? [] : [measured, consolesUp])]);
   history.add({
     severity: 'info',
     row: null,

@@ -4,6 +4,7 @@ import type { CoServerConfig } from '../config.ts';
 import type { HardwareSetup } from '../hardware/api.ts';
 import type { ChannelSetup, StreamName } from '../wire/channel-setup.ts';
 import type { IntervalCounter } from '../wire/interval.ts';
+import { slownessOf } from './slowness.ts';
 import type { WorkerSetups } from './workers.ts';
 
 export interface SetupParts {
@@ -18,6 +19,7 @@ export interface SetupParts {
 export function workerSetups({ config, pairKey, interval, sockets, adoptable }: SetupParts): WorkerSetups {
   const channel = (stream: StreamName): ChannelSetup => channelOf(config, pairKey, stream);
   const lockstep = isLockstep(config);
+  const slowness = slownessOf(config);
   return {
     heartbeat: {
       coServer: config.coServer,
@@ -54,6 +56,7 @@ export function workerSetups({ config, pairKey, interval, sockets, adoptable }: 
       guestMac: config.workload.mac,
       lockstep,
       holdLimits: config.checkpoint.hold,
+      slowness,
     },
     memory: {
       channel: channel('memory'),
@@ -61,16 +64,18 @@ export function workerSetups({ config, pairKey, interval, sockets, adoptable }: 
       sourceSocketPath: sockets.source,
       incomingSocketPath: sockets.incoming,
       lockstep,
+      slowness,
       ...(config.labSocket ? { powerTrap: { folder: dirname(config.labSocket), coServer: config.coServer } } : {}),
     },
   };
 }
 
 /** Null: it is not watched. */
-export function hardwareSetup({ hardware, links, business, management }: CoServerConfig): HardwareSetup | null {
+export function hardwareSetup({ hardware, links, business, management, workload }: CoServerConfig): HardwareSetup | null {
   if (hardware.watch === 'off') return null;
   return {
     bmc: hardware.bmc,
+    copy: workload.disk.path,
     nics: [
       ...links.map(({ nic }) => ({ nic, role: 'link' as const })),
       { nic: business.nic, role: 'business' as const },

@@ -1,6 +1,7 @@
 // A disk kept in a file or on a block device.
 export { type CopiedHow, type CopyAside, copyAside } from './copy-aside.ts';
 export { deviceIdentity } from './device-identity.ts';
+export { disksBelow } from './disks-below.ts';
 export { deviceNumbers } from './medium.ts';
 export { FileStore, type FileStoreOptions, type StoreCache } from './store.ts';
 export {

@@ -27,6 +27,10 @@ export interface DiskLatencyReading {
   /** 0 before Linux 5.5. */
   flushes: number;
   flushMs: number;
+  /** 0 before Linux 4.18. */
+  discards: number;
+  /** In which there was at least one request. */
+  busyMs: number;
   inFlight: number;
 }
 

@@ -2,7 +2,7 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { decodeRecord, type HardwareMessage, hardwareMessage, RECORD_MAX_BYTES } from './kmsg.ts';
-import { EdacError, type MachineCheckReading } from './types.ts';
+import { type DiskErrorReading, EdacError, type FileSystemReading, type MachineCheckReading } from './types.ts';
 
 /** /dev/kmsg, or what stands for it: a read gives one record, EAGAIN where there is none, EPIPE where some were overwritten. */
 export interface RecordFile {
@@ -22,6 +22,9 @@ export interface KernelNews {
   checks: MachineCheckReading[];
   /** EDAC's lines; their counts are in readMemory's too. */
   memory: Extract<HardwareMessage, { kind: 'memory' }>[];
+  /** Requests of disks that failed, and errors of file systems. */
+  disks: DiskErrorReading[];
+  fileSystems: FileSystemReading[];
   /** Times that records were overwritten before they were read. */
   overruns: number;
   /** There may be more: poll again soon. */
@@ -70,7 +73,7 @@ export class KernelLog {
 
   /** What is new. Throws EdacError (unreadable) when the log cannot be read any more. */
   poll(): KernelNews {
-    const news: KernelNews = { checks: [], memory: [], overruns: 0, more: false };
+    const news: KernelNews = { checks: [], memory: [], disks: [], fileSystems: [], overruns: 0, more: false };
     let announced = 0;
     news.more = true;
     for (let i = 0; i < RECORDS_AT_ONCE && news.more; i++) {
@@ -124,6 +127,14 @@ function take(record: string, news: KernelNews): number {
       return 1;
     case 'memory':
       news.memory.push(message);
+      return 0;
+    case 'diskError': {
+      const { kind: _, ...error } = message;
+      news.disks.push(error);
+      return 0;
+    }
+    case 'fileSystem':
+      news.fileSystems.push({ device: message.device, text: message.text });
       return 0;
     default:
       return message satisfies never;

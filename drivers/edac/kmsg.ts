@@ -4,6 +4,7 @@
 // "6,1234,5678901,-;text\n KEY=value\n"; level and facility, number, microseconds, flags), __print_mce in arch/x86/kernel/cpu/mce/core.c,
 // amd_decode_mce in drivers/edac/mce_amd.c, edac_ce_error and edac_ue_error in drivers/edac/edac_mc.c.
 import { printable } from './codec.ts';
+import { type DiskMessage, diskMessage } from './disk-messages.ts';
 import { mceText } from './mce-status.ts';
 import { EdacError, type MachineCheckReading } from './types.ts';
 
@@ -39,7 +40,8 @@ export type HardwareMessage =
   /** Corrected ones were kept for a program that nobody runs: how many and where is not in the log. */
   | { kind: 'machineChecksLogged' }
   /** EDAC's own line: the counters have it too, this tells what it was. */
-  | { kind: 'memory'; corrected: boolean; count: number; where: string; text: string };
+  | { kind: 'memory'; corrected: boolean; count: number; where: string; text: string }
+  | DiskMessage;
 
 const INTEL_CHECK = /Machine Check(?: Exception)?: [0-9a-f]{1,16} Bank (\d{1,4}): ([0-9a-f]{1,16})\s*$/i;
 const CPU = /\bCPU:? ?(\d{1,6})\b/;
@@ -58,7 +60,7 @@ export function hardwareMessage(text: string): HardwareMessage | null {
     return LOGGED.test(text) ? { kind: 'machineChecksLogged' } : null;
   }
   const [, controller = '', count, type, rest = ''] = MEMORY.exec(text) ?? [];
-  if (count === undefined) return null;
+  if (count === undefined) return diskMessage(text);
   const label = /(?:^| )on (.{1,120}?) \(/.exec(rest)?.[1] ?? '';
   return {
     kind: 'memory',

@@ -25,6 +25,22 @@ export interface MachineCheckReading {
   text: string;
 }
 
+export interface DiskErrorReading {
+  /** "/dev/sda": the whole disk. */
+  disk: string;
+  /** A flush that failed is a write that may be lost. */
+  operation: 'read' | 'write';
+  /** Another layer's line for what the disk's own line says already. */
+  isEcho: boolean;
+  text: string;
+}
+
+export interface FileSystemReading {
+  /** "/dev/sda1", "/dev/dm-0". */
+  device: string;
+  text: string;
+}
+
 export interface CpuReading {
   /** Times that a core or package was slowed down because of its heat; null: the CPU does not say. */
   throttled: number | null;

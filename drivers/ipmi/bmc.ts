@@ -31,6 +31,7 @@ export class Bmc {
   readonly name: string;
   readonly #transport: BmcTransport;
   readonly #questions: Questions;
+  #reading: Promise<SdrRecord[]> | undefined;
   #repository: { state: string; records: SdrRecord[] } | undefined;
   /** As the sensors have them, raw; by LUN and number. Gone with the records that they belong to. */
   #thresholds = new Map<string, SdrSensor['thresholds']>();
@@ -84,8 +85,18 @@ export class Bmc {
     return entries.map((entry) => selReading(entry, names));
   }
 
-  /** Read once, and again when the repository says that it has changed. */
-  async sdrRecords(): Promise<SdrRecord[]> {
+  /**
+   * Read once, and again when the repository says that it has changed. Who asks meanwhile gets the same reading: two would take the
+   * reservation away from each other.
+   */
+  sdrRecords(): Promise<SdrRecord[]> {
+    this.#reading ??= this.#readRecords().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  async #readRecords(): Promise<SdrRecord[]> {
     const state = await sdrRepositoryState(this.#questions);
     if (this.#repository?.state === state) return this.#repository.records;
     const records = await readSdrRepository(this.#questions);

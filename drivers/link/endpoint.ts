@@ -9,8 +9,10 @@ import tls from 'node:tls';
 export const RETRY_MS = 100;
 /** After a stranger or a broken protocol: nothing to hurry for, and no flood of handshakes. */
 export const RETRY_SLOW_MS = 1_000;
-/** TCP connect and TLS handshake together: a dead host must not hold up the next attempt for minutes. */
-const HANDSHAKE_TIMEOUT_MS = 2_000;
+/** Until TCP is connected, and at first for the TLS handshake too: a dead host must not hold up the next attempt for minutes. */
+const PATIENCE_MS = 2_000;
+/** For a handshake with a host whose TCP answers: it lives, and may be slow. Each one that was too short is followed by one twice as long. */
+const LONGEST_PATIENCE_MS = 60_000;
 /** Connections that B holds per link at once, handshakes included: one is wanted, a few may be dying. */
 const MAX_CONNECTIONS = 8;
 const IDENTITY = 'twinstep-pair';
@@ -23,6 +25,8 @@ export interface EndpointOptions {
   remoteAddress: string;
   port: number;
   key: Uint8Array;
+  /** For tests: how long A waits at first, and B at all. */
+  patienceMs?: number;
 }
 
 export interface EndpointEvents {
@@ -50,8 +54,9 @@ function errorCode(error: Error): string {
   return (error as NodeJS.ErrnoException).code ?? '';
 }
 
-/** A TLS alert or a failed check, in contrast to a connection that just broke. */
+/** A TLS alert or a failed check, in contrast to a connection that just broke, or to a handshake that only did not come to its end. */
 function isTlsFailure(error: Error): boolean {
+  if (errorCode(error) === 'ERR_TLS_HANDSHAKE_TIMEOUT') return false;
   return errorCode(error).startsWith('ERR_SSL_') || errorCode(error).startsWith('ERR_TLS_');
 }
 
@@ -68,12 +73,17 @@ function tlsReason(error: Error): string {
 class Dialer implements Endpoint {
   readonly #options: EndpointOptions;
   readonly #events: EndpointEvents;
+  readonly #patienceMs: number;
   #timer: NodeJS.Timeout | undefined;
   #socket: tls.TLSSocket | undefined;
+  /** What these two hosts need when they are busy is kept: they will be as slow when the link comes back. */
+  #handshakeMs: number;
 
   constructor(options: EndpointOptions, events: EndpointEvents) {
     this.#options = options;
     this.#events = events;
+    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
+    this.#handshakeMs = this.#patienceMs;
   }
 
   open(delayMs: number): void {
@@ -112,7 +122,23 @@ class Dialer implements Endpoint {
       this.#events.onProblem(problem);
       this.open(delayMs);
     };
-    const timeout = setTimeout(() => fail(`${remoteAddress}:${port} does not answer`, RETRY_MS), HANDSHAKE_TIMEOUT_MS);
+    let timeout = setTimeout(() => {
+      // This thread itself may have been late: what has arrived meanwhile is looked at first.
+      setImmediate(() => {
+        if (socket.connecting) fail(`${remoteAddress}:${port} does not answer`, RETRY_MS);
+      });
+    }, this.#patienceMs);
+    socket.once('connect', () => {
+      clearTimeout(timeout);
+      timeout = setTimeout(() => {
+        setImmediate(() => {
+          if (over) return;
+          const waitedMs = this.#handshakeMs;
+          this.#handshakeMs = Math.min(2 * waitedMs, LONGEST_PATIENCE_MS);
+          fail(`${remoteAddress}:${port} did not finish the handshake within ${waitedMs / 1000} s`, RETRY_MS);
+        });
+      }, this.#handshakeMs);
+    });
     socket.on('error', (error) => {
       if (over) return;
       if (isTlsFailure(error)) {
@@ -167,7 +193,8 @@ class Listener implements Endpoint {
     const server = tls.createServer({
       ...TLS_OPTIONS,
       pskCallback: (_socket: tls.TLSSocket, identity: string) => (identity === IDENTITY ? key : null),
-      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      // A decides; this ends those of a dialer that vanished without a word.
+      handshakeTimeout: this.#options.patienceMs ?? LONGEST_PATIENCE_MS,
     } as tls.TlsOptions);
     server.maxConnections = MAX_CONNECTIONS;
     this.#server = server;

@@ -6,8 +6,11 @@ import type { NbdExport } from './types.ts';
 
 /** Clients at a time: QEMU uses one; tools a few. */
 const CONNECTIONS = 32;
-/** From connecting to the choice of an export: a client on this machine needs milliseconds, and one that sends nothing must not keep the engine out. */
-const HANDSHAKE_MS = 10_000;
+/**
+ * From connecting to the choice of an export: one that sends nothing must not keep the engine out for ever. A client on this machine needs
+ * milliseconds; an emulated one on a busy machine needed more than ten seconds, and an engine that is sent away at its start ends.
+ */
+const HANDSHAKE_MS = 120_000;
 
 export interface NbdServerEvents {
   /** A client broke the protocol or the socket failed. */

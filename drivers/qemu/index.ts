@@ -6,6 +6,7 @@ export { findGuestMemory, type GuestMemory } from './guest-memory.ts';
 export { describeExit, EngineError, type EngineExit, EngineProcess, type EngineStart } from './process.ts';
 export * from './protection.ts';
 export {
+  ANSWER_WITHIN_MS,
   type ExecuteOptions,
   QapiError,
   QmpClient,

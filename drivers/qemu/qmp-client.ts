@@ -77,6 +77,8 @@ export interface QmpConnectOptions {
   name: string;
   /** Until the greeting and the capabilities are exchanged; the socket may appear meanwhile. */
   timeoutMs: number;
+  /** How long a command may take that says nothing else. Default: 10 s. */
+  answerWithinMs?: number;
   signal?: AbortSignal;
 }
 
@@ -85,7 +87,7 @@ export interface ExecuteOptions {
 }
 
 /** Long enough for a main loop busy with a checkpoint of a large guest; a command that may take longer says so. */
-const DEFAULT_TIMEOUT_MS = 10_000;
+export const ANSWER_WITHIN_MS = 10_000;
 /** Between attempts while the socket does not exist or refuses: QEMU creates it within 30-200 ms. */
 const RETRY_MS = 20;
 /** QEMU reads at most 8 commands ahead on one monitor when out-of-band is on; more waiting here means nobody answers. */
@@ -100,6 +102,7 @@ interface Pending {
 
 export class QmpClient extends EventEmitter<QmpClientEvents> {
   readonly name: string;
+  readonly #answerWithinMs: number;
   #socket: net.Socket;
   #decoder = new QmpDecoder();
   #pending = new Map<number, Pending>();
@@ -109,8 +112,9 @@ export class QmpClient extends EventEmitter<QmpClientEvents> {
   #outOfBand = false;
   #greeting = Promise.withResolvers<void>();
 
-  private constructor(name: string, socket: net.Socket) {
+  private constructor(name: string, socket: net.Socket, answerWithinMs: number) {
     super();
+    this.#answerWithinMs = answerWithinMs;
     this.name = name;
     this.#socket = socket;
     this.#greeting.promise.catch(() => {});
@@ -136,9 +140,9 @@ export class QmpClient extends EventEmitter<QmpClientEvents> {
       }
     }
 
-    async function attempt({ path, name }: QmpConnectOptions, left: number): Promise<QmpClient> {
+    async function attempt({ path, name, answerWithinMs = ANSWER_WITHIN_MS }: QmpConnectOptions, left: number): Promise<QmpClient> {
       const socket = await open(path, left);
-      const client = new QmpClient(name, socket);
+      const client = new QmpClient(name, socket, answerWithinMs);
       const timer = setTimeout(() => client.#end('no greeting'), left);
       try {
         await client.#greeting.promise;
@@ -213,7 +217,7 @@ export class QmpClient extends EventEmitter<QmpClientEvents> {
       return Promise.reject(new QmpConnectionError(`${this.name}: '${command}': ${MAX_PENDING} commands wait already`));
     }
     const id = this.#nextId++;
-    const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    const timeoutMs = options.timeoutMs ?? this.#answerWithinMs;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#pending.delete(id);

@@ -1,45 +1,27 @@
 // `twinstep burn-in --config FILE --for 10m`: this server, under all the load that it can have, and the links to its partner.
-import { existsSync, renameSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { CoServerConfig } from '../../appliance/config.ts';
-import { runBurnIn } from './burn-in.ts';
-import type { BurnInOptions, ScratchOptions } from './context.ts';
+import { diskArea, seconds, share, testIds, wholeNumber } from './arguments.ts';
 import { type CutPhase, runPowerCut } from './power-cut-command.ts';
-import { type BurnInResult, TEST_IDS, type TestId } from './result.ts';
-import { BurnInScreen, type ScreenOutput } from './screen.ts';
+import { TEST_IDS } from './result.ts';
+import {
+  type BurnInDoors,
+  type BurnInFlags,
+  type BurnInIo,
+  burnInOptions,
+  DEFAULT_DISK_MIB,
+  DEFAULT_MEMORY_SHARE,
+  runBurnInHere,
+  whyNotNow,
+  writeResult,
+} from './run-here.ts';
 import { resetByWatchdog } from './watchdog.ts';
 
-export interface BurnInIo {
-  stdout: ScreenOutput;
-  stderr: { write(text: string): unknown };
-  /** Ends it, as Ctrl-C does. */
-  signal: AbortSignal;
-}
-
-/** What the appliance knows; it throws for a configuration, a key or a password that is wrong. */
-export interface BurnInDoors {
-  loadConfig(file: string): CoServerConfig;
-  loadPairKey(file: string, pairId: string): Uint8Array;
-  loadFencePassword(file: string): string;
-  /** The program whose threads take the role 'burnIn'. */
-  program: URL;
-}
-
 export const EXIT = { passed: 0, failed: 1, usage: 2, incomplete: 3 } as const;
-const DEFAULT_MEMORY_SHARE = 0.5;
-const DEFAULT_DISK_MIB = 1024;
-const LONGEST_S = 7 * 86_400;
 
-interface Flags {
+interface Flags extends BurnInFlags {
   config: string;
-  for: number;
   json?: string;
-  answer?: boolean;
-  only?: TestId[];
-  memoryShare: number;
-  diskMib: number;
-  diskArea?: NonNullable<ScratchOptions['area']>;
   resetByWatchdog?: boolean;
   phase?: 'write' | 'verify' | 'listen';
   acknowledged?: number;
@@ -64,18 +46,14 @@ export async function runBurnInCommand(argv: readonly string[], io: BurnInIo, do
     io.stderr.write(`twinstep burn-in: ${cut}\n`);
     return EXIT.usage;
   }
-  if (cut?.phase !== 'listen' && (await isRunning(config.console.socket))) {
-    io.stderr.write(
-      `twinstep burn-in: CoServer ${config.coServer} is running here, and a burn-in would take its memory, disk and links: stop it first\n`,
-    );
+  const whyNot = cut?.phase === 'listen' ? null : await whyNotNow(config);
+  if (whyNot !== null) {
+    io.stderr.write(`twinstep burn-in: ${whyNot}\n`);
     return EXIT.usage;
   }
   const options = burnInOptions(config, doors, flags);
   if (cut !== null) return runPowerCut(cut, options.scratch, say, io.signal);
-  const result = await runBurnIn(options, makeProgress(io.stdout), io.signal);
-  for (const test of result.tests) say(`${test.verdict === 'notTested' ? 'not tested' : test.verdict}: ${test.title}: ${test.reason}`);
-  if (result.smallestHeartbeatTimeoutMs !== null) say(`smallest heartbeat.timeoutMs: ${result.smallestHeartbeatTimeoutMs}`);
-  say(`burn-in ${result.verdict}; ${result.sentence}`);
+  const result = await runBurnInHere(config, options, io);
   if (flags.json !== undefined) writeResult(flags.json, result);
   if (flags.resetByWatchdog && !io.signal.aborted) {
     await resetByWatchdog({ ...options.watchdog, stateDir: options.stateDir, say });
@@ -105,61 +83,6 @@ function burnInCommand(io: BurnInIo): Command {
     .configureOutput({ writeOut: (text) => io.stdout.write(text), writeErr: (text) => io.stderr.write(text) });
 }
 
-/** What a burn-in needs, of the configuration; qualification calls it, too. */
-export function burnInOptions(
-  config: CoServerConfig,
-  doors: BurnInDoors,
-  flags: Pick<Flags, 'for' | 'answer' | 'only' | 'diskArea'> & { memoryShare?: number; diskMib?: number },
-): BurnInOptions {
-  const { pair, fence } = config;
-  return {
-    coServer: config.coServer,
-    pairId: pair.id,
-    pairKey: existsSync(pair.keyFile) ? doors.loadPairKey(pair.keyFile, pair.id) : null,
-    durationS: flags.for,
-    links: config.links.map(({ nic }) => ({ nic })),
-    answerOnly: flags.answer ?? false,
-    memoryShare: flags.memoryShare ?? DEFAULT_MEMORY_SHARE,
-    scratch: { guestDisk: config.workload.disk.path, sizeMiB: flags.diskMib ?? DEFAULT_DISK_MIB, area: flags.diskArea ?? null },
-    heartbeat: config.heartbeat,
-    fence:
-      fence.address === ''
-        ? null
-        : {
-            address: fence.address,
-            port: fence.port,
-            username: fence.username,
-            password: doors.loadFencePassword(fence.passwordFile),
-            cipherSuite: fence.cipherSuite,
-          },
-    ownBmc: config.hardware.bmc,
-    watchdog: config.watchdog,
-    stateDir: config.stateDir,
-    program: doors.program,
-    ...(flags.only ? { tests: flags.only } : {}),
-  };
-}
-
-function makeProgress(stdout: ScreenOutput): Parameters<typeof runBurnIn>[1] {
-  const screen = new BurnInScreen(stdout);
-  return (progress) => screen.show(progress);
-}
-
-/** Whole or not at all: a report is made of it. */
-function writeResult(file: string, result: BurnInResult): void {
-  writeFileSync(`${file}.new`, `${JSON.stringify(result, null, 2)}\n`);
-  renameSync(`${file}.new`, file);
-}
-
-/** Somebody answers at the CoServer's own socket. */
-function isRunning(socket: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const connection = connect(socket);
-    connection.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    connection.once('connect', () => connection.destroy());
-  });
-}
-
 /** Null: no power-cut test. A string: what is wrong. */
 function cutPhase(flags: Flags, config: CoServerConfig): CutPhase | null | string {
   switch (flags.phase) {
@@ -178,44 +101,6 @@ function cutPhase(flags: Flags, config: CoServerConfig): CutPhase | null | strin
       flags.phase satisfies never;
       return null;
   }
-}
-
-/** "90s", "10m", "24h"; of a number alone: seconds. */
-export function seconds(text: string): number {
-  const [, amount = '', unit = 's'] = /^(\d{1,6})([smh]?)$/.exec(text) ?? [];
-  const value = Number(amount) * ({ s: 1, m: 60, h: 3600 }[unit || 's'] ?? 1);
-  if (amount === '' || value < 1 || value > LONGEST_S)
-    throw new InvalidArgumentError('a time like 90s, 10m or 24h is needed, of at most 7 days');
-  return value;
-}
-
-function share(text: string): number {
-  const value = Number(text);
-  if (!(value >= 0.01 && value <= 0.95)) throw new InvalidArgumentError('a number from 0.01 to 0.95 is needed');
-  return value;
-}
-
-function wholeNumber(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!/^\d+$/.test(text) || value < least || value > most)
-      throw new InvalidArgumentError(`a whole number from ${least} to ${most} is needed`);
-    return value;
-  };
-}
-
-function testIds(text: string): TestId[] {
-  return text.split(',').map((name) => {
-    const id = TEST_IDS.find((known) => known === name);
-    if (!id) throw new InvalidArgumentError(`there is no test ${name}: ${TEST_IDS.join(', ')}`);
-    return id;
-  });
-}
-
-function diskArea(text: string): NonNullable<ScratchOptions['area']> {
-  const [, path = '', offset = '', length = ''] = /^(\/.+):(\d{1,9}):(\d{1,9})$/.exec(text) ?? [];
-  if (path === '') throw new InvalidArgumentError('a device, an offset and a length in MiB are needed: /dev/sdb:1024:512');
-  return { path, offsetMiB: Number(offset), lengthMiB: Number(length) };
 }
 
 function cutPhaseName(text: string): 'write' | 'verify' | 'listen' {

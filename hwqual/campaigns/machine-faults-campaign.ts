@@ -21,7 +21,7 @@ import { partnerOf } from './pair-picture.ts';
 const HEALTHY_LIMIT_MS = 900_000;
 /** Twice what the slowest source but SMART takes when nothing else runs. */
 const DETECT_LIMIT_MS = 240_000;
-/** SMART is asked every five minutes, and nothing is over before it was calm for a minute. */
+/** SMART is asked every two minutes; errors in the kernel's log count for five; nothing is over before it was calm for a minute. */
 const SMART_LIMIT_MS = 900_000;
 const CLEAR_LIMIT_MS = 420_000;
 const RESTART_LIMIT_MS = 900_000;
@@ -120,7 +120,13 @@ async function observe(parts: MachineFaultsParts, planned: PlannedFault, expecte
     const injection = await makeIt(parts, planned, expected, seen, sinceMs);
     if (expected.both && seen.detected) seen.detectedByBothMs = await detectedAtPartner(watch, expected, server, sinceMs);
     if (expected.action === 'endServer') seen.startedAgain = await startedAgain(watch, server, sinceMs);
-    if (!injection.isEvent) {
+    if (expected.ends === 'powerCycle') {
+      await lab.clear(injection);
+      seen.clearedFromMs = performance.now();
+      await lab.power(server).off();
+      await lab.power(server).on();
+      seen.overMs = await wellSince(watch, server, seen.clearedFromMs);
+    } else if (!injection.isEvent) {
       const clearedFromMs = performance.now();
       await lab.clear(injection);
       seen.clearedFromMs = performance.now();
@@ -192,7 +198,11 @@ function detectedAtPartner(watch: MachineWatch, { code, where }: FaultExpectatio
 
 async function over(watch: MachineWatch, { code, where, shows }: FaultExpectation, server: CoServerName, sinceMs: number) {
   const limitMs =
-    code === 'diskPreFail' || code === 'diskFailing' ? SMART_LIMIT_MS : shows === 'hearing' ? RESTART_LIMIT_MS : CLEAR_LIMIT_MS;
+    code === 'diskPreFail' || code === 'diskFailing' || code === 'diskReadErrors'
+      ? SMART_LIMIT_MS
+      : shows === 'hearing'
+        ? RESTART_LIMIT_MS
+        : CLEAR_LIMIT_MS;
   return watch.until(() => {
     if (code !== null) return findTold(watch.told, { code, where, server, isOver: true, sinceMs })?.seenMs ?? null;
     const isShown = shows === undefined ? null : partnersPicture(watch.pictures[partnerOf(server)], shows, server);
@@ -210,6 +220,15 @@ async function startedAgain(watch: MachineWatch, server: CoServerName, sinceMs: 
     return start ? { atMs: start.seenMs, knowsWhy: why !== undefined } : null;
   }, RESTART_LIMIT_MS);
   return found;
+}
+
+/** Well, and not by its last picture before it went. */
+async function wellSince(watch: MachineWatch, server: CoServerName, sinceMs: number): Promise<number | null> {
+  return watch.until(() => {
+    const picture = watch.pictures[server];
+    const startedMs = picture === null ? 0 : performance.now() - picture.uptimeMs;
+    return startedMs > sinceMs && watch.isWatchedAndWell(server) ? performance.now() : null;
+  }, HEALTHY_LIMIT_MS);
 }
 
 async function well(watch: MachineWatch, server: CoServerName, limitMs: number): Promise<boolean> {

@@ -118,6 +118,7 @@ export function judgeFault(expected: FaultExpectation, seen: Observation): Fault
     if (expected.action === 'endServer' && seen.startedAgain === null) problems.push('the process did not end, or was not started again');
     if (seen.startedAgain?.knowsWhy === false) problems.push('started again, and does not say why it had ended itself');
     if (expected.ends === 'takenBack' && seen.overMs === null) problems.push('it does not end after it was taken back');
+    if (expected.ends === 'powerCycle' && seen.overMs === null) problems.push('it was started anew, and is not in good order');
     if (expected.action === 'restart' && seen.overMs === null) problems.push('the server did not come back');
   }
   return {
@@ -132,7 +133,9 @@ export function judgeFault(expected: FaultExpectation, seen: Observation): Fault
     action: expected.action,
     row: seen.detected?.row ?? null,
     overS: seconds(seen.clearedFromMs, seen.overMs ?? seen.startedAgain?.atMs ?? null),
-    overNote: { takenBack: '', hour: 'told for an hour', restart: 'until it was back' }[expected.ends],
+    overNote: { takenBack: '', hour: 'told for an hour', restart: 'until it was back', powerCycle: 'started anew by its BMC' }[
+      expected.ends
+    ],
     problems,
   };
 }

@@ -17,8 +17,9 @@ export interface FaultExpectation {
   times: number;
   /**
    * takenBack: it ends by itself soon after it was taken back. hour: an event, told for an hour. restart: with the process that told it.
+   * powerCycle: what it did to a file system lasts until the server is started anew, by its BMC.
    */
-  ends: 'takenBack' | 'hour' | 'restart';
+  ends: 'takenBack' | 'hour' | 'restart' | 'powerCycle';
   /** `code` null: what the partner's picture shows instead. fencePath: its way to this BMC is not proven; hearing: it hears nothing. */
   shows?: 'fencePath' | 'hearing';
   /** Codes that may be told beside it. */
@@ -80,7 +81,11 @@ export const EXPECTED: Partial<Record<LabFault, FaultExpectation>> = {
   machineCheckCorrected: event('processorCorrectedRate', 'processor', 'moveRole', 10),
   pcieCorrected: event('pcieCorrectedRate', '', 'none', 100),
   pcieUncorrected: event('pcieUncorrected', '', 'moveRole', 1),
-  nvmeReadOnly: { ...sensor('diskFailing', '/dev/nvme0n1', 'detachDisk'), beside: ['diskPreFail'] },
+  // The system's disk, not the one of the workload's copy: no copy is given up for it.
+  nvmeReadOnly: { ...sensor('diskFailing', '/dev/nvme0n1', 'moveRole'), beside: ['diskPreFail'] },
+  nvmeReadError: { ...sensor('diskReadErrors', '/dev/nvme0n1', 'moveRole'), beside: ['fileSystemErrors'] },
+  nvmeWriteError: { ...sensor('diskWriteErrors', '/dev/nvme0n1', 'moveRole'), beside: ['fileSystemErrors'], ends: 'powerCycle' },
+  sataWriteError: { ...sensor('diskWriteErrors', '/dev/sda', 'detachDisk'), beside: ['fileSystemErrors'], ends: 'powerCycle' },
   memoryUncorrectedSel: event('memoryUncorrected', '', 'endServer', 1),
   machineCheckUncorrected: event('processorUncorrected', 'processor', 'endServer', 1),
   machineCheckFatal: {
@@ -95,10 +100,7 @@ export const EXPECTED: Partial<Record<LabFault, FaultExpectation>> = {
 
 /** What a lab can break and nothing in the hardware's catalogue is about. */
 export const NOT_JUDGED: Partial<Record<LabFault, string>> = {
-  nvmeReadError:
-    "no request of the product reads the system's disk while it runs; the mirror's disk has faults of its own (npm run lab:disks)",
   sataReadError: 'only the mirror reads this disk, for a guest that does not run in emulated machines; npm run lab:disks has it',
-  sataWriteError: 'only the mirror writes this disk, for a guest that does not run in emulated machines; npm run lab:disks has it',
 };
 
 export interface PlannedFault {
@@ -124,7 +126,10 @@ const SENSORS: readonly LabFault[] = [
 ];
 const LINKS: readonly LabFault[] = ['link1Down', 'link2Down'];
 const PORTS: readonly LabFault[] = ['businessDown', 'managementDown'];
-const DISKS: readonly LabFault[] = ['nvmePreFail', 'sataSlow'];
+const SYSTEM_DISK: readonly LabFault[] = ['nvmePreFail', 'nvmeReadOnly', 'nvmeReadError'];
+const COPY_DISK: readonly LabFault[] = ['sataSlow'];
+/** Their file systems take nothing any more until the server is started anew. */
+const WRITES: readonly LabFault[] = ['sataWriteError', 'nvmeWriteError'];
 /** Told for an hour: after everything that is taken back. */
 const LASTING: readonly LabFault[] = ['pcieCorrected', 'pcieUncorrected', 'memoryCorrectedSel', 'machineCheckCorrected'];
 const ENDING: readonly LabFault[] = ['memoryUncorrectedSel', 'machineCheckUncorrected', 'machineCheckFatal'];
@@ -150,13 +155,16 @@ export function machineFaultsPlan(possible: readonly LabFault[], only: readonly 
         of('A', SENSORS),
         of('B', SENSORS),
         [...of('A', LINKS.slice(0, 1)), ...of('B', LINKS.slice(1)), ...both(PORTS)],
-        of('A', DISKS),
-        of('B', DISKS),
+        of('A', SYSTEM_DISK),
+        of('B', SYSTEM_DISK),
+        of('A', COPY_DISK),
+        of('B', COPY_DISK),
       ],
     },
     { name: 'the ways to the BMCs', lanes: [both(['bmcUnplugged'])] },
     { name: 'events that are told for an hour', lanes: [of('A', LASTING), of('B', LASTING)] },
-    { name: 'a disk that is given up', lanes: [both(['nvmeReadOnly'])] },
+    // One server after the other: each is missed by its partner while it starts anew.
+    { name: 'disks that take no writes', lanes: [[...of('A', WRITES), ...of('B', WRITES)]] },
     { name: 'what ends a server', lanes: [[...of('A', ENDING), ...of('B', ENDING)]] },
   ];
   return stages

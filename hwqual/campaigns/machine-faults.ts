@@ -6,7 +6,7 @@ import { messageOf } from '../lab/lab-error.ts';
 import { say } from './campaign-command.ts';
 import { systemClock } from './clock.ts';
 import { runMachineFaults } from './machine-faults-campaign.ts';
-import { machineFaultsPlan, notMade } from './machine-faults-plan.ts';
+import { EXPECTED, machineFaultsPlan, notMade } from './machine-faults-plan.ts';
 import { faultsPage, faultsTable, type MachineFaultsReport, outcomeText } from './machine-faults-report.ts';
 import { type MachineWorld, withMachines } from './machine-lab.ts';
 import { MachineWatch } from './machine-watch.ts';
@@ -20,8 +20,8 @@ const HELP = `npm run lab:machine-faults -- [--only TEXT,TEXT] [--one-by-one] [-
   --held FILE     machines that are up already (npm run lab:machines -- up --detach); FILE has the password that it printed
 `;
 
-/** A few reads a second: without any a disk that became slow cannot be told from one that does nothing. */
-const READING = `for i in 1 2 3; do (while :; do dd if=/dev/sda of=/dev/null bs=4096 count=4 skip=$((i * 4000)) iflag=direct 2>/dev/null; sleep 1; done) >/dev/null 2>&1 & done; echo reading`;
+/** A few reads a second, and a write now and then: a disk of which nobody wants anything cannot be told from a good one. */
+const READING = `for i in 1 2 3; do (while :; do for d in sda nvme0n1; do dd if=/dev/$d of=/dev/null bs=4096 count=4 skip=$((i * 4000)) iflag=direct; done; sleep 1; done) >/dev/null 2>&1 & done; (while :; do for f in /var/lib/twinstep /var/lib/twinstep/disks; do echo x >$f/campaign; sync -d $f/campaign; done; sleep 3; done) >/dev/null 2>&1 & echo reading`;
 
 function flagsOf() {
   const { values } = parseArgs({
@@ -63,7 +63,7 @@ async function run(
       onOutcome: async (outcome, soFar) => {
         say(outcomeText(outcome));
         // A machine that started anew does nothing of its own with its disk.
-        if (outcome.action === 'restart') await hands?.(outcome.server, READING);
+        if (outcome.action === 'restart' || EXPECTED[outcome.fault]?.ends === 'powerCycle') await hands?.(outcome.server, READING);
         await keep(soFar);
       },
       say,

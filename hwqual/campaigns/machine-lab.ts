@@ -6,6 +6,7 @@ import { engineRootPath } from '../../image/engine/engine-root.ts';
 import { askLab } from '../lab/control-socket.ts';
 import { LabError } from '../lab/lab-error.ts';
 import { LAB_FAULT_NAMES, type Lab } from '../lab/lab-interface.ts';
+import { DEFAULT_WORKLOAD } from '../lab/machines/configuration.ts';
 import { insideRack } from '../lab/machines/enter.ts';
 import { RECIPES } from '../lab/machines/faults.ts';
 import type { HandsAnswer } from '../lab/machines/hands.ts';
@@ -57,7 +58,7 @@ export async function withMachines(
     process.env[INSIDE] = settings.instance;
   }
   if (!(await insideRack(settings, engineRootPath()))) return null;
-  const options = { power: true, runsProduct: true, policy: 'none' } as const;
+  const options = { power: true, runsProduct: true, workload: { ...DEFAULT_WORKLOAD, policy: 'none' } as const };
   const held = await holdMachines(settings, { A: TWIN, B: TWIN }, options, say);
   let interrupted = false;
   void held.gone.then(() => {

@@ -7,6 +7,7 @@ import type { Inventory } from '../../drivers/inventory/index.ts';
 import { engineRootPath } from '../../image/engine/engine-root.ts';
 import { compare, type Facts, type Waiver } from '../checks/index.ts';
 import { messageOf } from '../lab/lab-error.ts';
+import { DEFAULT_WORKLOAD } from '../lab/machines/configuration.ts';
 import { insideRack } from '../lab/machines/enter.ts';
 import { holdMachines } from '../lab/machines/holder.ts';
 import type { MachinesLab } from '../lab/machines/lab.ts';
@@ -62,7 +63,7 @@ async function main(): Promise<void> {
   const { lab, takeDown } = await holdMachines(
     settings,
     { A: TWIN, B: TWIN },
-    { power: true, runsProduct: false, policy: 'identical' },
+    { power: true, runsProduct: false, workload: DEFAULT_WORKLOAD },
     print,
   );
   try {

@@ -15,7 +15,7 @@ import { holdLab, parseCoServer, parseLink } from './holder.ts';
 import { BMC_FAULTS, parseBmcFault } from './lab-bmc.ts';
 import { LabError, messageOf } from './lab-error.ts';
 import { engineProgram } from './network.ts';
-import { prepareParts, requireRoot } from './prepare.ts';
+import { GUESTS, prepareParts, requireRoot } from './prepare.ts';
 import { isAlive } from './processes.ts';
 import { alreadyRuns, readRecord, runningSupervisor } from './record.ts';
 import { coServerPaths, INSIDE, type LabSettings, labPaths, labSettings } from './settings.ts';
@@ -36,6 +36,7 @@ interface UpOptions {
   acceleration?: string;
   disk?: string;
   load?: string;
+  guest: string;
 }
 
 /** What a detached holder tells the command that started it; the password goes this way and into no file. */
@@ -68,6 +69,7 @@ program
   .option('--bundle <folder>', 'run this twinstep.mjs instead of building the tree')
   .option('--acceleration <kind>', 'kvm or tcg: do not probe')
   .option('--disk <MiB>', "size of the workload's disk")
+  .option('--guest <kind>', `the workload: ${GUESTS.join(', ')}`, 'linux')
   .option('--load <fio>', 'what the guest does beside serving: fio with verification, on ext4 and xfs')
   .action(async (options: UpOptions) => {
     const settings = settingsOf(options.port);
@@ -85,6 +87,8 @@ async function hold(settings: LabSettings, options: UpOptions): Promise<void> {
   if (load !== undefined && load !== 'fio') throw new LabError(`--load ${load}`, 'give fio');
   if (acceleration !== undefined && acceleration !== 'kvm' && acceleration !== 'tcg')
     throw new LabError(`--acceleration ${acceleration}`, 'give kvm or tcg');
+  const guest = GUESTS.find((kind) => kind === options.guest);
+  if (guest === undefined) throw new LabError(`--guest ${options.guest}`, `give one of ${GUESTS.join(', ')}`);
   const diskMiB = options.disk === undefined ? undefined : Number(options.disk);
   const parts = await prepareParts(
     settings,
@@ -93,6 +97,7 @@ async function hold(settings: LabSettings, options: UpOptions): Promise<void> {
       ...(acceleration ? { acceleration } : {}),
       ...(diskMiB ? { diskMiB } : {}),
       ...(load ? { load } : {}),
+      guest,
     },
     tell,
   );

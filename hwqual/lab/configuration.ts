@@ -25,6 +25,8 @@ export interface LabWorkload {
   /** The longest time without a checkpoint. */
   idleMs: number;
   diskMiB: number;
+  /** Of the guest; 256 when it is left out. */
+  memoryMiB?: number;
   rejoin: { losses: number; windowMinutes: number; quarantineMinutes: number };
   /** Not renewed for so long, a CoServer is reset. */
   watchdogS: number;
@@ -127,7 +129,7 @@ export function coServerConfig(
     workload: {
       name: 'records',
       level: workload.level ?? 3,
-      memoryMiB: 256,
+      memoryMiB: workload.memoryMiB ?? 256,
       cpus: 1,
       mac: GUEST_MAC,
       disk: { path: `${INSIDE.disks}/disk0`, sizeMiB: workload.diskMiB, cache: 'buffered', durability: 'flushed', ...workload.disk },

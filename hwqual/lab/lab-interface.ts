@@ -19,6 +19,7 @@ export const LAB_FAULTS = {
   nvmePreFail: 'the NVMe disk says that its reliability is degraded',
   nvmeReadOnly: 'the NVMe disk says that it takes no more writes',
   nvmeReadError: 'the NVMe disk cannot read',
+  nvmeWriteError: 'the NVMe disk cannot write',
   sataReadError: 'the SATA disk cannot read',
   sataWriteError: 'the SATA disk cannot write',
   sataSlow: 'the SATA disk answers very slowly',

@@ -9,6 +9,8 @@ import { run } from './command.ts';
 import type { DiskUse, LabWorkload } from './configuration.ts';
 import { buildGuest, type GuestImage, type GuestLoad } from './guest/build.ts';
 import { createDataDisk, createLoadDisk, LOAD_DISK_MIB } from './guest/data-disk.ts';
+import { buildTinyGuest, TINY_DISK_MIB, TINY_MEMORY_MIB } from './guest/tiny/build.ts';
+import { createTinyDisk } from './guest/tiny/disk.ts';
 import { LabError } from './lab-error.ts';
 import type { LabSettings } from './settings.ts';
 import { volatileCacheLibrary } from './volatile-cache.ts';
@@ -25,6 +27,9 @@ export interface LabParts {
   makeDisks: (directories: string[]) => Promise<void>;
 }
 
+export const GUESTS = ['linux', 'tiny'] as const;
+export type GuestKind = (typeof GUESTS)[number];
+
 export interface PrepareOptions {
   /** Use this folder instead of building the tree's program. */
   bundle?: string;
@@ -33,6 +38,8 @@ export interface PrepareOptions {
   diskMiB?: number;
   /** What the guest does beside serving; it brings its own disk. */
   load?: GuestLoad;
+  /** Default: linux, as guest/README.md describes it. tiny: guest/tiny/README.md. */
+  guest?: GuestKind;
   /** Default: what the environment says, see labMode. */
   mode?: 'passive' | 'lockstep';
   /** Default: what the environment says, see labWatchdogS. */
@@ -81,7 +88,9 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
   }
   if (!existsSync(join(bundle, 'twinstep.mjs'))) throw new LabError(`there is no twinstep.mjs in ${bundle}`, 'npm run build');
   tell('building the guest, or finding it built');
-  const guest = await buildGuest({ root: engineRoot, load: options.load });
+  const isTiny = options.guest === 'tiny';
+  if (isTiny && options.load !== undefined) throw new LabError('the tiny guest has no load', 'leave out --load, or --guest tiny');
+  const guest = isTiny ? await buildTinyGuest() : await buildGuest({ root: engineRoot, load: options.load });
   let acceleration = options.acceleration;
   if (acceleration === undefined) {
     const probed = await probeAcceleration(engineRoot);
@@ -91,7 +100,11 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
   const { load } = options;
   if (load !== undefined && options.diskMiB !== undefined)
     throw new LabError('the disk of a guest with load has a size of its own', 'leave out --disk');
-  const diskMiB = load === undefined ? (options.diskMiB ?? DISK_MIB) : LOAD_DISK_MIB;
+  const diskMiB = load === undefined ? (options.diskMiB ?? (isTiny ? TINY_DISK_MIB : DISK_MIB)) : LOAD_DISK_MIB;
+  const makeDisk = (path: string) => {
+    if (isTiny) return createTinyDisk(path, diskMiB);
+    return load === undefined ? createDataDisk({ root: engineRoot, path, sizeMiB: diskMiB }) : createLoadDisk({ root: engineRoot, path });
+  };
   return {
     engineRoot,
     nodeBinary: NODE_BINARY,
@@ -104,15 +117,13 @@ export async function prepareParts(settings: LabSettings, options: PrepareOption
       mode: options.mode ?? labMode(),
       idleMs: labIdleMs(),
       diskMiB,
+      ...(isTiny ? { memoryMiB: TINY_MEMORY_MIB } : {}),
       rejoin: labRejoin(),
       watchdogS: options.watchdogS ?? labWatchdogS(options.level ?? labLevel()),
       level: options.level ?? labLevel(),
       disk: options.disk ?? labDisk(),
     },
-    makeDisks: (directories) =>
-      makeDisks(directories, (path) =>
-        load === undefined ? createDataDisk({ root: engineRoot, path, sizeMiB: diskMiB }) : createLoadDisk({ root: engineRoot, path }),
-      ),
+    makeDisks: (directories) => makeDisks(directories, makeDisk),
   };
 }
 

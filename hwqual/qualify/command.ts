@@ -8,8 +8,10 @@ import type { CoServerConfig } from '../../appliance/config.ts';
 import { askSocket, type CommandIo } from '../../appliance/console/cli/local-socket.ts';
 import { parseArguments } from '../../appliance/console/cli/parse-arguments.ts';
 import { InventoryError } from '../../drivers/inventory/index.ts';
+import { type BurnInDoors, type BurnInFlags, burnInOptions, runBurnInHere, whyNotNow } from '../burn-in/index.ts';
 import type { Facts, Policy } from '../checks/index.ts';
-import { parseBurnIn } from './burn-in-section.ts';
+import { addBurnInOptions, type BurnInOptionsGiven, burnInFlagsOf } from './burn-in-options.ts';
+import { type BurnInSection, parseBurnIn } from './burn-in-section.ts';
 import { FactsError, parseFacts } from './facts-codec.ts';
 import { formatInventory, loadInventory } from './inventory-file.ts';
 import { type FactSources, REAL_SOURCES, readFacts } from './read-facts.ts';
@@ -18,7 +20,7 @@ import { reportPage } from './report-page.ts';
 import { reportText } from './report-text.ts';
 import { FileError, fingerprintOf, readSmallFile, SignatureError, signingKey } from './signed-file.ts';
 
-/** They qualify; they do not, or it is not known, or a burn-in failed; wrong arguments; something could not be read or written; a file was changed after it was signed. */
+/** They qualify; they do not, or it is not known, or a burn-in failed or was ended early; wrong arguments; something could not be read or written; a file was changed after it was signed. */
 export const EXIT = { passed: 0, notPassed: 1, usage: 2, cannot: 3, signature: 4 } as const;
 const ANSWER_TIMEOUT_MS = 5_000;
 const ANSWER_MAX_CHARS = 1 << 20;
@@ -27,6 +29,8 @@ export interface QualifyParts {
   version: string;
   /** Throws for a configuration that is wrong. */
   load: (file: string) => CoServerConfig;
+  /** For --burn-in; `stopSignal`: from then on Ctrl-C ends the burn-in, and not this process. */
+  burnIn: Omit<BurnInDoors, 'loadConfig'> & { stopSignal: () => AbortSignal };
   now?: () => Date;
   sources?: FactSources;
 }
@@ -40,6 +44,7 @@ interface QualifyOptions {
   json?: string;
   html?: string;
   burnInResult?: string[];
+  burnIn: BurnInFlags | null;
   all?: boolean;
 }
 
@@ -58,9 +63,10 @@ export async function runQualify(argv: readonly string[], io: CommandIo, parts: 
     .option('--burn-in-result <files...>', 'results of twinstep burn-in --json: put into the report')
     .option('--all', 'show also what is identical')
     .allowExcessArguments(false);
+  addBurnInOptions(command);
   const code = parseArguments(command, argv, io);
   if (code !== null) return code;
-  const given = command.opts<Omit<QualifyOptions, 'compare'> & { compare?: string }>();
+  const given = command.opts<Omit<QualifyOptions, 'compare' | 'burnIn'> & { compare?: string } & BurnInOptionsGiven>();
   const wrong = (text: string): number => {
     io.stderr.write(`twinstep qualify: ${text}\n`);
     return EXIT.usage;
@@ -70,8 +76,13 @@ export async function runQualify(argv: readonly string[], io: CommandIo, parts: 
   if (given.compare !== undefined && (given.against !== undefined || given.save !== undefined))
     return wrong('--compare is about two files, --against and --save about this server: use one of them');
   if (given.compare === undefined && given.config === undefined) return wrong('--config FILE is needed (or --compare A.json B.json)');
+  const burnIn = burnInFlagsOf(given);
+  if (typeof burnIn === 'string') return wrong(burnIn);
+  if (burnIn !== null && given.compare !== undefined)
+    return wrong('--burn-in is of this server, --compare of two saved ones: use --config FILE --against B.json');
   const { compare, ...rest } = given;
-  const options: QualifyOptions = compare !== undefined && second !== undefined ? { ...rest, compare: [compare, second] } : rest;
+  const ofBoth = compare !== undefined && second !== undefined ? { compare: [compare, second] satisfies [string, string] } : {};
+  const options: QualifyOptions = { ...rest, burnIn, ...ofBoth };
   try {
     return await qualify(options, io, parts);
   } catch (e) {
@@ -92,11 +103,13 @@ async function qualify(options: QualifyOptions, io: CommandIo, parts: QualifyPar
     const key = signingKey(config.stateDir);
     write(options.save, formatInventory(facts, now(), key));
     io.stdout.write(`${options.save}: the inventory of CoServer ${facts.coServer}, signed by ${fingerprintOf(createPublicKey(key))}\n`);
-    if (options.against === undefined) return EXIT.passed;
+    if (options.against === undefined && options.burnIn === null) return EXIT.passed;
   }
 
-  const servers = await chooseServers(options, config, parts, io);
+  // Files first: what is wrong in one is told before a night of burning in.
   const burnIn = (options.burnInResult ?? []).map((file) => parseBurnIn(readSmallFile(file), file));
+  if (options.burnIn !== null && config) burnIn.push(await burnInHere(options.burnIn, config, parts, io));
+  const servers = await chooseServers(options, config, parts, io);
   const report = reportOf({ ...servers, policy, madeAt: now(), version: parts.version, burnIn });
   if (options.json !== undefined || options.html !== undefined) {
     if (!config) throw new FileError('a report is signed by a server: name its configuration with --config');
@@ -106,8 +119,16 @@ async function qualify(options: QualifyOptions, io: CommandIo, parts: QualifyPar
     io.stdout.write(`The report is signed by ${signedReport.signature.fingerprint}\n`);
   }
   io.stdout.write(reportText(report, options.all === true));
-  const isWell = report.verdict === 'passed' && burnIn.every((b) => b.verdict !== 'failed');
+  const isWell = report.verdict === 'passed' && burnIn.every((b) => b.verdict === 'passed');
   return isWell ? EXIT.passed : EXIT.notPassed;
+}
+
+/** Ended early it is still a result, which says so. Throws when a CoServer runs here. */
+async function burnInHere(flags: BurnInFlags, config: CoServerConfig, { burnIn }: QualifyParts, io: CommandIo): Promise<BurnInSection> {
+  const whyNot = await whyNotNow(config);
+  if (whyNot !== null) throw new FileError(whyNot);
+  const result = await runBurnInHere(config, burnInOptions(config, burnIn, flags), { ...io, signal: burnIn.stopSignal() });
+  return parseBurnIn(JSON.stringify(result), 'this burn-in');
 }
 
 async function chooseServers(

@@ -6,6 +6,7 @@ import { parentPort } from 'node:worker_threads';
 import { bmcReaders } from '../../appliance/hardware/bmc-readers.ts';
 import { latencyReader } from '../../appliance/hardware/disk-readers.ts';
 import { kernelReaders } from '../../appliance/hardware/kernel-readers.ts';
+import { Punctuality } from '../../appliance/hardware/punctuality.ts';
 import type { Reader } from '../../appliance/hardware/reader.ts';
 import { runHardwareWorker } from '../../appliance/hardware/worker.ts';
 import { FakeIpmiDevice } from '../../drivers/ipmi/fake-local.ts';
@@ -44,9 +45,9 @@ const disks: Reader = {
 
 const nics = Object.keys(networkInterfaces()).map((nic) => ({ nic, role: 'link' as const }));
 if (!parentPort) throw new Error('this is a thread');
-runHardwareWorker({ bmc: '/dev/ipmi0', nics }, parentPort, [
+runHardwareWorker({ bmc: '/dev/ipmi0', copy: '/var/lib', nics }, parentPort, [
   ...bmcReaders('/dev/ipmi0', (path) => openLocalIpmi(path, { native: device })),
   disks,
-  latencyReader(),
+  latencyReader(new Punctuality()),
   ...kernelReaders(nics),
 ]);

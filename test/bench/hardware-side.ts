@@ -1,58 +1,82 @@
-// The process that hardware-bench.ts measures: a clock as the main thread has it, with or without the thread that reads the hardware.
+// The process that hardware-bench.ts measures: a clock as the main thread has it, and beside it the appliance's own watch of the hardware, its
+// thread started for the slices that have it. One process for all slices, in the order without, with, with, without: what changes with time
+// is in both.
 import { readFileSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
-import type { HardwareCommands, HardwareEvents } from '../../appliance/hardware/api.ts';
 import { raisePriority } from '../../appliance/runtime/priority.ts';
-import { Caller } from '../../appliance/wire/rpc.ts';
-import type { SideFigures } from './hardware-bench.ts';
+import { HardwareWatch } from '../../appliance/runtime/sources/hardware.ts';
+import type { Slice } from './hardware-figures.ts';
 
-const CLOCK_MS = 10;
-/** What is compiled and opened first does not count: a CoServer runs for months. */
-const WARM_UP_S = 3;
+const CLOCK_MS = 5;
+/** Before each slice: a thread that loads its code, or has just ended, does not count. A CoServer runs for months. */
+const SETTLE_MS = 3_000;
 /** USER_HZ is 100 on every Linux. */
 const TICK_MS = 10;
+const ORDER = [false, true, true, false] as const;
 
-const [mode, secondsText] = process.argv.slice(2);
-const seconds = Number(secondsText);
-raisePriority();
-const worker = mode === 'watched' ? new Worker(new URL('./hardware-side-worker.ts', import.meta.url)) : null;
-const caller = worker ? new Caller<HardwareCommands, HardwareEvents>('hardware', worker) : null;
+const [secondsText, roundsText] = process.argv.slice(2);
 
-/** Of this process and of what it started and saw end. */
+/** Of this process, to the microsecond, and of what it started and saw end. */
 function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
   const stat = readFileSync('/proc/self/stat', 'latin1');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks) * TICK_MS, 0);
+  const children = stat
+    .slice(stat.lastIndexOf(')') + 2)
+    .split(' ')
+    .slice(13, 15);
+  return (user + system) / 1000 + children.reduce((sum, ticks) => sum + Number(ticks) * TICK_MS, 0);
 }
 
-const lateness: number[] = [];
-let due = performance.now() + WARM_UP_S * 1000;
-let began = { at: due, cpu: 0 };
+function mainThreadMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}
 
-function tick(): void {
-  const now = performance.now();
-  if (lateness.length === 0) began = { at: now, cpu: cpuMs() };
-  lateness.push(now - due);
-  if (now - began.at >= seconds * 1000) {
-    void end(now);
-    return;
+const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+
+async function slice(watched: boolean, seconds: number): Promise<Slice> {
+  const watch = new HardwareWatch({
+    script: new URL('./hardware-side-worker.ts', import.meta.url),
+    setup: watched ? { bmc: '/dev/ipmi0', copy: '', nics: [] } : null,
+    onFaults: () => undefined,
+    now: () => performance.now(),
+  });
+  watch.start();
+  await settled();
+  const [began, cpuBefore] = [performance.now(), cpuMs()];
+  const { latenessMs, turnCpuMs } = await turns(began + seconds * 1000);
+  const cpuPercent = ((cpuMs() - cpuBefore) / (performance.now() - began)) * 100;
+  const readings = watch.latest?.sources.map(({ source, state, tookMs }) => ({ source, state, tookMs })) ?? [];
+  await watch.stop();
+  return { watched, cpuPercent, latenessMs, turnCpuMs, readings };
+}
+
+function turns(until: number): Promise<Pick<Slice, 'latenessMs' | 'turnCpuMs'>> {
+  return new Promise((resolve) => {
+    const latenessMs: number[] = [];
+    const turnCpuMs: number[] = [];
+    let due = performance.now() + CLOCK_MS;
+    let cpu = mainThreadMs();
+    const turn = (): void => {
+      const now = performance.now();
+      const spent = mainThreadMs();
+      latenessMs.push(now - due);
+      turnCpuMs.push(spent - cpu);
+      cpu = spent;
+      if (now >= until) {
+        resolve({ latenessMs, turnCpuMs });
+        return;
+      }
+      due = now + CLOCK_MS;
+      setTimeout(turn, CLOCK_MS);
+    };
+    setTimeout(turn, CLOCK_MS);
+  });
+}
+
+raisePriority();
+for (let round = 0; round < Number(roundsText); round++)
+  for (const watched of ORDER) {
+    const measured = await slice(watched, Number(secondsText));
+    await new Promise((sent) => process.send?.(measured, sent));
   }
-  due = now + CLOCK_MS;
-  setTimeout(tick, CLOCK_MS);
-}
-
-async function end(now: number): Promise<void> {
-  const cpuPercent = ((cpuMs() - began.cpu) / (now - began.at)) * 100;
-  // Before the first one there was the warm-up.
-  const sorted = lateness.slice(1).sort((a, b) => a - b);
-  const status = await caller?.call('status', {});
-  const figures: SideFigures = {
-    cpuPercent,
-    latenessP99Ms: sorted[Math.floor(sorted.length * 0.99)] ?? 0,
-    latenessMaxMs: sorted.at(-1) ?? 0,
-    readings: status?.sources.map(({ source, state, tookMs }) => ({ source, state, tookMs })) ?? [],
-  };
-  process.send?.(figures, () => process.exit());
-}
-
-setTimeout(tick, WARM_UP_S * 1000);
+process.exit();

@@ -56,7 +56,7 @@ async function bench(what: string, raw: RawOptions): Promise<number> {
     return 0;
   }
   if (what === 'hardware') {
-    const { seconds, rounds } = parseOptions({ ...raw, seconds: raw.seconds ?? '20' });
+    const { seconds, rounds } = parseOptions({ ...raw, seconds: raw.seconds ?? '10', rounds: raw.rounds ?? '6' });
     for (const file of await benchHardware({ seconds, rounds, out: raw.out, say })) process.stdout.write(`${file}\n`);
     return 0;
   }
@@ -112,7 +112,7 @@ const program = new Command('bench')
     'lockstep: measures variants of one guest in turn and compares them. mirror: the disk beside other servers of disks. witness: grants per second. hardware: what watching it costs.',
   )
   .argument('<what>', 'lockstep, mirror, witness or hardware')
-  .option('--seconds <n>', `of each measure (default: ${DEFAULTS.seconds}; mirror: ${MIRROR_DEFAULTS.seconds}, hardware: 20)`)
+  .option('--seconds <n>', `of each measure (default: ${DEFAULTS.seconds}; mirror: ${MIRROR_DEFAULTS.seconds}, hardware: 10)`)
   .option('--rounds <n>', `how often every variant is visited (default: ${DEFAULTS.rounds})`)
   .option('--variants <names>', `some of ${VARIANTS.join(',')}; mirror: of ${MIRROR_VARIANTS.join(',')} (default: all)`)
   .option('--measures <names>', `some of ${MEASURES.join(',')}; mirror: of ${MIRROR_MEASURES.join(',')} (default: all)`)

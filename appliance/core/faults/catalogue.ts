@@ -53,8 +53,6 @@ const entry = (
 const AT_ONCE = { confirmReadings: 1 };
 /** Of a disk, asked seldom: one reading counts, and it is calm when the next one says so. */
 const BY_VERDICT = { confirmReadings: 1, calmMs: 0 };
-/** Half a minute and more at one reading in five seconds: a full queue is no broken disk. */
-const SLOWLY = { confirmReadings: 6 };
 /** Sensors and log are two sources of one BMC, which rests for some seconds when it has other work: together they say it so often in half a minute. */
 const PATIENTLY = { confirmReadings: 12 };
 
@@ -150,7 +148,24 @@ export const CATALOGUE = {
     'preFail',
     'A disk answers far slower than it did',
     'Replace the disk if it stays; take its CoServer out first.',
-    SLOWLY,
+    AT_ONCE,
+  ),
+  diskReadErrors: entry(
+    'disk',
+    'warning',
+    'preFail',
+    'A disk cannot read what it holds',
+    'Replace the disk; take its CoServer out first.',
+    AT_ONCE,
+  ),
+  diskWriteErrors: entry('disk', 'critical', 'detachDisk', 'A disk does not take what is written to it', 'Replace the disk.', AT_ONCE),
+  fileSystemErrors: entry(
+    'disk',
+    'critical',
+    'preFail',
+    'A file system of this server has errors',
+    'Look at the disk that it is on, and replace that if it has errors too; then start this CoServer anew.',
+    AT_ONCE,
   ),
   pcieCorrectedRate: entry(
     'pcie',

@@ -6,6 +6,7 @@
 //
 // A fault is its code and its place. Two sources may say the same one: it is over when neither says it.
 import { CALM_MS, CATALOGUE, type CatalogueEntry, CONFIRM_READINGS, type FaultCode } from './catalogue.ts';
+import { diagnoseDiskErrors, FRESH_DISK_ERRORS } from './disk-errors.ts';
 import { diagnoseDiskLatency, FRESH_DISK_LATENCY } from './disk-latency.ts';
 import { diagnoseEventLog, FRESH_EVENT_LOG } from './event-log.ts';
 import { diagnoseMachineChecks, FRESH_MACHINE_CHECKS } from './machine-checks.ts';
@@ -31,6 +32,7 @@ const FRESH = {
   pcie: FRESH_PCIE,
   nics: FRESH_NICS,
   disks: FRESH_DISK_LATENCY,
+  diskErrors: FRESH_DISK_ERRORS,
   cpu: FRESH_PROCESSOR,
 };
 
@@ -152,8 +154,12 @@ function diagnose(ledger: Ledger, r: Reading, at: number): { source: ReadingSour
       return { source: r.source, findings: d.findings, memories: { ...m, nics: d.memory } };
     }
     case 'disks': {
-      const d = diagnoseDiskLatency(m.disks, r.disks);
+      const d = diagnoseDiskLatency(m.disks, r, at);
       return { source: r.source, findings: d.findings, memories: { ...m, disks: d.memory } };
+    }
+    case 'diskErrors': {
+      const d = diagnoseDiskErrors(m.diskErrors, r, at);
+      return { source: r.source, findings: d.findings, memories: { ...m, diskErrors: d.memory } };
     }
     case 'cpu': {
       const d = diagnoseProcessor(m.cpu, r.cpu, at);
@@ -181,6 +187,7 @@ const SOURCE_WORDS: Record<ReadingSource, string> = {
   pcie: 'PCIe errors',
   nics: 'network ports',
   disks: 'disk latency',
+  diskErrors: "the kernel's log of disks",
   cpu: 'the processor',
 };
 

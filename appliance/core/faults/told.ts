@@ -1,6 +1,6 @@
 // Faults in words, and as the partner is told of them.
 import { CATALOGUE, type CatalogueEntry, type FaultCode } from './catalogue.ts';
-import type { Fault } from './types.ts';
+import type { Fault, FaultEffect } from './types.ts';
 
 /** A fault as the partner is told of it. The code may be one that this release does not know. */
 export interface PartnerFault {
@@ -14,6 +14,12 @@ export const TOLD_WHERE_LIMIT = 48;
 
 export function entryOf(code: string): CatalogueEntry | null {
   return Object.hasOwn(CATALOGUE, code) ? CATALOGUE[code as FaultCode] : null;
+}
+
+/** What a fault of this server does to the pair: the copy is given up for the disk that it is on. Another's failure is an early sign of worse. */
+export function effectOf(fault: Pick<Fault, 'code' | 'holdsCopy'>): FaultEffect {
+  const { effect } = CATALOGUE[fault.code];
+  return effect === 'detachDisk' && fault.holdsCopy === false ? 'preFail' : effect;
 }
 
 /** "A fan has failed (FAN2: 0 RPM, too low, critical)" */

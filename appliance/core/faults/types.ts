@@ -16,12 +16,15 @@ export type Reading =
   /** PCIe advanced error reporting, by device. */
   | { source: 'pcie'; devices: readonly PcieReading[] }
   | { source: 'nics'; nics: readonly NicReading[] }
-  | { source: 'disks'; disks: readonly DiskLatencyReading[] }
+  /** lateMs: how late the reader's own timers were in all since the last reading: a disk's time is not known by a watch that stood still. */
+  | { source: 'disks'; disks: readonly DiskLatencyReading[]; lateMs: number }
+  /** What the kernel logged since the last reading: requests of disks that failed, and file systems that met errors. */
+  | { source: 'diskErrors'; errors: readonly DiskErrorReading[]; fileSystems: readonly FileSystemReading[] }
   | { source: 'cpu'; cpu: CpuReading }
   /** The source itself could not be read: BMC absent or hung, smartctl missing or printing garbage. */
   | { source: 'unreadable'; of: ReadingSource; reason: string };
 
-export type ReadingSource = 'sensors' | 'sel' | 'smart' | 'memory' | 'machineChecks' | 'pcie' | 'nics' | 'disks' | 'cpu';
+export type ReadingSource = 'sensors' | 'sel' | 'smart' | 'memory' | 'machineChecks' | 'pcie' | 'nics' | 'disks' | 'diskErrors' | 'cpu';
 
 export type SensorKind = 'temperature' | 'voltage' | 'current' | 'fan' | 'powerSupply' | 'processor' | 'memory' | 'drive' | 'other';
 
@@ -148,7 +151,27 @@ export interface DiskLatencyReading {
   writeMs: number;
   flushes: number;
   flushMs: number;
+  /** Ended: progress, but not timed. */
+  discards: number;
+  /** In which there was at least one request. */
+  busyMs: number;
   inFlight: number;
+}
+
+export interface DiskErrorReading {
+  /** "/dev/sda": the whole disk. */
+  disk: string;
+  /** A flush that failed is a write that may be lost. */
+  operation: 'read' | 'write';
+  /** Another layer's line for what the disk's own line says already. */
+  isEcho: boolean;
+  text: string;
+}
+
+export interface FileSystemReading {
+  /** "/dev/sda1", "/dev/dm-0". */
+  device: string;
+  text: string;
 }
 
 export interface CpuReading {
@@ -184,4 +207,6 @@ export interface Fault extends Finding {
   clearedAt: number | null;
   /** Newest last; what was read when it was raised is kept as the first. At most EVIDENCE_LIMIT. */
   evidence: readonly string[];
+  /** Of a disk: it holds the workload's copy here, or it does not. Left out: where the copy is is not known. */
+  holdsCopy?: boolean;
 }

@@ -37,9 +37,11 @@ export class ProbeQuestion {
   #first: { primaryMs: number; replicaMs: number; at: number } | null = null;
   #second: 'not yet' | 'waits' | 'asked' = 'not yet';
   #attempts = 1;
+  readonly #limitMs: number;
 
   /** @param nextAsk The number of its first asking. */
-  constructor(kind: ProbeKind, target: Buffer, interval: number, nextAsk: number, nowMs: number) {
+  constructor(kind: ProbeKind, target: Buffer, interval: number, nextAsk: number, nowMs: number, limitMs = PROBE_LIMIT_MS) {
+    this.#limitMs = limitMs;
     this.kind = kind;
     this.target = target;
     this.replicaInterval = interval;
@@ -86,13 +88,13 @@ export class ProbeQuestion {
   dueAt(countedUntil: number): number {
     if (this.#first && this.#second === 'waits') return this.#first.at + CLOCK_GAP_MS;
     const waited = this.#primary === null ? this.#waitedForPrimaryMs : this.#waitedForReplicaMs;
-    return Math.min(this.#askedAt + ASK_AGAIN_MS, countedUntil + PROBE_LIMIT_MS - waited);
+    return Math.min(this.#askedAt + ASK_AGAIN_MS, countedUntil + this.#limitMs - waited);
   }
 
   due(nowMs: number): QuestionDue {
     if (this.#first && this.#second === 'waits' && nowMs >= this.#first.at + CLOCK_GAP_MS) return 'ask second';
-    if (this.#primary === null && this.#waitedForPrimaryMs >= PROBE_LIMIT_MS) return 'primary silent';
-    if (this.#replica === null && this.#waitedForReplicaMs >= PROBE_LIMIT_MS) return 'replica missing';
+    if (this.#primary === null && this.#waitedForPrimaryMs >= this.#limitMs) return 'primary silent';
+    if (this.#replica === null && this.#waitedForReplicaMs >= this.#limitMs) return 'replica missing';
     return this.#second !== 'waits' && nowMs - this.#askedAt >= ASK_AGAIN_MS ? 'ask' : null;
   }
 
@@ -180,7 +182,7 @@ export class ProbeQuestion {
   }
 
   replicaMissing(): ProbeVerdict {
-    const waited = `within ${PROBE_LIMIT_MS} ms of its running time, asked ${this.#asks} times`;
+    const waited = `within ${this.#limitMs} ms of its running time, asked ${this.#asks} times`;
     return { kind: 'missing', detail: `${this.name}: the primary answers, the replica does not ${waited}` };
   }
 

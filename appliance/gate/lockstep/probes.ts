@@ -29,6 +29,8 @@ export interface ProbePorts {
   guest(): ProbedGuest | null;
   /** Inputs, questions among them, and the replica's words that did not fit into the stream so far: whoever was not asked is not to blame. */
   lost(): number;
+  /** How long an answer is waited for, ms of running time. Default: PROBE_LIMIT_MS. */
+  limitMs?: number;
 }
 
 export interface ProbeStatistics {
@@ -216,7 +218,7 @@ export class Probes {
       course.nextAt = nowMs + this.#paceMs;
       return;
     }
-    const q = new ProbeQuestion(course.kind, target, this.#interval, this.#asks + 1, nowMs);
+    const q = new ProbeQuestion(course.kind, target, this.#interval, this.#asks + 1, nowMs, this.#ports.limitMs);
     course.question = q;
     course.lostBefore = this.#ports.lost();
     this.#totals.sent++;

@@ -4,6 +4,7 @@ import { mkdirSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  ANSWER_WITHIN_MS,
   checkVersion,
   DEFAULT_MACHINE,
   describeExit,
@@ -19,6 +20,7 @@ import {
 } from '../../../drivers/qemu/index.ts';
 import type { CoServerConfig } from '../../config.ts';
 import { PROCESS_PRIORITY } from '../priority.ts';
+import { slownessOf } from '../slowness.ts';
 import { type EngineExitNews, exitNews, panicLine } from './exit-news.ts';
 
 interface EngineLife {
@@ -260,8 +262,14 @@ export class Engine {
     const died = engine.exited.then((exit) => {
       throw new Error(`the engine did not start: ${describeExit(exit)}`);
     });
+    const slowness = slownessOf(this.#config);
     const open = (name: string) =>
-      QmpClient.connect({ path: this.#monitorPath(name), name: `engine ${name}`, timeoutMs: MONITOR_WITHIN_MS });
+      QmpClient.connect({
+        path: this.#monitorPath(name),
+        name: `engine ${name}`,
+        timeoutMs: MONITOR_WITHIN_MS * slowness,
+        answerWithinMs: ANSWER_WITHIN_MS * slowness,
+      });
     const all = Promise.all([open('control'), open('trigger'), open('emergency')]);
     all.catch(() => undefined);
     const [control, trigger, emergency] = await Promise.race([all, died]);

@@ -4,8 +4,10 @@
 import * as qemu from '../../../drivers/qemu/index.ts';
 import { sizeText } from '../../console/format.ts';
 import { log } from '../log.ts';
+import { slownessOf } from '../slowness.ts';
 import { openDisk, type Parts } from './parts.ts';
 
+/** Of an engine on an ordinary server; see slownessOf. */
 const RUNNING_WITHIN_MS = 5_000;
 const READY_WITHIN_MS = 180_000;
 
@@ -91,7 +93,7 @@ export class Joining {
     const began = performance.now();
     if (config.checkpoint.mode === 'passive') await workers.gate.call('setMode', { mode: 'holding' });
     await workers.memory.call('releaseReady', {});
-    await qemu.waitStatus(engine.control, 'running', RUNNING_WITHIN_MS);
+    await qemu.waitStatus(engine.control, 'running', RUNNING_WITHIN_MS * slownessOf(config));
     signal.throwIfAborted();
     trigger.enable();
     // The secondary is asked for its proof on the first loaded checkpoint: not only when the guest next says something.
@@ -125,14 +127,15 @@ export class Joining {
   }
 
   async #migrationFailed(client: qemu.QmpClient, signal: AbortSignal): Promise<never> {
-    const deadline = performance.now() + READY_WITHIN_MS;
+    const withinMs = READY_WITHIN_MS * slownessOf(this.#p.config);
+    const deadline = performance.now() + withinMs;
     for (;;) {
       await new Promise((resolve) => setTimeout(resolve, 200));
       signal.throwIfAborted();
       if (this.#p.state().phase.kind !== 'protecting') throw new Error('over');
       const status = await qemu.queryMigration(client);
       if (status === 'failed' || status === 'cancelled') throw new Error(`the engine's migration ended as '${status}'`);
-      if (performance.now() > deadline) throw new Error(`the partner did not hold the guest's memory within ${READY_WITHIN_MS / 1000} s`);
+      if (performance.now() > deadline) throw new Error(`the partner did not hold the guest's memory within ${withinMs / 1000} s`);
     }
   }
 }

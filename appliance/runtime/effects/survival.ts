@@ -5,9 +5,11 @@ import * as qemu from '../../../drivers/qemu/index.ts';
 import { sizeText } from '../../console/format.ts';
 import type { TakeoverView } from '../../core/snapshot.ts';
 import type { MemoryStatus } from '../../memory/api.ts';
+import { slownessOf } from '../slowness.ts';
 import { keepDump } from './guest-dump.ts';
 import type { Parts } from './parts.ts';
 
+/** Of an engine on an ordinary server, as RUNNING_WITHIN_MS; see slownessOf. */
 const COLO_EXIT_WITHIN_MS = 2_000;
 const RUNNING_WITHIN_MS = 5_000;
 /** Links and streams end within the heartbeat's time-out of each other, on a slow machine some seconds later. */
@@ -18,12 +20,14 @@ const SETTLE_WITHIN_MS = 3_000;
 
 export class Survival {
   readonly #p: Parts;
+  readonly #slowness: number;
   /** The first sign of the loss: takeovers are told from there. 0: none. */
   #lossAt = 0;
   #signAt = 0;
 
   constructor(parts: Parts) {
     this.#p = parts;
+    this.#slowness = slownessOf(parts.config);
   }
 
   /** Both run: whatever broke before is mended. */
@@ -49,7 +53,7 @@ export class Survival {
     const told = this.#timeline('takeover', row, reason, lossDuring(await workers.memory.call('status', {})));
     const forward = await workers.memory.call('rollForward', {});
     told.step(`rolled forward to interval ${forward.committed}`);
-    const exit = qemu.waitColoExit(engine.control, COLO_EXIT_WITHIN_MS);
+    const exit = qemu.waitColoExit(engine.control, COLO_EXIT_WITHIN_MS * this.#slowness);
     exit.catch(() => undefined);
     // The engine leaves the stream meanwhile: it goes on only when told to.
     const leaving = workers.memory.call('detach', {}).then(() => exit.catch(() => undefined));
@@ -67,7 +71,7 @@ export class Survival {
     await leaving;
     told.step('engine left the stream');
     const { hadShutDown } = await engine.promote();
-    await qemu.failOver(engine.control, RUNNING_WITHIN_MS);
+    await qemu.failOver(engine.control, RUNNING_WITHIN_MS * this.#slowness);
     told.step('guest runs');
     await network;
     told.end();
@@ -101,7 +105,7 @@ export class Survival {
     const { engine, workers } = this.#p;
     // Out of band and before any question: an engine that waits for a silent partner answers nothing else.
     await qemu.yankMigration(engine.emergency, YANK_WITHIN_MS).catch(() => undefined);
-    const wasShared = await qemu.failOver(client, RUNNING_WITHIN_MS).then(
+    const wasShared = await qemu.failOver(client, RUNNING_WITHIN_MS * this.#slowness).then(
       () => true,
       (e: Error) => {
         // Not in the checkpoint stream yet: refused, which is as good.
@@ -133,7 +137,7 @@ export class Survival {
   }
 
   async #ensureRunning(client: qemu.QmpClient): Promise<void> {
-    const deadline = performance.now() + RUNNING_WITHIN_MS;
+    const deadline = performance.now() + RUNNING_WITHIN_MS * this.#slowness;
     for (;;) {
       const status = await qemu.queryStatus(client);
       if (status === 'running') return;

@@ -11,8 +11,9 @@ import { askLab } from '../control-socket.ts';
 import { parseCoServer } from '../holder.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { LAB_FAULT_NAMES, LAB_FAULTS } from '../lab-interface.ts';
-import { requireRoot } from '../prepare.ts';
+import { GUESTS, requireRoot } from '../prepare.ts';
 import { PLAIN_ENVIRONMENT } from '../supervised.ts';
+import { DEFAULT_WORKLOAD } from './configuration.ts';
 import { insideRack } from './enter.ts';
 import type { HandsAnswer } from './hands.ts';
 import { controlPath, holdMachines } from './holder.ts';
@@ -33,6 +34,8 @@ interface UpOptions {
   power: boolean;
   product: boolean;
   policy: string;
+  guest: string;
+  level: string;
 }
 
 type HolderMessage = { kind: 'progress'; text: string } | { kind: 'up'; password: string } | { kind: 'failed'; text: string };
@@ -77,6 +80,8 @@ program
   .option('--mismatch <what>', `B differs from A in one thing: ${MISMATCHES.join(', ')}`)
   .option('--no-power', 'leave both off')
   .option('--policy <policy>', `of the qualification: ${POLICIES.join(', ')}`, 'identical')
+  .option('--guest <kind>', `the workload: ${GUESTS.join(', ')}`, DEFAULT_WORKLOAD.guest)
+  .option('--level <n>', 'of protection: 2, 3', String(DEFAULT_WORKLOAD.level))
   .option('--no-product', 'machines to look at: the product does not run in them')
   .action(async (options: UpOptions) => {
     requireRoot();
@@ -84,6 +89,10 @@ program
     if (options.detach) return detach(settings);
     const policy = POLICIES.find((p) => p === options.policy);
     if (policy === undefined) throw new LabError(`--policy ${options.policy}`, `give one of ${POLICIES.join(', ')}`);
+    const guest = GUESTS.find((g) => g === options.guest);
+    if (guest === undefined) throw new LabError(`--guest ${options.guest}`, `give one of ${GUESTS.join(', ')}`);
+    if (options.level !== '2' && options.level !== '3') throw new LabError(`--level ${options.level}`, 'give 2 or 3');
+    const workload = { guest, level: options.level === '2' ? 2 : 3, policy } as const;
     const specs = { A: TWIN, B: options.mismatch === undefined ? TWIN : mismatched(TWIN, parseMismatch(options.mismatch)) };
     if (process.env.TWINSTEP_MACHINES_INSIDE !== settings.instance) {
       if (await isHeld()) throw new LabError('machines run here already', 'npm run lab:machines -- down');
@@ -97,7 +106,7 @@ program
       print(text);
     };
     try {
-      const { lab, gone } = await holdMachines(settings, specs, { power: options.power, runsProduct: options.product, policy }, tell);
+      const { lab, gone } = await holdMachines(settings, specs, { power: options.power, runsProduct: options.product, workload }, tell);
       const { password } = lab.secrets;
       send?.({ kind: 'up', password });
       // A holder's standard output is a file when it is detached: the password goes to a terminal only.
@@ -252,6 +261,15 @@ program
     const { status, output } = (await ask('exec', parseCoServer(name), words.join(' '))) as HandsAnswer;
     print(output);
     process.exitCode = status;
+  });
+
+program
+  .command('guest')
+  .description("ask the tiny guest, from the machines' LAN: status, or append N")
+  .argument('<question...>')
+  .action(async (words: string[]) => {
+    const answer = await ask('guest', ...words);
+    print(typeof answer === 'string' ? answer : JSON.stringify(answer));
   });
 
 program

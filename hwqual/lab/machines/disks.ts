@@ -2,7 +2,6 @@
 // data disk holds the workload's disk, as the lab of namespaces makes it.
 import { mkdir, open, rm, truncate } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { createDataDisk } from '../guest/data-disk.ts';
 import { runInRoot } from '../guest/root-command.ts';
 import { LabError } from '../lab-error.ts';
 
@@ -32,11 +31,13 @@ export async function makeDisk({ root, path, sizeMiB, label, contents }: DiskOpt
 }
 
 /** The disk with the workload's disk in it. */
-export async function makeDataDisk(options: Omit<DiskOptions, 'contents'> & { workloadMiB: number }): Promise<void> {
+export async function makeDataDisk(
+  options: Omit<DiskOptions, 'contents'> & { makeWorkload: (path: string) => Promise<void> },
+): Promise<void> {
   const contents = join(dirname(options.path), 'contents');
   await mkdir(contents, { mode: 0o700 });
   try {
-    await createDataDisk({ root: options.root, path: join(contents, 'disk0'), sizeMiB: options.workloadMiB });
+    await options.makeWorkload(join(contents, 'disk0'));
     await makeDisk({ ...options, contents });
   } finally {
     await rm(contents, { recursive: true });

@@ -27,8 +27,8 @@ export interface FaultRecipe {
 
 /** Injected errors: EIO. */
 const EIO = 5;
-/** Requests per second of a disk that is nearly dead: far slower also than one of an emulated machine that hardly gets a CPU. */
-const SLOW_IOPS = 2;
+/** Of a disk that is nearly dead: far slower also than one of an emulated machine that hardly gets a CPU. Two units a second, four in a page. */
+const SLOW = { 'iops-total': 2, 'iops-size': 1024 };
 const EVENT = 1;
 
 const bmcCommand = (line: string) => async (world: FaultWorld) => {
@@ -94,11 +94,11 @@ function diskError(disk: 'nvme0' | 'sata0', iotype: 'read' | 'write'): FaultReci
 }
 
 function diskSlow(disk: 'nvme0' | 'sata0'): FaultRecipe {
-  const limit = (iops: number) => async (world: FaultWorld) => {
-    await world.monitor.execute('qom-set', { path: `/objects/${disk}-speed`, property: 'limits', value: { 'iops-total': iops } });
-    return `QMP: qom-set ${disk}-speed limits iops-total=${iops}`;
+  const limit = (value: Record<string, number>) => async (world: FaultWorld) => {
+    await world.monitor.execute('qom-set', { path: `/objects/${disk}-speed`, property: 'limits', value });
+    return `QMP: qom-set ${disk}-speed limits ${JSON.stringify(value)}`;
   };
-  return { inject: limit(SLOW_IOPS), clear: limit(0) };
+  return { inject: limit(SLOW), clear: limit({ 'iops-total': 0, 'iops-size': 0 }) };
 }
 
 function cable(role: NicRole): FaultRecipe {
@@ -123,6 +123,7 @@ export const RECIPES: Record<LabFault, FaultRecipe> = {
   nvmePreFail: nvmeWarning(0x04),
   nvmeReadOnly: nvmeWarning(0x08),
   nvmeReadError: diskError('nvme0', 'read'),
+  nvmeWriteError: diskError('nvme0', 'write'),
   sataReadError: diskError('sata0', 'read'),
   sataWriteError: diskError('sata0', 'write'),
   sataSlow: diskSlow('sata0'),

@@ -3,11 +3,12 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import { ControlSocket, type LabRequest } from '../control-socket.ts';
+import { TinyClient } from '../guest/tiny/client.ts';
 import { parseCoServer } from '../holder.ts';
 import { LabError } from '../lab-error.ts';
 import { LAB_FAULT_NAMES, type LabFault } from '../lab-interface.ts';
 import { CO_SERVERS } from '../settings.ts';
-import type { Policy } from './configuration.ts';
+import type { MachinesWorkload } from './configuration.ts';
 import { MachinesLab } from './lab.ts';
 import { prepareMachines } from './prepare.ts';
 import { prove } from './prove.ts';
@@ -17,6 +18,7 @@ import { type MachineSpec, mismatched, parseMismatch, TWIN } from './spec.ts';
 /** Both at once on two busy cores, all emulated: 40 to 60 s here. */
 export const BOOT_TIMEOUT_MS = 600_000;
 const EXEC_TIMEOUT_MS = 120_000;
+const GUEST_TIMEOUT_MS = 60_000;
 
 export interface HeldMachines {
   lab: MachinesLab;
@@ -33,7 +35,7 @@ export function controlPath(settings: MachinesSettings): string {
 export async function holdMachines(
   settings: MachinesSettings,
   specs: Record<CoServerName, MachineSpec>,
-  options: { power: boolean; runsProduct: boolean; policy: Policy },
+  options: { power: boolean; runsProduct: boolean; workload: MachinesWorkload },
   tell: (text: string) => void,
 ): Promise<HeldMachines> {
   const ended = Promise.withResolvers<void>();
@@ -106,6 +108,16 @@ async function obey(lab: MachinesLab, request: LabRequest, takeDown: () => Promi
         .monitor.execute('human-monitor-command', { 'command-line': request.target.slice(first.length + 1) });
     case 'exec':
       return lab.machine(parseCoServer(first)).hands.ask(request.target.slice(first.length + 1), EXEC_TIMEOUT_MS);
+    case 'guest': {
+      const client = new TinyClient();
+      if (first === 'status') return client.status(GUEST_TIMEOUT_MS);
+      if (first !== 'append' || !/^\d{1,9}$/.test(second))
+        throw new LabError(
+          `"${request.target}" is nothing that the tiny guest understands`,
+          'give status, or append and a number of up to nine digits',
+        );
+      return client.append(Number(second), GUEST_TIMEOUT_MS).then(() => `ok ${second}`);
+    }
     case 'down':
       void takeDown();
       return null;

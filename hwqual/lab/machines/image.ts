@@ -20,11 +20,12 @@ const HERE = import.meta.dirname;
  * no_timer_check           a starved emulated CPU fails the boot-time timer check by chance
  * mitigations=off          emulated CPUs have nothing to mitigate, and page table isolation makes TCG twice as slow
  * nowatchdog, rcupdate...  a machine that waits for a core of this one is not stuck
+ * tsc=nowatchdog           the kernel compares two clocks that both stand still when the machine waits, and gives up the right one
  * 8250.nr_uarts=3          Debian's kernel looks at four ports, three are there
  * random.trust_*           no wait for entropy in a machine without interrupts
  */
 export const MACHINE_APPEND = [
-  'console=ttyS1 quiet panic=5 no_timer_check mitigations=off nowatchdog rcupdate.rcu_cpu_stall_suppress=1',
+  'console=ttyS1 quiet panic=5 no_timer_check mitigations=off nowatchdog rcupdate.rcu_cpu_stall_suppress=1 tsc=nowatchdog',
   '8250.nr_uarts=3 i8042.noaux i8042.nopnp random.trust_cpu=on random.trust_bootloader=on',
   // Or the kernel's own collector takes corrected memory errors before anybody else sees them.
   'ras=cec_disable',

@@ -11,7 +11,7 @@ import { powerByBmc } from '../power-by-bmc.ts';
 import { CO_SERVERS } from '../settings.ts';
 import { BootLog } from './boot-log.ts';
 import { allWhole, type CableState, carriers, withCable } from './cables.ts';
-import type { Policy } from './configuration.ts';
+import type { MachinesWorkload } from './configuration.ts';
 import { type FaultWorld, RECIPES } from './faults.ts';
 import type { MachineImage } from './image.ts';
 import { Machine } from './machine.ts';
@@ -28,8 +28,7 @@ export interface MachinesParts {
   bundles: { product: string; probe: string };
   /** False: machines to look at, without the product. */
   runsProduct: boolean;
-  /** Of the qualification. */
-  policy: Policy;
+  workload: MachinesWorkload;
 }
 
 export interface MachineStatus {

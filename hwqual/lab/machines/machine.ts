@@ -7,11 +7,13 @@ import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import { QmpClient } from '../../../drivers/qemu/index.ts';
 import { type Bmc, startBmc } from '../bmc.ts';
 import { BMC_USERNAME, type PairSecrets } from '../configuration.ts';
+import { createDataDisk } from '../guest/data-disk.ts';
+import { createTinyDisk } from '../guest/tiny/disk.ts';
 import { LabError } from '../lab-error.ts';
 import { engineProgram } from '../network.ts';
 import { processTree } from '../processes.ts';
 import { machineArguments } from './arguments.ts';
-import { machineFiles, type Policy, WORKLOAD_MIB } from './configuration.ts';
+import { type MachinesWorkload, machineFiles, workloadDiskMiB } from './configuration.ts';
 import { makeDataDisk, makeDisk } from './disks.ts';
 import { Hands } from './hands.ts';
 import { MACHINE_APPEND, type MachineImage, writeInitrd } from './image.ts';
@@ -35,7 +37,7 @@ export interface MachineParts {
   secrets: PairSecrets;
   /** False: a machine to look at, without the product. */
   runsProduct: boolean;
-  policy: Policy;
+  workload: MachinesWorkload;
 }
 
 interface MachineEvents {
@@ -69,7 +71,17 @@ export class Machine extends EventEmitter<MachineEvents> {
     mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
     const root = parts.engineRoot;
     await makeDisk({ root, path: paths.nvme, sizeMiB: spec.disks.nvme.sizeMiB, label: 'system' });
-    await makeDataDisk({ root, path: paths.sata, sizeMiB: spec.disks.sata.sizeMiB, label: 'data', workloadMiB: WORKLOAD_MIB });
+    const { guest } = parts.workload;
+    await makeDataDisk({
+      root,
+      path: paths.sata,
+      sizeMiB: spec.disks.sata.sizeMiB,
+      label: 'data',
+      makeWorkload: (path) => {
+        const sizeMiB = workloadDiskMiB(guest);
+        return guest === 'tiny' ? createTinyDisk(path, sizeMiB) : createDataDisk({ root, path, sizeMiB });
+      },
+    });
     await writeInitrd(parts.image, parts.bundles, machineFiles(name, parts.secrets, settings, parts), paths.initrd);
     writeFileSync(paths.start, startScript(parts), { mode: 0o700 });
     chmodSync(paths.start, 0o700);

@@ -6,9 +6,10 @@ import { buildBundle } from '../../../image/bundle/build.ts';
 import { cacheDirectory, engineRootPath } from '../../../image/engine/engine-root.ts';
 import { probeAcceleration } from '../../../image/engine/probe.ts';
 import { buildGuest } from '../guest/build.ts';
+import { buildTinyGuest } from '../guest/tiny/build.ts';
 import { LabError } from '../lab-error.ts';
 import { NODE_BINARY, REPOSITORY, requireRoot } from '../prepare.ts';
-import type { Policy } from './configuration.ts';
+import type { MachinesWorkload } from './configuration.ts';
 import { buildMachineImage } from './image.ts';
 import type { MachinesParts } from './lab.ts';
 import type { MachinesSettings } from './settings.ts';
@@ -17,7 +18,7 @@ import type { MachineSpec } from './spec.ts';
 export async function prepareMachines(
   settings: MachinesSettings,
   specs: Record<CoServerName, MachineSpec>,
-  options: { runsProduct: boolean; policy: Policy },
+  options: { runsProduct: boolean; workload: MachinesWorkload },
   tell: (text: string) => void,
 ): Promise<MachinesParts> {
   requireRoot();
@@ -34,7 +35,7 @@ export async function prepareMachines(
     outDirectory: bundles.probe,
   });
   tell("building the machines' image, or finding it built");
-  const guest = await buildGuest({ root: engineRoot });
+  const guest = options.workload.guest === 'tiny' ? await buildTinyGuest() : await buildGuest({ root: engineRoot });
   const image = await buildMachineImage({ root: engineRoot, node: NODE_BINARY, guest, cache: cacheDirectory() });
   const { acceleration, reason } = await probeAcceleration(engineRoot);
   tell(reason);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { run } from '../command.ts';
 import { LabError } from '../lab-error.ts';
 import { inNamespace } from '../network.ts';
-import { CO_SERVERS } from '../settings.ts';
+import { ADDRESSES, CO_SERVERS } from '../settings.ts';
 import { tapName } from './arguments.ts';
 import { BMC_ADDRESS, LAB_ADDRESS, type MachinesSettings } from './settings.ts';
 import { NIC_ROLES } from './spec.ts';
@@ -36,6 +36,8 @@ export class Rack {
       }
     }
     for (const address of [LAB_ADDRESS, ...Object.values(BMC_ADDRESS)]) lines.push(`addr add ${address}/24 dev mgmt0`);
+    // From here the lab asks the guest.
+    lines.push(`addr add ${ADDRESSES.lan.ipv4} dev lan0`);
     await this.#ip(lines);
   }
 

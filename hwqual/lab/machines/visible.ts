@@ -32,6 +32,12 @@ const read = (disk: string): Look => ({
   // An ATA disk's reads end with EIO, those of NVMe with ENODATA.
   shows: /error|no data available/i,
 });
+// The last sector holds nothing of the file system; what is written is what was there.
+const write = (disk: string): Look => ({
+  kind: 'shell',
+  command: `n=$(($(cat /sys/block/${disk}/size) / 8 - 1)); dd if=/dev/${disk} of=/run/last bs=4096 count=1 skip=$n; dd if=/run/last of=/dev/${disk} bs=4096 count=1 seek=$n oflag=direct conv=notrunc`,
+  shows: /error/i,
+});
 const kernel = (shows: RegExp): Look => ({ kind: 'shell', command: 'dmesg | tail -n 200', shows });
 
 export const LOOKS: Record<LabFault, Look> = {
@@ -48,13 +54,8 @@ export const LOOKS: Record<LabFault, Look> = {
   nvmeReadOnly: smart(/read.only/i),
   nvmeReadError: read('/dev/nvme0n1'),
   sataReadError: read('/dev/sda'),
-  sataWriteError: {
-    kind: 'shell',
-    // The last sector holds nothing of the file system; what is written is what was there.
-    command:
-      'n=$(($(cat /sys/block/sda/size) / 8 - 1)); dd if=/dev/sda of=/run/last bs=4096 count=1 skip=$n; dd if=/run/last of=/dev/sda bs=4096 count=1 seek=$n oflag=direct conv=notrunc',
-    shows: /error/i,
-  },
+  nvmeWriteError: write('nvme0n1'),
+  sataWriteError: write('sda'),
   sataSlow: {
     kind: 'shell',
     command:

@@ -10,6 +10,7 @@ const COLORS: Record<MirrorVariant, string> = {
   nbdkit: '#b08d57',
   solo: '#5b8def',
   quorum: '#c0392b',
+  'quorum-tls': '#e08214',
   'one-link': '#66bd63',
   'two-links': '#1a9850',
   'one-plain': '#e6c34a',

@@ -1,7 +1,7 @@
 // What is compared, each started anew for every visit on the same two disks.
 
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { linkAddress } from './network.ts';
 import { MirrorSide, type Place, type Server, startEngineTool, startHost } from './servers.ts';
@@ -12,6 +12,7 @@ export const MIRROR_VARIANTS = [
   'nbdkit',
   'solo',
   'quorum',
+  'quorum-tls',
   'one-link',
   'two-links',
   'one-plain',
@@ -26,6 +27,7 @@ export const VARIANT_TEXT: Record<MirrorVariant, string> = {
   nbdkit: "nbdkit's file plugin, one copy",
   solo: 'our mirror without its partner, one copy',
   quorum: "QEMU's quorum: a file and an NBD client to qemu-nbd on the other side, over the first link, not encrypted",
+  'quorum-tls': 'the same encrypted as ours is (TLS with a pre-shared key)',
   'one-link': 'our mirror, both copies, one link',
   'two-links': 'our mirror, both copies, both links',
   'one-plain': 'the same without encryption, one link',
@@ -34,7 +36,7 @@ export const VARIANT_TEXT: Record<MirrorVariant, string> = {
 };
 
 /** With these the second copy is over the links: only they change when the links are shaped. */
-export const MIRRORED: readonly MirrorVariant[] = ['quorum', 'one-link', 'two-links', 'one-plain', 'two-plain', 'lockstep'];
+export const MIRRORED: readonly MirrorVariant[] = ['quorum', 'quorum-tls', 'one-link', 'two-links', 'one-plain', 'two-plain', 'lockstep'];
 
 export interface Running {
   /** Where fio connects: a file or a socket. */
@@ -71,11 +73,14 @@ export async function startVariant(variant: MirrorVariant, place: Place, sizeByt
       return served(startEngineTool(place, 'A', 'qemu-nbd', [...QEMU_NBD, '-k', '/mnt/nbd-A', '/mnt/disk-A']));
     case 'nbdkit':
       return served(startHost(place, 'A', 'nbdkit', ['-f', '-U', socket, '-e', 'disk0', 'file', disk('A')]));
-    case 'quorum': {
+    case 'quorum':
+    case 'quorum-tls': {
+      const tls = variant === 'quorum-tls' ? writePreSharedKey(place) : null;
       const ready = join(place.folder, 'quorum-ready');
       rmSync(ready, { force: true });
       const second = startEngineTool(place, 'B', 'qemu-nbd', [
         ...QEMU_NBD,
+        ...(tls === null ? [] : ['--object', `${tls},endpoint=server`, '--tls-creds', 'tls']),
         ...['-b', linkAddress('B', 0), '-p', `${QUORUM_PORT}`, '--pid-file', '/mnt/quorum-ready', '/mnt/disk-B'],
       ]);
       try {
@@ -84,7 +89,7 @@ export async function startVariant(variant: MirrorVariant, place: Place, sizeByt
         await second.end();
         throw e;
       }
-      return served(startEngineTool(place, 'A', 'qemu-storage-daemon', quorumArguments()), second);
+      return served(startEngineTool(place, 'A', 'qemu-storage-daemon', quorumArguments(tls)), second);
     }
     case 'solo':
     case 'one-link':
@@ -100,11 +105,22 @@ export async function startVariant(variant: MirrorVariant, place: Place, sizeByt
 
 const QEMU_NBD = ['-f', 'raw', '-x', 'disk0', '-t', '-e', '16', '--cache=writeback', '--aio=threads'];
 
-function quorumArguments(): string[] {
+const TLS_USER = 'mirror';
+
+/** Answers QEMU's object without its endpoint. */
+function writePreSharedKey(place: Place): string {
+  const folder = join(place.folder, 'quorum-key');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writeFileSync(join(folder, 'keys.psk'), `${TLS_USER}:${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
+  return 'tls-creds-psk,id=tls,dir=/mnt/quorum-key';
+}
+
+function quorumArguments(tls: string | null): string[] {
   const nbd = `driver=nbd,node-name=there,server.type=inet,server.host=${linkAddress('B', 0)},server.port=${QUORUM_PORT},export=disk0`;
   return [
+    ...(tls === null ? [] : ['--object', `${tls},endpoint=client,username=${TLS_USER}`]),
     ...['--blockdev', 'driver=file,node-name=file,filename=/mnt/disk-A', '--blockdev', 'driver=raw,node-name=here,file=file'],
-    ...['--blockdev', nbd],
+    ...['--blockdev', tls === null ? nbd : `${nbd},tls-creds=tls`],
     ...['--blockdev', 'driver=quorum,node-name=both,children.0=here,children.1=there,vote-threshold=1,read-pattern=fifo'],
     ...['--nbd-server', 'addr.type=unix,addr.path=/mnt/nbd-A', '--export', 'type=nbd,id=e,node-name=both,name=disk0,writable=on'],
   ];

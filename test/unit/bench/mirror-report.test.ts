@@ -58,6 +58,7 @@ t.test('the figures to reach, each side of its limit', async (t) => {
     sample('free', 'quorum', '4k-qd32', { iops: 900 }),
     sample('free', 'two-links', '4k-qd1', { p50Us: 90, p99Us: 500 }),
     sample('free', 'quorum', '4k-qd1', { p50Us: 100, p99Us: 200 }),
+    sample('free', 'quorum-tls', '4k-qd1', { p50Us: 89 }),
   ];
   const stall = { noticedMs: 500, goSoloMs: 3 };
   const r = report(samples, {
@@ -85,7 +86,8 @@ t.test('the figures to reach, each side of its limit', async (t) => {
     '4k QD32, two links : quorum': true,
     '4k QD1 p50, two links : quorum': true,
     '4k QD1 p99, two links : quorum': false,
-    '  without encryption: 4k QD1 p50, two links : quorum': null,
+    '  both encrypted: 4k QD1 p50, two links : quorum': false,
+    '  neither encrypted: 4k QD1 p50, two links : quorum': null,
     'partner frozen: longest write, ms': true,
     'partner killed: from the word of the channel to the first write, ms': false,
     'resync: rate : commanded rate': true,

@@ -119,3 +119,24 @@ t.test('what a restarted partner was made of counts no more: it has to tell agai
   const silent = judged(forgotten.state, { verdict: 'unknown', sentence: 'CoServer B has not told what it is made of' });
   t.match(silent.texts, [/do not qualify for lockstep: CoServer B has not told/], 'what is unknown is said');
 });
+
+t.test('a disk that does not hold the copy is an early sign only: no copy is given up for it', async (t) => {
+  const fault = { ...someFault('diskFailing', '/dev/nvme0n1'), holdsCopy: false };
+  const moved = feed(duplex(), { kind: 'faultsObserved', faults: [fault] });
+  t.equal(moved.state.diskFailed, null);
+  t.equal(moved.state.phase.kind, 'acting');
+  t.strictSame(moved.rows, ['16 critical', '16 warning']);
+  const secondary = duplex({ phase: { ...duplex().phase, kind: 'secondary' } });
+  t.equal(feed(secondary, { kind: 'faultsObserved', faults: [fault] }).state.phase.kind, 'secondary');
+  const alone = duplex({ phase: { ...duplex().phase, kind: 'running' } });
+  const kept = feed(alone, { kind: 'faultsObserved', faults: [fault] });
+  t.equal(kept.state.phase.kind, 'running', 'and no guest is frozen for it');
+  for (const code of ['diskFailing', 'diskWriteErrors'] as const) {
+    const lost = feed(duplex(), { kind: 'faultsObserved', faults: [{ ...someFault(code, '/dev/sda'), holdsCopy: true }] });
+    t.not(lost.state.diskFailed, null, code);
+    t.ok(lost.rows.includes('12 critical'), code);
+  }
+  const reads = feed(duplex(), { kind: 'faultsObserved', faults: [{ ...someFault('diskReadErrors', '/dev/sda'), holdsCopy: true }] });
+  t.equal(reads.state.diskFailed, null, 'blocks that cannot be read are served from the other copy');
+  t.equal(reads.state.phase.kind, 'acting');
+});

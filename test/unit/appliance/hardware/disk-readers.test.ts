@@ -17,8 +17,9 @@ t.test('every real disk is read, by the name that both drivers have for it', asy
   counters.disks(['sda', 'sda1', 'nvme0n1', 'vda', 'sr0', 'loop0'].map(line), ['sda', 'nvme0n1', 'vda', 'sr0']);
   smartctl.set('/dev/sda', { output: printed('ata-hdd-failing'), exitStatus: 216 });
   smartctl.set('/dev/nvme0n1', { output: 'garbage' });
-  t.match(await latencyReader(counters).read(), {
+  t.match(await latencyReader({ totalSince: () => 1 }, counters).read(), {
     source: 'disks',
+    lateMs: 1,
     disks: [{ disk: '/dev/nvme0n1' }, { disk: '/dev/sda', reads: 1, readMs: 4 }, { disk: '/dev/vda' }],
   });
   const reading = await smartReader(1, new Smart({ program: smartctl.program }), counters).read();

@@ -23,7 +23,7 @@ function run(t: Test, readers: Reader[]) {
     news.push(faults.map((f) => `${f.code} ${f.where}: ${f.detail}`.trim()));
     heard?.();
   });
-  const worker = runHardwareWorker({ bmc: '', nics: [] }, port2, readers);
+  const worker = runHardwareWorker({ bmc: '', copy: '/nowhere', nics: [] }, port2, readers);
   t.teardown(async () => {
     await worker.stop();
     port1.close();

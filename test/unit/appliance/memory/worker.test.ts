@@ -276,7 +276,7 @@ t.test('roll forward: a committed checkpoint is loaded first', async (t) => {
     await pair.request();
     const atSecondary = pair.secondary.length;
     pair.primary.say(pair.checkpoint(1));
-    await settle();
+    await pair.logged('B decide 1');
     pair.link.cut();
     const rolling = pair.b.memory.call('rollForward', {});
     await settle();

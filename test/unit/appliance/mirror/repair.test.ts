@@ -156,7 +156,7 @@ t.test('lost on both copies: an error for that block only, until it is written',
   await pair.equalise();
   const guest = await written(pair);
   rot(pair.a, 7);
-  rot(pair.b, 7);
+  rot(pair.b, 7, 200);
   rot(pair.a, 8);
   await t.rejects(guest.read(0, SIZE_BYTES), { code: 'EIO' });
   await until(() => found.length > 0, 'that is reported');
@@ -168,6 +168,23 @@ t.test('lost on both copies: an error for that block only, until it is written',
   await guest.write(7 * BLOCK, bytes(BLOCK, 4));
   t.equal((await guest.read(7 * BLOCK, BLOCK))[5], 4);
   t.same([pair.a.lost, pair.a.diskErrors], [[], []]);
+});
+
+t.test('both copies have the same bytes, and the sum of neither fits them: they are read, and the sum is made anew', async (t) => {
+  const pair = new MirrorPair({ sizeBytes: SIZE_BYTES });
+  t.teardown(() => pair.end());
+  await pair.equalise();
+  const guest = await written(pair);
+  rot(pair.a, 7);
+  rot(pair.b, 7);
+  rot(pair.a, 8);
+  rot(pair.b, 9);
+  const expected = bytes(SIZE_BYTES, 1);
+  expected.writeUInt8(1 ^ 0x20, 7 * BLOCK + 100);
+  t.ok((await guest.read(0, SIZE_BYTES)).equals(expected));
+  await until(() => pair.a.repaired.length > 0, 'the repair is reported');
+  t.match(pair.a.repaired, [{ offset: 7 * BLOCK, lengthBytes: 2 * BLOCK, side: 'own' }]);
+  t.same([pair.a.unreadable, pair.a.diskErrors, pair.a.lost], [[], [], []]);
 });
 
 t.test('alone: an error for the block, and it is said', async (t) => {

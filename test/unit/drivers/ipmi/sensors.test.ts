@@ -240,6 +240,24 @@ t.test('records are read again when they changed, thresholds too', async (t) => 
   t.match(await thresholds(), { upperNonCritical: 112, upperCritical: 144, upperNonRecoverable: 160 }, 'of the record');
 });
 
+t.test("two that ask at once share one reading: neither takes away the other one's reservation", async (t) => {
+  const { machine, bmc, asked } = withFake();
+  for (let number = 2; number <= 20; number++) {
+    const record = Buffer.from(machine.sdrs[0] ?? '');
+    record.writeUInt16LE(number, 0);
+    record.writeUInt8(number, 7);
+    machine.sdrs.push(record);
+  }
+  const [one, other] = await Promise.all([bmc.sdrRecords(), bmc.sdrRecords()]);
+  t.equal(one.length, 20);
+  t.equal(other, one);
+  const reserved = () => asked.filter((command) => command === '10.0.22').length;
+  t.equal(reserved(), 1);
+  machine.sdrVersion++;
+  t.not(await bmc.sdrRecords(), one, 'and the next one looks again');
+  t.equal(reserved(), 2);
+});
+
 t.test('a sensor that flaps, is off, has no comparison, or fails by itself', async (t) => {
   const { machine, bmc } = withFake();
   const level = async () => (await bmc.sensorReadings())[0]?.level;

@@ -465,7 +465,8 @@ t.test('clients that say nothing, or a byte at a time, give their places up; one
     clearInterval(dribble);
     drops++;
   });
-  while (server.connections < places + 1) await new Promise((resolve) => setImmediate(resolve));
+  // On a slow machine the first have gone when the last one comes.
+  while (server.connections + drops < places + 1) await new Promise((resolve) => setImmediate(resolve));
   await Promise.all(ended);
   t.equal(drops, places);
   t.same(new Set(troubles), new Set(['an NBD client sent no choice of an export within 300 ms: disconnected']));

@@ -36,6 +36,16 @@ t.test('greeting, capabilities, commands', async (t) => {
   });
 });
 
+t.test('a command that is not answered ends after the time that the client was given', async (t) => {
+  await withMonitor(async (monitor) => {
+    await monitor.listen();
+    const client = await QmpClient.connect({ path: monitor.path, name: 'engine', timeoutMs: 20_000, answerWithinMs: 30 });
+    monitor.answer = () => 'silence';
+    await t.rejects(client.execute('query-status'), { name: 'QmpTimeoutError', message: /'query-status' was not answered within 30 ms/ });
+    client.close();
+  });
+});
+
 t.test('the socket may appear later, until the time is over', async (t) => {
   await withMonitor(async (monitor) => {
     const waiting = QmpClient.connect({ path: monitor.path, name: 'engine', timeoutMs: 5000 });

@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import type { CoServerConfig } from '../../../../appliance/config.ts';
+import { readBurnInFloor } from '../../../../appliance/heartbeat/burn-in-floor.ts';
+import { seconds } from '../../../../hwqual/burn-in/arguments.ts';
 import { type BurnInProgress, runBurnIn } from '../../../../hwqual/burn-in/burn-in.ts';
-import { runBurnInCommand, seconds } from '../../../../hwqual/burn-in/command.ts';
+import { runBurnInCommand } from '../../../../hwqual/burn-in/command.ts';
 import type { BurnInOptions } from '../../../../hwqual/burn-in/context.ts';
-import { summarize, type TestResult } from '../../../../hwqual/burn-in/result.ts';
+import { type BurnInResult, summarize, type TestResult } from '../../../../hwqual/burn-in/result.ts';
 import { BurnInScreen } from '../../../../hwqual/burn-in/screen.ts';
 
 // Threads start slowly on a busy machine.
@@ -150,9 +152,12 @@ t.test('the command', async (t) => {
     return { code, out, err };
   };
   const report = join(folder, 'report.json');
-  const { code, out } = await run('--for', '1s', '--only', 'jitter,watchdog', '--json', report);
+  const { code, out } = await run('--for', '3s', '--only', 'jitter,watchdog', '--json', report);
   t.equal(code === 0 || /only \d+ ticks/.test(out), true, out);
-  t.match(JSON.parse(readFileSync(report, 'utf8')), { schema: 1, tests: [{ id: 'jitter' }, { id: 'watchdog' }] });
+  const result: BurnInResult = JSON.parse(readFileSync(report, 'utf8'));
+  t.match(result, { schema: 1, tests: [{ id: 'jitter' }, { id: 'watchdog' }] });
+  const smallest = result.smallestHeartbeatTimeoutMs;
+  t.match(readBurnInFloor(folder), smallest === null ? null : { smallestTimeoutMs: Math.min(smallest, 10_000) }, 'kept for the next start');
   for (const [argv, complaint] of [
     [['--for', 'soon'], /90s, 10m or 24h/],
     [['--only', 'luck'], /there is no test luck/],

@@ -1,6 +1,7 @@
 // The campaign of hardware faults: what is planned, how what was seen is judged, and a whole run against servers that are made up.
 import t from 'tap';
 import { CATALOGUE } from '../../../../appliance/core/faults/catalogue.ts';
+import { effectOf } from '../../../../appliance/core/faults/told.ts';
 import type { CoServerName, Snapshot, TimelineEntry } from '../../../../appliance/core/snapshot.ts';
 import { runMachineFaults } from '../../../../hwqual/campaigns/machine-faults-campaign.ts';
 import {
@@ -46,7 +47,11 @@ t.test('every fault of the lab is expected to do something, or it is said why it
 
 t.test('the action that is expected is what the catalogue says of the fault', async (t) => {
   const effects = { none: 'none', moveRole: 'preFail', endServer: 'uncorrectable', detachDisk: 'detachDisk', restart: '' };
-  for (const [fault, e] of Object.entries(EXPECTED)) if (e.code !== null) t.equal(effects[e.action], CATALOGUE[e.code].effect, fault);
+  for (const [fault, e] of Object.entries(EXPECTED)) {
+    if (e.code === null) continue;
+    // The machines have the workload's copy on their SATA disk, and the system on the NVMe one.
+    t.equal(effects[e.action], effectOf({ code: e.code, holdsCopy: e.where === '/dev/sda' }), fault);
+  }
 });
 
 t.test('a plan has every fault on both servers, a link once, and what ends a server last', async (t) => {
@@ -164,6 +169,13 @@ t.test('a cable has two ends, and a server that ends itself comes back and knows
   const forgot = { detected: lost, overMs: null, startedAgain: { atMs: 9_000, knowsWhy: false } };
   t.match(judgeFault(ends, seen(forgot)).problems, [/does not say why/]);
   t.same(judgeFault(ends, seen({ ...forgot, startedAgain: { atMs: 9_000, knowsWhy: true } })).problems, []);
+});
+
+t.test('a server whose file system takes nothing any more is well after its BMC has started it anew', async (t) => {
+  const broken = EXPECTED.sataWriteError as FaultExpectation;
+  const told = { atMs: 2_000, row: '12', text: 'A disk does not take', by: 'itself' } as const;
+  t.match(judgeFault(broken, seen({ detected: told })), { overNote: 'started anew by its BMC', problems: [] });
+  t.match(judgeFault(broken, seen({ detected: told, overMs: null })).problems, [/not in good order/]);
 });
 
 t.test('what nobody made is a false alarm', async (t) => {

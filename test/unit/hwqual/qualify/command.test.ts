@@ -62,16 +62,30 @@ function setUp(t: Test, change?: (f: Facts['inventory']) => void) {
       qualification: { policy: 'identical' },
     };
   };
-  const run = async (args: string[], more: { change?: (f: Facts['inventory']) => void; coServer?: 'A' | 'B' } = {}) => {
+  const run = async (
+    args: string[],
+    more: { change?: (f: Facts['inventory']) => void; coServer?: 'A' | 'B'; thread?: string; stopAt?: RegExp } = {},
+  ) => {
     const said = { out: '', err: '' };
+    const stop = new AbortController();
+    const onOut = (text: string) => {
+      said.out += text;
+      if (more.stopAt?.test(said.out)) stop.abort();
+    };
     const code = await runQualify(
       args.map((a) => (/\.(json|html)$/.test(a) ? join(folder, a) : a)),
-      { stdout: { write: (x) => (said.out += x) }, stderr: { write: (x) => (said.err += x) } },
+      { stdout: { write: onOut }, stderr: { write: (x) => (said.err += x) } },
       {
         version: '1.0.0',
         load: () => config(more.coServer ?? 'A'),
         sources: sourcesOf(more.change ?? change),
         now: () => new Date('2026-11-21T12:00:00Z'),
+        burnIn: {
+          loadPairKey: () => Buffer.alloc(32),
+          loadFencePassword: () => 'secret',
+          program: new URL(`../burn-in/${more.thread ?? 'worker-thread.ts'}`, import.meta.url),
+          stopSignal: () => stop.signal,
+        },
       },
     );
     return { code, ...said };
@@ -219,6 +233,58 @@ t.test('results of a burn-in are shown, and one that failed does not pass', asyn
     writeFileSync(join(folder, 'burn.json'), damage);
     t.match(await run(args), { code: EXIT.cannot, err: /burn\.json is no result of twinstep burn-in/ });
   }
+});
+
+t.test('--burn-in: this server is burnt in first, and the report has the result', async (t) => {
+  const { folder, run, config } = setUp(t);
+  await run(['--config', 'c', '--save', 'b.json'], { coServer: 'B' });
+  const args = ['--config', 'c', '--against', 'b.json', '--json', 'r.json', '--html', 'r.html', '--burn-in'];
+  const well = await run([...args, '1s', '--only', 'clock']);
+  t.equal(well.code, EXIT.passed, well.err);
+  t.match(well.out, /burn-in \d+ %.*to go[^]*pass: clock: [^]*QUALIFIED for lockstep[^]*Burn-in of CoServer A: passed\. passed: clock\n/);
+  const report = JSON.parse(readFileSync(join(folder, 'r.json'), 'utf8'));
+  t.match(report, { verdict: 'passed', burnIn: [{ coServer: 'A', verdict: 'passed', tests: [{ title: 'clock', verdict: 'pass' }] }] });
+  t.match(readFileSync(join(folder, 'r.html'), 'utf8'), /<h2>Burn-in of CoServer A: passed<\/h2>/);
+
+  const broken = await run([...args, '1s', '--only', 'processors'], { thread: 'wrong-thread.ts' });
+  t.equal(broken.code, EXIT.notPassed, 'alike, but one computes wrong');
+  t.match(broken.out, /QUALIFIED for lockstep[^]*Burn-in of CoServer A: failed\. processors: core .* computed wrong/);
+
+  const early = await run([...args, '1h', '--only', 'clock'], { stopAt: /burn-in 0 %/ });
+  t.equal(early.code, EXIT.notPassed, 'ended early is no pass');
+  t.match(early.out, /Burn-in of CoServer A: incomplete\. ended after \d+ s of 3600/);
+
+  // The result of the other one besides.
+  writeFileSync(join(folder, 'burn-b.json'), JSON.stringify({ ...report.burnIn[0], coServer: 'B' }));
+  const both = await run([...args, '1s', '--only', 'clock', '--burn-in-result', 'burn-b.json']);
+  t.equal(both.code, EXIT.passed, both.err);
+  t.match(both.out, /Burn-in of CoServer B: passed[^]*Burn-in of CoServer A: passed/);
+  writeFileSync(join(folder, 'burn-b.json'), '{}');
+  const night = await run([...args, '12h', '--burn-in-result', 'burn-b.json']);
+  t.match(night, { code: EXIT.cannot, err: /no result of twinstep burn-in/, out: '' }, 'told before the night');
+
+  const server = createServer(() => undefined);
+  await new Promise<void>((resolve) => server.listen(config('A').console.socket, resolve));
+  t.teardown(() => server.close());
+  t.match(await run([...args, '1s']), { code: EXIT.cannot, err: /CoServer A is running here.*stop it first/ });
+});
+
+t.test('--burn-in: options that are of twinstep burn-in only say why', async (t) => {
+  const { run } = setUp(t);
+  for (const [args, words] of [
+    [['--burn-in', '1s', '--reset-by-watchdog'], /--reset-by-watchdog is of twinstep burn-in: it ends this machine before a report/],
+    [['--burn-in', '1s', '--phase', 'write'], /--phase is of twinstep burn-in: the power-cut test/],
+    [['--burn-in', '1s', '--answer'], /--answer is of twinstep burn-in: it only answers/],
+    [['--burn-in', '1s', '--for', '1s'], /--for is of twinstep burn-in: --burn-in says how long/],
+    [['--burn-in', 'soon'], /90s, 10m or 24h/],
+    [['--burn-in', '1s', '--only', 'luck'], /there is no test luck/],
+    [['--disk-mib', '64'], /--disk-mib is about the burn-in: give --burn-in TIME/],
+  ] as const)
+    t.match(await run(['--config', 'c', ...args]), { code: EXIT.usage, err: words });
+  t.match(await run(['--compare', 'a.json', 'b.json', '--burn-in', '1s']), { code: EXIT.usage, err: /--burn-in is of this server/ });
+  const { out } = await run(['--help']);
+  t.match(out, /--burn-in <time>/);
+  t.notMatch(out, /reset-by-watchdog/);
 });
 
 t.test('wrong arguments', async (t) => {

@@ -1,5 +1,4 @@
 import t from 'tap';
-import { diagnoseDiskLatency, FRESH_DISK_LATENCY } from '../../../../../appliance/core/faults/disk-latency.ts';
 import { diagnoseEventLog, FRESH_EVENT_LOG } from '../../../../../appliance/core/faults/event-log.ts';
 import { diagnoseMachineChecks, FRESH_MACHINE_CHECKS } from '../../../../../appliance/core/faults/machine-checks.ts';
 import { diagnoseMemory, FRESH_MEMORY } from '../../../../../appliance/core/faults/memory.ts';
@@ -9,7 +8,7 @@ import { diagnoseProcessor, FRESH_PROCESSOR } from '../../../../../appliance/cor
 import { diagnoseSensors, FRESH_SENSORS } from '../../../../../appliance/core/faults/sensors.ts';
 import { diagnoseSmart, FRESH_SMART } from '../../../../../appliance/core/faults/smart.ts';
 import type { Diagnosis, SelReading } from '../../../../../appliance/core/faults/types.ts';
-import { busy, DISK, discrete, fan, NIC, temperature } from './readings.ts';
+import { DISK, discrete, fan, NIC, temperature } from './readings.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -207,22 +206,6 @@ t.test('network ports: no carrier, flapping, damaged frames, slower than they we
   t.match(found({ frames: 0 }, { frames: 1_000_000, receiveErrors: 50 }), [/^nicErrors link1 \(link\): 50 beside 1000000/]);
   t.match(found({}, { speedMbps: 100 }), [/^nicSlow .*100 Mbit\/s, it had 1000/]);
   t.match(found({ fullDuplex: false }), [/^nicSlow .*half duplex/]);
-});
-
-t.test('disks: far slower than they are usually, and slow at that', async (t) => {
-  const total = 20 * 100 * 2;
-  const usual = Array.from({ length: 20 }, (_, i): [number, ReturnType<typeof busy>[]] => [i, [busy('sda', i * 100, (i + 1) * 100 * 2)]]);
-  const diagnose = (m: typeof FRESH_DISK_LATENCY, r: ReturnType<typeof busy>[]) => diagnoseDiskLatency(m, r);
-  t.strictSame(last(FRESH_DISK_LATENCY, diagnose, usual), []);
-  t.strictSame(
-    last(FRESH_DISK_LATENCY, diagnose, [...usual, [99, [busy('sda', 1910, total + 10 * 150)]]]),
-    [],
-    '150 ms: below what anybody calls slow',
-  );
-  t.strictSame(last(FRESH_DISK_LATENCY, diagnose, [...usual, [99, [busy('sda', 1910, total + 10 * 400)]]]), [
-    'diskSlow sda: 400 ms a request, usually 2.0 ms',
-  ]);
-  t.strictSame(last(FRESH_DISK_LATENCY, diagnose, [...usual, [99, [busy('sda', 1902, total + 2 * 4000)]]]), [], 'two requests say little');
 });
 
 t.test('the processor: throttled, and its clock no longer trusted', async (t) => {

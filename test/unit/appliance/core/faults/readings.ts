@@ -1,5 +1,5 @@
 // Readings of a server in good order, to be made worse by tests.
-import type { DiskLatencyReading, NicReading, Reading, SensorReading, SmartReading } from '../../../../../appliance/core/faults/types.ts';
+import type { NicReading, Reading, SensorReading, SmartReading } from '../../../../../appliance/core/faults/types.ts';
 
 type Level = SensorReading['level'];
 
@@ -50,8 +50,3 @@ export const DISK: SmartReading = {
   selfTestFailed: false,
   powerOnHours: 1000,
 };
-
-/** `requests` of `ms` each since the machine started. */
-export function busy(disk: string, requests: number, totalMs: number): DiskLatencyReading {
-  return { disk, reads: requests, readMs: totalMs, writes: 0, writeMs: 0, flushes: 0, flushMs: 0, inFlight: 0 };
-}

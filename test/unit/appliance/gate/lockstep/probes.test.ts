@@ -23,7 +23,7 @@ class Audit {
   addresses = { mac: mac(GUEST_MAC), ipv4: [ip4(GUEST_IP)], ipv6: [] as Buffer[] };
   #unanswered: Buffer[] = [];
 
-  constructor(ipv6: string[] = [GUEST_IP6_HEX]) {
+  constructor(ipv6: string[] = [GUEST_IP6_HEX], limitMs?: number) {
     this.addresses.ipv6 = ipv6.map((hex) => Buffer.from(hex, 'hex'));
     this.probes = new Probes({
       ask: (frame) => {
@@ -33,6 +33,7 @@ class Audit {
       ended: (end) => this.ends.push(end),
       guest: () => this.addresses,
       lost: () => this.lost,
+      ...(limitMs === undefined ? {} : { limitMs }),
     });
     this.probes.begin(SESSION, this.now);
     this.probes.observe(1, this.now);
@@ -118,6 +119,15 @@ t.test('nothing is asked before interval 1, between REPLY and commit, while nobo
   a.run(5000);
   t.equal(a.asked.length, m, 'ended');
   t.equal(a.probes.session, SESSION, 'late answers are still known');
+});
+
+t.test('on a slow machine an answer is waited for longer', async (t) => {
+  const a = new Audit([], 10 * PROBE_LIMIT_MS);
+  a.replica = { deaf: ['arp', 'neighbour', 'echo', 'clock'] };
+  a.run(10 * PROBE_LIMIT_MS - 20);
+  t.same(a.ends, []);
+  a.run(40);
+  t.match(a.ends, [{ probe: 'arp', kind: 'missing', detail: /does not within 20000 ms/ }]);
 });
 
 t.test('a replica that answers nothing: missing, with what was asked', async (t) => {
