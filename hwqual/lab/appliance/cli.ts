@@ -10,6 +10,7 @@ import { writeDisk } from '../../../image/disk/disk-image.ts';
 import { engineRootPath } from '../../../image/engine/engine-root.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
+import { loaderTale } from './loader-tale.ts';
 import { type ApplianceMachine, startAppliance } from './machine.ts';
 import type { Stage } from './stage.ts';
 import { updateTale } from './update-tale.ts';
@@ -78,6 +79,7 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
       ]);
     });
   },
+  loader: loaderTale,
   wrong: async (stage) => {
     const { built, tools } = stage;
     stage.say('a configuration that is wrong');
