@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync, createWriteStream, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LabError } from '../lab-error.ts';
-import { TerminalScreen } from './terminal-screen.ts';
+import { Terminal } from './terminal.ts';
 
 /** Kept of the serial line: a boot says a few pages. */
 const MAX_SERIAL_CHARACTERS = 1 << 20;
@@ -133,7 +133,7 @@ function mediumArguments(medium: MachineExtras['medium']): string[] {
 function follow(child: ChildProcess): ApplianceMachine {
   const startedAt = performance.now();
   let said = '';
-  const terminal = new TerminalScreen();
+  const terminal = new Terminal();
   let complaint = '';
   let looks: (() => void)[] = [];
   const look = () => {
@@ -177,7 +177,7 @@ function follow(child: ChildProcess): ApplianceMachine {
     serial: () => said,
     until: (pattern, timeoutS) => when(pattern, timeoutS, () => said),
     screen: () => terminal.rows(),
-    untilScreen: (pattern, timeoutS) => when(pattern, timeoutS, () => terminal.rows().join(' ').replace(/ +/g, ' ')),
+    untilScreen: (pattern, timeoutS) => when(pattern, timeoutS, () => terminal.text()),
     type: (text) => {
       child.stdin?.write(text, 'latin1');
     },
