@@ -100,7 +100,7 @@ export const EXPECTED: Partial<Record<LabFault, FaultExpectation>> = {
 
 /** What a lab can break and nothing in the hardware's catalogue is about. */
 export const NOT_JUDGED: Partial<Record<LabFault, string>> = {
-  sataReadError: 'only the mirror reads this disk, for a guest that does not run in emulated machines; npm run lab:disks has it',
+  sataReadError: 'only the mirror reads this disk, and seldom, for the tiny guest; npm run lab:disks has it',
 };
 
 export interface PlannedFault {

@@ -39,7 +39,12 @@ class World {
       attention: this.qualification === REFUSED ? [{ kind: 'qualification', sentence: REFUSED.sentence }] : [],
       hardware: {
         qualification: this.qualification,
-        faults: [...this.faults].map((name) => ({ coServer: name, sentence: 'A fan turns slower', where: 'FAN1', effect: 'The role may move' })),
+        faults: [...this.faults].map((name) => ({
+          coServer: name,
+          sentence: 'A fan turns slower',
+          where: 'FAN1',
+          effect: 'The role may move',
+        })),
       },
       timeline: this.timeline,
     } as unknown as Snapshot;
@@ -97,14 +102,7 @@ t.test('at level 3: all stages, the guest never starts anew, the standby changes
   const campaign = world.campaign();
   await campaign.run(LIVE_STAGES, 3);
   t.ok(campaign.isWhole, JSON.stringify(campaign.steps));
-  t.strictSame(world.done, [
-    'fanSlow A',
-    'clear fanSlow A',
-    'machineCheckUncorrected B',
-    'biosVersion B',
-    'level 2 B',
-    'level 2 A',
-  ]);
+  t.strictSame(world.done, ['fanSlow A', 'clear fanSlow A', 'machineCheckUncorrected B', 'biosVersion B', 'level 2 B', 'level 2 A']);
   const seen = campaign.steps.map(({ seen }) => seen);
   t.ok(seen.includes('bios.version: 2.19.1 on A, 2.21.0 on B'), 'the item, with both values');
   t.ok(seen.includes('moves to B'), 'the row is told');
