@@ -1,5 +1,6 @@
 // What npm run fuzz counts and says: pure.
 import type { PropertyRun } from './seed.ts';
+import type { Ended } from './test-program.ts';
 
 export interface FileTally {
   /** Relative to the root. */
@@ -27,15 +28,21 @@ export function nextFile(tallies: readonly FileTally[], again: boolean): FileTal
 }
 
 /** File, seed, path, counterexample; a failure that is no property's (tap's own comparison, a crash) shows what the file said. */
-export function failureText(file: string, seed: number, runs: readonly PropertyRun[], said: readonly string[]): string {
+export function failureText(
+  file: string,
+  seed: number,
+  runs: readonly PropertyRun[],
+  { said, code }: Pick<Ended, 'said' | 'code'>,
+): string {
   const failed = runs.flatMap((run, at) => (run.failure ? [{ ...run, failure: run.failure, at: at + 1 }] : []));
   const properties = failed.map(
     ({ at, failure, cases, seed: used }) =>
       `  property ${at} of the file, after ${cases} cases: seed ${used}, path ${JSON.stringify(failure.path)}\n  counterexample: ${failure.counterexample}`,
   );
   const wrong = said.flatMap((line, at) => (/^\s*not ok/.test(line) ? said.slice(at, at + LINES_OF_ONE) : []));
+  const ended = code === null ? ['  ended by a signal: out of time (something hangs, or the machine is very busy)'] : [];
   const lines = (wrong.length > 0 ? wrong.slice(0, LINES_SHOWN) : said.slice(-LINES_SHOWN)).map((line) => `    ${line.trimEnd()}`);
-  return [`not ok - ${file}`, `  again: TWINSTEP_SEED=${seed} npm test -- ${file}`, ...properties, ...lines].join('\n');
+  return [`not ok - ${file}`, `  again: TWINSTEP_SEED=${seed} npm test -- ${file}`, ...ended, ...properties, ...lines].join('\n');
 }
 
 /** Of a test file, the code that it tries: `drivers/ipmi`, `appliance/gate/lockstep`. */

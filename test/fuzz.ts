@@ -30,18 +30,18 @@ function fuzzedFiles(only: string): string[] {
 
 async function fuzzFile(tally: FileTally, seed: number, folder: string): Promise<void> {
   const casesFile = join(folder, `${tally.file.replaceAll('/', '-')}.${tally.rounds}.jsonl`);
-  const { code, said, seconds } = await runTestFile(tally.file, { timeoutS: TIMEOUT_S, seed, casesFile });
+  const ended = await runTestFile(tally.file, { timeoutS: TIMEOUT_S, seed, casesFile });
   const runs = readRuns(casesFile);
   rmSync(casesFile, { force: true });
   // Ended by us: what was tried counts, what it said does not.
-  const failed = code !== 0 && !stopping;
+  const failed = ended.code !== 0 && !stopping;
   tally.rounds++;
-  tally.seconds += Number(seconds);
+  tally.seconds += Number(ended.seconds);
   tally.cases += runs.reduce((all, run) => all + run.cases, 0);
   tally.properties = Math.max(tally.properties, runs.length);
   if (!failed) return;
   tally.failures++;
-  console.log(failureText(tally.file, seed, runs, said));
+  console.log(failureText(tally.file, seed, runs, ended));
 }
 
 function readRuns(casesFile: string): PropertyRun[] {

@@ -8,6 +8,8 @@ import type { PropertyRun } from '../seed.ts';
 import { madeUp, runTestFile, seedGiven } from '../test-program.ts';
 
 const EXAMPLE = 'test/unit/seed-example.ts';
+// Programs start slowly on a busy machine.
+t.setTimeout(120_000);
 const folder = mkdtempSync(join(tmpdir(), 'seed-'));
 t.teardown(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -15,7 +17,7 @@ async function example(seed: number, largest: number): Promise<{ made: string; c
   const casesFile = join(folder, `${seed}-${largest}.jsonl`);
   rmSync(casesFile, { force: true });
   process.env.SEED_EXAMPLE_LARGEST = String(largest);
-  const { said, code } = await runTestFile(EXAMPLE, { timeoutS: 30, seed, casesFile });
+  const { said, code } = await runTestFile(EXAMPLE, { timeoutS: 120, seed, casesFile });
   const runs = readFileSync(casesFile, 'utf8').trim().split('\n');
   return { made: said.find((line) => line.startsWith('made ')) ?? '', code, runs: runs.map((line) => JSON.parse(line) as PropertyRun) };
 }
@@ -32,12 +34,15 @@ t.test('a case that fails: its seed, path and counterexample', async (t) => {
   const { code, runs } = await example(7, 1000);
   t.equal(code, 1, 'the test file fails as ever');
   t.match(runs, [{ seed: 7, failure: { counterexample: '[1001]', path: /^\d+(:\d+)*$/ } }], 'the smallest that fails');
-  const text = failureText(EXAMPLE, 7, runs, ['ok 1', '  not ok 2 - alike', '  ---', ...Array(99).fill('ok 3')]);
+  const said = ['ok 1', '  not ok 2 - alike', '  ---', ...Array(99).fill('ok 3')];
+  const text = failureText(EXAMPLE, 7, runs, { said, code });
   t.match(text, /TWINSTEP_SEED=7 npm test -- test\/unit\/seed-example\.ts/);
   t.match(text, /property 1 of the file, after \d+ cases: seed 7, path "\d/);
   t.match(text, /counterexample: \[1001\]/);
   t.match(text, /not ok 2 - alike\n *---\n/, 'what was wrong, not what came last');
   t.notMatch(text, / ok 1/);
+  t.notMatch(text, /out of time/);
+  t.match(failureText(EXAMPLE, 7, [], { said: ['ok 1'], code: null }), /out of time[^.]*\n *ok 1/);
 });
 
 t.test('only files that make up cases get a seed; a seed is a whole number', async (t) => {
