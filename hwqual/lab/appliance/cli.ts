@@ -11,7 +11,7 @@ import { type DiskContent, writeDisk } from '../../../image/disk/disk-image.ts';
 import { engineRootPath } from '../../../image/engine/engine-root.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
-import { answersFor, byHand, FIRST_PAGE, portsOf, unattended } from './first-start.ts';
+import { answersFor, byHand, FIRST_PAGE, makeStick, portsOf, unattended } from './first-start.ts';
 import { type ApplianceMachine, type Port, startAppliance } from './machine.ts';
 import { builtVersion, damaged, otherVersion, type Version } from './versions.ts';
 
@@ -31,7 +31,7 @@ interface Stage {
     where: { disk: string; directory: string },
     given: Record<string, string>,
     tale: (machine: ApplianceMachine) => Promise<void>,
-    ports?: readonly Port[],
+    more?: { ports?: readonly Port[]; stick?: string },
   ): Promise<void>;
   say(line: string): void;
 }
@@ -50,18 +50,18 @@ function mustNot(machine: ApplianceMachine, pattern: RegExp): void {
 /** Two machines with cables between them, from an empty disk on; both until both are through. */
 async function bootTwo(
   stage: Stage,
-  given: (name: CoServerName) => Record<string, string>,
+  given: (name: CoServerName, folder: string) => { files?: Record<string, string>; stick?: string },
   tale: (machines: Readonly<Record<CoServerName, ApplianceMachine>>) => Promise<void>,
 ): Promise<void> {
   const { built, tools } = stage;
   const content = { files: espFiles(tools, [built]), slots: { a: built.slot } };
   const [a, b] = [stage.disk(content), stage.disk(content)];
-  await stage.boot(
-    a,
-    given('A'),
-    (A) => stage.boot(b, given('B'), (B) => tale({ A, B }), portsOf('B', b.directory, a.directory)),
-    portsOf('A', a.directory, b.directory),
-  );
+  const boot = (name: CoServerName, then: (machine: ApplianceMachine) => Promise<void>): Promise<void> => {
+    const [own, other] = name === 'A' ? [a, b] : [b, a];
+    const { files = {}, ...stick } = given(name, own.directory);
+    return stage.boot(own, files, then, { ports: portsOf(name, own.directory, other.directory), ...stick });
+  };
+  await boot('A', (A) => boot('B', (B) => tale({ A, B })));
 }
 
 const TALES: Record<string, (stage: Stage) => Promise<void>> = {
@@ -111,11 +111,14 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
     });
   },
   pair: async (stage) => {
-    stage.say('two servers with an answer file each, from power-on to a pair');
+    stage.say('two servers with answers, A by its host and B on a USB stick, from power-on to a pair');
     const secret = randomBytes(16).toString('hex');
     await bootTwo(
       stage,
-      (name) => ({ answers: answersFor(name, secret) }),
+      (name, folder) => {
+        const answers = answersFor(name, secret);
+        return name === 'A' ? { files: { answers } } : { stick: makeStick(folder, answers) };
+      },
       async ({ A, B }) => void (await Promise.all([unattended('A', A, stage.say), unattended('B', B, stage.say)])),
     );
   },
@@ -173,11 +176,11 @@ function makeStage(built: Version, tools: string, work: string, say: (line: stri
       truncateSync(disk, DISK_BYTES);
       return { disk, directory };
     },
-    boot: async (where, given, tale, ports = []) => {
+    boot: async (where, given, tale, more = {}) => {
       machinesBooted += 1;
       const log =
         process.env.TWINSTEP_SERIAL_LOG && `${process.env.TWINSTEP_SERIAL_LOG}${machinesBooted === 1 ? '' : `.${machinesBooted}`}`;
-      const machine = startAppliance({ ...where, engineRoot: engineRootPath(), tools, given, ports, log });
+      const machine = startAppliance({ ...where, engineRoot: engineRootPath(), tools, given, ...more, log });
       try {
         await tale(machine);
       } finally {

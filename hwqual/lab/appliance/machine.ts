@@ -27,6 +27,8 @@ export interface ApplianceOptions {
   log?: string | undefined;
   /** Files for the appliance: `config`, `nics`, `answers`. */
   given?: Record<string, string>;
+  /** The image of a USB stick that is plugged in. */
+  stick?: string;
   /** Its network ports in order; none without it. */
   ports?: readonly Port[];
 }
@@ -54,7 +56,7 @@ export interface ApplianceMachine {
 }
 
 export function startAppliance(options: ApplianceOptions): ApplianceMachine {
-  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, ports = [], log } = options;
+  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, ports = [], stick, log } = options;
   const firmware = join(tools, 'usr/share/OVMF');
   if (!existsSync(firmware)) throw new LabError(`there is no ${firmware}`, 'npm run image');
   const variables = join(directory, 'variables.fd');
@@ -75,6 +77,9 @@ export function startAppliance(options: ApplianceOptions): ApplianceMachine {
       ...['-drive', `if=pflash,format=raw,file=${variables}`],
       ...['-drive', `if=none,id=disk,format=raw,discard=unmap,file=${disk}`, '-device', 'nvme,drive=disk,serial=system'],
       ...[...portArguments(ports), '-display', 'none', '-vga', 'std', '-monitor', 'none', '-serial', 'stdio', '-no-user-config'],
+      ...(stick === undefined
+        ? []
+        : ['-device', 'qemu-xhci', '-drive', `if=none,id=stick,format=raw,file=${stick}`, '-device', 'usb-storage,drive=stick']),
       ...files,
     ],
     { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, QEMU_MODULE_DIR: join(engineRoot, LIBRARIES, 'qemu') } },
