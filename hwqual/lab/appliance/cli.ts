@@ -1,70 +1,23 @@
-// `npm run lab:appliance [-- --image DIRECTORY] [TALE...]`: boots the built image in a virtual machine with UEFI, as a server would, and
+// `npm run lab:appliance [-- OPTION...] [TALE...]`: boots the built image in a virtual machine with UEFI, as a server would, and
 // says how long each step took. Each tale is one machine, from an empty disk to the screen that says what the appliance waits for.
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { CoServerName } from '../../../appliance/core/snapshot.ts';
+import { parseArgs } from 'node:util';
 import { unpackTools } from '../../../image/disk/base-root.ts';
 import { espFiles } from '../../../image/disk/boot-files.ts';
-import { type DiskContent, writeDisk } from '../../../image/disk/disk-image.ts';
-import { engineRootPath } from '../../../image/engine/engine-root.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
-import { answersFor, byHand, FIRST_PAGE, makeStick, portsOf, unattended } from './first-start.ts';
-import { type ApplianceMachine, type Port, startAppliance } from './machine.ts';
-import { builtVersion, damaged, otherVersion, type Version } from './versions.ts';
+import { answersTale, serialTale } from './first-start-tales.ts';
+import { installTale } from './install-tale.ts';
+import { loaderTale } from './loader-tale.ts';
+import { insidePairsRack, pairTale } from './pair.ts';
+import { secureBootTale } from './secure-boot-tale.ts';
+import { makeStage, mustNot, type StageOptions, type Tale, WAITS, watch } from './stage.ts';
+import { updateTale } from './update-tale.ts';
+import { builtVersion, damaged, otherVersion } from './versions.ts';
 
-/** A small disk: what the image leaves of it is the state partition. */
-const DISK_BYTES = 4 * 2 ** 30;
-/** Emulation on a busy machine: nothing is concluded from time. */
-const PATIENCE_S = 900;
-const WAITS = FIRST_PAGE;
-
-interface Stage {
-  built: Version;
-  tools: string;
-  /** A new machine's own folder, with a disk of this content. */
-  disk(content: DiskContent): { disk: string; directory: string };
-  /** Boots, lets `tale` watch, pulls the plug. */
-  boot(
-    where: { disk: string; directory: string },
-    given: Record<string, string>,
-    tale: (machine: ApplianceMachine) => Promise<void>,
-    more?: { ports?: readonly Port[]; stick?: string },
-  ): Promise<void>;
-  say(line: string): void;
-}
-
-const seconds = (s: number) => `${s.toFixed(1)} s`;
-
-/** Each line of `steps`: a pattern that must come, in any order of time, and what it means. */
-async function watch(stage: Stage, machine: ApplianceMachine, steps: readonly (readonly [RegExp, string])[]): Promise<void> {
-  for (const [pattern, meaning] of steps) stage.say(`  ${seconds(await machine.until(pattern, PATIENCE_S))}  ${meaning}`);
-}
-
-function mustNot(machine: ApplianceMachine, pattern: RegExp): void {
-  if (pattern.test(machine.serial())) throw new LabError(`the serial line says ${pattern}:\n${machine.serial().slice(-2000)}`);
-}
-
-/** Two machines with cables between them, from an empty disk on; both until both are through. */
-async function bootTwo(
-  stage: Stage,
-  given: (name: CoServerName, folder: string) => { files?: Record<string, string>; stick?: string },
-  tale: (machines: Readonly<Record<CoServerName, ApplianceMachine>>) => Promise<void>,
-): Promise<void> {
-  const { built, tools } = stage;
-  const content = { files: espFiles(tools, [built]), slots: { a: built.slot } };
-  const [a, b] = [stage.disk(content), stage.disk(content)];
-  const boot = (name: CoServerName, then: (machine: ApplianceMachine) => Promise<void>): Promise<void> => {
-    const [own, other] = name === 'A' ? [a, b] : [b, a];
-    const { files = {}, ...stick } = given(name, own.directory);
-    return stage.boot(own, files, then, { ports: portsOf(name, own.directory, other.directory), ...stick });
-  };
-  await boot('A', (A) => boot('B', (B) => tale({ A, B })));
-}
-
-const TALES: Record<string, (stage: Stage) => Promise<void>> = {
+const TALES: Record<string, Tale> = {
   first: async (stage) => {
     const { built, tools } = stage;
     const where = stage.disk({ files: espFiles(tools, [built]), slots: { a: built.slot } });
@@ -110,26 +63,6 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
       ]);
     });
   },
-  pair: async (stage) => {
-    stage.say('two servers with answers, A by its host and B on a USB stick, from power-on to a pair');
-    const secret = randomBytes(16).toString('hex');
-    await bootTwo(
-      stage,
-      (name, folder) => {
-        const answers = answersFor(name, secret);
-        return name === 'A' ? { files: { answers } } : { stick: makeStick(folder, answers) };
-      },
-      async ({ A, B }) => void (await Promise.all([unattended('A', A, stage.say), unattended('B', B, stage.say)])),
-    );
-  },
-  serial: async (stage) => {
-    stage.say('two servers, and somebody at both serial lines');
-    await bootTwo(
-      stage,
-      () => ({}),
-      (machines) => byHand(machines, stage.say),
-    );
-  },
   wrong: async (stage) => {
     const { built, tools } = stage;
     stage.say('a configuration that is wrong');
@@ -138,56 +71,60 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
       await watch(stage, machine, [[/coServer[\s\S]*It goes on by itself/, 'the console names the key']]);
     });
   },
+  answers: answersTale,
+  serial: serialTale,
+  install: installTale,
+  'secure-boot': secureBootTale,
+  loader: loaderTale,
+  update: updateTale,
+  pair: pairTale,
 };
 
-async function main(args: readonly string[]): Promise<void> {
-  const imageAt = args.indexOf('--image');
-  const folder = imageAt >= 0 ? args[imageAt + 1] : join(REPOSITORY, 'dist.image');
-  const names = args.filter((_, i) => imageAt < 0 || (i !== imageAt && i !== imageAt + 1));
-  const unknown = names.find((name) => !(name in TALES));
-  if (folder === undefined || unknown !== undefined)
-    throw new LabError(`usage: npm run lab:appliance -- [--image DIRECTORY] [${Object.keys(TALES).join('|')}]...`);
+const USAGE = `usage: npm run lab:appliance -- [--image DIRECTORY] [--key FILE] [--kills N] [--seed N] [--instance NAME] [--port N] [--report DIRECTORY] [${Object.keys(TALES).join('|')}]...`;
+
+/** Throws with the usage. */
+function parse(args: string[]): { options: StageOptions; names: string[] } {
+  const text = { type: 'string' } as const;
+  const words = (() => {
+    try {
+      return parseArgs({
+        args,
+        options: { image: text, instance: text, port: text, report: text, key: text, kills: text, seed: text },
+        allowPositionals: true,
+      });
+    } catch (error) {
+      throw new LabError(messageOf(error), USAGE);
+    }
+  })();
+  const { values, positionals } = words;
+  const unknown = positionals.find((name) => !(name in TALES));
+  if (unknown !== undefined) throw new LabError(`there is no tale ${unknown}`, USAGE);
+  const { image = join(REPOSITORY, 'dist.image'), instance, port, report = join(image, 'lab'), key, kills = '0', seed = '1' } = values;
+  if (![kills, seed].every((number) => /^\d{1,9}$/.test(number))) throw new LabError('--kills and --seed are whole numbers', USAGE);
+  if (positionals.includes('update') && key === undefined)
+    throw new LabError('the tale update needs --key FILE: the private key whose public one the image was built with', USAGE);
+  // Without the key all others are all there is.
+  const all = Object.keys(TALES).filter((name) => name !== 'update' || key !== undefined);
+  return {
+    options: { image, instance, port, report, key, kills: Number(kills), seed: Number(seed) },
+    names: positionals.length === 0 ? all : positionals,
+  };
+}
+
+async function main(args: string[]): Promise<void> {
+  const { options, names } = parse(args);
+  if (names.includes('pair') && !(await insidePairsRack(options))) return;
   const work = mkdtempSync(join(tmpdir(), 'twinstep-appliance-'));
   try {
     const tools = join(work, 'tools');
     await unpackTools(tools);
     const say = (line: string) => console.log(line);
-    const stage = makeStage(builtVersion(folder), tools, work, say);
-    for (const [name, tale] of Object.entries(TALES)) if (names.length === 0 || names.includes(name)) await tale(stage);
+    const stage = makeStage(builtVersion(options.image), tools, work, options, say);
+    for (const [name, tale] of Object.entries(TALES)) if (names.includes(name)) await tale(stage);
     say('all as it should be');
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-}
-
-function makeStage(built: Version, tools: string, work: string, say: (line: string) => void): Stage {
-  let machines = 0;
-  let machinesBooted = 0;
-  return {
-    built,
-    tools,
-    say,
-    disk: (content) => {
-      machines += 1;
-      const directory = join(work, `machine-${machines}`);
-      mkdirSync(directory);
-      const disk = join(directory, 'disk.img');
-      writeDisk(disk, content);
-      truncateSync(disk, DISK_BYTES);
-      return { disk, directory };
-    },
-    boot: async (where, given, tale, more = {}) => {
-      machinesBooted += 1;
-      const log =
-        process.env.TWINSTEP_SERIAL_LOG && `${process.env.TWINSTEP_SERIAL_LOG}${machinesBooted === 1 ? '' : `.${machinesBooted}`}`;
-      const machine = startAppliance({ ...where, engineRoot: engineRootPath(), tools, given, ...more, log });
-      try {
-        await tale(machine);
-      } finally {
-        await machine.powerOff();
-      }
-    },
-  };
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {

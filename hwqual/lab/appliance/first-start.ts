@@ -1,18 +1,13 @@
 // The first start of two appliances: by answer files, and by somebody at both serial lines.
 import { randomBytes } from 'node:crypto';
-import { closeSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CoServerName } from '../../../appliance/core/snapshot.ts';
-import { fatFileSystem } from '../../../image/disk/fat.ts';
 import { LabError } from '../lab-error.ts';
 import type { ApplianceMachine, Port } from './machine.ts';
 
 /** Emulation on a busy machine: nothing is concluded from time. */
 const PATIENCE_S = 900;
 export const FIRST_PAGE = /First start: which server is this/;
-
-/** FAT32 needs some. */
-const STICK_BYTES = 256 << 20;
 
 const seconds = (s: number) => `${s.toFixed(1)} s`;
 const addressOf = (name: CoServerName) => `192.0.2.2${name === 'A' ? 1 : 2}/24`;
@@ -28,22 +23,6 @@ export function answersFor(name: CoServerName, secret: string): string {
     'guest: { memoryMiB: 64, diskMiB: 64 }',
     '',
   ].join('\n');
-}
-
-/** A stick as people have one: FAT, with a label. Answers its path. */
-export function makeStick(folder: string, answers: string): string {
-  const path = join(folder, 'stick.img');
-  const files = [{ path: 'twinstep-answers.yaml', data: Buffer.from(answers) }];
-  writeFileSync(path, '');
-  truncateSync(path, STICK_BYTES);
-  const fd = openSync(path, 'r+');
-  try {
-    for (const { offset, data } of fatFileSystem(files, STICK_BYTES, { volumeId: 0x7457696e, label: 'TWINSTEP' }))
-      writeSync(fd, data, 0, data.length, offset);
-  } finally {
-    closeSync(fd);
-  }
-  return path;
 }
 
 /** Four cables, straight. */
