@@ -185,34 +185,6 @@ async function upOnBothLinks(socket: string, said: () => string): Promise<void> 
   }
 }
 
-t.test('one that loses its power after the pairing goes on with the key; one that gives it up is paired anew', async (t) => {
-  cable(b, STRAIGHT);
-  const folder = join(root, 'B-again');
-  const onA = await start('A');
-  const first = await Server.start('B', folder, b);
-  servers.push(first);
-  for (const server of [onA, first]) await toCables(server);
-  for (const server of [onA, first]) await server.at(/\[ok\] Link 1.*\[ok\] Link 2/, '\r');
-  for (const server of [onA, first]) await server.at(/shows the code \d{6}/, 'y\r');
-  const key = (await onA.until(/Fingerprint of the key: (\S+)/))[1];
-  await first.until(/Fingerprint of the key/);
-  await first.kill();
-  rmSync(join(folder, 'serial'), { force: true });
-  const again = await Server.start('B', folder, b);
-  servers.push(again);
-  await toCables(again);
-  await again.at(/\[ok\] Link 1.*\[ok\] Link 2/, '\r');
-  t.equal((await again.until(/Fingerprint of the key: (\S+)/))[1], key, 'the same key');
-  // Both give it up, as they are told.
-  again.type('y\r');
-  await again.until(/answer 'Pair anew' with yes there/);
-  onA.type('y\r');
-  for (const server of [onA, again]) await server.at(/shows the code \d{6}/, 'y\r');
-  const keys = await Promise.all([onA, again].map(async (server) => (await server.until(/Fingerprint of the key: (\S+)/))[1]));
-  t.equal(keys[0], keys[1]);
-  t.not(keys[0], key, 'another key');
-});
-
 t.test('without people: two answer files with one secret', async (t) => {
   cable(b, [
     ['A1', 'B1'],
