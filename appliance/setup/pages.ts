@@ -274,7 +274,7 @@ function guestPage(state: SetupState, facts: SetupFacts): PageLines {
   };
 }
 
-/** What the guest boots from comes with an answer file, or later. */
+/** What the guest boots from comes with an answer file, or by a stick whenever the product starts. */
 function missingLines({ missing, machine }: SetupFacts): Line[] {
   const slow = machine.kvm
     ? []
@@ -290,7 +290,12 @@ function missingLines({ missing, machine }: SetupFacts): Line[] {
 function filesMissing(missing: readonly string[]): Line[] {
   return missing.length === 0
     ? []
-    : hanging(' [!!] ', `Not there yet: ${missing.join(', ')}. The guest cannot start without.`, COLUMNS - 1, 'bold');
+    : hanging(
+        ' [!!] ',
+        `Not there yet: ${missing.join(', ')}. A stick with the label TWINSTEP brings them in its folder guest.`,
+        COLUMNS - 1,
+        'bold',
+      );
 }
 
 function summaryPage(state: SetupState, facts: SetupFacts): PageLines {

@@ -75,6 +75,8 @@ export class SetupHost {
   #anotherTicks = 0;
   #answersText = '';
   #isLooking = false;
+  /** A slow stick is read once at a time. */
+  #isReadingAnswers = false;
   #timer: NodeJS.Timeout | undefined;
   #resolve: () => void = () => undefined;
   /** The configuration is in place, and the other server knows what it has to. */
@@ -238,7 +240,8 @@ export class SetupHost {
   // ---- the answer file ---------------------------------------------------------------------------------------------------------
 
   async #lookForAnswers(): Promise<void> {
-    if (this.#state.page === 'done') return;
+    if (this.#state.page === 'done' || this.#isReadingAnswers) return;
+    this.#isReadingAnswers = true;
     try {
       await findAnswers(this.#options.answers, `${this.#options.runFolder}/stick`, (found) => this.#readAnswers(found));
     } catch (error) {
@@ -247,6 +250,8 @@ export class SetupHost {
       this.#answersText = message;
       this.#options.log(`answer file: ${message}`);
       this.#complain(message);
+    } finally {
+      this.#isReadingAnswers = false;
     }
   }
 
