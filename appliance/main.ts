@@ -1,11 +1,12 @@
 // The one bundled process: `twinstep run` is a CoServer, `twinstep witness` the third voice, `twinstep pair` makes the pair's key,
 // `twinstep status` asks the local process. Worker threads start the same file with a role.
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
 import { type BurnInRole, runBurnInCommand, runBurnInWorker } from '../hwqual/burn-in/index.ts';
 import { runQualify } from '../hwqual/qualify/command.ts';
-import { qualifierFor } from '../hwqual/qualify/qualifier.ts';
+import { parseFacts } from '../hwqual/qualify/facts-codec.ts';
+import { compareByProfile, qualifierFor } from '../hwqual/qualify/qualifier.ts';
 import { runHardware } from './console/cli/hardware.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
@@ -24,6 +25,8 @@ import { runCoServer } from './runtime/run.ts';
 import { markWaitingHealthy } from './runtime/update-health.ts';
 import { waitForConfiguration } from './runtime/waiting.ts';
 import type { WorkerRole } from './runtime/workers.ts';
+import { runSetup } from './setup/command.ts';
+import type { QualifyDoor } from './setup/hardware-reading.ts';
 import { runUpdate } from './update/index.ts';
 import { deriveKey } from './wire/keys.ts';
 import { addWitnessCommands } from './witness/command.ts';
@@ -62,6 +65,8 @@ function work(data: WorkerRole | BurnInRole, port: MessagePort): void {
   }
 }
 
+/** A trial guest of an emulated server takes its time. */
+const QUALIFY_TIMEOUT_MS = 120_000;
 const IO = { stdout: process.stdout, stderr: process.stderr };
 /** Its threads start this file again, with a role. */
 const BURN_IN = { loadPairKey, loadFencePassword, program: new URL(import.meta.url) };
@@ -72,6 +77,16 @@ function stopSignal(): AbortSignal {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   return stop.signal;
 }
+
+/** How a server that is being set up is compared with the other one. */
+const QUALIFY: QualifyDoor = {
+  read: async (config) => (await qualifierFor(config, version())?.read(AbortSignal.timeout(QUALIFY_TIMEOUT_MS))) ?? {},
+  compare: (factsOfA, factsOfB) => {
+    const { verdict, sentence, items } = compareByProfile(parseFacts(factsOfA), parseFacts(factsOfB), 'identical');
+    const against = items.filter((i) => i.waived === null && (i.verdict === 'refused' || i.verdict === 'unknown'));
+    return { verdict, sentence, items: against.map(({ title, a, b, rule }) => ({ item: title, a, b, rule })) };
+  },
+};
 
 /** A command that reads its arguments, and helps, itself. */
 function addOwn(program: Command, name: string, description: string, run: (args: string[]) => Promise<number>): void {
@@ -103,10 +118,13 @@ async function main(): Promise<void> {
     .requiredOption('--console <device...>', 'serial lines and screens')
     .requiredOption('--reason <text>', 'why')
     .action(async (o: { config: string; console: string[]; reason: string }) => {
-      // With a configuration it waits because something is wrong, and that may be this version.
-      if (!existsSync(o.config)) void markWaitingHealthy();
       await waitForConfiguration({ ...o, consoles: o.console, version: version(), log: (line) => log('info', line) });
     });
+  addOwn(program, 'setup', 'the first start: asks what this server has to know, on its consoles', (args) => {
+    // On its consoles: this server only waits to be set up.
+    if (args.includes('--console')) void markWaitingHealthy();
+    return runSetup(args, { version: version(), qualify: QUALIFY, log: (line) => log('info', line), signal: stopSignal(), ...IO });
+  });
   addWitnessCommands(program, { version: version(), log });
   program
     .command('witness-key')

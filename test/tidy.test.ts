@@ -77,6 +77,16 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     ...STREAMS,
   ],
   'appliance/console': ['appliance/core', 'type:appliance/config.ts'],
+  // The first start: the serial console's screen, the pairing, and what tells disks apart; no runtime.
+  'appliance/setup': [
+    'appliance/core',
+    'appliance/wire',
+    'appliance/pairing',
+    'appliance/console',
+    'appliance/mirror',
+    'type:appliance/config.ts',
+    'drivers/',
+  ],
   'appliance/notify': ['appliance/core', 'type:appliance/config.ts'],
   'appliance/main.ts': ['appliance/', 'drivers/', 'hwqual/burn-in', 'hwqual/qualify'],
   'hwqual/lab': [

@@ -18,7 +18,10 @@ export interface Person {
   ask(what: string): Promise<PersonDone>;
 }
 
-export function personAtScreen(options: { input: Readable; output: Writable; timeoutMs: number; isTerminal: boolean }): Person {
+/** A terminal, or a pipe: while nothing is asked, it is no reason for the process to live on. */
+type Input = Readable & { ref?(): unknown; unref?(): unknown };
+
+export function personAtScreen(options: { input: Input; output: Writable; timeoutMs: number; isTerminal: boolean }): Person {
   const { input, output, timeoutMs, isTerminal } = options;
   return {
     ask: async (what) => {
@@ -39,7 +42,7 @@ export function personAtScreen(options: { input: Readable; output: Writable; tim
   };
 }
 
-function readLine(input: Readable, timeoutMs: number, what: string): Promise<string> {
+function readLine(input: Input, timeoutMs: number, what: string): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = '';
     const finish = (then: () => void) => {
@@ -47,6 +50,7 @@ function readLine(input: Readable, timeoutMs: number, what: string): Promise<str
       input.off('data', onData);
       input.off('end', onEnd);
       input.pause();
+      input.unref?.();
       then();
     };
     const timer = setTimeout(
@@ -61,6 +65,7 @@ function readLine(input: Readable, timeoutMs: number, what: string): Promise<str
     };
     input.on('data', onData);
     input.once('end', onEnd);
+    input.ref?.();
     input.resume();
   });
 }

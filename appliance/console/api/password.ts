@@ -12,6 +12,12 @@ export function hashPassword(password: string): Promise<string> {
   return hash(password, PARAMETERS);
 }
 
+/** '' is none. Null: nothing is wrong with it. */
+export function passwordHashProblem(passwordHash: string): string | null {
+  if (passwordHash === '' || /^\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$/.test(passwordHash)) return null;
+  return "is not an argon2id hash ('$argon2id$v=19$m=...')";
+}
+
 export type PasswordCheck = 'right' | 'wrong' | 'busy';
 
 export class PasswordVerifier {
@@ -21,10 +27,8 @@ export class PasswordVerifier {
 
   /** `passwordHash`: PHC string ($argon2id$...). Throws on another form: better at boot than at the first login. */
   constructor(passwordHash: string) {
-    if (passwordHash !== '' && !/^\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+$/.test(passwordHash))
-      throw new Error(
-        "console.passwordHash is not an argon2id hash ('$argon2id$v=19$m=...'): make one anew and put it into the configuration",
-      );
+    const problem = passwordHashProblem(passwordHash);
+    if (problem !== null) throw new Error(`console.passwordHash ${problem}: make one anew and put it into the configuration`);
     this.#hash = passwordHash;
   }
 

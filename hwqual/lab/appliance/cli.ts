@@ -20,7 +20,7 @@ import { builtVersion, damaged, otherVersion, type Version } from './versions.ts
 const DISK_BYTES = 4 * 2 ** 30;
 /** Emulation on a busy machine: nothing is concluded from time. */
 const PATIENCE_S = 900;
-const WAITS = /no configuration yet/;
+const WAITS = /First start: which server is this/;
 
 const seconds = (s: number) => `${s.toFixed(1)} s`;
 

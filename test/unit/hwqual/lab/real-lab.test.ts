@@ -81,6 +81,17 @@ t.test('the person says that it is done, that it is not, or goes away', async (t
   await t.rejects(left, { message: /nobody is at the screen/ });
 });
 
+t.test('the keyboard keeps the process alive only while somebody is asked', async (t) => {
+  const held: boolean[] = [];
+  const input = Object.assign(new PassThrough(), { ref: () => held.push(true), unref: () => held.push(false) });
+  const person = personAtScreen({ input, output: new PassThrough().resume(), timeoutMs: 60_000, isTerminal: false });
+  const asked = person.ask('Pull it.');
+  t.same(held, [true]);
+  input.write('\n');
+  await asked;
+  t.same(held, [true, false], 'a campaign that has ended ends, also with a pipe for a keyboard');
+});
+
 t.test('nobody answers', async (t) => {
   await t.rejects(screen(1).person.ask('Pull it.'), { message: /nobody said within/ });
 });

@@ -1,0 +1,81 @@
+// Where an answer file may come from: a file that was named, the host of a virtual machine (fw_cfg), or a partition with the label TWINSTEP on a
+// disk that was plugged in. Looked for again and again until there is one.
+import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { runProgram } from '../console/cli/programs.ts';
+import { ANSWER_FILE_MAX_BYTES } from './answer-file.ts';
+import { labelOf } from './volume-label.ts';
+
+const GIVEN_BY_HOST = '/sys/firmware/qemu_fw_cfg/by_name/opt/org.twinstep/answers/raw';
+export const LABEL = 'TWINSTEP';
+export const ANSWER_FILE = 'twinstep-answers.yaml';
+/** A file system's label lies in its first KiBs. */
+const LABEL_BYTES = 4096;
+
+export interface FoundAnswers {
+  /** As people call it. */
+  from: string;
+  text: string;
+  /** Where a file beside it lies, while it is looked at. */
+  pathOf(name: string): string;
+}
+
+/** `visit` gets what there is now; nothing may be there. Rejects with a sentence when there is one that cannot be read. */
+export async function findAnswers(file: string | null, mountPoint: string, visit: (found: FoundAnswers) => Promise<void>): Promise<void> {
+  if (file && (await stat(file).catch(() => null)))
+    return await visit({ from: file, text: await readShort(file), pathOf: (name) => join(dirname(file), name) });
+  if (await stat(GIVEN_BY_HOST).catch(() => null))
+    return await visit({
+      from: "the virtual machine's host",
+      text: await readShort(GIVEN_BY_HOST),
+      pathOf: (name) => join(dirname(GIVEN_BY_HOST), '..', name, 'raw'),
+    });
+  for (const device of await partitions()) {
+    const type = await typeOf(device).catch(() => null);
+    if (type !== null) return await fromDevice(device, type, mountPoint, visit);
+  }
+}
+
+/** Also whole disks: a stick need not have partitions. */
+async function partitions(): Promise<string[]> {
+  const text = await readFile('/proc/partitions', 'utf8').catch(() => '');
+  return [...text.matchAll(/^\s*\d+\s+\d+\s+\d+\s+((?:sd|vd|nvme|mmcblk|sr)\S+)$/gm)].map((m) => `/dev/${m[1]}`);
+}
+
+async function typeOf(device: string): Promise<'vfat' | 'ext4' | null> {
+  const handle = await open(device, 'r');
+  try {
+    const start = Buffer.alloc(LABEL_BYTES);
+    const { bytesRead } = await handle.read(start, 0, start.length, 0);
+    const found = labelOf(start.subarray(0, bytesRead));
+    return found?.label === LABEL ? found.type : null;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function fromDevice(device: string, type: string, mountPoint: string, visit: (found: FoundAnswers) => Promise<void>): Promise<void> {
+  await mkdir(mountPoint, { recursive: true, mode: 0o700 });
+  await runProgram('mount', ['-t', type, '-o', 'ro,nosuid,nodev,noexec', device, mountPoint], 'mount');
+  try {
+    const path = join(mountPoint, ANSWER_FILE);
+    if (!(await readdir(mountPoint)).includes(ANSWER_FILE))
+      throw new Error(`${device} is called ${LABEL} but has no file ${ANSWER_FILE}: put it there`);
+    await visit({ from: `${ANSWER_FILE} on ${device}`, text: await readShort(path), pathOf: (name) => join(mountPoint, name) });
+  } finally {
+    await runProgram('umount', [mountPoint], 'mount');
+    await rm(mountPoint, { recursive: false, force: true }).catch(() => undefined);
+  }
+}
+
+async function readShort(path: string): Promise<string> {
+  const handle = await open(path, 'r');
+  try {
+    const buffer = Buffer.alloc(ANSWER_FILE_MAX_BYTES + 1);
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, 0);
+    if (bytesRead > ANSWER_FILE_MAX_BYTES) throw new Error(`${path} has more than ${ANSWER_FILE_MAX_BYTES} bytes: it is no answer file`);
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
