@@ -7,6 +7,7 @@ import { type BurnInRole, runBurnInCommand, runBurnInWorker } from '../hwqual/bu
 import { runQualify } from '../hwqual/qualify/command.ts';
 import { parseFacts } from '../hwqual/qualify/facts-codec.ts';
 import { compareByProfile, qualifierFor } from '../hwqual/qualify/qualifier.ts';
+import { runInstall } from '../image/installer/command.ts';
 import { runHardware } from './console/cli/hardware.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
@@ -156,6 +157,9 @@ async function main(): Promise<void> {
   });
   addOwn(program, 'qualify', 'are two servers alike enough for lockstep: live, or by their saved inventories', (args) =>
     runQualify(args, IO, { version: version(), load: loadConfig, burnIn: { ...BURN_IN, stopSignal } }),
+  );
+  addOwn(program, 'install', 'started from the installation medium: asks, and writes the appliance to a disk', (args) =>
+    runInstall(args, version(), (line) => log('info', line)),
   );
   await program.parseAsync();
 }

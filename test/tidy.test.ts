@@ -88,7 +88,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'drivers/',
   ],
   'appliance/notify': ['appliance/core', 'type:appliance/config.ts'],
-  'appliance/main.ts': ['appliance/', 'drivers/', 'hwqual/burn-in', 'hwqual/qualify'],
+  'appliance/main.ts': ['appliance/', 'drivers/', 'hwqual/burn-in', 'hwqual/qualify', 'image/installer'],
   'hwqual/lab': [
     'hwqual/',
     'drivers/',
@@ -99,6 +99,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'image/engine',
     'image/bundle',
     'image/disk',
+    'image/installer',
+    'image/secure-boot',
     'image/sign',
     'appliance/update',
   ],
@@ -111,6 +113,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'image/engine': ['image/'],
   'image/bundle': ['image/'],
   'image/disk': ['image/', 'hwqual/lab'],
+  'image/installer': ['image/disk', 'drivers/', 'appliance/console'],
+  'image/secure-boot': ['image/disk'],
   'image/sign': ['image/', 'appliance/update'],
   test: ['appliance/', 'drivers/', 'hwqual/', 'image/'],
 };

@@ -119,13 +119,8 @@ export class Esp {
   /** One write where both names fit into the sector of the old one, which is so for all that this program named. */
   async rename(from: string, to: string): Promise<void> {
     if (from === to) return;
+    if (!same(from, to) && (await this.#find(from)).entries.some((e) => same(e.name, to))) await this.remove(to);
     const { folder, entry, entries, end } = await this.#find(from);
-    if (!same(from, to) && entries.some((e) => same(e.name, to))) {
-      await this.remove(to);
-      // What was read of the folder is no longer so.
-      await this.rename(from, to);
-      return;
-    }
     const records = encodeFile(to, freeShortName(entries), entry.firstUnit, entry.bytes);
     const data = Buffer.from(folder.data);
     for (let i = entry.from; i < entry.to; i++) data.writeUInt8(DELETED, i * RECORD_BYTES);
