@@ -1,6 +1,6 @@
 // The one bundled process: `twinstep run` is a CoServer, `twinstep witness` the third voice, `twinstep pair` makes the pair's key,
 // `twinstep status` asks the local process. Worker threads start the same file with a role.
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
 import { type BurnInRole, runBurnInCommand, runBurnInWorker } from '../hwqual/burn-in/index.ts';
@@ -119,13 +119,13 @@ async function main(): Promise<void> {
     .requiredOption('--console <device...>', 'serial lines and screens')
     .requiredOption('--reason <text>', 'why')
     .action(async (o: { config: string; console: string[]; reason: string }) => {
-      // With a configuration it waits because something is wrong, and that may be this version.
-      if (!existsSync(o.config)) void markWaitingHealthy();
       await waitForConfiguration({ ...o, consoles: o.console, version: version(), log: (line) => log('info', line) });
     });
-  addOwn(program, 'setup', 'the first start: asks what this server has to know, on its consoles', (args) =>
-    runSetup(args, { version: version(), qualify: QUALIFY, log: (line) => log('info', line), signal: stopSignal(), ...IO }),
-  );
+  addOwn(program, 'setup', 'the first start: asks what this server has to know, on its consoles', (args) => {
+    // On its consoles: this server only waits to be set up.
+    if (args.includes('--console')) void markWaitingHealthy();
+    return runSetup(args, { version: version(), qualify: QUALIFY, log: (line) => log('info', line), signal: stopSignal(), ...IO });
+  });
   addWitnessCommands(program, { version: version(), log });
   program
     .command('witness-key')

@@ -36,7 +36,8 @@ export function activation(files: readonly BootFile[], running: string): Renamin
 export function rollback(files: readonly BootFile[], running: string, force: boolean): Renaming[] {
   const other = otherFile(files, running);
   if (!other) throw new UpdateRefusal('nothing', `There is no other version than ${running} on this server to go back to.`);
-  if (other.count?.left === 0 && !force)
+  // Without a start behind it the mark is only somebody's earlier wish, or the initrd's, which looks again.
+  if (other.count?.left === 0 && other.count.done > 0 && !force)
     throw new UpdateRefusal('nothing', `Version ${other.version} is not taken: ${badText(other)}. To try it all the same: --force.`);
   return prefer(files, running, other);
 }
@@ -51,12 +52,6 @@ function prefer(files: readonly BootFile[], running: string, wanted: BootFile): 
     );
   const to = wanted.count === null && !wanted.staged ? wanted : { ...wanted, count: { left: TRIES, done: 0 }, staged: false };
   const isNewer = compareVersions(wanted.version, running) > 0;
-  // With no try left for either, the loader would take the newer one again and again.
-  if (isNewer && now.count !== null)
-    throw new UpdateRefusal(
-      'onTrial',
-      `Version ${running} has not been found healthy yet: it could not be gone back to. Wait for it (twinstep update status).`,
-    );
   // Of two good ones the loader takes the newer; so an older one that is wanted needs the newer one out of its way. That is last in the
   // loader's order, and first again when the older one has no try left.
   const steps = [{ from: wanted, to }, ...(isNewer ? [] : [{ from: now, to: { ...now, count: { left: 0, done: 0 } } }])];

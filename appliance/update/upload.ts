@@ -152,7 +152,6 @@ function pipe(bytes: number, silenceMs: number): { push: (data: Buffer) => Promi
       }),
     end: () => {
       isOver = true;
-      given?.used();
       wake();
     },
   };

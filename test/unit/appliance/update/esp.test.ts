@@ -69,8 +69,17 @@ t.test('what the image made is read, and files come, go and change their names, 
       const loader = d.read(0, 512);
       if (decodeGeometry(loader, ESP_BYTES).units < 65_525) throw new Error('the boot sector is another one');
     }),
-    { numRuns: 60 },
+    { numRuns: 200 },
   );
+});
+
+t.test('a new name that another file has takes its place', async (t) => {
+  const d = disk();
+  const esp = await Esp.open(d.store());
+  await add(esp, 'twinstep_1.1.0+0-3.efi', Buffer.from('two'));
+  await esp.rename('twinstep_1.1.0+0-3.efi', 'twinstep_1.0.0.efi');
+  t.strictSame(await esp.list(), ['twinstep_1.0.0.efi']);
+  t.equal((await content(esp, 'twinstep_1.0.0.efi')).toString(), 'two');
 });
 
 t.test('the power fails at any write: each name is there as before or as after, with all of its content', async (t) => {

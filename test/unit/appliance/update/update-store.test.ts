@@ -136,6 +136,18 @@ t.test('a downgrade is refused unless it is forced; one that fails leads back to
   t.match(await m.store().status(), { next: '1.0.0' });
 });
 
+t.test('a downgrade on trial is given up by hand: the newer version starts again, and is on trial until it is healthy', async (t) => {
+  const m = Machine.make([OLD], folderFor(t));
+  await m.store().receive(stream(bundle(OLDER)), { force: true });
+  await m.store().activate();
+  await m.start();
+  t.match(await m.files(), ['twinstep_0.9.0+2-1.efi', 'twinstep_1.0.0+0.efi']);
+  t.equal(await m.store().rollback(), '1.0.0');
+  await m.start();
+  t.equal(m.running.version, '1.0.0');
+  t.equal(await m.store().markHealthy(), true);
+});
+
 t.test('what is wrong with an update is said by name, and the running version stays', async (t) => {
   const m = Machine.make([OLD, OLDER], folderFor(t));
   const before = await m.files();
