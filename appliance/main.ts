@@ -1,6 +1,6 @@
 // The one bundled process: `twinstep run` is a CoServer, `twinstep witness` the third voice, `twinstep pair` makes the pair's key,
 // `twinstep status` asks the local process. Worker threads start the same file with a role.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
 import { type BurnInRole, runBurnInCommand, runBurnInWorker } from '../hwqual/burn-in/index.ts';
@@ -23,10 +23,12 @@ import { ConfigError, loadConfig, loadFencePassword, loadPairKey } from './runti
 import { log } from './runtime/log.ts';
 import { RecordError } from './runtime/record-store.ts';
 import { runCoServer } from './runtime/run.ts';
+import { markWaitingHealthy } from './runtime/update-health.ts';
 import { waitForConfiguration } from './runtime/waiting.ts';
 import type { WorkerRole } from './runtime/workers.ts';
 import { runSetup } from './setup/command.ts';
 import type { QualifyDoor } from './setup/hardware-reading.ts';
+import { runUpdate } from './update/index.ts';
 import { deriveKey } from './wire/keys.ts';
 import { addWitnessCommands } from './witness/command.ts';
 import { formatEnrolment, WitnessSetupError } from './witness/enrolment.ts';
@@ -117,6 +119,8 @@ async function main(): Promise<void> {
     .requiredOption('--console <device...>', 'serial lines and screens')
     .requiredOption('--reason <text>', 'why')
     .action(async (o: { config: string; console: string[]; reason: string }) => {
+      // With a configuration it waits because something is wrong, and that may be this version.
+      if (!existsSync(o.config)) void markWaitingHealthy();
       await waitForConfiguration({ ...o, consoles: o.console, version: version(), log: (line) => log('info', line) });
     });
   addOwn(program, 'setup', 'the first start: asks what this server has to know, on its consoles', (args) =>
@@ -144,6 +148,9 @@ async function main(): Promise<void> {
   );
   addOwn(program, 'points', "restore points of the guest's disk: taken, listed, exported, mounted, gone back to", (args) =>
     runPoints(args, IO),
+  );
+  addOwn(program, 'update', 'the versions on this server: status, install FILE, rollback, restart', (args) =>
+    runUpdate(args, { stdin: process.stdin, ...IO }),
   );
   addOwn(program, 'burn-in', 'test this server and its links under load, before it carries a guest', (args) => {
     return runBurnInCommand(args, { ...IO, signal: stopSignal() }, { loadConfig, ...BURN_IN });

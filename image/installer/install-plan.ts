@@ -5,7 +5,7 @@
 // keep: slot and EFI system partition only; table, the other slot and the state are not touched.
 import { type FatFile, fatFileSystem, type Piece } from '../disk/fat.ts';
 import { encodeGpt, RESERVED_SECTORS, SECTOR_BYTES } from '../disk/gpt.ts';
-import { diskLayout } from '../disk/layout.ts';
+import { diskLayout, ESP_FAT } from '../disk/layout.ts';
 import { MIB } from './medium-layout.ts';
 
 export interface InstallPlan {
@@ -17,7 +17,6 @@ export interface InstallPlan {
 }
 
 const BACK_BYTES = RESERVED_SECTORS.back * SECTOR_BYTES;
-const ESP = { volumeId: 0x7517a57e, label: 'TWINSTEP' } as const;
 
 /** `slot`: whole sectors. `diskBytes`: of the whole disk. Throws when something does not fit. */
 export function installPlan(options: { diskBytes: number; keep: boolean; slot: Buffer; files: readonly FatFile[] }): InstallPlan {
@@ -30,7 +29,10 @@ export function installPlan(options: { diskBytes: number; keep: boolean; slot: B
   const espOffset = esp.firstSector * SECTOR_BYTES;
   const content = [
     { offset: slotOffset, data: slot },
-    ...withoutGaps(fatFileSystem(files, esp.sectors * SECTOR_BYTES, ESP)).map(({ offset, data }) => ({ offset: espOffset + offset, data })),
+    ...withoutGaps(fatFileSystem(files, esp.sectors * SECTOR_BYTES, ESP_FAT)).map(({ offset, data }) => ({
+      offset: espOffset + offset,
+      data,
+    })),
   ];
   const gpt = encodeGpt([esp, slots.a, slots.b], diskId, diskSectors);
   const backAt = diskSectors * SECTOR_BYTES - BACK_BYTES;

@@ -1,15 +1,20 @@
-// `npm run lab:appliance [-- --image DIRECTORY] [TALE...]`: boots the built image in a virtual machine with UEFI, as a server would, and
+// `npm run lab:appliance [-- OPTION...] [TALE...]`: boots the built image in a virtual machine with UEFI, as a server would, and
 // says how long each step took. Each tale is one machine, from an empty disk to the screen that says what the appliance waits for.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { unpackTools } from '../../../image/disk/base-root.ts';
 import { espFiles } from '../../../image/disk/boot-files.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
+import { answersTale, serialTale } from './first-start-tales.ts';
 import { installTale } from './install-tale.ts';
+import { loaderTale } from './loader-tale.ts';
+import { insidePairsRack, pairTale } from './pair.ts';
 import { secureBootTale } from './secure-boot-tale.ts';
-import { makeStage, mustNot, type Tale, WAITS, watch } from './stage.ts';
+import { makeStage, mustNot, type StageOptions, type Tale, WAITS, watch } from './stage.ts';
+import { updateTale } from './update-tale.ts';
 import { builtVersion, damaged, otherVersion } from './versions.ts';
 
 const TALES: Record<string, Tale> = {
@@ -66,24 +71,56 @@ const TALES: Record<string, Tale> = {
       await watch(stage, machine, [[/coServer[\s\S]*It goes on by itself/, 'the console names the key']]);
     });
   },
+  answers: answersTale,
+  serial: serialTale,
   install: installTale,
   'secure-boot': secureBootTale,
+  loader: loaderTale,
+  update: updateTale,
+  pair: pairTale,
 };
 
-async function main(args: readonly string[]): Promise<void> {
-  const imageAt = args.indexOf('--image');
-  const folder = imageAt >= 0 ? args[imageAt + 1] : join(REPOSITORY, 'dist.image');
-  const names = args.filter((_, i) => imageAt < 0 || (i !== imageAt && i !== imageAt + 1));
-  const unknown = names.find((name) => !(name in TALES));
-  if (folder === undefined || unknown !== undefined)
-    throw new LabError(`usage: npm run lab:appliance -- [--image DIRECTORY] [${Object.keys(TALES).join('|')}]...`);
+const USAGE = `usage: npm run lab:appliance -- [--image DIRECTORY] [--key FILE] [--kills N] [--seed N] [--instance NAME] [--port N] [--report DIRECTORY] [${Object.keys(TALES).join('|')}]...`;
+
+/** Throws with the usage. */
+function parse(args: string[]): { options: StageOptions; names: string[] } {
+  const text = { type: 'string' } as const;
+  const words = (() => {
+    try {
+      return parseArgs({
+        args,
+        options: { image: text, instance: text, port: text, report: text, key: text, kills: text, seed: text },
+        allowPositionals: true,
+      });
+    } catch (error) {
+      throw new LabError(messageOf(error), USAGE);
+    }
+  })();
+  const { values, positionals } = words;
+  const unknown = positionals.find((name) => !(name in TALES));
+  if (unknown !== undefined) throw new LabError(`there is no tale ${unknown}`, USAGE);
+  const { image = join(REPOSITORY, 'dist.image'), instance, port, report = join(image, 'lab'), key, kills = '0', seed = '1' } = values;
+  if (![kills, seed].every((number) => /^\d{1,9}$/.test(number))) throw new LabError('--kills and --seed are whole numbers', USAGE);
+  if (positionals.includes('update') && key === undefined)
+    throw new LabError('the tale update needs --key FILE: the private key whose public one the image was built with', USAGE);
+  // Without the key all others are all there is.
+  const all = Object.keys(TALES).filter((name) => name !== 'update' || key !== undefined);
+  return {
+    options: { image, instance, port, report, key, kills: Number(kills), seed: Number(seed) },
+    names: positionals.length === 0 ? all : positionals,
+  };
+}
+
+async function main(args: string[]): Promise<void> {
+  const { options, names } = parse(args);
+  if (names.includes('pair') && !(await insidePairsRack(options))) return;
   const work = mkdtempSync(join(tmpdir(), 'twinstep-appliance-'));
   try {
     const tools = join(work, 'tools');
     await unpackTools(tools);
     const say = (line: string) => console.log(line);
-    const stage = makeStage(builtVersion(folder), tools, work, say);
-    for (const [name, tale] of Object.entries(TALES)) if (names.length === 0 || names.includes(name)) await tale(stage);
+    const stage = makeStage(builtVersion(options.image), tools, work, options, say);
+    for (const [name, tale] of Object.entries(TALES)) if (names.includes(name)) await tale(stage);
     say('all as it should be');
   } finally {
     rmSync(work, { recursive: true, force: true });

@@ -9,11 +9,10 @@ import { LabError } from '../lab-error.ts';
 import { type Injection, LAB_FAULT_NAMES, type Lab, type LabFault, type LabPower } from '../lab-interface.ts';
 import { powerByBmc } from '../power-by-bmc.ts';
 import { CO_SERVERS } from '../settings.ts';
+import type { MachineBoot } from './boot.ts';
 import { BootLog } from './boot-log.ts';
 import { allWhole, type CableState, carriers, withCable } from './cables.ts';
-import type { MachinesWorkload } from './configuration.ts';
 import { type FaultWorld, RECIPES } from './faults.ts';
-import type { MachineImage } from './image.ts';
 import { Machine } from './machine.ts';
 import { Rack } from './rack.ts';
 import { BMC_ADDRESS, BMC_PORT, type MachinesSettings, machinePaths } from './settings.ts';
@@ -24,11 +23,7 @@ export interface MachinesParts {
   specs: Record<CoServerName, MachineSpec>;
   engineRoot: string;
   acceleration: 'kvm' | 'tcg';
-  image: MachineImage;
-  bundles: { product: string; probe: string };
-  /** False: machines to look at, without the product. */
-  runsProduct: boolean;
-  workload: MachinesWorkload;
+  boot: MachineBoot;
 }
 
 export interface MachineStatus {

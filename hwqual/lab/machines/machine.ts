@@ -7,16 +7,12 @@ import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import { QmpClient } from '../../../drivers/qemu/index.ts';
 import { type Bmc, startBmc } from '../bmc.ts';
 import { BMC_USERNAME, type PairSecrets } from '../configuration.ts';
-import { createDataDisk } from '../guest/data-disk.ts';
-import { createTinyDisk } from '../guest/tiny/disk.ts';
 import { LabError } from '../lab-error.ts';
 import { engineProgram } from '../network.ts';
 import { processTree } from '../processes.ts';
 import { machineArguments } from './arguments.ts';
-import { type MachinesWorkload, machineFiles, workloadDiskMiB } from './configuration.ts';
-import { makeDataDisk, makeDisk } from './disks.ts';
+import { bootArguments, type MachineBoot, makeBoot } from './boot.ts';
 import { Hands } from './hands.ts';
-import { MACHINE_APPEND, type MachineImage, writeInitrd } from './image.ts';
 import { bmcEmulation } from './sensors.ts';
 import { BMC_ADDRESS, BMC_PORT, KCS_PORT, type MachinesSettings, machinePaths } from './settings.ts';
 import type { MachineSpec } from './spec.ts';
@@ -32,12 +28,8 @@ export interface MachineParts {
   spec: MachineSpec;
   engineRoot: string;
   acceleration: 'kvm' | 'tcg';
-  image: MachineImage;
-  bundles: { product: string; probe: string };
+  boot: MachineBoot;
   secrets: PairSecrets;
-  /** False: a machine to look at, without the product. */
-  runsProduct: boolean;
-  workload: MachinesWorkload;
 }
 
 interface MachineEvents {
@@ -66,23 +58,10 @@ export class Machine extends EventEmitter<MachineEvents> {
 
   /** Its disks, its image, its BMC; no power yet. */
   static async make(parts: MachineParts): Promise<Machine> {
-    const { settings, name, spec } = parts;
+    const { settings, name } = parts;
     const paths = machinePaths(settings, name);
     mkdirSync(paths.directory, { recursive: true, mode: 0o700 });
-    const root = parts.engineRoot;
-    await makeDisk({ root, path: paths.nvme, sizeMiB: spec.disks.nvme.sizeMiB, label: 'system' });
-    const { guest } = parts.workload;
-    await makeDataDisk({
-      root,
-      path: paths.sata,
-      sizeMiB: spec.disks.sata.sizeMiB,
-      label: 'data',
-      makeWorkload: (path) => {
-        const sizeMiB = workloadDiskMiB(guest);
-        return guest === 'tiny' ? createTinyDisk(path, sizeMiB) : createDataDisk({ root, path, sizeMiB });
-      },
-    });
-    await writeInitrd(parts.image, parts.bundles, machineFiles(name, parts.secrets, settings, parts), paths.initrd);
+    await makeBoot(parts.boot, parts);
     writeFileSync(paths.start, startScript(parts), { mode: 0o700 });
     chmodSync(paths.start, 0o700);
     const machine = new Machine(parts);
@@ -188,9 +167,7 @@ function startScript(parts: MachineParts): string {
     name,
     spec: parts.spec,
     acceleration: parts.acceleration,
-    kernel: parts.image.kernel,
-    initrd: paths.initrd,
-    append: MACHINE_APPEND,
+    boot: bootArguments(parts.boot, parts),
     nvme: paths.nvme,
     sata: paths.sata,
     kcsPort: KCS_PORT[name],

@@ -39,5 +39,5 @@ export async function prepareMachines(
   const image = await buildMachineImage({ root: engineRoot, node: NODE_BINARY, guest, cache: cacheDirectory() });
   const { acceleration, reason } = await probeAcceleration(engineRoot);
   tell(reason);
-  return { settings, specs, engineRoot, acceleration, image, bundles, ...options };
+  return { settings, specs, engineRoot, acceleration, boot: { kind: 'kernel', image, bundles, ...options } };
 }

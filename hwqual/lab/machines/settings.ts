@@ -36,6 +36,8 @@ export function machinePaths(settings: MachinesSettings, name: CoServerName) {
     initrd: own('initrd.cpio'),
     nvme: own('nvme.img'),
     sata: own('sata.img'),
+    /** Of its UEFI. */
+    variables: own('variables.fd'),
     bmc: own('bmc'),
     start: own('start.sh'),
     qmp: own('qmp.sock'),

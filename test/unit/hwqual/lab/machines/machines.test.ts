@@ -18,7 +18,7 @@ import {
 
 const line = (spec: MachineSpec, name: 'A' | 'B' = 'A') =>
   machineArguments({
-    ...{ name, spec, acceleration: 'tcg', kernel: '/k', initrd: '/i', append: 'a b', nvme: '/n', sata: '/s' },
+    ...{ name, spec, acceleration: 'tcg', boot: { kind: 'kernel', kernel: '/k', initrd: '/i', append: 'a b' }, nvme: '/n', sata: '/s' },
     ...{ kcsPort: 1, qmp: '/q', hands: '/h', log: '/l', firmware: ['/f'] },
   });
 
@@ -27,6 +27,27 @@ t.test('the two machines differ in names, addresses and serial numbers only', as
   const differing = a.filter((word, i) => word !== b[i]);
   t.ok(differing.length > 0);
   for (const word of differing) t.match(word, /machine-a|ifname=a-|mac=|serial=/);
+});
+
+t.test('a machine that boots its disk: a UEFI, the NVMe disk first, nothing from the network', async (t) => {
+  const given = { config: '/g,c' };
+  const boot = { kind: 'disk', firmware: '/fw', variables: '/vars', words: 'w=1', given, stick: '/stick', consoleLog: '/log' } as const;
+  const words = machineArguments({
+    ...{ name: 'A', spec: TWIN, acceleration: 'tcg', boot, nvme: '/n', sata: '/s' },
+    ...{ kcsPort: 1, qmp: '/q', hands: '/h', log: '/l', firmware: ['/f'] },
+  });
+  t.notOk(words.includes('-kernel'));
+  t.ok(words.includes('if=pflash,format=raw,readonly=on,file=/fw'));
+  t.ok(words.includes('name=opt/org.twinstep/config,file=/g,,c'));
+  t.match(
+    words.find((word) => word.startsWith('nvme,')),
+    /,bootindex=0$/,
+  );
+  const nics = words.filter((word) => word.includes('mac='));
+  t.equal(nics.length, NIC_ROLES.length);
+  for (const nic of nics) t.match(nic, /,romfile=$/);
+  t.ok(words.includes('pty,id=console,logfile=/log,logappend=on'));
+  t.ok(words.some((word) => word.startsWith('usb-storage,')));
 });
 
 t.test('a comma in a name stays a part of it', async (t) => {
