@@ -40,7 +40,8 @@ export function mediumPieces(content: MediumContent): { pieces: Piece[]; bytes: 
       { name: 'SLOT.IMG', data: null, firstSector: slotAt / ISO_SECTOR_BYTES, bytes: slot.length },
       { name: 'EFI.IMG', data: null, firstSector: espAt / ISO_SECTOR_BYTES, bytes: espMib * MIB },
     ],
-    { label: 'TWINSTEP', sectors: (mib * MIB) / ISO_SECTOR_BYTES, bootSector: espAt / ISO_SECTOR_BYTES },
+    // Not TWINSTEP: that is a stick with answers, or with a guest.
+    { label: 'TWINSTEP_INSTALL', sectors: (mib * MIB) / ISO_SECTOR_BYTES, bootSector: espAt / ISO_SECTOR_BYTES },
   );
   return {
     bytes: mib * MIB,

@@ -155,6 +155,8 @@ function follow(child: ChildProcess): ApplianceMachine {
     child.once('close', () => resolve());
   });
   void ended.then(look);
+  // Keys for a machine that has ended: who waits for their effect is told so.
+  child.stdin?.on('error', () => {});
   const isOver = () => child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
   const when = (pattern: RegExp, timeoutS: number, text: () => string): Promise<number> =>
     new Promise((resolve, reject) => {

@@ -57,6 +57,11 @@ t.test('a CD-ROM, a disk with partitions, and files that a person can look at', 
   );
   const { slotMib, espMib } = mediumLayout(SLOT.length, FILES);
   t.match(said, /El Torito boot img : +1 +UEFI +y +none/);
+  t.equal(
+    data.toString('latin1', 16 * 2048 + 40, 16 * 2048 + 72).trim(),
+    'TWINSTEP_INSTALL',
+    'not TWINSTEP, which is a stick with answers',
+  );
   t.match(said, /El Torito img path : +1 +\/EFI\.IMG/);
   t.match(said, /GPT partname local : +1 +twinstep-medium\n/);
   t.match(said, new RegExp(`GPT start and size : +2 +${(1 + slotMib) * 2048} +${espMib * 2048}`));
