@@ -9,6 +9,7 @@ import { labelOf } from './volume-label.ts';
 const GIVEN_BY_HOST = '/sys/firmware/qemu_fw_cfg/by_name/opt/org.twinstep/answers/raw';
 export const LABEL = 'TWINSTEP';
 export const ANSWER_FILE = 'twinstep-answers.yaml';
+const GUEST_FOLDER = 'guest';
 /** A file system's label lies in its first KiBs. */
 const LABEL_BYTES = 4096;
 
@@ -59,7 +60,10 @@ async function fromDevice(device: string, type: string, mountPoint: string, visi
   await runProgram('mount', ['-t', type, '-o', 'ro,nosuid,nodev,noexec', device, mountPoint], 'mount');
   try {
     const path = join(mountPoint, ANSWER_FILE);
-    if (!(await readdir(mountPoint)).includes(ANSWER_FILE))
+    const names = await readdir(mountPoint);
+    // One that brings a guest only (`guest.sh` of the image) is no mistake.
+    if (!names.includes(ANSWER_FILE) && names.includes(GUEST_FOLDER)) return;
+    if (!names.includes(ANSWER_FILE))
       throw new Error(`${device} is called ${LABEL} but has no file ${ANSWER_FILE}: put it there`);
     await visit({ from: `${ANSWER_FILE} on ${device}`, text: await readShort(path), pathOf: (name) => join(mountPoint, name) });
   } finally {

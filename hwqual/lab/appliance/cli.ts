@@ -11,7 +11,7 @@ import { engineRootPath } from '../../../image/engine/engine-root.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
 import { type ApplianceMachine, startAppliance } from './machine.ts';
-import { insidePairsRack, pairTale } from './pair.ts';
+import { insidePairsRack, levelsTale, pairTale } from './pair.ts';
 import { builtVersion, damaged, otherVersion, type Version } from './versions.ts';
 
 /** A small disk: what the image leaves of it is the state partition. */
@@ -111,6 +111,7 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
     });
   },
   pair: pairTale,
+  levels: levelsTale,
 };
 
 /** Throws with the usage. */
@@ -132,7 +133,7 @@ function parse(args: string[]): { options: Options; names: string[] } {
 
 async function main(args: string[]): Promise<void> {
   const { options, names } = parse(args);
-  if (names.includes('pair') && !(await insidePairsRack(options))) return;
+  if ((names.includes('pair') || names.includes('levels')) && !(await insidePairsRack(options))) return;
   const work = mkdtempSync(join(tmpdir(), 'twinstep-appliance-'));
   try {
     const tools = join(work, 'tools');
