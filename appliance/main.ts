@@ -1,12 +1,13 @@
 // The one bundled process: `twinstep run` is a CoServer, `twinstep witness` the third voice, `twinstep pair` makes the pair's key,
 // `twinstep status` asks the local process. Worker threads start the same file with a role.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
 import { type BurnInRole, runBurnInCommand, runBurnInWorker } from '../hwqual/burn-in/index.ts';
 import { runQualify } from '../hwqual/qualify/command.ts';
 import { parseFacts } from '../hwqual/qualify/facts-codec.ts';
 import { compareByProfile, qualifierFor } from '../hwqual/qualify/qualifier.ts';
+import { runInstall } from '../image/installer/command.ts';
 import { runHardware } from './console/cli/hardware.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
@@ -22,10 +23,12 @@ import { ConfigError, loadConfig, loadFencePassword, loadPairKey } from './runti
 import { log } from './runtime/log.ts';
 import { RecordError } from './runtime/record-store.ts';
 import { runCoServer } from './runtime/run.ts';
+import { markWaitingHealthy } from './runtime/update-health.ts';
 import { waitForConfiguration } from './runtime/waiting.ts';
 import type { WorkerRole } from './runtime/workers.ts';
 import { runSetup } from './setup/command.ts';
 import type { QualifyDoor } from './setup/hardware-reading.ts';
+import { runUpdate } from './update/index.ts';
 import { deriveKey } from './wire/keys.ts';
 import { addWitnessCommands } from './witness/command.ts';
 import { formatEnrolment, WitnessSetupError } from './witness/enrolment.ts';
@@ -116,6 +119,8 @@ async function main(): Promise<void> {
     .requiredOption('--console <device...>', 'serial lines and screens')
     .requiredOption('--reason <text>', 'why')
     .action(async (o: { config: string; console: string[]; reason: string }) => {
+      // With a configuration it waits because something is wrong, and that may be this version.
+      if (!existsSync(o.config)) void markWaitingHealthy();
       await waitForConfiguration({ ...o, consoles: o.console, version: version(), log: (line) => log('info', line) });
     });
   addOwn(program, 'setup', 'the first start: asks what this server has to know, on its consoles', (args) =>
@@ -144,11 +149,17 @@ async function main(): Promise<void> {
   addOwn(program, 'points', "restore points of the guest's disk: taken, listed, exported, mounted, gone back to", (args) =>
     runPoints(args, IO),
   );
+  addOwn(program, 'update', 'the versions on this server: status, install FILE, rollback, restart', (args) =>
+    runUpdate(args, { stdin: process.stdin, ...IO }),
+  );
   addOwn(program, 'burn-in', 'test this server and its links under load, before it carries a guest', (args) => {
     return runBurnInCommand(args, { ...IO, signal: stopSignal() }, { loadConfig, ...BURN_IN });
   });
   addOwn(program, 'qualify', 'are two servers alike enough for lockstep: live, or by their saved inventories', (args) =>
     runQualify(args, IO, { version: version(), load: loadConfig, burnIn: { ...BURN_IN, stopSignal } }),
+  );
+  addOwn(program, 'install', 'started from the installation medium: asks, and writes the appliance to a disk', (args) =>
+    runInstall(args, version(), (line) => log('info', line)),
   );
   await program.parseAsync();
 }

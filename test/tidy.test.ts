@@ -63,6 +63,7 @@ const STREAMS = ['gate', 'hardware', 'heartbeat', 'memory', 'mirror', 'pairing',
 /** Rooms that a room may import from (a trailing slash: all rooms below); `type:` for types only. Its own is always allowed. */
 const MAY_IMPORT: Record<string, readonly string[]> = {
   'appliance/config.ts': [],
+  'appliance/update': ['drivers/', 'type:appliance/core'],
   'appliance/core': [],
   'appliance/wire': ['appliance/core'],
   'appliance/runtime': [
@@ -71,6 +72,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'appliance/config.ts',
     'appliance/console',
     'appliance/notify',
+    'appliance/update',
     'drivers/',
     ...STREAMS,
   ],
@@ -86,7 +88,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'drivers/',
   ],
   'appliance/notify': ['appliance/core', 'type:appliance/config.ts'],
-  'appliance/main.ts': ['appliance/', 'drivers/', 'hwqual/burn-in', 'hwqual/qualify'],
+  'appliance/main.ts': ['appliance/', 'drivers/', 'hwqual/burn-in', 'hwqual/qualify', 'image/installer'],
   'hwqual/lab': [
     'hwqual/',
     'drivers/',
@@ -97,6 +99,10 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'image/engine',
     'image/bundle',
     'image/disk',
+    'image/installer',
+    'image/secure-boot',
+    'image/sign',
+    'appliance/update',
   ],
   'hwqual/campaigns': ['hwqual/', 'drivers/', 'appliance/core', 'type:appliance/', 'image/engine'],
   'hwqual/burn-in': ['drivers/', 'appliance/heartbeat', 'type:appliance/'],
@@ -107,6 +113,9 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'image/engine': ['image/'],
   'image/bundle': ['image/'],
   'image/disk': ['image/', 'hwqual/lab'],
+  'image/installer': ['image/disk', 'drivers/', 'appliance/console'],
+  'image/secure-boot': ['image/disk'],
+  'image/sign': ['image/', 'appliance/update'],
   test: ['appliance/', 'drivers/', 'hwqual/', 'image/'],
 };
 /** Data paths beside the core: they take its words, the formats between CoServers, the devices, and each other's api.ts. */

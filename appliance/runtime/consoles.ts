@@ -11,6 +11,7 @@ import {
 } from '../console/api/index.ts';
 import { startSerialConsole } from '../console/serial/index.ts';
 import type { Snapshot } from '../core/snapshot.ts';
+import { findPlace, isAppliance, restartServer, UpdateStore, UploadDesk, whyNotRestart } from '../update/index.ts';
 import { log } from './log.ts';
 
 export interface ConsolesOptions extends SnapshotSource {
@@ -43,6 +44,7 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
     onChange,
     request,
     ...(options.points ? { points: options.points } : {}),
+    ...updates(options, say),
     ...(options.qualification ? { qualification: options.qualification } : {}),
     config: {
       port: tlsPort,
@@ -67,4 +69,16 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
       await server.close();
     },
   };
+}
+
+/** Where an image was started, it can be updated. */
+function updates({ snapshot }: ConsolesOptions, say: (line: string) => void): { updates?: UploadDesk } {
+  if (!isAppliance()) return {};
+  try {
+    const why = () => whyNotRestart(snapshot());
+    return { updates: new UploadDesk({ store: new UpdateStore(findPlace()), whyNotRestart: why, restart: restartServer, log: say }) };
+  } catch (error) {
+    say(`no updates here: ${(error as Error).message}`);
+    return {};
+  }
 }

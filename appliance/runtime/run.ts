@@ -46,6 +46,7 @@ import { UpsWatch } from './sources/ups.ts';
 import { connectWitness } from './sources/witness-sight.ts';
 import { followWorkers } from './sources/worker-news.ts';
 import { becomePaired } from './unpaired.ts';
+import { startUpdateHealth } from './update-health.ts';
 import { channelOf, hardwareSetup, workerSetups } from './worker-setups.ts';
 import { startWorkers } from './workers.ts';
 
@@ -86,6 +87,7 @@ export async function runCoServer<F extends object>(
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   mkdirSync(config.runDir, { recursive: true, mode: 0o700 });
   const webRoot = fileURLToPath(new URL('./web', script));
+  const updateHealth = startUpdateHealth(config.console.socket);
   await becomePaired(config, version, webRoot);
   const pairKey = loadPairKey(config.pair.keyFile, config.pair.id);
   const power = partnerPower(config.fence);
@@ -106,6 +108,7 @@ export async function runCoServer<F extends object>(
       row: '17',
       text: `This server had ended itself: ${ended.reason}. Look at it before it is trusted again.`,
     });
+  updateHealth.tellTo(history);
   const figures = new Figures(config, history);
 
   const interval = new IntervalCounter();

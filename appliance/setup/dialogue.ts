@@ -45,13 +45,9 @@ export function setupStep(state: SetupState, event: SetupEvent, facts: SetupFact
       return byItself(turn({ ...told, values: { ...state.values, clock: '' } }, 1), facts);
     }
     case 'written':
-      return stay({
-        ...state,
-        busy: null,
-        isAgreed: false,
-        page: event.problem === null ? 'done' : 'summary',
-        message: event.problem ?? '',
-      });
+      if (event.problem === null) return stay({ ...state, busy: null, isAgreed: false, page: 'done', message: '' });
+      // Not again and again by itself: somebody has to do something about it.
+      return stay({ ...withoutFile(state), busy: null, isAgreed: false, page: 'summary', message: event.problem });
     default:
       return event satisfies never;
   }
@@ -153,7 +149,14 @@ function advance(state: SetupState, facts: SetupFacts): SetupStep {
     case 'management':
       return checked(state, facts, ['management.address', 'management.gateway']);
     case 'helpers':
-      return checked(state, facts, ['witness.address', 'witness.port', 'fence.address', 'fence.username', 'fence.password', 'fence.cipherSuite']);
+      return checked(state, facts, [
+        'witness.address',
+        'witness.port',
+        'fence.address',
+        'fence.username',
+        'fence.password',
+        'fence.cipherSuite',
+      ]);
     case 'password':
       return passwordDone(state, facts);
     case 'clock': {
@@ -228,13 +231,18 @@ function guestDone(state: SetupState, facts: SetupFacts): SetupStep {
   if (step.state.page === 'guest') return step;
   const answers = answersOf(state, facts);
   const disk = diskOf(facts, answers['guest.disk']);
-  if (disk && disk.mib < Number(answers['guest.diskMiB']))
+  const path = answers['guest.disk'];
+  if (facts.disks.length === 0) return say(state, LOOKING_AT_DISKS);
+  if (!disk) return say(state, `${path} is no place for it on this server: choose one of ${facts.disks.map((d) => d.path).join(', ')}.`);
+  if (disk.mib < Number(answers['guest.diskMiB']))
     return say(state, `There is room for ${disk.mib} MiB on ${disk.path}: make the guest's disk smaller, or choose another place.`);
   const mayUse = state.typed['word'] === USE_WORD || state.file?.useDiskAsItIs === true;
-  if (disk && disk.holds !== '' && !mayUse)
+  if (disk.holds !== '' && !mayUse)
     return say({ ...state, cursor: fieldsOf(state, facts).length - 1 }, `${disk.holds} Choose another place, or type '${USE_WORD}'.`);
   return step;
 }
+
+const LOOKING_AT_DISKS = 'The disks of this server are being looked at.';
 
 /** Questions whose answers must be the same on both, and are not. */
 export function differences(state: SetupState, facts: SetupFacts): { question: Question; here: string; there: string }[] {
@@ -338,6 +346,7 @@ function waitsFor(state: SetupState, facts: SetupFacts): string | null {
       ? 'The answer file has no pairing.secret: compare the codes and answer here.'
       : (facts.pairing?.sentence ?? 'Waiting for the other server.');
   if (page === 'qualification' && facts.qualification === null) return 'Waiting for what the other server is made of.';
+  if (page === 'guest' && facts.disks.length === 0) return LOOKING_AT_DISKS;
   if (page === 'summary' && facts.partner === null) return 'Waiting for the answers of the other server.';
   return null;
 }

@@ -63,8 +63,7 @@ async function fromDevice(device: string, type: string, mountPoint: string, visi
     const names = await readdir(mountPoint);
     // One that brings a guest only (`guest.sh` of the image) is no mistake.
     if (!names.includes(ANSWER_FILE) && names.includes(GUEST_FOLDER)) return;
-    if (!names.includes(ANSWER_FILE))
-      throw new Error(`${device} is called ${LABEL} but has no file ${ANSWER_FILE}: put it there`);
+    if (!names.includes(ANSWER_FILE)) throw new Error(`${device} is called ${LABEL} but has no file ${ANSWER_FILE}: put it there`);
     await visit({ from: `${ANSWER_FILE} on ${device}`, text: await readShort(path), pathOf: (name) => join(mountPoint, name) });
   } finally {
     await runProgram('umount', [mountPoint], 'mount');

@@ -17,7 +17,7 @@ export class HardwareReading {
   readonly #onRead: () => void;
   #isBegun = false;
   #compared: { with: string; result: QualificationFact | null } = { with: '', result: null };
-  /** null: not read yet. */
+  /** null: not read yet. Another thing than the door's JSON: it could not be read. */
   own: object | null = null;
 
   constructor(door: QualifyDoor, log: (line: string) => void, onRead: () => void) {
@@ -36,7 +36,12 @@ export class HardwareReading {
         this.own = own;
         this.#onRead();
       })
-      .catch((error: Error) => this.#log(`qualification: ${error.message}`));
+      .catch((error: Error) => {
+        this.#log(`qualification: ${error.message}`);
+        // Said to the other one too: neither waits for it.
+        this.own = { unreadable: error.message };
+        this.#onRead();
+      });
   }
 
   /** Null: one of the two is not known yet. */
@@ -47,8 +52,9 @@ export class HardwareReading {
       try {
         this.#compared = { with: key, result: side === 'A' ? this.#door.compare(this.own, theirs) : this.#door.compare(theirs, this.own) };
       } catch (error) {
-        this.#log(`qualification: ${(error as Error).message}`);
-        this.#compared = { with: key, result: null };
+        const { message } = error as Error;
+        this.#log(`qualification: ${message}`);
+        this.#compared = { with: key, result: { verdict: 'unknown', sentence: `The two could not be compared: ${message}.`, items: [] } };
       }
     }
     return this.#compared.result;

@@ -38,6 +38,8 @@ const TICK_MS = 250;
 /** Ports and disks come and go by hand. */
 const LOOK_TICKS = 4;
 const ANSWERS_TICKS = 12;
+/** The first MiB of each is read. */
+const DISK_TICKS = 20;
 /** After it is written: so that the other one hears that this side was ready. */
 const LINGER_MS = 10_000;
 /** A secret that differs shows at once; frames that were under way when a code changed do not count. */
@@ -156,8 +158,9 @@ export class SetupHost {
     try {
       const nics = await findNics(this.#options.nics);
       const pairId = this.#pairing.kept()?.pairId ?? null;
+      const isTime = PAGES.indexOf(this.#state.page) >= PAGES.indexOf('management') && this.#tick % DISK_TICKS === 0;
       const disks =
-        PAGES.indexOf(this.#state.page) >= PAGES.indexOf('clock')
+        isTime || (this.#facts.disks.length === 0 && pairId !== null)
           ? await findDisks({ stateFolder: this.#options.stateFolder, pairId })
           : this.#facts.disks;
       const answers = answersOf(this.#state, this.#facts);

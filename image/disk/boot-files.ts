@@ -1,6 +1,7 @@
 // What lies on the EFI system partition: the boot loader, and one program per version of the appliance.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type SecureBoot, UNSIGNED } from '../secure-boot/index.ts';
 import type { FatFile } from './fat.ts';
 import type { Slot } from './slot.ts';
 import { addSections } from './uki.ts';
@@ -18,6 +19,8 @@ const WORDS = 'console=tty2 quiet loglevel=4 ras=cec_disable panic=10 oops=panic
 
 /** The loader shows no menu and lets nobody change the command line. */
 const LOADER_CONF = 'timeout 0\neditor no\nauto-firmware no\nconsole-mode keep\n';
+/** A virtual machine without keys takes ours over by itself; at a server a person chooses it in the loader's menu. */
+const ENROL_CONF = 'secure-boot-enroll if-safe\n';
 
 export function commandLine(slot: Pick<Slot, 'rootHash' | 'salt' | 'dataBlocks'>, version: string): string {
   const { rootHash, salt, dataBlocks } = slot;
@@ -44,11 +47,16 @@ export function makeProgram(parts: {
   ]);
 }
 
-/** Files of the EFI system partition, for the versions in its slots. */
-export function espFiles(tools: string, programs: readonly { version: string; program: Buffer }[]): FatFile[] {
+/** Files of the EFI system partition, for the versions in its slots; their programs are signed already. */
+export function espFiles(
+  tools: string,
+  programs: readonly { version: string; program: Buffer }[],
+  { sign, enrolment }: SecureBoot = UNSIGNED,
+): FatFile[] {
   return [
-    { path: 'EFI/BOOT/BOOTX64.EFI', data: readFileSync(join(tools, EFI_FOLDER, 'systemd-bootx64.efi')) },
-    { path: 'loader/loader.conf', data: Buffer.from(LOADER_CONF) },
+    { path: 'EFI/BOOT/BOOTX64.EFI', data: sign(readFileSync(join(tools, EFI_FOLDER, 'systemd-bootx64.efi'))) },
+    { path: 'loader/loader.conf', data: Buffer.from(LOADER_CONF + (enrolment.length > 0 ? ENROL_CONF : '')) },
+    ...enrolment,
     ...programs.map(({ version, program }) => ({ path: `EFI/Linux/twinstep_${version}.efi`, data: program })),
   ];
 }

@@ -2,7 +2,7 @@
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { type FatFile, fatFileSystem } from './fat.ts';
 import { encodeGpt, SECTOR_BYTES } from './gpt.ts';
-import { diskLayout, type SlotName } from './layout.ts';
+import { diskLayout, ESP_FAT, type SlotName } from './layout.ts';
 
 export interface DiskContent {
   /** Of the EFI system partition. */
@@ -23,8 +23,7 @@ export function writeDisk(path: string, content: DiskContent): { bytes: number }
     ftruncateSync(fd, bytes);
     write(gpt.front, 0);
     const espBytes = esp.sectors * SECTOR_BYTES;
-    for (const piece of fatFileSystem(content.files, espBytes, { volumeId: 0x7517a57e, label: 'TWINSTEPESP' }))
-      write(piece.data, esp.firstSector * SECTOR_BYTES + piece.offset);
+    for (const piece of fatFileSystem(content.files, espBytes, ESP_FAT)) write(piece.data, esp.firstSector * SECTOR_BYTES + piece.offset);
     for (const name of ['a', 'b'] as const) {
       const data = content.slots[name];
       if (data === undefined) continue;

@@ -3,8 +3,6 @@
 // files give the same bytes.
 
 const SECTOR_BYTES = 512;
-const SECTORS_PER_UNIT = 4;
-const UNIT_BYTES = SECTOR_BYTES * SECTORS_PER_UNIT;
 const RESERVED_SECTORS = 32;
 const FATS = 2;
 const ENTRY_BYTES = 32;
@@ -32,13 +30,21 @@ interface Directory {
   files: Map<string, Buffer>;
 }
 
+export interface FatOptions {
+  volumeId: number;
+  label: string;
+  /** Of an allocation unit; 1 for a file system that is to be as small as FAT32 can be: 33 MiB. Default 4. */
+  sectorsPerUnit?: number;
+}
+
 /** Throws when the files do not fit into `bytes`. */
-export function fatFileSystem(files: readonly FatFile[], bytes: number, { volumeId, label }: { volumeId: number; label: string }): Piece[] {
+export function fatFileSystem(files: readonly FatFile[], bytes: number, { volumeId, label, sectorsPerUnit = 4 }: FatOptions): Piece[] {
+  const unitBytes = SECTOR_BYTES * sectorsPerUnit;
   const sectors = Math.floor(bytes / SECTOR_BYTES);
   // One allocation unit needs 4 bytes in each FAT: a little more than needed is no harm.
-  const fatSectors = Math.ceil(((sectors / SECTORS_PER_UNIT + 2) * 4) / SECTOR_BYTES);
+  const fatSectors = Math.ceil(((sectors / sectorsPerUnit + 2) * 4) / SECTOR_BYTES);
   const dataSector = RESERVED_SECTORS + FATS * fatSectors;
-  const units = Math.floor((sectors - dataSector) / SECTORS_PER_UNIT);
+  const units = Math.floor((sectors - dataSector) / sectorsPerUnit);
   if (units < LEAST_UNITS) throw new Error(`${bytes} bytes are too few for FAT32`);
   const fat = Buffer.alloc(fatSectors * SECTOR_BYTES);
   fat.writeUInt32LE(0x0ffffff8, 0);
@@ -47,13 +53,13 @@ export function fatFileSystem(files: readonly FatFile[], bytes: number, { volume
   let next = 2;
   const place = (length: number): number => {
     const first = next;
-    const count = Math.max(1, Math.ceil(length / UNIT_BYTES));
+    const count = Math.max(1, Math.ceil(length / unitBytes));
     if (first + count > units + 2) throw new Error(`the files do not fit into an EFI system partition of ${bytes} bytes`);
     for (let i = 1; i <= count; i++) fat.writeUInt32LE(i === count ? END_OF_CHAIN : first + i, (first + i - 1) * 4);
     next += count;
     return first;
   };
-  const write = (unit: number, data: Buffer) => pieces.push({ offset: dataSector * SECTOR_BYTES + (unit - 2) * UNIT_BYTES, data });
+  const write = (unit: number, data: Buffer) => pieces.push({ offset: dataSector * SECTOR_BYTES + (unit - 2) * unitBytes, data });
   const writeDirectory = (directory: Directory, own: number | null, parent: number): number => {
     const names = [...directory.directories.keys(), ...directory.files.keys()];
     const dots = own === null ? 1 : 2;
@@ -78,7 +84,7 @@ export function fatFileSystem(files: readonly FatFile[], bytes: number, { volume
     return unit;
   };
   const root = writeDirectory(treeOf(files), null, 0);
-  const boot = bootSector(sectors, fatSectors, root, volumeId, label);
+  const boot = bootSector(sectors, { fatSectors, root, volumeId, label, sectorsPerUnit });
   const info = infoSector(units - (next - 2), next);
   for (const [at, data] of [
     [0, boot],
@@ -142,12 +148,13 @@ function namedEntries(name: string, alias: number, attributes: number, unit: num
   return [...long, entry(short, attributes, unit, bytes)];
 }
 
-function bootSector(sectors: number, fatSectors: number, root: number, volumeId: number, label: string): Buffer {
+function bootSector(sectors: number, is: Required<FatOptions> & { fatSectors: number; root: number }): Buffer {
+  const { fatSectors, root, volumeId, label, sectorsPerUnit } = is;
   const b = Buffer.alloc(SECTOR_BYTES);
   b.set([0xeb, 0x58, 0x90]);
   b.write('TWINSTEP', 3, 'latin1');
   b.writeUInt16LE(SECTOR_BYTES, 11);
-  b.writeUInt8(SECTORS_PER_UNIT, 13);
+  b.writeUInt8(sectorsPerUnit, 13);
   b.writeUInt16LE(RESERVED_SECTORS, 14);
   b.writeUInt8(FATS, 16);
   b.writeUInt8(0xf8, 21);

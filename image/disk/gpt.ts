@@ -102,7 +102,7 @@ function protectiveMbr(diskSectors: number): Buffer {
   return mbr;
 }
 
-function encodeGuid(text: string): Buffer {
+export function encodeGuid(text: string): Buffer {
   if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text)) throw new Error(`"${text}" is not a GUID`);
   const bytes = Buffer.from(text.replaceAll('-', ''), 'hex');
   return Buffer.concat([bytes.subarray(0, 4).reverse(), bytes.subarray(4, 6).reverse(), bytes.subarray(6, 8).reverse(), bytes.subarray(8)]);

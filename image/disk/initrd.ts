@@ -17,6 +17,8 @@ const MODULES = [
   ...['sha256_ssse3', 'dm_verity', 'squashfs', 'vfat', 'nls_cp437', 'nls_ascii', 'nls_utf8'],
   ...['nvme', 'ahci', 'ata_piix', 'sd_mod', 'megaraid_sas', 'mpt3sas', 'aacraid', 'smartpqi', 'hpsa'],
   ...['xhci_pci', 'ehci_pci', 'usb_storage', 'uas', 'virtio_pci', 'virtio_blk', 'virtio_scsi'],
+  // The installation medium: a CD-ROM, and then its content in memory.
+  ...['sr_mod', 'loop'],
 ];
 
 /** The kernel's version: there is exactly one in a root. */
@@ -42,6 +44,7 @@ export async function makeInitrd(root: string, tools: string, work: string): Pro
     ...modules.map(({ name, data }): CpioEntry => ({ kind: 'file', path: `modules/${name}`, mode: 0o644, data })),
     { kind: 'file', path: 'modules.list', mode: 0o644, data: Buffer.from(modules.map(({ name }) => `${name}\n`).join('')) },
     { kind: 'file', path: 'init', mode: 0o755, data: readFileSync(join(import.meta.dirname, 'initrd/init')) },
+    { kind: 'file', path: 'medium.sh', mode: 0o644, data: readFileSync(join(import.meta.dirname, 'initrd/medium.sh')) },
   ];
   const packed = zstdCompressSync(cpioArchive(entries), { params: { [constants.ZSTD_c_compressionLevel]: LEVEL } });
   return Buffer.concat([cpioArchive(microcode(tools)), packed]);

@@ -15,6 +15,10 @@ export type SlotName = 'a' | 'b';
 
 /** The names by which initrd and init find partitions; a person reads them in any partition program. */
 export const PARTITION_NAMES = { esp: 'twinstep-esp', a: 'twinstep-a', b: 'twinstep-b' } as const;
+/** Of the file system of the ESP. Not the label by which sticks with answers and guests are found. */
+export const ESP_FAT = { volumeId: 0x7517a57e, label: 'TWINSTEPESP' } as const;
+/** Made at the first boot, behind the slots (overlay/usr/lib/twinstep/state.sh). */
+export const STATE_PARTITION = 'twinstep-state';
 
 /** The same for everybody, so that the same sources give the same image; what differs between machines is in their state. */
 export function fixedGuid(of: string): string {

@@ -1,5 +1,6 @@
 // What a slot holds: the root as a squashfs, and behind it the hash tree by which the kernel checks every block of it.
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mustRun } from '../engine/run-program.ts';
 import { hashTree } from './verity.ts';
@@ -22,7 +23,10 @@ export interface Slot {
   salt: string;
 }
 
-/** `root` is not changed: the tree shares its files. `bundle`: dist/; `node`: the Node binary. */
+/** By these the appliance knows an update (appliance/update). */
+const UPDATE_KEYS = 'usr/lib/twinstep/update-keys';
+
+/** `root` is not changed: the tree shares its files. `bundle`: dist/; `node`: the Node binary; `updateKeys`: public, PEM. */
 export async function makeSlot(parts: {
   root: string;
   tools: string;
@@ -30,9 +34,10 @@ export async function makeSlot(parts: {
   node: string;
   work: string;
   salt: string;
+  updateKeys?: readonly string[];
   signal: AbortSignal;
 }): Promise<Slot> {
-  const { root, tools, bundle, node, work, salt, signal } = parts;
+  const { root, tools, bundle, node, work, salt, updateKeys = [], signal } = parts;
   const tree = join(work, 'tree');
   await mustRun('cp', ['--archive', '--link', root, tree], { signal });
   for (const path of UNNEEDED) rmSync(join(tree, path), { recursive: true, force: true });
@@ -45,6 +50,9 @@ export async function makeSlot(parts: {
   const overlay = join(import.meta.dirname, 'overlay');
   for (const path of filesBelow(overlay)) rmSync(join(tree, path), { force: true });
   cpSync(overlay, tree, { recursive: true });
+  mkdirSync(join(tree, UPDATE_KEYS), { recursive: true });
+  for (const key of updateKeys)
+    writeFileSync(join(tree, UPDATE_KEYS, `${createHash('sha256').update(key).digest('hex').slice(0, 12)}.pem`), key);
   for (const name of BUSYBOX_PROGRAMS) symlinkSync('busybox', join(tree, 'usr/bin', name));
   for (const path of ['usr/lib/twinstep/init', 'usr/bin/twinstep', 'opt/twinstep/node']) chmodSync(join(tree, path), 0o755);
   const file = join(work, 'root.squashfs');

@@ -18,20 +18,28 @@ export interface HashTree {
 export function hashTree(data: Buffer, salt: string): HashTree {
   if (data.length % BLOCK_BYTES !== 0 || data.length < 2 * BLOCK_BYTES)
     throw new Error(`dm-verity needs whole blocks of ${BLOCK_BYTES} bytes, two at least; this is ${data.length} bytes`);
+  return { ...treeAbove(blockDigests(data, salt), salt), dataBlocks: data.length / BLOCK_BYTES };
+}
+
+/** One digest behind the other, not padded: for data that comes in pieces of whole blocks. */
+export function blockDigests(blocks: Buffer, salt: string): Buffer {
   const saltBytes = Buffer.from(salt, 'hex');
-  const digestsOf = (blocks: Buffer): Buffer => {
-    const count = blocks.length / BLOCK_BYTES;
-    const out = Buffer.alloc(Math.ceil((count * DIGEST_BYTES) / BLOCK_BYTES) * BLOCK_BYTES);
-    for (let i = 0; i < count; i++) digest(saltBytes, blocks.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES)).copy(out, i * DIGEST_BYTES);
-    return out;
-  };
-  const levels: Buffer[] = [];
-  let level = data;
-  do {
-    level = digestsOf(level);
-    levels.unshift(level);
-  } while (level.length > BLOCK_BYTES);
-  return { rootHash: digest(saltBytes, level).toString('hex'), tree: Buffer.concat(levels), dataBlocks: data.length / BLOCK_BYTES };
+  const count = blocks.length / BLOCK_BYTES;
+  const out = Buffer.alloc(count * DIGEST_BYTES);
+  for (let i = 0; i < count; i++) digest(saltBytes, blocks.subarray(i * BLOCK_BYTES, (i + 1) * BLOCK_BYTES)).copy(out, i * DIGEST_BYTES);
+  return out;
+}
+
+/** `digests`: of all data blocks. */
+export function treeAbove(digests: Buffer, salt: string): Omit<HashTree, 'dataBlocks'> {
+  const levels = [padded(digests)];
+  for (let level = levels[0]; level && level.length > BLOCK_BYTES; level = levels[0]) levels.unshift(padded(blockDigests(level, salt)));
+  const [top = Buffer.alloc(BLOCK_BYTES)] = levels;
+  return { rootHash: digest(Buffer.from(salt, 'hex'), top).toString('hex'), tree: Buffer.concat(levels) };
+}
+
+function padded(digests: Buffer): Buffer {
+  return Buffer.concat([digests, Buffer.alloc(-digests.length & (BLOCK_BYTES - 1))]);
 }
 
 function digest(salt: Buffer, block: Buffer): Buffer {

@@ -1,11 +1,13 @@
 // The first start of two servers, as processes: cables right and wrong, pairing by the code on both screens, files on both; and without people. Needs root.
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
+import { oneSnapshot } from '../../appliance/console/cli/local-socket.ts';
 import { loadConfig, loadPairKey } from '../../appliance/runtime/load-config.ts';
 import { enterNamespace, OtherEnd } from '../unit/drivers/ethernet/namespace.ts';
-import { cable, type Name, nicOf, Server } from './setup-pair.ts';
+import { cable, type Name, nameNics, nicOf, run, Server } from './setup-pair.ts';
 
 t.setTimeout(600_000);
 enterNamespace(import.meta.url);
@@ -157,8 +159,30 @@ t.test('from the first page to the files of both; nothing secret is said', async
       'no secret in log or screen',
     );
     t.notOk(server.log.includes(keys[0] ?? '?'));
+    nameNics(b, server.name, server.file('nics'));
+  }
+  // The product, with what was written: heartbeats are authentic, so both have the one key.
+  const runs = [run(b, onA), run(b, onB)];
+  try {
+    await upOnBothLinks(join(onA.folder, 'run/console.sock'), () => runs.map((r) => r.said()).join('\n'));
+    t.pass('each hears the other on both links');
+  } finally {
+    for (const { child } of runs) child.kill('SIGKILL');
+    for (const { child } of runs) if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
   }
 });
+
+async function upOnBothLinks(socket: string, said: () => string): Promise<void> {
+  for (const end = Date.now() + 90_000; ; ) {
+    const links = await oneSnapshot(socket).then(
+      (s) => s.links,
+      () => [],
+    );
+    if (links.length === 2 && links.every((l) => l.up)) return;
+    if (Date.now() > end) throw new Error(`links: ${JSON.stringify(links)}\n${said()}`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
 
 t.test('without people: two answer files with one secret', async (t) => {
   cable(b, [

@@ -5,6 +5,7 @@
 //   POST /api/actions/:name   {"args": {...}, "typed": "force"} -> {"accepted": true} | 409 {"accepted": false, "reason"}
 //                             typed: the word that an action needs which can lose data; 422 without it
 //   POST /api/points/:verb    {"name": "..."}: restore points; answered when it is done
+//   /api/update ...           update-routes.ts
 //   POST /api/lab/:action     {"target": "A"} in the lab only
 //   POST /api/login, /api/logout (TLS only)
 // Against cross-site requests: SameSite=Strict, JSON only, a header that no foreign page can send without asking first, and Origin.
@@ -18,6 +19,7 @@ import { PASSWORD_MAX_CHARS, type PasswordVerifier } from './password.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 import { cookieValue, SESSION_MS, type Sessions } from './sessions.ts';
 import type { ActionArgs, ActionRequest, PointRequest, RequestAnswer, SnapshotSource } from './types.ts';
+import { registerUpdate, type UpdateRequest } from './update-routes.ts';
 
 /** Sent by our own page and scripts with every POST. */
 export const REQUEST_HEADER = 'x-twinstep-console';
@@ -26,6 +28,7 @@ export interface RouteOptions extends SnapshotSource {
   live: LiveHub;
   request: ActionRequest;
   points: PointRequest | undefined;
+  updates: UpdateRequest | undefined;
   qualification: (() => object | null) | undefined;
   lab: Lab | undefined;
   log: (line: string) => void;
@@ -100,6 +103,7 @@ export function registerRoutes(app: FastifyInstance, options: RouteOptions): voi
     },
   );
   registerPoints(app, options);
+  registerUpdate(app, options.updates, (request) => from(request, signIn !== null));
   registerLab(app, options);
   if (signIn) registerSignIn(app, options, signIn);
 }

@@ -14,6 +14,7 @@ import { type RouteOptions, registerRoutes } from './routes.ts';
 import { Sessions } from './sessions.ts';
 import type { ActionRequest, PointRequest, SnapshotSource } from './types.ts';
 import { listenOnUnixSocket } from './unix-listener.ts';
+import type { UpdateRequest } from './update-routes.ts';
 
 /** An action and its arguments; a password. */
 const BODY_LIMIT_BYTES = 8 * 1024;
@@ -29,6 +30,8 @@ export interface ConsoleServerOptions extends SnapshotSource {
   request: ActionRequest;
   /** Missing: there are no restore points here. */
   points?: PointRequest;
+  /** Missing: this server was not started from an image. */
+  updates?: UpdateRequest;
   /** What is known of the two servers' hardware, JSON. Missing or null: nobody asks. */
   qualification?: () => object | null;
   config: {
@@ -66,6 +69,7 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
     live,
     request: options.request,
     points: options.points,
+    updates: options.updates,
     qualification: options.qualification,
     lab: options.lab,
     log: options.log ?? (() => {}),

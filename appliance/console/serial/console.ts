@@ -145,6 +145,7 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
     unsubscribe();
     stream.off('data', onData);
     stream.off('drain', onDrain);
+    stream.off('opened', onReopened);
     stream.off('reopened', onReopened);
     stream.off('close', close);
     // The terminal is left usable: plain letters, wrapping, a cursor, at the last row.
@@ -152,6 +153,8 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
   };
   stream.on('data', onData);
   stream.on('drain', onDrain);
+  // What was drawn before the device was open went nowhere.
+  stream.on('opened', onReopened);
   stream.on('reopened', onReopened);
   stream.on('close', close);
   draw();

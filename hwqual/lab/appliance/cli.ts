@@ -1,62 +1,26 @@
 // `npm run lab:appliance [-- OPTION...] [TALE...]`: boots the built image in a virtual machine with UEFI, as a server would, and
 // says how long each step took. Each tale is one machine, from an empty disk to the screen that says what the appliance waits for.
-import { mkdirSync, mkdtempSync, rmSync, truncateSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { unpackTools } from '../../../image/disk/base-root.ts';
 import { espFiles } from '../../../image/disk/boot-files.ts';
-import { type DiskContent, writeDisk } from '../../../image/disk/disk-image.ts';
-import { engineRootPath } from '../../../image/engine/engine-root.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
-import { type ApplianceMachine, startAppliance } from './machine.ts';
+
+
+import { answersTale, serialTale } from './first-start-tales.ts';
+import { installTale } from './install-tale.ts';
+import { loaderTale } from './loader-tale.ts';
 import { insidePairsRack, levelsTale, pairTale } from './pair.ts';
-import { builtVersion, damaged, otherVersion, type Version } from './versions.ts';
+import { secureBootTale } from './secure-boot-tale.ts';
+import { makeStage, mustNot, type StageOptions, type Tale, WAITS, watch } from './stage.ts';
+import { updateTale } from './update-tale.ts';
+import { builtVersion, damaged, otherVersion } from './versions.ts';
 
-/** A small disk: what the image leaves of it is the state partition. */
-const DISK_BYTES = 4 * 2 ** 30;
-/** Emulation on a busy machine: nothing is concluded from time. */
-const PATIENCE_S = 900;
-const WAITS = /First start: which server is this/;
 
-interface Stage {
-  built: Version;
-  tools: string;
-  options: Options;
-  /** An empty folder. */
-  work: string;
-  /** A new machine's own folder, with a disk of this content. */
-  disk(content: DiskContent): { disk: string; directory: string };
-  /** Boots, lets `tale` watch, pulls the plug. */
-  boot(
-    where: { disk: string; directory: string },
-    given: Record<string, string>,
-    tale: (machine: ApplianceMachine) => Promise<void>,
-  ): Promise<void>;
-  say(line: string): void;
-}
-
-interface Options {
-  image: string;
-  /** Of the tales of two appliances. */
-  instance?: string | undefined;
-  port?: string | undefined;
-  report: string;
-}
-
-const seconds = (s: number) => `${s.toFixed(1)} s`;
-
-/** Each line of `steps`: a pattern that must come, in any order of time, and what it means. */
-async function watch(stage: Stage, machine: ApplianceMachine, steps: readonly (readonly [RegExp, string])[]): Promise<void> {
-  for (const [pattern, meaning] of steps) stage.say(`  ${seconds(await machine.until(pattern, PATIENCE_S))}  ${meaning}`);
-}
-
-function mustNot(machine: ApplianceMachine, pattern: RegExp): void {
-  if (pattern.test(machine.serial())) throw new LabError(`the serial line says ${pattern}:\n${machine.serial().slice(-2000)}`);
-}
-
-const TALES: Record<string, (stage: Stage) => Promise<void>> = {
+const TALES: Record<string, Tale> = {
   first: async (stage) => {
     const { built, tools } = stage;
     const where = stage.disk({ files: espFiles(tools, [built]), slots: { a: built.slot } });
@@ -110,25 +74,45 @@ const TALES: Record<string, (stage: Stage) => Promise<void>> = {
       await watch(stage, machine, [[/coServer[\s\S]*It goes on by itself/, 'the console names the key']]);
     });
   },
+  answers: answersTale,
+  serial: serialTale,
+  install: installTale,
+  'secure-boot': secureBootTale,
+  loader: loaderTale,
+  update: updateTale,
   pair: pairTale,
   levels: levelsTale,
 };
 
+const USAGE = `usage: npm run lab:appliance -- [--image DIRECTORY] [--key FILE] [--kills N] [--seed N] [--instance NAME] [--port N] [--report DIRECTORY] [${Object.keys(TALES).join('|')}]...`;
+
 /** Throws with the usage. */
-function parse(args: string[]): { options: Options; names: string[] } {
-  const usage = `usage: npm run lab:appliance -- [--image DIRECTORY] [--instance NAME] [--port N] [--report DIRECTORY] [${Object.keys(TALES).join('|')}]...`;
+function parse(args: string[]): { options: StageOptions; names: string[] } {
   const text = { type: 'string' } as const;
   const words = (() => {
     try {
-      return parseArgs({ args, options: { image: text, instance: text, port: text, report: text }, allowPositionals: true });
+      return parseArgs({
+        args,
+        options: { image: text, instance: text, port: text, report: text, key: text, kills: text, seed: text },
+        allowPositionals: true,
+      });
     } catch (error) {
-      throw new LabError(messageOf(error), usage);
+      throw new LabError(messageOf(error), USAGE);
     }
   })();
   const { values, positionals } = words;
-  if (positionals.some((name) => !(name in TALES))) throw new LabError(usage);
-  const { image = join(REPOSITORY, 'dist.image'), instance, port, report = join(image, 'lab') } = values;
-  return { options: { image, instance, port, report }, names: positionals.length === 0 ? Object.keys(TALES) : positionals };
+  const unknown = positionals.find((name) => !(name in TALES));
+  if (unknown !== undefined) throw new LabError(`there is no tale ${unknown}`, USAGE);
+  const { image = join(REPOSITORY, 'dist.image'), instance, port, report = join(image, 'lab'), key, kills = '0', seed = '1' } = values;
+  if (![kills, seed].every((number) => /^\d{1,9}$/.test(number))) throw new LabError('--kills and --seed are whole numbers', USAGE);
+  if (positionals.includes('update') && key === undefined)
+    throw new LabError('the tale update needs --key FILE: the private key whose public one the image was built with', USAGE);
+  // Without the key all others are all there is.
+  const all = Object.keys(TALES).filter((name) => name !== 'update' || key !== undefined);
+  return {
+    options: { image, instance, port, report, key, kills: Number(kills), seed: Number(seed) },
+    names: positionals.length === 0 ? all : positionals,
+  };
 }
 
 async function main(args: string[]): Promise<void> {
@@ -145,34 +129,6 @@ async function main(args: string[]): Promise<void> {
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
-}
-
-function makeStage(built: Version, tools: string, work: string, options: Options, say: (line: string) => void): Stage {
-  let machines = 0;
-  return {
-    built,
-    tools,
-    options,
-    work,
-    say,
-    disk: (content) => {
-      machines += 1;
-      const directory = join(work, `machine-${machines}`);
-      mkdirSync(directory);
-      const disk = join(directory, 'disk.img');
-      writeDisk(disk, content);
-      truncateSync(disk, DISK_BYTES);
-      return { disk, directory };
-    },
-    boot: async (where, given, tale) => {
-      const machine = startAppliance({ ...where, engineRoot: engineRootPath(), tools, given, log: process.env.TWINSTEP_SERIAL_LOG });
-      try {
-        await tale(machine);
-      } finally {
-        await machine.powerOff();
-      }
-    },
-  };
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync, createWriteStream, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LabError } from '../lab-error.ts';
+import { Terminal } from './terminal.ts';
 
 /** Kept of the serial line: a boot says a few pages. */
 const MAX_SERIAL_CHARACTERS = 1 << 20;
@@ -10,10 +11,22 @@ const MAX_SERIAL_CHARACTERS = 1 << 20;
  * Added to the command line, for emulation only: no mitigations of what an emulated CPU has not, no timer check that a starved one fails by
  * chance. One CPU: two that wait for each other cost more than they give.
  */
-const EMULATION_WORDS = 'mitigations=off no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1';
+export const EMULATION_WORDS = 'mitigations=off no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1';
 const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
 
-export interface ApplianceOptions {
+/** What a tale may add to the plain server. */
+export interface MachineExtras {
+  /** An installation medium, and as what the server sees it; the disk is before it in the order of the boot, unless `first`. */
+  medium?: { path: string; as: 'cdrom' | 'stick'; first?: boolean };
+  /** UEFI with Secure Boot: it takes what its variables trust, and everything until they hold a key. */
+  secureBoot?: boolean;
+  /** Its network ports in order; none without it. */
+  ports?: readonly Port[];
+  /** One NIC, whose `guestPort` answers at `port` of this machine's loopback; nothing else leads out or in. */
+  network?: { port: number; guestPort: number; mac: string };
+}
+
+export interface ApplianceOptions extends MachineExtras {
   /** The disk, raw; written to. */
   disk: string;
   /** The root with the engine, and the folder where the package ovmf is unpacked. */
@@ -24,8 +37,15 @@ export interface ApplianceOptions {
   memoryMiB?: number;
   /** A file to which the serial line is written, too. */
   log?: string | undefined;
-  /** Files for the appliance: `config`, `nics`. */
+  /** Files for the appliance: `config`, `nics`, `answers`, `trial-seconds`. */
   given?: Record<string, string>;
+}
+
+/** One end of a cable: two sockets that send to each other. */
+export interface Port {
+  mac: string;
+  own: string;
+  other: string;
 }
 
 export interface ApplianceMachine {
@@ -33,12 +53,24 @@ export interface ApplianceMachine {
   serial(): string;
   /** Answers the seconds from power-on to the first match. Throws when it has not come in time, with the end of the serial line. */
   until(pattern: RegExp, timeoutS: number): Promise<number>;
+  /** What somebody at the serial line sees: 24 rows. */
+  screen(): string[];
+  /** As `until`, for the screen as one line with single blanks. */
+  untilScreen(pattern: RegExp, timeoutS: number): Promise<number>;
+  /** Somebody types on the serial line. */
+  type(text: string): void;
+  /** What comes from now on is all that `serial` and `until` see. */
+  forget(): void;
+  /** Since power-on. */
+  seconds(): number;
+  /** Answers when the machine has switched itself off; throws when it has not in time. */
+  untilOff(timeoutS: number): Promise<void>;
   /** As pulling the plug. */
   powerOff(): Promise<void>;
 }
 
 export function startAppliance(options: ApplianceOptions): ApplianceMachine {
-  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, log } = options;
+  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, log, medium, secureBoot = false } = options;
   const firmware = join(tools, 'usr/share/OVMF');
   if (!existsSync(firmware)) throw new LabError(`there is no ${firmware}`, 'npm run image');
   const variables = join(directory, 'variables.fd');
@@ -53,23 +85,55 @@ export function startAppliance(options: ApplianceOptions): ApplianceMachine {
     [
       ...['--library-path', join(engineRoot, LIBRARIES), join(engineRoot, 'usr/bin/qemu-system-x86_64')],
       ...['-L', join(engineRoot, 'usr/share/qemu'), '-L', join(engineRoot, 'usr/share/seabios')],
-      ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'Skylake-Client,+sha-ni', '-smp', '1', '-m', String(memoryMiB)],
+      ...['-machine', secureBoot ? 'q35,smm=on' : 'q35', '-accel', 'tcg,thread=multi'],
+      ...['-cpu', 'Skylake-Client,+sha-ni', '-smp', '1', '-m', String(memoryMiB)],
       ...['-smbios', `type=11,value=io.systemd.stub.kernel-cmdline-extra=${EMULATION_WORDS}`],
-      ...['-drive', `if=pflash,format=raw,readonly=on,file=${join(firmware, 'OVMF_CODE_4M.fd')}`],
+      ...['-drive', `if=pflash,format=raw,readonly=on,file=${join(firmware, secureBoot ? 'OVMF_CODE_4M.secboot.fd' : 'OVMF_CODE_4M.fd')}`],
+      // Only the firmware itself, in its own mode of the CPU, writes its variables.
+      ...(secureBoot ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
       ...['-drive', `if=pflash,format=raw,file=${variables}`],
-      ...['-drive', `if=none,id=disk,format=raw,discard=unmap,file=${disk}`, '-device', 'nvme,drive=disk,serial=system'],
-      ...['-nic', 'none', '-display', 'none', '-vga', 'std', '-monitor', 'none', '-serial', 'stdio', '-no-user-config'],
+      ...['-drive', `if=none,id=disk,format=raw,discard=unmap,file=${disk}`, '-device', 'nvme,drive=disk,serial=system,bootindex=2'],
+      ...mediumArguments(medium),
+      ...[...nicArguments(options), '-display', 'none', '-vga', 'std', '-monitor', 'none', '-serial', 'stdio', '-no-user-config'],
       ...files,
     ],
-    { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, QEMU_MODULE_DIR: join(engineRoot, LIBRARIES, 'qemu') } },
+    { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, QEMU_MODULE_DIR: join(engineRoot, LIBRARIES, 'qemu') } },
   );
   if (log !== undefined) child.stdout.pipe(createWriteStream(log, { flags: 'a' }));
   return follow(child);
 }
 
+function nicArguments({ ports = [], network }: MachineExtras): string[] {
+  if (network) {
+    const { port, guestPort, mac } = network;
+    return [
+      ...['-netdev', `user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:${port}-10.0.2.15:${guestPort}`],
+      ...['-device', `virtio-net-pci,netdev=net,mac=${mac},romfile=`],
+    ];
+  }
+  if (ports.length === 0) return ['-nic', 'none'];
+  return ports.flatMap(({ mac, own, other }, i) => [
+    ...['-netdev', `dgram,id=port${i},local.type=unix,local.path=${own},remote.type=unix,remote.path=${other}`],
+    ...['-device', `virtio-net-pci,netdev=port${i},mac=${mac},romfile=`],
+  ]);
+}
+
+function mediumArguments(medium: MachineExtras['medium']): string[] {
+  if (medium === undefined) return [];
+  const { path, as, first = false } = medium;
+  const order = `bootindex=${first ? 1 : 3}`;
+  return as === 'cdrom'
+    ? ['-drive', `if=none,id=medium,media=cdrom,readonly=on,format=raw,file=${path}`, '-device', `ide-cd,drive=medium,${order}`]
+    : [
+        ...['-drive', `if=none,id=medium,readonly=on,format=raw,file=${path}`, '-device', 'qemu-xhci'],
+        ...['-device', `usb-storage,drive=medium,removable=on,${order}`],
+      ];
+}
+
 function follow(child: ChildProcess): ApplianceMachine {
   const startedAt = performance.now();
   let said = '';
+  const terminal = new Terminal();
   let complaint = '';
   let looks: (() => void)[] = [];
   const look = () => {
@@ -77,6 +141,7 @@ function follow(child: ChildProcess): ApplianceMachine {
   };
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-MAX_SERIAL_CHARACTERS);
+    terminal.write(text);
     look();
   });
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -91,25 +156,42 @@ function follow(child: ChildProcess): ApplianceMachine {
   });
   void ended.then(look);
   const isOver = () => child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
+  const when = (pattern: RegExp, timeoutS: number, text: () => string): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const done = (finish: () => void) => {
+        clearTimeout(timer);
+        looks = looks.filter((f) => f !== check);
+        finish();
+      };
+      const fail = (why: string) =>
+        done(() => reject(new LabError(`${why}; the serial line ends with:\n${terminal.rows().join('\n')}\n${complaint}`)));
+      const timer = setTimeout(() => fail(`no ${pattern} within ${timeoutS} s`), timeoutS * 1000);
+      const check = () => {
+        if (pattern.test(text())) done(() => resolve((performance.now() - startedAt) / 1000));
+        else if (isOver()) fail('the machine has ended');
+      };
+      looks.push(check);
+      check();
+    });
   return {
     serial: () => said,
-    until: (pattern, timeoutS) =>
-      new Promise((resolve, reject) => {
-        const done = (finish: () => void) => {
-          clearTimeout(timer);
-          looks = looks.filter((f) => f !== check);
-          finish();
-        };
-        const fail = (why: string) =>
-          done(() => reject(new LabError(`${why}; the serial line ends with:\n${said.slice(-2000)}\n${complaint}`)));
-        const timer = setTimeout(() => fail(`no ${pattern} within ${timeoutS} s`), timeoutS * 1000);
-        const check = () => {
-          if (pattern.test(said)) done(() => resolve((performance.now() - startedAt) / 1000));
-          else if (isOver()) fail('the machine has ended');
-        };
-        looks.push(check);
-        check();
-      }),
+    until: (pattern, timeoutS) => when(pattern, timeoutS, () => said),
+    screen: () => terminal.rows(),
+    untilScreen: (pattern, timeoutS) => when(pattern, timeoutS, () => terminal.text()),
+    type: (text) => {
+      child.stdin?.write(text, 'latin1');
+    },
+    forget: () => {
+      said = '';
+    },
+    seconds: () => (performance.now() - startedAt) / 1000,
+    untilOff: async (timeoutS) => {
+      const timer = setTimeout(() => child.kill('SIGKILL'), timeoutS * 1000);
+      await ended;
+      clearTimeout(timer);
+      if (child.exitCode !== 0)
+        throw new LabError(`the machine has not switched itself off; the serial line ends with:\n${said.slice(-2000)}`);
+    },
     powerOff: async () => {
       child.kill('SIGKILL');
       await ended;

@@ -80,7 +80,11 @@ function answersText(name: CoServerName, level: Level, secrets: PairSecrets): st
 }
 
 /** Writes the stick as a sparse file: a FAT32 file system without partitions. `answers`: they are on it, and the guest beside them. */
-export function writeStick(path: string, guest: GuestImage, answers: { name: CoServerName; level: Level; secrets: PairSecrets } | null): void {
+export function writeStick(
+  path: string,
+  guest: GuestImage,
+  answers: { name: CoServerName; level: Level; secrets: PairSecrets } | null,
+): void {
   const folder = answers === null ? 'guest/' : '';
   const files = [
     { path: `${folder}kernel`, data: readFileSync(guest.kernel) },

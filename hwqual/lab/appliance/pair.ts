@@ -89,7 +89,8 @@ async function tell(world: PairWorld, told: 'answers' | 'configuration', go: (ta
   try {
     await go(new PairTale(world, twins, report, told));
   } catch (error) {
-    for (const name of CO_SERVERS) report.screen(`failed-${name}`, `the console of ${name} when the tale failed`, twins.persons[name].screen());
+    for (const name of CO_SERVERS)
+      report.screen(`failed-${name}`, `the console of ${name} when the tale failed`, twins.persons[name].screen());
     report.note(`failed: ${messageOf(error)}`);
     throw error;
   } finally {

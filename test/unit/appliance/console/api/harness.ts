@@ -14,6 +14,7 @@ import {
   type RequestAnswer,
   startConsoleServer,
 } from '../../../../../appliance/console/api/index.ts';
+import type { UpdateRequest } from '../../../../../appliance/console/api/update-routes.ts';
 import type { Snapshot } from '../../../../../appliance/core/snapshot.ts';
 import { duplex } from '../fixtures.ts';
 
@@ -51,6 +52,7 @@ export interface HarnessOptions {
   webRoot?: string;
   answer?: RequestAnswer;
   first?: Snapshot;
+  updates?: UpdateRequest;
 }
 
 export async function harness(options: HarnessOptions = {}): Promise<Harness> {
@@ -78,6 +80,7 @@ export async function harness(options: HarnessOptions = {}): Promise<Harness> {
       asked.push({ action, args, by });
       return options.answer ?? { accepted: true };
     },
+    ...(options.updates ? { updates: options.updates } : {}),
     config: { port, address: '127.0.0.1', passwordHash: options.passwordHash ?? passwordHash, socketPath },
     tls: await consoleCertificate({ stateDir: join(directory, 'state'), coServer: 'A', names: ['127.0.0.1'] }),
     webRoot,
@@ -118,7 +121,7 @@ export interface Call {
   method?: string;
   path: string;
   headers?: Record<string, string>;
-  body?: string;
+  body?: string | Buffer;
 }
 
 /** `to`: a TLS port on 127.0.0.1 or the path of a Unix socket. */

@@ -152,6 +152,20 @@ t.test('looking is free, asking needs the password', async (t) => {
   await c.line.shows('Password: _');
 });
 
+t.test('a device that is opened later gets the whole screen: what was drawn before went nowhere', async (t) => {
+  const c = start();
+  t.teardown(() => c.serial.close());
+  await c.line.shows('DUPLEX');
+  c.line.terminal.write('\u001b[2J');
+  t.notMatch(c.line.terminal.text(), /DUPLEX/);
+  c.line.emit('opened');
+  // The next drawing is a whole one.
+  const { bytes } = c.line;
+  c.line.type('2');
+  await c.line.until(() => c.line.bytes > bytes);
+  t.match(c.line.terminal.text(), /TWINSTEP {2}CoServer A/);
+});
+
 t.test('an action that can lose data: its word is typed out, beside what it means', async (t) => {
   const c = start(holding());
   t.teardown(() => c.serial.close());

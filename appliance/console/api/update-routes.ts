@@ -1,0 +1,81 @@
+// Updates over a console:
+//   GET  /api/update                            what runs, what is in the other slot, what the next start takes; 404: no appliance
+//   POST /api/update                            {"bytes": 190000000, "force": false} -> detail {"upload", "partBytes"}
+//   POST /api/update/parts/UPLOAD/OFFSET        application/octet-stream, partBytes at most; the last one answers with detail {"version"}
+//   POST /api/update/rollback, /restart         {"force": false}
+// 200 {"accepted": true, "detail"} or 409 {"accepted": false, "reason"}.
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { RequestAnswer } from './types.ts';
+
+export interface UpdateRequest {
+  status(): Promise<object>;
+  begin(bytes: number, force: boolean, by: string): RequestAnswer;
+  part(upload: string, offset: number, data: Buffer): Promise<RequestAnswer>;
+  rollback(force: boolean, by: string): Promise<RequestAnswer>;
+  restart(force: boolean, by: string): RequestAnswer;
+}
+
+const PART_LIMIT_BYTES = 1 << 20;
+const MAX_UPDATE_BYTES = 2 ** 37;
+const FORCE = { type: 'boolean' };
+
+export function registerUpdate(app: FastifyInstance, updates: UpdateRequest | undefined, by: (request: FastifyRequest) => string): void {
+  if (!updates) return;
+  const codeOf = (answer: RequestAnswer) => (answer.accepted ? 200 : 409);
+  app.get('/api/update', () => updates.status());
+  app.post<{ Body: { bytes: number; force?: boolean } }>(
+    '/api/update',
+    {
+      schema: {
+        body: {
+          type: 'object',
+          required: ['bytes'],
+          properties: { bytes: { type: 'integer', minimum: 1, maximum: MAX_UPDATE_BYTES }, force: FORCE },
+          additionalProperties: false,
+        },
+      },
+    },
+    async (request, reply) => {
+      const answer = updates.begin(request.body.bytes, request.body.force ?? false, by(request));
+      return reply.code(codeOf(answer)).send(answer);
+    },
+  );
+  app.post<{ Params: { verb: 'rollback' | 'restart' }; Body: { force?: boolean } }>(
+    '/api/update/:verb',
+    {
+      schema: {
+        params: { type: 'object', properties: { verb: { enum: ['rollback', 'restart'] } } },
+        body: { type: 'object', properties: { force: FORCE }, additionalProperties: false },
+      },
+    },
+    async (request, reply) => {
+      const force = request.body.force ?? false;
+      const answer = request.params.verb === 'rollback' ? await updates.rollback(force, by(request)) : updates.restart(force, by(request));
+      return reply.code(codeOf(answer)).send(answer);
+    },
+  );
+  // In a scope of its own: nowhere else is anything but JSON read.
+  app.register(async (scope) => {
+    scope.addContentTypeParser('application/octet-stream', { parseAs: 'buffer', bodyLimit: PART_LIMIT_BYTES }, (_request, body, done) =>
+      done(null, body),
+    );
+    scope.post<{ Params: { upload: string; offset: string }; Body: Buffer }>(
+      '/api/update/parts/:upload/:offset',
+      {
+        bodyLimit: PART_LIMIT_BYTES,
+        schema: {
+          params: {
+            type: 'object',
+            properties: { upload: { type: 'string', pattern: '^[0-9a-f]{1,64}$' }, offset: { type: 'string', pattern: '^\\d{1,12}$' } },
+          },
+        },
+      },
+      async (request, reply) => {
+        const { upload, offset } = request.params;
+        if (!Buffer.isBuffer(request.body)) return reply.code(415).send({ accepted: false, reason: 'A part is application/octet-stream.' });
+        const answer = await updates.part(upload, Number(offset), request.body);
+        return reply.code(codeOf(answer)).send(answer);
+      },
+    );
+  });
+}

@@ -1,0 +1,9 @@
+// What the rest of the appliance uses of updates.
+export { type Manifest, type RefusalKind, UpdateRefusal } from './bundle.ts';
+export { runUpdate } from './command.ts';
+export { followHealth } from './health.ts';
+export { findPlace, isAppliance } from './place.ts';
+export type { News } from './record.ts';
+export { restartServer, whyNotRestart } from './restart.ts';
+export { type ReceiveOptions, type UpdateStatus, UpdateStore } from './update-store.ts';
+export { UploadDesk } from './upload.ts';

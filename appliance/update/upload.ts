@@ -1,0 +1,159 @@
+// An update that comes over a console, in parts: each is a request of its own, so that a slow line needs no request without end, and each is answered
+// when it is on the disk. One upload at a time.
+//
+//   begin -> part, part, ... part -> (all bytes are there) received, activated: the answer to the last part
+//        a part that is refused, or none for a minute: over; the sender begins anew
+import { randomBytes } from 'node:crypto';
+import { type Manifest, UpdateRefusal } from './bundle.ts';
+import type { UpdateStatus, UpdateStore } from './update-store.ts';
+
+/** Of a part. */
+export const MAX_PART_BYTES = 1 << 20;
+/** A browser that is asleep or a line that is gone; then somebody else may begin. */
+const SILENCE_MS = 60_000;
+
+export type Answer = { accepted: true; detail?: Record<string, string | number> } | { accepted: false; reason: string };
+
+export interface UploadDeskOptions {
+  store: Pick<UpdateStore, 'status' | 'receive' | 'activate' | 'rollback'>;
+  /** Why this server must not be started again now; null: it may. */
+  whyNotRestart: () => string | null;
+  restart: () => void;
+  log: (line: string) => void;
+  silenceMs?: number;
+}
+
+interface Upload {
+  id: string;
+  bytes: number;
+  received: number;
+  /** Takes a part; resolves when it was used up. */
+  push: (data: Buffer) => Promise<void>;
+  /** Ends in the version, or in why not. */
+  outcome: Promise<Answer>;
+  isOver: boolean;
+}
+
+export class UploadDesk {
+  readonly #o: UploadDeskOptions;
+  #upload: Upload | null = null;
+
+  constructor(options: UploadDeskOptions) {
+    this.#o = options;
+  }
+
+  status(): Promise<UpdateStatus> {
+    return this.#o.store.status();
+  }
+
+  /** `bytes`: of the whole file. The answer's detail: `upload`, the name for the parts. */
+  begin(bytes: number, force: boolean, by: string): Answer {
+    if (this.#upload && !this.#upload.isOver)
+      return { accepted: false, reason: 'Another upload is going on: wait until it has ended, or for a minute.' };
+    const { store, log, silenceMs = SILENCE_MS } = this.#o;
+    const { push, parts, end } = pipe(bytes, silenceMs);
+    log(`console: update of ${bytes} bytes begun from ${by}`);
+    const accepted = (m: Manifest) => log(`console: update to ${m.version} is being written`);
+    const outcome = store
+      .receive(parts, { force, onAccepted: accepted })
+      .then(async (): Promise<Answer> => ({ accepted: true, detail: { version: await store.activate() } }))
+      .catch((error: unknown): Answer => refusalOf(error))
+      .then((answer) => {
+        upload.isOver = true;
+        end();
+        log(
+          `console: update ${answer.accepted ? `to ${answer.detail?.version} is installed: it is tried at the next start` : `refused: ${answer.reason}`}`,
+        );
+        return answer;
+      });
+    const upload: Upload = { id: randomBytes(12).toString('hex'), bytes, received: 0, push, outcome, isOver: false };
+    this.#upload = upload;
+    return { accepted: true, detail: { upload: upload.id, partBytes: MAX_PART_BYTES } };
+  }
+
+  /** Parts come one after the other. The answer to the last one comes when the update is on the disk: detail `version`. */
+  async part(id: string, offset: number, data: Buffer): Promise<Answer> {
+    const upload = this.#upload;
+    if (!upload || upload.id !== id) return { accepted: false, reason: 'There is no such upload here any more: begin anew.' };
+    if (upload.isOver) return await upload.outcome;
+    if (offset !== upload.received || offset + data.length > upload.bytes)
+      return {
+        accepted: false,
+        reason: `Byte ${upload.received} of ${upload.bytes} comes next, not ${data.length} bytes from ${offset} on.`,
+      };
+    upload.received += data.length;
+    await Promise.race([upload.push(data), upload.outcome]);
+    if (upload.isOver || upload.received === upload.bytes) return await upload.outcome;
+    return { accepted: true, detail: { received: upload.received } };
+  }
+
+  async rollback(force: boolean, by: string): Promise<Answer> {
+    try {
+      const version = await this.#o.store.rollback({ force });
+      this.#o.log(`console: going back to ${version} at the next start, from ${by}`);
+      return { accepted: true, detail: { version } };
+    } catch (error) {
+      return refusalOf(error);
+    }
+  }
+
+  restart(force: boolean, by: string): Answer {
+    const why = force ? null : this.#o.whyNotRestart();
+    if (why !== null) return { accepted: false, reason: `This server is not started again: ${why}.` };
+    this.#o.log(`console: this server starts again, asked from ${by}`);
+    try {
+      this.#o.restart();
+      return { accepted: true };
+    } catch (error) {
+      return refusalOf(error);
+    }
+  }
+}
+
+function refusalOf(error: unknown): Answer {
+  return { accepted: false, reason: error instanceof Error ? error.message : String(error) };
+}
+
+/** `push` ends when its part was used up; the reader sees an end after `bytes`, and an error when nothing comes for too long. */
+function pipe(bytes: number, silenceMs: number): { push: (data: Buffer) => Promise<void>; parts: AsyncIterable<Buffer>; end: () => void } {
+  let given: { data: Buffer; used: () => void } | null = null;
+  let wake = () => {};
+  let isOver = false;
+  async function* read(): AsyncGenerator<Buffer> {
+    for (let taken = 0; taken < bytes; ) {
+      if (given === null) await arrival();
+      if (given === null)
+        throw new UpdateRefusal(
+          'truncated',
+          `Nothing more came for ${silenceMs / 1000} s after ${taken} of ${bytes} bytes. Send it again.`,
+        );
+      const { data, used }: { data: Buffer; used: () => void } = given;
+      yield data;
+      given = null;
+      taken += data.length;
+      used();
+    }
+  }
+  const arrival = () =>
+    new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, silenceMs);
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  return {
+    parts: read(),
+    push: (data) =>
+      new Promise((used) => {
+        if (isOver || data.length === 0) used();
+        else given = { data, used };
+        wake();
+      }),
+    end: () => {
+      isOver = true;
+      given?.used();
+      wake();
+    },
+  };
+}

@@ -1,0 +1,74 @@
+import t from 'tap';
+import { UploadDesk } from '../../../../appliance/update/upload.ts';
+import { bundle, folderFor, Machine, version } from './machine.ts';
+
+const OLD = version('1.0.0');
+const NEW = version('1.1.0');
+
+function desk(m: Machine, options: { silenceMs?: number; why?: string | null } = {}) {
+  const log: string[] = [];
+  const restarts: number[] = [];
+  const made = new UploadDesk({
+    store: m.store(),
+    whyNotRestart: () => options.why ?? null,
+    restart: () => restarts.push(1),
+    log: (line) => log.push(line),
+    ...(options.silenceMs ? { silenceMs: options.silenceMs } : {}),
+  });
+  return { desk: made, log, restarts };
+}
+
+/** Sends `data` in parts of `partBytes`; answers the last answer. */
+async function send(d: UploadDesk, data: Buffer, partBytes = 7_000) {
+  const begun = d.begin(data.length, false, 'the test');
+  if (!begun.accepted) return begun;
+  const id = String(begun.detail?.upload);
+  for (let at = 0; at < data.length; at += partBytes) {
+    const answer = await d.part(id, at, data.subarray(at, at + partBytes));
+    if (!answer.accepted || at + partBytes >= data.length) return answer;
+    if (answer.detail?.received !== at + partBytes) throw new Error('it counts otherwise');
+  }
+  throw new Error('no last answer');
+}
+
+t.test('in parts, installed at the last one; what is wrong is answered to the part where it shows', async (t) => {
+  const m = Machine.make([OLD], folderFor(t));
+  const { desk: d, log } = desk(m);
+  t.match(await send(d, Buffer.alloc(30_000, 'PK')), { accepted: false, reason: /no update of Twinstep/ });
+  const cut = bundle(NEW);
+  t.match(await send(d, cut.subarray(0, cut.length - 1)), { accepted: false, reason: /ends after \d+ bytes, in the middle of its slot/ });
+  t.strictSame(await send(d, bundle(NEW)), { accepted: true, detail: { version: '1.1.0' } });
+  t.match(await d.status(), { next: '1.1.0' });
+  t.match(log.join('\n'), /begun from the test[\s\S]*refused[\s\S]*1\.1\.0 is being written[\s\S]*1\.1\.0 is installed/);
+  await m.start();
+  await m.store().markHealthy();
+  t.strictSame(await desk(m).desk.rollback(false, 'the test'), { accepted: true, detail: { version: '1.0.0' } });
+});
+
+t.test('one upload at a time, its parts in order, and a sender who is gone does not keep it', async (t) => {
+  const m = Machine.make([OLD], folderFor(t));
+  const { desk: d } = desk(m, { silenceMs: 100 });
+  const data = bundle(NEW);
+  const begun = d.begin(data.length, false, 'one');
+  const id = begun.accepted ? String(begun.detail?.upload) : '';
+  t.match(d.begin(data.length, false, 'two'), { accepted: false, reason: /Another upload is going on/ });
+  t.match(await d.part('0badc0de', 0, data), { accepted: false, reason: /no such upload/ });
+  t.match(await d.part(id, 5, data.subarray(5, 100)), { accepted: false, reason: /Byte 0 of \d+ comes next/ });
+  t.match(await d.part(id, 0, Buffer.concat([data, data])), { accepted: false, reason: /comes next/ });
+  t.match(await d.part(id, 0, data.subarray(0, 20_000)), { accepted: true, detail: { received: 20_000 } });
+  // Now nothing comes any more: the answer to a part that comes too late says so.
+  await new Promise<void>((resolve) => {
+    const look = () => (d.begin(1, false, 'three').accepted ? resolve() : setTimeout(look, 20));
+    look();
+  });
+  t.match(await d.part(id, 20_000, data.subarray(20_000)), { accepted: false, reason: /no such upload/ });
+  t.match(await m.store().status(), { next: '1.0.0', received: null });
+});
+
+t.test('a restart is refused with its reason, unless it is forced', async (t) => {
+  const m = Machine.make([OLD], folderFor(t));
+  const { desk: d, restarts } = desk(m, { why: 'the workload runs on this CoServer' });
+  t.strictSame(d.restart(false, 'x'), { accepted: false, reason: 'This server is not started again: the workload runs on this CoServer.' });
+  t.strictSame(d.restart(true, 'x'), { accepted: true });
+  t.equal(restarts.length, 1);
+});
