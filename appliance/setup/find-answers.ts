@@ -37,6 +37,12 @@ export async function findAnswers(file: string | null, mountPoint: string, visit
   }
 }
 
+/** One that brings a guest only, which the image's init takes, is no mistake. @param names In its top folder. */
+export function whatIsOn(names: readonly string[]): 'answers' | 'guest' | 'neither' {
+  if (names.includes(ANSWER_FILE)) return 'answers';
+  return names.includes(GUEST_FOLDER) ? 'guest' : 'neither';
+}
+
 /** Also whole disks: a stick need not have partitions. */
 async function partitions(): Promise<string[]> {
   const text = await readFile('/proc/partitions', 'utf8').catch(() => '');

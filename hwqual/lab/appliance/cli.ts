@@ -9,7 +9,6 @@ import { espFiles } from '../../../image/disk/boot-files.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
 
-
 import { answersTale, serialTale } from './first-start-tales.ts';
 import { installTale } from './install-tale.ts';
 import { loaderTale } from './loader-tale.ts';
@@ -18,7 +17,6 @@ import { secureBootTale } from './secure-boot-tale.ts';
 import { makeStage, mustNot, type StageOptions, type Tale, WAITS, watch } from './stage.ts';
 import { updateTale } from './update-tale.ts';
 import { builtVersion, damaged, otherVersion } from './versions.ts';
-
 
 const TALES: Record<string, Tale> = {
   first: async (stage) => {
