@@ -66,10 +66,9 @@ async function fromDevice(device: string, type: string, mountPoint: string, visi
   await runProgram('mount', ['-t', type, '-o', 'ro,nosuid,nodev,noexec', device, mountPoint], 'mount');
   try {
     const path = join(mountPoint, ANSWER_FILE);
-    const names = await readdir(mountPoint);
-    // One that brings a guest only (`guest.sh` of the image) is no mistake.
-    if (!names.includes(ANSWER_FILE) && names.includes(GUEST_FOLDER)) return;
-    if (!names.includes(ANSWER_FILE)) throw new Error(`${device} is called ${LABEL} but has no file ${ANSWER_FILE}: put it there`);
+    const holds = whatIsOn(await readdir(mountPoint));
+    if (holds === 'guest') return;
+    if (holds === 'neither') throw new Error(`${device} is called ${LABEL} but has no file ${ANSWER_FILE}: put it there`);
     await visit({ from: `${ANSWER_FILE} on ${device}`, text: await readShort(path), pathOf: (name) => join(mountPoint, name) });
   } finally {
     await runProgram('umount', [mountPoint], 'mount');

@@ -19,7 +19,7 @@ function appliance(t: Test, files: Record<string, string>) {
       'sh',
       [
         '-euc',
-        `tell() { echo "$*"; }; findfs() { echo /dev/sdz1; }; blkid() { echo vfat; }; mount() { :; }; umount() { :; }
+        `tell() { echo "$*"; }; blkid() { case $* in *device) echo $devices ;; *) echo vfat ;; esac; }; devices=/dev/sdz1; mount() { :; }; umount() { :; }
         state=$1; . "$3"; stick=$2; ${words}
         take_guest`,
         'sh',
@@ -51,9 +51,11 @@ t.test('a guest without a disk of its own: none is made', async (t) => {
 
 t.test('no stick: nothing happens; one that cannot be read is told of', async (t) => {
   const { state, take } = appliance(t, { kernel: 'K' });
-  t.equal(take('findfs() { return 1; }'), '');
+  t.equal(take('devices='), '');
   t.match(take('mount() { echo "wrong fs type" >&2; return 32; }'), /\/dev\/sdz1 is called TWINSTEP and cannot be read: wrong fs type/);
   t.notOk(existsSync(join(state, 'guest/kernel')));
+  const first = 'devices="/dev/sr0 /dev/sdz1"; mount() { case $* in *sr0*) echo "no medium" >&2; return 32 ;; esac; }';
+  t.match(take(first), /\/dev\/sr0 .*no medium\n.*kernel from \/dev\/sdz1/, 'the next one is looked at all the same');
 });
 
 t.test('a file that does not get whole has no name', async (t) => {

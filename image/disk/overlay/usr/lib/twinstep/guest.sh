@@ -4,16 +4,18 @@
 stick=/run/stick
 
 take_guest() {
-  from=$(findfs LABEL=TWINSTEP 2>/dev/null) || return 0
   mkdir -p $stick $state/guest
-  if mount -t "$(blkid -o value -s TYPE "$from")" -o ro,nosuid,nodev,noexec "$from" $stick 2>$stick.said; then
+  # The installation medium is called so, too, and has no guest.
+  for from in $(blkid -c /dev/null -t LABEL=TWINSTEP -o device); do
+    if ! mount -t "$(blkid -o value -s TYPE "$from")" -o ro,nosuid,nodev,noexec "$from" $stick 2>$stick.said; then
+      tell "$from is called TWINSTEP and cannot be read: $(tail -n 1 $stick.said)"
+      continue
+    fi
     take_file kernel $state/guest/kernel
     take_file initrd $state/guest/initrd
     take_file disk $state/disks/guest
     umount $stick
-  else
-    tell "$from is called TWINSTEP and cannot be read: $(tail -n 1 $stick.said)"
-  fi
+  done
 }
 
 take_file() { # name there, path here
