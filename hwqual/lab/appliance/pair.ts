@@ -124,6 +124,8 @@ class PairTale {
     for (const name of CO_SERVERS) await this.#twins.powerOn(name);
     await Promise.all(CO_SERVERS.map((name) => this.#firstBoot(name)));
     for (const name of CO_SERVERS) {
+      const complaint = /Twinstep: .*cannot be .*/.exec(this.#twins.persons[name].said());
+      if (complaint !== null) throw new LabError(`machine ${name} says: ${complaint[0]}`);
       this.#keepScreen(`first-${name}`, name, 'at first');
       await this.#memory(name, 'before pairing, without a guest');
     }

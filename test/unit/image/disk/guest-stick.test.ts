@@ -1,9 +1,11 @@
-// The appliance takes a guest from a stick: each file once and whole, and says what it cannot read. The stick itself is a folder here.
+// The appliance takes a guest from a stick: each file once and whole, and says what it cannot read. The stick itself is a folder here; the
+// shell is the appliance's.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { engineRootPath } from '../../../../image/engine/engine-root.ts';
 
 const SCRIPT = join(import.meta.dirname, '../../../../image/disk/overlay/usr/lib/twinstep/guest.sh');
 
@@ -16,8 +18,9 @@ function appliance(t: Test, files: Record<string, string>) {
   /** What it told. `words`: shell in front of the take. */
   const take = (words = '') =>
     execFileSync(
-      'sh',
+      join(engineRootPath(), 'usr/bin/busybox'),
       [
+        'sh',
         '-euc',
         `tell() { echo "$*"; }; blkid() { case $* in *device) echo $devices ;; *) echo vfat ;; esac; }; devices=/dev/sdz1; mount() { :; }; umount() { :; }
         state=$1; . "$3"; stick=$2; ${words}
@@ -61,7 +64,7 @@ t.test('no stick: nothing happens; one that cannot be read is told of', async (t
 t.test('a file that does not get whole has no name', async (t) => {
   const { state, take } = appliance(t, { kernel: 'K' });
   t.match(
-    take('cp() { echo half >"$3"; echo "cp: No space left on device" >&2; return 1; }'),
+    take('fails() { echo half >"$3"; echo "cp: No space left on device" >&2; return 1; }; copy=fails'),
     /kernel cannot be copied: cp: No space left on device/,
   );
   t.strictSame(readdirSync(join(state, 'guest')), []);
