@@ -13,6 +13,7 @@ export const QUESTIONS = [
   'fence.address',
   'fence.username',
   'fence.password',
+  'fence.cipherSuite',
   'password',
   'clock',
   'guest.name',
@@ -53,6 +54,7 @@ export const PROPOSED: Answers = {
   'fence.address': '',
   'fence.username': '',
   'fence.password': '',
+  'fence.cipherSuite': '17',
   password: '',
   clock: '',
   'guest.name': 'guest',
@@ -141,6 +143,8 @@ export function answerProblem(question: Question, answers: Answers): string | nu
       if (answers['fence.address'] === '') return null;
       // IPMI 2.0, 22.30.
       return text !== '' && Buffer.byteLength(text) <= 20 ? null : "The password of the other server's BMC is needed: 1 to 20 characters.";
+    case 'fence.cipherSuite':
+      return text === '17' || text === '3' ? null : "17 is needed, or 3 if the other server's BMC has no better one.";
     case 'password':
       return passwordHashProblem(text) === null && text !== '' ? null : 'A password is needed.';
     case 'clock':

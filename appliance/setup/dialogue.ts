@@ -149,7 +149,14 @@ function advance(state: SetupState, facts: SetupFacts): SetupStep {
     case 'management':
       return checked(state, facts, ['management.address', 'management.gateway']);
     case 'helpers':
-      return checked(state, facts, ['witness.address', 'witness.port', 'fence.address', 'fence.username', 'fence.password']);
+      return checked(state, facts, [
+        'witness.address',
+        'witness.port',
+        'fence.address',
+        'fence.username',
+        'fence.password',
+        'fence.cipherSuite',
+      ]);
     case 'password':
       return passwordDone(state, facts);
     case 'clock': {

@@ -101,7 +101,11 @@ export function fieldsOf(state: SetupState, facts: SetupFacts): Field[] {
         text('fence.address', "The other server's BMC"),
         ...(answers['fence.address'] === ''
           ? []
-          : [text('fence.username', 'Its user'), secret('fence.password', 'Its password', 'fence.password')]),
+          : [
+              text('fence.username', 'Its user'),
+              secret('fence.password', 'Its password', 'fence.password'),
+              text('fence.cipherSuite', 'Its cipher suite (17, older ones 3)'),
+            ]),
       ];
     case 'password':
       return passwordFields(facts, asked, secret);

@@ -9,6 +9,7 @@ import { labelOf } from './volume-label.ts';
 const GIVEN_BY_HOST = '/sys/firmware/qemu_fw_cfg/by_name/opt/org.twinstep/answers/raw';
 export const LABEL = 'TWINSTEP';
 export const ANSWER_FILE = 'twinstep-answers.yaml';
+const GUEST_FOLDER = 'guest';
 /** A file system's label lies in its first KiBs. */
 const LABEL_BYTES = 4096;
 
@@ -36,6 +37,12 @@ export async function findAnswers(file: string | null, mountPoint: string, visit
   }
 }
 
+/** One that brings a guest only, which the image's init takes, is no mistake. @param names In its top folder. */
+export function whatIsOn(names: readonly string[]): 'answers' | 'guest' | 'neither' {
+  if (names.includes(ANSWER_FILE)) return 'answers';
+  return names.includes(GUEST_FOLDER) ? 'guest' : 'neither';
+}
+
 /** Also whole disks: a stick need not have partitions. */
 async function partitions(): Promise<string[]> {
   const text = await readFile('/proc/partitions', 'utf8').catch(() => '');
@@ -59,8 +66,9 @@ async function fromDevice(device: string, type: string, mountPoint: string, visi
   await runProgram('mount', ['-t', type, '-o', 'ro,nosuid,nodev,noexec', device, mountPoint], 'mount');
   try {
     const path = join(mountPoint, ANSWER_FILE);
-    // It may bring the guest only.
-    if (!(await readdir(mountPoint)).includes(ANSWER_FILE)) return;
+    const holds = whatIsOn(await readdir(mountPoint));
+    if (holds === 'guest') return;
+    if (holds === 'neither') throw new Error(`${device} is called ${LABEL} but has no file ${ANSWER_FILE}: put it there`);
     await visit({ from: `${ANSWER_FILE} on ${device}`, text: await readShort(path), pathOf: (name) => join(mountPoint, name) });
   } finally {
     await runProgram('umount', [mountPoint], 'mount');

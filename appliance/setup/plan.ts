@@ -86,8 +86,9 @@ export function planConfig(input: PlanInput): CoServerConfig {
   const partner = input.partner.managementAddress;
   const url = (address: string): string => (address === '' ? '' : `https://${address}/`);
   const state = `${stateFolder}/state`;
-  // An emulated guest takes the processor from its own heartbeat.
+  // Without KVM everything is emulated, this server too: it stands still for seconds, and its engines and threads are as late.
   const isSlow = !machine.kvm;
+  const watchdogS = answers['guest.level'] === '2' ? 3 : 10;
   return {
     coServer,
     pair: { id: pairId, keyFile: `${state}/pair.key` },
@@ -103,21 +104,21 @@ export function planConfig(input: PlanInput): CoServerConfig {
       port: 623,
       username: answers['fence.address'] === '' ? '' : answers['fence.username'],
       passwordFile: answers['fence.address'] === '' ? '' : `${state}/bmc.password`,
-      cipherSuite: 17,
+      cipherSuite: answers['fence.cipherSuite'] === '3' ? 3 : 17,
     },
-    watchdog: { device: machine.watchdog, timeoutS: answers['guest.level'] === '2' ? 3 : 10 },
+    watchdog: { device: machine.watchdog, timeoutS: isSlow ? 60 : watchdogS },
     ups: { address: '', port: 3493, name: 'ups' },
-    heartbeat: isSlow ? { intervalMs: 100, timeoutMs: 3_000 } : { intervalMs: 20, timeoutMs: 400 },
+    heartbeat: isSlow ? { intervalMs: 1_000, timeoutMs: 10_000 } : { intervalMs: 20, timeoutMs: 400 },
     resync: { maximumMiBPerS: 0 },
     checkpoint: {
       mode: 'lockstep',
-      hold: isSlow ? { dataMs: 60, ackMs: 120 } : { dataMs: 25, ackMs: 100 },
+      hold: isSlow ? { dataMs: 500, ackMs: 500 } : { dataMs: 25, ackMs: 100 },
       outputDelayMs: 5,
-      idleMs: 1_000,
+      idleMs: isSlow ? 5_000 : 1_000,
       minimumMs: 20,
     },
     restorePoints: { directory: '', maximumMiB: 0, reserveMiB: 1_024, everyMinutes: 0, keep: 24 },
-    disk: isSlow ? { timeoutMs: 20_000, acknowledgeMs: 8_000 } : { timeoutMs: 8_000, acknowledgeMs: 4_000 },
+    disk: isSlow ? { timeoutMs: 60_000, acknowledgeMs: 30_000 } : { timeoutMs: 8_000, acknowledgeMs: 4_000 },
     scrub: { rateMiBPerS: 20, everyHours: 168 },
     console: {
       port: 443,

@@ -8,10 +8,11 @@ import { unpackTools } from '../../../image/disk/base-root.ts';
 import { espFiles } from '../../../image/disk/boot-files.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
+
 import { answersTale, serialTale } from './first-start-tales.ts';
 import { installTale } from './install-tale.ts';
 import { loaderTale } from './loader-tale.ts';
-import { insidePairsRack, pairTale } from './pair.ts';
+import { insidePairsRack, levelsTale, pairTale } from './pair.ts';
 import { secureBootTale } from './secure-boot-tale.ts';
 import { makeStage, mustNot, type StageOptions, type Tale, WAITS, watch } from './stage.ts';
 import { updateTale } from './update-tale.ts';
@@ -78,6 +79,7 @@ const TALES: Record<string, Tale> = {
   loader: loaderTale,
   update: updateTale,
   pair: pairTale,
+  levels: levelsTale,
 };
 
 const USAGE = `usage: npm run lab:appliance -- [--image DIRECTORY] [--key FILE] [--kills N] [--seed N] [--instance NAME] [--port N] [--report DIRECTORY] [${Object.keys(TALES).join('|')}]...`;
@@ -113,7 +115,7 @@ function parse(args: string[]): { options: StageOptions; names: string[] } {
 
 async function main(args: string[]): Promise<void> {
   const { options, names } = parse(args);
-  if (names.includes('pair') && !(await insidePairsRack(options))) return;
+  if ((names.includes('pair') || names.includes('levels')) && !(await insidePairsRack(options))) return;
   const work = mkdtempSync(join(tmpdir(), 'twinstep-appliance-'));
   try {
     const tools = join(work, 'tools');

@@ -1,14 +1,15 @@
-// What the two appliances of the lab are told by their machines' host: NICs and a configuration each. No key: they make it by pairing. And
-// what their operator plugs in: a stick with the guest.
+// What the two appliances of the lab are told: by their machines' host, NICs and a configuration each; or by their operator, who plugs in a stick
+// with the answers of the first start. No key in either: they make it by pairing. The guest comes by the stick.
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { stringify } from 'yaml';
 import type { CoServerConfig } from '../../../appliance/config.ts';
 import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import { fatFileSystem } from '../../../image/disk/fat.ts';
-import type { PairSecrets } from '../configuration.ts';
+import { BMC_USERNAME, type PairSecrets } from '../configuration.ts';
 import type { GuestImage } from '../guest/build.ts';
+import { TINY_DISK_MIB, TINY_MEMORY_MIB, tinyAppend } from '../guest/tiny/build.ts';
 import { machineConfig } from '../machines/configuration.ts';
-import type { MachinesSettings } from '../machines/settings.ts';
+import { BMC_ADDRESS, type MachinesSettings } from '../machines/settings.ts';
 import { macOf, NIC_ROLES, type NicRole } from '../machines/spec.ts';
 import { ADDRESSES, partnerOf } from '../settings.ts';
 
@@ -54,13 +55,44 @@ export function givenFiles(name: CoServerName, level: Level, secrets: PairSecret
   };
 }
 
-/** Writes the stick as a sparse file: a FAT32 file system without partitions. */
-export function writeStick(path: string, guest: GuestImage): void {
+/** The answers of the first start, as an operator writes them, without a secret for the pairing: a person compares the code. */
+function answersText(name: CoServerName, level: Level, secrets: PairSecrets): string {
+  const partner = partnerOf(name);
+  return stringify({
+    coServer: name,
+    ports: { link1: macOf(name, 'link1'), link2: macOf(name, 'link2'), guest: macOf(name, 'lan0'), management: macOf(name, 'mgmt0') },
+    management: { address: `${ADDRESSES.management[name]}/24` },
+    witness: { address: ADDRESSES.witness, port: ADDRESSES.witnessPort },
+    fence: { address: BMC_ADDRESS[partner], username: BMC_USERNAME, password: secrets.bmcPasswords[partner], cipherSuite: 3 },
+    password: secrets.password,
+    guest: {
+      name: 'records',
+      level,
+      memoryMiB: TINY_MEMORY_MIB,
+      cpus: 1,
+      diskMiB: TINY_DISK_MIB,
+      kernel: 'kernel',
+      initrd: 'initrd',
+      append: tinyAppend(),
+      readyMarker: 'GUEST READY',
+    },
+  });
+}
+
+/** Writes the stick as a sparse file: a FAT32 file system without partitions. `answers`: they are on it, and the guest beside them. */
+export function writeStick(
+  path: string,
+  guest: GuestImage,
+  answers: { name: CoServerName; level: Level; secrets: PairSecrets } | null,
+): void {
+  const folder = answers === null ? 'guest/' : '';
   const files = [
-    { path: 'guest/kernel', data: readFileSync(guest.kernel) },
-    { path: 'guest/initrd', data: readFileSync(guest.initrd) },
+    { path: `${folder}kernel`, data: readFileSync(guest.kernel) },
+    { path: `${folder}initrd`, data: readFileSync(guest.initrd) },
   ];
-  const fd = openSync(path, 'w');
+  if (answers !== null)
+    files.push({ path: 'twinstep-answers.yaml', data: Buffer.from(answersText(answers.name, answers.level, answers.secrets)) });
+  const fd = openSync(path, 'w', 0o600);
   try {
     ftruncateSync(fd, STICK_BYTES);
     for (const { offset, data } of fatFileSystem(files, STICK_BYTES, { volumeId: 0x7517a57f, label: LABEL }))

@@ -1,11 +1,12 @@
-// The tale of two appliances: both boot the built image, their operator compares the code on both serial consoles and confirms it, they qualify,
-// run a guest at level 3, lose the server that runs it by its BMC, go on, and join again; then the same at level 2. Figures, screens and
-// pictures go into the report.
+// The tales of two appliances. `pair`: both boot the built image for the first time and take their answers from a stick, their operator compares
+// the code on both serial consoles and confirms it, they qualify, run a guest at level 3, lose the server that runs it by its BMC, go on, and join
+// again. `levels`: the same with a configuration that they are given, and once more at level 2. Figures, screens and pictures go into the report.
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import { engineRootPath } from '../../../image/engine/engine-root.ts';
 import { isDuplex, primaryOf, runsWorkload } from '../../campaigns/pair-picture.ts';
+import { run } from '../command.ts';
 import { TinyClient, type TinyStatus } from '../guest/tiny/client.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { insideRack } from '../machines/enter.ts';
@@ -59,23 +60,38 @@ export async function insidePairsRack(options: PairOptions): Promise<boolean> {
     await new Rack(settings).sweep();
     process.env[INSIDE] = settings.instance;
   }
-  return insideRack(settings, engineRootPath());
+  if (!(await insideRack(settings, engineRootPath()))) return false;
+  // Other tales that run here too speak to their machines over it.
+  await run('ip', ['link', 'set', 'lo', 'up']);
+  return true;
 }
 
 /** Throws when something is not as it should be; the report has what was seen until then. */
-export async function pairTale(world: PairWorld): Promise<void> {
-  const { options, say } = world;
-  const report = new PairReport(options.report, say);
-  const twins = await Twins.make({ ...world, settings: settingsOf(options), captures: options.report, level: 3 });
-  const tale = new PairTale(world, twins, report);
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => void twins.close());
-  try {
+export const pairTale = (world: PairWorld): Promise<void> =>
+  tell(world, 'answers', async (tale) => {
+    await tale.powerOn();
+    await tale.firstStart();
+    await tale.qualify();
+    await tale.protect(3);
+  });
+
+export const levelsTale = (world: PairWorld): Promise<void> =>
+  tell(world, 'configuration', async (tale) => {
     await tale.powerOn();
     await tale.pair();
     await tale.qualify();
     await tale.protect(3);
     await tale.changeLevel(2);
     await tale.protect(2);
+  });
+
+async function tell(world: PairWorld, told: 'answers' | 'configuration', go: (tale: PairTale) => Promise<void>): Promise<void> {
+  const { options, say } = world;
+  const report = new PairReport(options.report, say);
+  const twins = await Twins.make({ ...world, settings: settingsOf(options), captures: options.report, level: 3, told });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => void twins.close());
+  try {
+    await go(new PairTale(world, twins, report, told));
   } catch (error) {
     for (const name of CO_SERVERS)
       report.screen(`failed-${name}`, `the console of ${name} when the tale failed`, twins.persons[name].screen());
@@ -91,10 +107,12 @@ class PairTale {
   readonly #world: PairWorld;
   readonly #twins: Twins;
   readonly #report: PairReport;
+  readonly #told: 'answers' | 'configuration';
   readonly #guest = new TinyClient();
   #record = 0;
 
-  constructor(world: PairWorld, twins: Twins, report: PairReport) {
+  constructor(world: PairWorld, twins: Twins, report: PairReport, told: 'answers' | 'configuration') {
+    this.#told = told;
     this.#world = world;
     this.#twins = twins;
     this.#report = report;
@@ -106,30 +124,58 @@ class PairTale {
     for (const name of CO_SERVERS) await this.#twins.powerOn(name);
     await Promise.all(CO_SERVERS.map((name) => this.#firstBoot(name)));
     for (const name of CO_SERVERS) {
-      this.#keepScreen(`unpaired-${name}`, name, 'before pairing');
+      const complaint = /Twinstep: .*cannot be .*/.exec(this.#twins.persons[name].said());
+      if (complaint !== null) throw new LabError(`machine ${name} says: ${complaint[0]}`);
+      this.#keepScreen(`first-${name}`, name, 'at first');
       await this.#memory(name, 'before pairing, without a guest');
     }
     await this.#video('A', 'video-A');
-    await this.#webPicture('A', 'web-unpaired', 'before pairing');
+    if (this.#told === 'configuration') await this.#webPicture('A', 'web-unpaired', 'before pairing');
   }
 
   async #firstBoot(name: CoServerName): Promise<void> {
     const person = this.#twins.persons[name];
-    const step = async (pattern: RegExp, what: string) => {
-      await person.hears(pattern, PATIENCE_S);
-      this.#report.figure(`${name}: ${what}`, this.#twins.sincePowerOnS(name));
-    };
+    const reached = (what: string) => this.#report.figure(`${name}: ${what}`, this.#twins.sincePowerOnS(name));
+    const step = (pattern: RegExp, what: string) => person.hears(pattern, PATIENCE_S).then(() => reached(what));
     await step(/Twinstep: version \S+ is starting/, 'first line of ours');
     await step(/slot a \(\w+\) is whole/, 'all of the root is read and its hashes are right');
     await step(/first boot: making the state partition/, 'the state partition is being made');
+    if (this.#told === 'answers') {
+      await person.sees(/First start: /, PATIENCE_S);
+      return reached("the product's first screen: the first start");
+    }
     await step(/copying the guest's initrd/, "the guest's files are taken from the stick");
-    const screen = person.sees(/Not paired/, PATIENCE_S).then(() => {
-      this.#report.figure(`${name}: the product's first screen`, this.#twins.sincePowerOnS(name));
-    });
-    const web = this.#twins.webAnswers(name, PATIENCE_S).then(() => {
-      this.#report.figure(`${name}: the web console answers`, this.#twins.sincePowerOnS(name));
-    });
-    await Promise.all([screen, web]);
+    await Promise.all([
+      person.sees(/Not paired/, PATIENCE_S).then(() => reached("the product's first screen")),
+      this.#twins.webAnswers(name, PATIENCE_S).then(() => reached('the web console answers')),
+    ]);
+  }
+
+  /** The answers are on the stick; what nobody else can answer is whether both screens show the same. */
+  async firstStart(): Promise<void> {
+    this.#report.begin('first start');
+    const { persons } = this.#twins;
+    const code = await this.#sameCode();
+    this.#report.figure('both show the same code', this.#twins.sincePowerOnS('A'));
+    for (const name of CO_SERVERS) this.#keepScreen(`code-${name}`, name, 'with the code to compare');
+    for (const name of CO_SERVERS) {
+      const shows = new RegExp(`The other one shows ${code} < yes`);
+      await persons[name].typesUntil('y', shows, PATIENCE_S, AGAIN_S);
+      persons[name].type(ENTER);
+    }
+    await Promise.all(CO_SERVERS.map((name) => persons[name].sees(/First start: (?!pairing)/, PATIENCE_S)));
+    this.#report.figure('paired', this.#twins.sincePowerOnS('A'));
+    await Promise.all(CO_SERVERS.map((name) => persons[name].sees(/First start: (?!pairing|are the two alike)/, PATIENCE_S)));
+    this.#report.figure('both are read and compared', this.#twins.sincePowerOnS('A'));
+    for (const name of CO_SERVERS) this.#keepScreen(`summary-${name}`, name, 'of the first start, at its end');
+    await Promise.all(
+      CO_SERVERS.map(async (name) => {
+        await persons[name].sees(/generation \d+, up for/, PATIENCE_S);
+        this.#report.figure(`${name}: the console of the pair`, this.#twins.sincePowerOnS(name));
+        await this.#twins.webAnswers(name, PATIENCE_S);
+        this.#report.figure(`${name}: the web console answers`, this.#twins.sincePowerOnS(name));
+      }),
+    );
   }
 
   /** As one person who walks from one console to the other. */
@@ -154,7 +200,9 @@ class PairTale {
 
   async #confirm(name: CoServerName, code: string): Promise<void> {
     const person = this.#twins.persons[name];
-    await person.typesUntil('a', /Password:/, PATIENCE_S, AGAIN_S);
+    // Once: a second one would be the password's first letter.
+    person.type('a');
+    await person.sees(/Password:/, PATIENCE_S);
     person.type(`${this.#twins.secrets.password}${ENTER}`);
     const found = await person.sees(new RegExp(`(\\d) +CoServer ${partnerOf(name)} shows ${code} too: confirm`), PATIENCE_S);
     this.#keepScreen(`actions-${name}`, name, 'where the code is confirmed');
@@ -249,6 +297,7 @@ class PairTale {
   async #memory(name: CoServerName, when: string): Promise<void> {
     const { totalMiB, availableMiB } = await this.#twins.memory(name);
     this.#report.figure(`${name}: memory in use ${when} (MemTotal - MemAvailable)`, totalMiB - availableMiB, 'MiB');
+    if (when.includes('without') && this.#told === 'answers') return;
     const picture = (await this.#twins.pictures())[name];
     if (picture) this.#report.figure(`${name}: of it our process ${when} (resident)`, picture.process.rssBytes / 2 ** 20, 'MiB');
   }

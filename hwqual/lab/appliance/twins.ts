@@ -61,13 +61,14 @@ export class Twins {
     captures: string;
     settings: MachinesSettings;
     level: Level;
+    /** answers: of the first start, on the stick. configuration: of the machines' host. */
+    told: 'answers' | 'configuration';
     say: (line: string) => void;
   }): Promise<Twins> {
-    const { built, tools, work, captures, settings, level, say } = options;
+    const { built, tools, work, captures, settings, level, told, say } = options;
     const disk = join(work, 'disk.img');
     writeDisk(disk, { files: espFiles(tools, [built]), slots: { a: built.slot } });
-    const stick = join(work, 'stick.img');
-    writeStick(stick, await buildTinyGuest());
+    const guest = await buildTinyGuest();
     // What an earlier lab that was killed has left.
     for (const name of CO_SERVERS) {
       rmSync(machinePaths(settings, name).directory, { recursive: true, force: true });
@@ -83,8 +84,12 @@ export class Twins {
           kind: 'disk',
           disk,
           firmware: join(tools, 'usr/share/OVMF'),
-          given: (name, secrets) => givenFiles(name, level, secrets, settings),
-          stick,
+          given: (name, secrets) => (told === 'answers' ? {} : givenFiles(name, level, secrets, settings)),
+          stick: (name, secrets) => {
+            const stick = join(work, `stick-${name.toLowerCase()}.img`);
+            writeStick(stick, guest, told === 'answers' ? { name, level, secrets } : null);
+            return stick;
+          },
           captures,
         },
       },
@@ -114,7 +119,7 @@ export class Twins {
     return (performance.now() - this.#poweredAt[name]) / 1000;
   }
 
-  /** At its next power on it is told this level. */
+  /** At the next power on both are told this level: where a configuration is given. */
   setLevel(level: Level): void {
     for (const name of CO_SERVERS)
       for (const [file, text] of Object.entries(givenFiles(name, level, this.secrets, this.#settings)))

@@ -39,8 +39,8 @@ export interface DiskBoot {
   firmware: string;
   /** Files that the machine's host gives to it (fw_cfg), by name. `writeGiven` changes one for the next power on. */
   given: (name: CoServerName, secrets: PairSecrets) => Readonly<Record<string, string>>;
-  /** A raw disk on USB. */
-  stick: string | null;
+  /** A raw disk on USB; null: none. */
+  stick: (name: CoServerName, secrets: PairSecrets) => string | null;
   /** The folder for what each machine says on its serial console: serial-a.log, serial-b.log. */
   captures: string;
 }
@@ -115,7 +115,7 @@ export function bootArguments(boot: MachineBoot, { settings, name, secrets }: Of
         variables: paths.variables,
         words: DISK_WORDS,
         given: Object.fromEntries(files),
-        stick: boot.stick,
+        stick: boot.stick(name, secrets),
         consoleLog: capturePath(boot.captures, name),
       };
     }

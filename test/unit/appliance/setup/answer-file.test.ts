@@ -67,6 +67,7 @@ t.test('mistakes, with their lines and remedies', async (t) => {
     [`${LEAST}passwordHash: '${HASH}'\n`, /^line 7: passwordHash: give the password or its hash/],
     [LEAST.replace(`password: ${SECRET}`, 'passwordHash: nonsense'), /^line 6: passwordHash: it is not an argon2id hash/],
     [`${LEAST}fence:\n  address: 192.0.2.12\n`, /^fence.username: The user/],
+    [`${LEAST}fence:\n  cipherSuite: 5\n`, /^line 8: fence.cipherSuite '5': 17 is needed, or 3/],
     ['', /'the file' needs keys below it/],
     [`${LEAST}coServer: B\n`, /^line 7: this is not YAML \(DUPLICATE_KEY\)/],
   ];

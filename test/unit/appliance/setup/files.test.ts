@@ -7,7 +7,7 @@ import t from 'tap';
 import { identifyDisk, pairName } from '../../../../appliance/mirror/disk-identity.ts';
 import { encodeMetadataSlot } from '../../../../appliance/mirror/metadata-codec.ts';
 import { contentOf } from '../../../../appliance/setup/disk-content.ts';
-import { findAnswers } from '../../../../appliance/setup/find-answers.ts';
+import { findAnswers, whatIsOn } from '../../../../appliance/setup/find-answers.ts';
 import { findDisks } from '../../../../appliance/setup/find-disks.ts';
 import { labelOf } from '../../../../appliance/setup/volume-label.ts';
 import { WriteError, writeFiles } from '../../../../appliance/setup/write-files.ts';
@@ -117,4 +117,10 @@ t.test('an answer file that is named', async (t) => {
   t.strictSame(found, [path, 'coServer: A\n', join(folder, 'kernel')]);
   writeFileSync(path, Buffer.alloc(100_000, 32));
   await t.rejects(find(), /more than 65536 bytes: it is no answer file/);
+});
+
+t.test('a stick with answers, with a guest only, with neither', async (t) => {
+  t.equal(whatIsOn(['guest', 'twinstep-answers.yaml']), 'answers');
+  t.equal(whatIsOn(['guest', 'photos']), 'guest');
+  t.equal(whatIsOn(['photos']), 'neither');
 });
