@@ -56,9 +56,9 @@ function slicesOf(seconds: number, rounds: number, told: (slice: Slice, number: 
       told(m as Slice, slices.length);
     });
     child.on('error', reject);
-    child.on('exit', (code) => {
+    child.on('exit', (code, signal) => {
       if (slices.length === rounds * 4) resolve(slices);
-      else reject(new Error(`the measured process ended with code ${code} after ${slices.length} slices of ${rounds * 4}`));
+      else reject(new Error(`the measured process ended with ${signal ?? `code ${code}`} after ${slices.length} slices of ${rounds * 4}`));
     });
   });
 }
