@@ -141,7 +141,7 @@ export class LiveTwins {
     await this.#p.replaceByMismatch(partnerOf(stays), MISMATCH);
     const refused =
       (await this.#see('the consoles name what differs, with both values', ({ [stays]: picture }) => {
-        const item = qualificationOf(picture)?.items?.find(({ item, verdict }) => item.startsWith(MISMATCH_ITEM) && verdict === 'refused');
+        const item = qualificationOf(picture)?.items?.find(({ item, verdict }) => item.includes(`(${MISMATCH_ITEM})`) && verdict === 'refused');
         return item === undefined ? null : `${item.item}: ${item.a} on A, ${item.b} on B`;
       })) &&
       (level === 2 ||
