@@ -154,13 +154,19 @@ function actionsOf(s: Snapshot, p: UpdatePicture, forcible: Partial<Record<Updat
       reason: forcible.restart ?? (waiting === null ? '' : `it then tries version ${p.next}`),
       typed: force('restart'),
     },
-    {
-      name: 'go-back',
-      label: backLabel(p),
-      allowed: p.other !== null && p.next !== p.other.version,
-      reason: forcible.rollback ?? whyNotBack(p),
-      typed: force('rollback'),
-    },
+    ...(p.other
+      ? [
+          {
+            name: 'go-back',
+            label: backLabel(p.other.version, p.version),
+            allowed: p.next !== p.other.version,
+            reason:
+              forcible.rollback ??
+              (p.next === p.other.version ? 'the next start takes it already' : 'from the next start of this server on'),
+            typed: force('rollback'),
+          },
+        ]
+      : []),
   ];
   let number = 0;
   return actions.map((a) => ({
@@ -172,15 +178,9 @@ function actionsOf(s: Snapshot, p: UpdatePicture, forcible: Partial<Record<Updat
   }));
 }
 
-function backLabel({ other, version }: UpdatePicture): string {
-  if (!other) return 'Go back';
-  const isNewer = other.version.localeCompare(version, 'en', { numeric: true }) > 0;
-  return isNewer ? `Take version ${other.version} again` : `Go back to ${other.version}`;
-}
-
-function whyNotBack({ other, next }: UpdatePicture): string {
-  if (!other) return 'there is no other version on this server';
-  return next === other.version ? 'the next start takes it already' : 'from the next start of this server on';
+function backLabel(other: string, running: string): string {
+  const isNewer = other.localeCompare(running, 'en', { numeric: true }) > 0;
+  return isNewer ? `Take version ${other} again` : `Go back to ${other}`;
 }
 
 function pairActions(s: Snapshot, p: UpdatePicture, waiting: string | null): Omit<ActionModel, 'group' | 'number'>[] {

@@ -108,38 +108,41 @@ function Upload({ software, update, whyNot }: { software: SoftwareModel; update:
     update.look();
     return null;
   };
-  if (phase.kind === 'sending') return <Sending progress={phase.progress} onCancel={() => phase.abort.abort()} />;
   return (
-    <form
-      class="upload"
-      onSubmit={(event) => {
-        event.preventDefault();
-        void send(false);
-      }}
-    >
-      <h3>Upload an update</h3>
-      <p class="upload-row">
-        <input
-          ref={input}
-          type="file"
-          accept=".update"
-          aria-label="Update, a file twinstep-VERSION.update"
-          disabled={whyNot !== ''}
-          onChange={(event) => {
-            setFile(event.currentTarget.files?.[0] ?? null);
-            setPhase({ kind: 'rest', end: null });
-          }}
-        />
-        <button type="submit" disabled={whyNot !== '' || !file}>
-          {file ? `Upload ${sizeText(file.size)}` : 'Upload'}
-        </button>
-      </p>
-      {software.upload && <Transfer progress={software.upload} />}
-      <p class="quiet">
-        {whyNot || 'A file twinstep-VERSION.update. It is checked by its signature, and tried at the next start of this server.'}
-      </p>
-      <End end={phase.end} file={file} onForce={() => send(true)} />
-    </form>
+    <div class="upload">
+      {phase.kind === 'sending' && <Sending progress={phase.progress} onCancel={() => phase.abort.abort()} />}
+      {/* Out of sight, not gone: it knows which file was chosen. */}
+      <form
+        hidden={isSending}
+        onSubmit={(event) => {
+          event.preventDefault();
+          void send(false);
+        }}
+      >
+        <h3>Upload an update</h3>
+        <p class="upload-row">
+          <input
+            ref={input}
+            type="file"
+            accept=".update"
+            aria-label="Update, a file twinstep-VERSION.update"
+            disabled={whyNot !== ''}
+            onChange={(event) => {
+              setFile(event.currentTarget.files?.[0] ?? null);
+              setPhase({ kind: 'rest', end: null });
+            }}
+          />
+          <button type="submit" disabled={whyNot !== '' || !file}>
+            {file ? `Upload ${sizeText(file.size)}` : 'Upload'}
+          </button>
+        </p>
+        {software.upload && <Transfer progress={software.upload} />}
+        <p class="quiet">
+          {whyNot || 'A file twinstep-VERSION.update. Its signature is checked; it is tried at the next start of this server.'}
+        </p>
+      </form>
+      {phase.kind === 'rest' && <End end={phase.end} file={file} onForce={() => send(true)} />}
+    </div>
   );
 }
 
@@ -147,7 +150,7 @@ function Sending({ progress: { sent, of, bytesPerSecond }, onCancel }: { progres
   const [isCancelled, setCancelled] = useState(false);
   const isWhole = sent >= of;
   return (
-    <div class="upload">
+    <div>
       <h3>Uploading</h3>
       <Transfer progress={transferModel('Sent', sent, of, bytesPerSecond)} />
       <p>
