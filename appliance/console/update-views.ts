@@ -143,7 +143,9 @@ function actionsOf(s: Snapshot, p: UpdatePicture, forcible: Partial<Record<Updat
   const waiting = p.received ?? (p.next === p.version ? null : p.next);
   const force = (verb: UpdateVerb): ActionModel['typed'] => {
     const reason = forcible[verb];
-    return reason === undefined ? null : { word: 'force', meaning: printable(reason) };
+    return reason === undefined
+      ? null
+      : { word: 'force', meaning: printable(`It was refused: ${reason} By force it is done all the same.`) };
   };
   const actions: Omit<ActionModel, 'group' | 'number'>[] = [
     ...pairActions(s, p, waiting),
@@ -154,15 +156,14 @@ function actionsOf(s: Snapshot, p: UpdatePicture, forcible: Partial<Record<Updat
       reason: forcible.restart ?? (waiting === null ? '' : `it then tries version ${p.next}`),
       typed: force('restart'),
     },
-    ...(p.other
+    // The one that the next start takes anyway is nothing to ask for.
+    ...(p.other && p.next !== p.other.version
       ? [
           {
             name: 'go-back',
             label: backLabel(p.other.version, p.version),
-            allowed: p.next !== p.other.version,
-            reason:
-              forcible.rollback ??
-              (p.next === p.other.version ? 'the next start takes it already' : 'from the next start of this server on'),
+            allowed: true,
+            reason: forcible.rollback ?? 'from the next start of this server on',
             typed: force('rollback'),
           },
         ]

@@ -120,22 +120,24 @@ function Upload({ software, update, whyNot }: { software: SoftwareModel; update:
         }}
       >
         <h3>Upload an update</h3>
-        <p class="upload-row">
-          <input
-            ref={input}
-            type="file"
-            accept=".update"
-            aria-label="Update, a file twinstep-VERSION.update"
-            disabled={whyNot !== ''}
-            onChange={(event) => {
-              setFile(event.currentTarget.files?.[0] ?? null);
-              setPhase({ kind: 'rest', end: null });
-            }}
-          />
-          <button type="submit" disabled={whyNot !== '' || !file}>
-            {file ? `Upload ${sizeText(file.size)}` : 'Upload'}
-          </button>
-        </p>
+        <div hidden={whyNot !== ''}>
+          <p class="upload-row">
+            <input
+              ref={input}
+              type="file"
+              accept=".update"
+              aria-label="Update, a file twinstep-VERSION.update"
+              disabled={whyNot !== ''}
+              onChange={(event) => {
+                setFile(event.currentTarget.files?.[0] ?? null);
+                setPhase({ kind: 'rest', end: null });
+              }}
+            />
+            <button type="submit" disabled={whyNot !== '' || !file}>
+              {file ? `Upload ${sizeText(file.size)}` : 'Upload'}
+            </button>
+          </p>
+        </div>
         {software.upload && <Transfer progress={software.upload} />}
         <p class="quiet">
           {whyNot || 'A file twinstep-VERSION.update. Its signature is checked; it is tried at the next start of this server.'}
@@ -207,7 +209,12 @@ function End({ end, file, onForce }: { end: UploadEnd | null; file: File | null;
             <Mark tone="critical" /> Not installed: {end.reason}
           </p>
           {end.canForce && (
-            <TypedButton action={action} typed={{ word: 'force', meaning: end.reason }} ask={onForce} onAnswer={() => undefined} />
+            <TypedButton
+              action={action}
+              typed={{ word: 'force', meaning: `It was refused: ${end.reason} By force it is done all the same.` }}
+              ask={onForce}
+              onAnswer={() => undefined}
+            />
           )}
         </div>
       );

@@ -87,7 +87,7 @@ t.test('force: after a refusal that says so, with the refusal beside the word, a
   const restart = (s: UpdateState) => softwareModel(duplex(), s).actions.find((a) => a.name === 'restart-server');
   t.equal(restart(known(uploaded()))?.typed, null);
   t.match(restart(refused), {
-    typed: { word: 'force', meaning: 'the workload runs here' },
+    typed: { word: 'force', meaning: /the workload runs here/ },
     reason: 'the workload runs here',
     allowed: true,
   });
