@@ -39,12 +39,13 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
     tlsPort === 0 ? [] : [{ coServer: config.coServer, url: own, fingerprint: certificate.fingerprint }];
   if (tlsPort !== 0 && urls[other]) consoles.push({ coServer: other, url: urls[other], fingerprint: null });
   const snapshot = () => ({ ...options.snapshot(), consoles });
+  const updating = updates(options, say);
   const server = await startConsoleServer({
     snapshot,
     onChange,
     request,
     ...(options.points ? { points: options.points } : {}),
-    ...updates(options, say),
+    ...updating,
     ...(options.qualification ? { qualification: options.qualification } : {}),
     config: {
       port: tlsPort,
@@ -60,7 +61,7 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
   if (server.url) log('info', `web console: ${server.url}, certificate SHA-256 ${certificate.fingerprint}`);
   const port = config.console.serial ? openSerialPort({ path: config.console.serial, log: say }) : null;
   const serial = port
-    ? startSerialConsole({ stream: port, snapshot, onChange, request, passwordHash: config.console.passwordHash, log: say })
+    ? startSerialConsole({ stream: port, snapshot, onChange, request, ...updating, passwordHash: config.console.passwordHash, log: say })
     : null;
   return {
     close: async () => {
