@@ -19,6 +19,7 @@ import { runHeartbeatWorker } from './heartbeat/worker.ts';
 import { runMemoryWorker } from './memory/worker.ts';
 import { runMirrorWorker } from './mirror/worker.ts';
 import { runPair } from './pairing/command.ts';
+import { runReplace } from './replacement/command.ts';
 import { finishReplacement, replacedMark } from './replacement/index.ts';
 import { endProcess } from './runtime/end-process.ts';
 import { ConfigError, loadConfig, loadFencePassword, loadPairKey } from './runtime/load-config.ts';
@@ -146,8 +147,14 @@ async function main(): Promise<void> {
       process.stdout.write(formatEnrolment({ pairId: pair.id, key: deriveKey(loadPairKey(pair.keyFile, pair.id), 'witness') }));
     });
   addOwn(program, 'status', 'the state of the pair, from the local process', (args) => runStatus(args, IO));
-  addOwn(program, 'pair', 'make the key of the pair, together with the other CoServer', (args) =>
-    runPair(args, { stdin: process.stdin, ...IO, signal: stopSignal() }, loadConfig),
+  addOwn(
+    program,
+    'pair',
+    'make the key of the pair, together with the other CoServer; pair replace: take a new server in for a lost one',
+    (args) =>
+      args[0] === 'replace'
+        ? runReplace(args.slice(1), { stdin: process.stdin, ...IO, signal: stopSignal() })
+        : runPair(args, { stdin: process.stdin, ...IO, signal: stopSignal() }, loadConfig),
   );
   addOwn(program, 'request', "asks the local process for an operator's action", (args) => runRequest(args, IO));
   addOwn(

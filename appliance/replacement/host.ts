@@ -210,32 +210,31 @@ export class Replacement {
       if (why !== null) this.#close(why.replace(/\.$/, ''));
       else if (now >= this.#until) this.#close('nobody came in time');
     }
-    if (!this.#isAlone(now)) {
+    if (this.#isPartnerHeard()) {
+      this.#silentSince = null;
       this.#voice.silence();
       return;
     }
+    this.#silentSince ??= now;
     this.#follow();
-    const says = this.#stage === 'closed' ? 'alone' : 'accepting';
+    const isGone = this.#stage !== 'closed' || now - this.#silentSince >= SILENT_MS;
     // Whoever does not know whether it may run offers nobody a place.
-    const mayOffer = this.#parts.state().record.standing === 'simplex';
-    this.#voice.tick(mayOffer ? says : null, this.#stage === 'agreed' || this.#stage === 'telling' ? this.#line : null, this.#notices());
+    const mayOffer = isGone && this.#parts.state().record.standing === 'simplex';
+    const says = this.#stage === 'closed' ? 'alone' : 'accepting';
+    const line = this.#stage === 'agreed' || this.#stage === 'telling' ? this.#line : null;
+    this.#voice.tick(mayOffer ? says : null, line, this.#notices());
   }
 
-  /** The partner is gone, for longer than a restart takes. */
-  #isAlone(now: number): boolean {
-    const { partnerHeard } = this.#parts.state();
-    if (partnerHeard) {
-      this.#silentSince = null;
-      if (this.#stage === 'telling') {
-        noteHeard(this.#parts.config.stateDir);
-        this.#record = readRecord(this.#parts.config.stateDir);
-        this.#stage = 'closed';
-        this.#parts.tell('info', `The new CoServer ${this.#other} is heard: it has taken the old one's place.`);
-      }
-      return false;
+  #isPartnerHeard(): boolean {
+    if (!this.#parts.state().partnerHeard) return false;
+    if (this.#stage === 'telling') {
+      const { stateDir } = this.#parts.config;
+      noteHeard(stateDir);
+      this.#record = readRecord(stateDir);
+      this.#stage = 'closed';
+      this.#parts.tell('info', `The new CoServer ${this.#other} is heard: it has taken the old one's place.`);
     }
-    this.#silentSince ??= now;
-    return this.#stage !== 'closed' || now - this.#silentSince >= SILENT_MS;
+    return true;
   }
 
   /** The pairing, then the documents, then the change-over. */
@@ -312,6 +311,15 @@ export class Replacement {
   #notices(): Buffer[] {
     const pairId = this.#parts.config.pair.id;
     return this.#record.former.map(({ at, noticeKey }) => encodeNotice({ sender: this.#me, pairId, at }, Buffer.from(noticeKey, 'hex')));
+  }
+
+  /**
+   * What came by the management network and was not made with this pair's key, as it came. Answers what to send back: it may be from a server
+   * that was replaced.
+   */
+  stranger(bytes: Buffer): Buffer[] {
+    this.#onOther(bytes);
+    return this.#notices();
   }
 
   /** Is it this server that was replaced? */

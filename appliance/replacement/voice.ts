@@ -9,8 +9,8 @@ import type { NicFact } from '../setup/roles.ts';
 
 /** Of ticks: nothing is being done, it only says that it is here. */
 const SELDOM_TICKS = 4;
-/** A server that was replaced reads it when it comes. */
-const NOTICE_TICKS = 20;
+/** A server that was replaced has to hear of it before it would start anything by itself (restartGraceMs). */
+const NOTICE_TICKS = 4;
 const NAME_CHARS = 16;
 
 export interface VoiceEvents {

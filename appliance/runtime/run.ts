@@ -218,6 +218,7 @@ export async function runCoServer<F extends object>(
     onStatus: (status) => pump.feed({ kind: 'partnerSaid', status, path: 'management' }),
     onPath: (up) => pump.feed({ kind: 'otherPathObserved', up }),
     onProblem: (text) => log('warning', text),
+    onStranger: (bytes) => replacement.stranger(bytes),
   });
 
   const incidents = new Incidents({
