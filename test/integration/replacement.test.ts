@@ -158,11 +158,26 @@ t.test('a server from its box takes the place of the lost one', async (t) => {
   const untyped = twinstep('A', 'pair', 'replace', '--socket', socket);
   t.equal(await untyped.ended, 1);
   t.match(untyped.said(), /needs the word 'off'.*must be off and stay away/);
+  const agree = async (replace: Product): Promise<string> => {
+    const code = (await says(replace, /The same code on the new server's screen\? (\d{6})/))[1] ?? '';
+    await fresh.until(new RegExp(`shows the code ${code}`));
+    replace.child.stdin?.write('yes\n');
+    fresh.type('y\r');
+    return code;
+  };
+  // Given up after the codes were agreed on, and begun anew.
+  const first = twinstep('A', 'pair', 'replace', '--typed', 'off', '--socket', socket);
+  const code = await agree(first);
+  await fresh.until(/Fingerprint of the key/);
+  await says(first, /The new key is agreed/);
+  first.child.kill('SIGINT');
+  t.equal(await first.ended, 1, first.said());
+  await until('it may be asked again', stays, a, accepts);
+  t.notOk(existsSync(join(stays, 'state/state/pair.key.replacement')), 'nothing is left of it');
   const replace = twinstep('A', 'pair', 'replace', '--typed', 'off', '--socket', socket);
-  const code = (await says(replace, /The same code on the new server's screen\? (\d{6})/))[1] ?? '';
-  await fresh.until(new RegExp(`shows the code ${code}`));
-  replace.child.stdin?.write('yes\n');
+  await says(replace, /may take the place of CoServer B/);
   fresh.type('y\r');
+  t.not(await agree(replace), code, 'another key, another code');
   await fresh.at(/Fingerprint of the key.*what it knows of the pair is taken over/, '\r');
   await fresh.at(/are the two alike/, '\r');
   await fresh.at(/network of the operators.*192\.0\.2\.22\/24/, '\r\r');

@@ -178,6 +178,25 @@ t.test('the guest is what it is: another answer is refused', async (t) => {
   t.match(b.state.message, /guest\.memoryMiB is '1024' here and '4096' on the other server/);
 });
 
+t.test('by an answer file: only the code is compared by somebody', async (t) => {
+  const b = new Dialogue('b');
+  hearsCoServer(b, 'accepting');
+  const answers = { coServer: 'B', 'management.address': '192.0.2.22/25', 'witness.address': '192.0.2.100', password: HASH };
+  b.feed({ kind: 'file', file: { answers, ports: {}, secret: '', password: '', useDiskAsItIs: false, copies: {} } });
+  t.equal(b.state.page, 'pairing', b.state.message);
+  b.pairing({ phase: 'code', code: '123456', sentence: 'Compare.' });
+  b.feed({ kind: 'looked' });
+  b.type('y\r');
+  t.ok(b.duties.some((d) => d.kind === 'confirm' && d.code === '123456'));
+  b.pairing({ phase: 'paired', sentence: 'Paired.', fingerprint: '1a2b-3c4d-5e6f' });
+  b.facts = { ...b.facts, partner: told(document(runs())), qualification: { verdict: 'passed', sentence: 'Alike.', items: [] } };
+  b.feed({ kind: 'looked' });
+  t.strictSame([b.state.page, b.state.isAgreed, b.written], ['summary', true, null], b.state.message);
+  b.facts = { ...b.facts, partner: told(document(runs(), true)) };
+  b.feed({ kind: 'looked' });
+  t.match(b.written?.find((f) => f.path === 'config.yaml')?.text, /erp/);
+});
+
 t.test('what another version hands over is not taken by halves', async (t) => {
   const whole = handOverOf(runs(), NICS);
   t.strictSame(parseHandOver(JSON.parse(JSON.stringify(whole)), LIKE), whole);
