@@ -97,7 +97,7 @@ function Upload({ software, update, whyNot }: { software: SoftwareModel; update:
     const mine = new AbortController();
     abort.current = mine;
     const show = (progress: UploadProgress): void => setPhase({ kind: 'sending', progress, abort: mine });
-    show({ sent: 0, of: file.size, bytesPerSecond: null });
+    show({ sent: 0, of: file.size, bytesPerSecond: null, isLast: false });
     const end = await upload(file, { force, onProgress: show, signal: mine.signal });
     abort.current = null;
     setPhase({ kind: 'rest', end });
@@ -148,17 +148,22 @@ function Upload({ software, update, whyNot }: { software: SoftwareModel; update:
   );
 }
 
-function Sending({ progress: { sent, of, bytesPerSecond }, onCancel }: { progress: UploadProgress; onCancel: () => void }): JSX.Element {
+function Sending({
+  progress: { sent, of, bytesPerSecond, isLast },
+  onCancel,
+}: {
+  progress: UploadProgress;
+  onCancel: () => void;
+}): JSX.Element {
   const [isCancelled, setCancelled] = useState(false);
-  const isWhole = sent >= of;
   return (
     <div>
-      <h3>Uploading</h3>
+      <h3>{isLast ? 'Reading back what was written' : 'Uploading'}</h3>
       <Transfer progress={transferModel('Sent', sent, of, bytesPerSecond)} />
       <p>
         <button
           type="button"
-          disabled={isCancelled || isWhole}
+          disabled={isCancelled || isLast}
           onClick={() => {
             setCancelled(true);
             onCancel();

@@ -22,6 +22,8 @@ export interface UploadProgress {
   of: number;
   /** null: too early to say. */
   bytesPerSecond: number | null;
+  /** The rest is under way; all of it is read back from the disk before that is answered. */
+  isLast: boolean;
 }
 
 export interface UploadOptions {
@@ -55,7 +57,7 @@ async function sendParts(
 ): Promise<UploadEnd> {
   const rate = rateMeter();
   let partBytes = Math.min(FIRST_PART_BYTES, maxBytes);
-  onProgress({ sent: 0, of: file.size, bytesPerSecond: null });
+  let bytesPerSecond: number | null = null;
   for (let at = 0; at < file.size; ) {
     if (signal.aborted) return { kind: 'cancelled' };
     const data = await file
@@ -65,6 +67,7 @@ async function sendParts(
     if (data === null || data.byteLength === 0)
       return { kind: 'refused', reason: 'The file cannot be read any more: choose it again.', canForce: false };
     const began = nowMs();
+    onProgress({ sent: at, of: file.size, bytesPerSecond, isLast: at + data.byteLength === file.size });
     const answer = await ask(`/api/update/parts/${id}/${at}`, data, { signal, timeoutMs: ANSWER_TIMEOUT_MS });
     if (signal.aborted && !answer.accepted) return { kind: 'cancelled' };
     if (answer.reason === NO_ANSWER)
@@ -73,7 +76,7 @@ async function sendParts(
     at += data.byteLength;
     if (answer.detail?.version !== undefined) return { kind: 'installed', version: String(answer.detail.version) };
     const now = nowMs();
-    onProgress({ sent: at, of: file.size, bytesPerSecond: rate(at, now) });
+    bytesPerSecond = rate(at, now);
     partBytes = nextPartBytes(partBytes, now - began, maxBytes);
   }
   return {

@@ -45,6 +45,11 @@ t.test('every byte once and in order, in parts that fit the line', async (t) => 
   t.equal(progress[0]?.sent, 0);
   const last = progress.at(-1);
   t.equal(Math.round(last?.bytesPerSecond ?? 0), 1_000_000);
+  t.strictSame(
+    progress.filter((p) => p.isLast).map((p) => p.sent + (sizes.at(-1) ?? 0)),
+    [FILE.length],
+    'only the last part is read back',
+  );
 });
 
 t.test('parts: never above what the server takes, never so small that nothing moves', async (t) => {
