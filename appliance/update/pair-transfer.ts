@@ -26,8 +26,8 @@ export interface Progress {
 
 export type Outcome =
   | { kind: 'whole' }
-  /** `reason`: a RefusalKind, or another word of a newer partner's. */
-  | { kind: 'refused'; reason: string; text: string }
+  /** `reason`: a RefusalKind, or another word of a newer partner's. `here`: the sender could not read it. */
+  | { kind: 'refused'; here: boolean; reason: string; text: string }
   /** Broken off, nobody's fault. */
   | { kind: 'lost'; text: string };
 
@@ -109,7 +109,7 @@ export class PairTransfer {
       const text = (error as Error).message;
       this.#say({ kind: 'dropped', transfer, text: text.slice(0, 600) });
       const reason = error instanceof UpdateRefusal ? error.kind : 'other';
-      return { kind: 'refused', reason, text };
+      return { kind: 'refused', here: true, reason, text };
     } finally {
       this.#sending = null;
     }
@@ -150,7 +150,7 @@ export class PairTransfer {
         return;
       case 'ended':
         if (!sending) return;
-        this.#end(sending, m.refusal ? { kind: 'refused', reason: m.refusal.kind, text: m.refusal.text } : { kind: 'whole' });
+        this.#end(sending, m.refusal ? { kind: 'refused', here: false, reason: m.refusal.kind, text: m.refusal.text } : { kind: 'whole' });
         return;
       default:
         m satisfies never;
@@ -199,7 +199,7 @@ export class PairTransfer {
       (error: Error) => {
         const reason = error instanceof UpdateRefusal ? error.kind : 'other';
         const text = error.message.slice(0, 600);
-        end(receiving.broken === null ? { kind: 'refused', reason, text } : { kind: 'lost', text: receiving.broken }, {
+        end(receiving.broken === null ? { kind: 'refused', here: false, reason, text } : { kind: 'lost', text: receiving.broken }, {
           kind: reason,
           text,
         });

@@ -3,7 +3,7 @@
 //
 // A wish has a number that only grows. Both tell theirs all the time; the higher one counts, on both. What changes in one wish (the operator allows
 // a restart of the guest; it has ended) is only ever added, so the order in which the two hear of each other does not matter.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { writeKept } from './record.ts';
 import { compareVersions, isVersion } from './version.ts';
@@ -117,3 +117,21 @@ export function readWish(recordFile: string): PairWish | null {
 export function writeWish(recordFile: string, wish: PairWish): boolean {
   return writeKept(wishFileOf(recordFile), JSON.stringify(wish));
 }
+
+/** The level at which this process runs while it may not run as configured (rolling.ts, `levelOrder`); null: as configured. */
+export function readLevel(recordFile: string): 2 | null {
+  return existsSync(levelFileOf(recordFile)) ? 2 : null;
+}
+
+/** False: the state partition does not take it. */
+export function writeLevel(recordFile: string, level: 2 | null): boolean {
+  if (level === 2) return writeKept(levelFileOf(recordFile), '2\n');
+  try {
+    rmSync(levelFileOf(recordFile), { force: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const levelFileOf = (recordFile: string) => join(dirname(recordFile), 'update-level');

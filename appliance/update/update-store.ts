@@ -56,12 +56,14 @@ export interface UpdateStatus {
   isBusy: boolean;
 }
 
-/** What the other CoServer is told of the versions here. */
+/** The versions here, as the update of a pair sees them. */
 export interface Versions {
   version: string;
   onTrial: boolean;
   /** Whole in the other slot, and not tried yet. */
   received: string | null;
+  /** The next start tries it. */
+  isActivated: boolean;
   /** Tried here and left again, or damaged here. */
   givenUp: string | null;
 }
@@ -105,10 +107,12 @@ export class UpdateStore {
   async versions(): Promise<Versions> {
     const { version } = this.#place;
     const files = await this.#withEsp(filesOn);
+    const waiting = waitingFile(files, version);
     return {
       version,
       onTrial: isOnTrial(runningFile(files, version)),
-      received: waitingFile(files, version)?.version ?? null,
+      received: waiting?.version ?? null,
+      isActivated: waiting?.staged === false,
       givenUp: givenUpFile(files, version)?.version ?? null,
     };
   }
