@@ -75,6 +75,7 @@ export class PairUpdater {
   #problem = { text: '', at: 0 };
   #timer: NodeJS.Timeout | null = null;
   #ticking: Promise<void> | null = null;
+  #isStopped = false;
 
   constructor(parts: PairUpdaterParts) {
     this.#p = parts;
@@ -102,10 +103,11 @@ export class PairUpdater {
     void this.tick();
   }
 
-  async stop(): Promise<void> {
+  /** What is being written is left as by a loss of power, which it outlives. */
+  stop(): void {
     if (this.#timer) clearInterval(this.#timer);
+    this.#isStopped = true;
     this.#transfer.drop('this CoServer leaves');
-    await this.#ticking;
   }
 
   status(): { pair: PairUpdateStatus | null; partner: PartnerVersions | null } {
@@ -130,6 +132,7 @@ export class PairUpdater {
 
   /** One look, and what follows from it. Never rejects. */
   tick(): Promise<void> {
+    if (this.#isStopped) return Promise.resolve();
     this.#ticking ??= this.#look()
       .catch((error: Error) => this.#complain(error.message))
       .finally(() => {

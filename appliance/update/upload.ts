@@ -5,6 +5,8 @@
 //        a part that is refused, or none for a minute: over; the sender begins anew
 import { randomBytes } from 'node:crypto';
 import { type Manifest, UpdateRefusal } from './bundle.ts';
+import type { PairUpdateStatus, PartnerVersions } from './pair-status.ts';
+import type { PairUpdater } from './pair-updater.ts';
 import type { UpdateStatus, UpdateStore } from './update-store.ts';
 
 /** Of a part. */
@@ -19,6 +21,8 @@ export interface UploadDeskOptions {
   /** Why this server must not be started again now; null: it may. */
   whyNotRestart: () => string | null;
   restart: () => void;
+  /** The update of the pair; null: there is no pair here yet. */
+  pair?: () => Pick<PairUpdater, 'status' | 'ask'> | null;
   log: (line: string) => void;
   silenceMs?: number;
 }
@@ -42,8 +46,20 @@ export class UploadDesk {
     this.#o = options;
   }
 
-  status(): Promise<UpdateStatus> {
-    return this.#o.store.status();
+  async status(): Promise<UpdateStatus & { pair: PairUpdateStatus | null; partner: PartnerVersions | null }> {
+    return { ...(await this.#o.store.status()), ...(this.#o.pair?.()?.status() ?? { pair: null, partner: null }) };
+  }
+
+  async pair(action: 'start' | 'allowRestart' | 'stop', mayRestartGuest: boolean, by: string): Promise<Answer> {
+    const pair = this.#o.pair?.() ?? null;
+    if (!pair) return { accepted: false, reason: 'There is no pair here: this CoServer is not paired yet, or has just started.' };
+    try {
+      const answer = await pair.ask(action, mayRestartGuest, by);
+      this.#o.log(`console: update of the pair, ${action} from ${by}: ${answer.accepted ? 'accepted' : `refused: ${answer.reason}`}`);
+      return answer;
+    } catch (error) {
+      return refusalOf(error);
+    }
   }
 
   /** `bytes`: of the whole file. The answer's detail: `upload`, the name for the parts. */
