@@ -2,7 +2,8 @@
 export { type Manifest, type RefusalKind, UpdateRefusal } from './bundle.ts';
 export { runUpdate } from './command.ts';
 export { followHealth } from './health.ts';
-export { type PairNow, PairUpdater } from './pair-updater.ts';
+export type { PairNow } from './pair-order.ts';
+export { PairUpdater } from './pair-updater.ts';
 export { compatibleByWish, readLevel, readWish } from './pair-wish.ts';
 export { findPlace, isAppliance, type Place } from './place.ts';
 export type { News } from './record.ts';

@@ -3,12 +3,13 @@
 import type { Channel } from '../../drivers/link/index.ts';
 import { UpdateRefusal } from './bundle.ts';
 import { decodeMessage, encodeMessage } from './pair-messages.ts';
+import { type Heard, type PairNow, pairOrder } from './pair-order.ts';
 import { whyNotBegin } from './pair-start.ts';
 import { type PairUpdateStatus, type PartnerVersions, pairStatus, partnerVersions } from './pair-status.ts';
 import { type Outcome, PairTransfer } from './pair-transfer.ts';
 import { type PairWish, type WishEnd, writeLevel } from './pair-wish.ts';
 import type { News } from './record.ts';
-import { has, levelOrder, type RollingOrder, type RollingPicture, type RollingSide, rollingOrder } from './rolling.ts';
+import { has, type RollingOrder, type RollingSide } from './rolling.ts';
 import type { UpdateStore, Versions } from './update-store.ts';
 import type { Answer } from './upload.ts';
 import { WishKeeper } from './wish-keeper.ts';
@@ -25,15 +26,6 @@ const PASSES: readonly string[] = ['busy', 'truncated', 'onTrial'];
 /** An order that has no effect is given again after this: the process was to end, or the workload to move. */
 const AGAIN_MS = 60_000;
 const SAME_PROBLEM_MS = 600_000;
-
-/** What the pair is now, as the core knows it. */
-export interface PairNow {
-  role: RollingSide['role'];
-  /** Either server may fail. */
-  isDuplex: boolean;
-  mayMove: boolean;
-  whyNotLockstep: string | null;
-}
 
 export interface PairUpdaterParts {
   coServer: 'A' | 'B';
@@ -64,10 +56,11 @@ export class PairUpdater {
   readonly #clock: () => number;
   readonly #transfer: PairTransfer;
   readonly #keeper: WishKeeper;
-  readonly #startedAt: number;
   #versions: Versions | null = null;
   #readAt = Number.NEGATIVE_INFINITY;
-  #partner: { side: RollingSide; wish: PairWish | null; at: number } | null = null;
+  #partner: Heard | null = null;
+  /** When the partner said something last, or this process began. */
+  #heardAt: number;
   #order: RollingOrder | null = null;
   #trouble: string | null = null;
   #retryAt = 0;
@@ -80,7 +73,7 @@ export class PairUpdater {
   constructor(parts: PairUpdaterParts) {
     this.#p = parts;
     this.#clock = parts.clock ?? (() => performance.now());
-    this.#startedAt = this.#clock();
+    this.#heardAt = this.#clock();
     this.#keeper = new WishKeeper(parts.recordFile, (news) => parts.tell(news));
     const { channel, rateBytesPerS } = parts;
     this.#transfer = new PairTransfer({
@@ -168,9 +161,8 @@ export class PairUpdater {
     return { version, onTrial, received, givenUp, role: this.#p.now().role, engine, level };
   }
 
-  #heard(): { side: RollingSide; wish: PairWish | null } | null {
-    const partner = this.#partner;
-    return partner && this.#p.channel.isUp && this.#clock() - partner.at < HEARD_MS ? partner : null;
+  #heard(): Heard | null {
+    return this.#p.channel.isUp && this.#clock() - this.#heardAt < HEARD_MS ? this.#partner : null;
   }
 
   /** null: nothing is wished here, or nothing is known yet. */
@@ -178,26 +170,9 @@ export class PairUpdater {
     const { wish } = this.#keeper;
     const me = this.#me();
     if (!wish || !me) return null;
-    const { level, hasWatchdog } = this.#p;
-    const { isDuplex, mayMove, whyNotLockstep } = this.#p.now();
+    const { level, hasWatchdog, now } = this.#p;
     const heard = this.#heard();
-    const common = { me, level, hasWatchdog, whyNotLockstep, mayRestartGuest: wish.mayRestartGuest };
-    if (wish.end) {
-      if (!heard || me.onTrial || heard.side.onTrial) return null;
-      const order = levelOrder({ ...common, partner: heard.side });
-      return order?.kind === 'restartProcess' ? order : null;
-    }
-    const picture: RollingPicture = {
-      ...common,
-      target: wish.target,
-      engine: wish.engine,
-      partner: heard?.side ?? null,
-      partnerKnows: heard?.wish?.number === wish.number && heard.wish.target === wish.target,
-      partnerSilentMs: heard ? 0 : this.#clock() - (this.#partner?.at ?? this.#startedAt),
-      isDuplex,
-      mayMove,
-    };
-    return rollingOrder(picture);
+    return pairOrder({ wish, me, heard, silentMs: heard ? 0 : this.#clock() - this.#heardAt, level, hasWatchdog, now: now() });
   }
 
   async #obey(order: RollingOrder): Promise<void> {
@@ -361,7 +336,8 @@ export class PairUpdater {
         this.#transfer.onMessage(m);
         return;
       }
-      this.#partner = { side: m.side, wish: m.wish, at: this.#clock() };
+      this.#heardAt = this.#clock();
+      this.#partner = { side: m.side, wish: m.wish };
       const heard = this.#keeper.hear(m.wish);
       if (heard === 'changed') this.#changed();
       else if (heard === 'notKept') this.#complain(NOT_KEPT);

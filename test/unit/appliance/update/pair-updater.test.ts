@@ -1,8 +1,12 @@
 // The update of a pair from its beginning to its end, with disks in memory: both drivers, what travels between them, and what is said.
 import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
+import { runUpdate } from '../../../../appliance/update/command.ts';
 import { headFileOf } from '../../../../appliance/update/kept-head.ts';
+import { UploadDesk } from '../../../../appliance/update/upload.ts';
 import { seededDice } from '../../../../hwqual/lab/power-loss.ts';
+import { call, harness, post, signIn } from '../console/api/harness.ts';
 import { bundle, folderFor, manifestOf, stream, version } from './machine.ts';
 import { type SideOptions, UpdatedPair } from './updated-pair.ts';
 
@@ -10,7 +14,7 @@ t.setTimeout(300_000);
 
 const OLD = version('1.0.0');
 const NEW = version('1.1.0');
-const LIVES = Number(process.env.TWINSTEP_LIVES ?? 6);
+const LIVES = Number(process.env.TWINSTEP_LIVES ?? 3);
 /** With SLOWLY it is on its way for seconds. */
 const LARGE = version('1.1.0', 200_000, 100_000);
 const SLOWLY = 150_000;
@@ -33,6 +37,9 @@ const isOver = (pair: UpdatedPair) => () =>
 t.test('it travels, the secondary starts again first, the workload moves, the other one follows', async (t) => {
   const pair = await pairWith(t);
   t.equal(pairOf(pair), null);
+  // They have been running for a day: a partner that starts again is not missed since then.
+  pair.nowMs += 86_400_000;
+  await pair.until('both are heard', () => [pair.sides.A, pair.sides.B].every((s) => s.updater?.status().partner));
   t.strictSame(pair.sides.B.updater?.status().partner, { version: '1.0.0', onTrial: false, received: '1.1.0', givenUp: null });
   t.strictSame(await pair.sides.A.updater?.ask('start', false, 'the test'), { accepted: true, detail: { version: '1.1.0' } });
   t.match(await pair.sides.A.updater?.ask('start', false, 'the test'), { accepted: false, reason: /going on/ });
@@ -168,4 +175,47 @@ t.test('power fails at any write, on either: it goes on by what is on the disks'
   }
   t.comment(JSON.stringify(ends));
   t.ok((ends['1.1.0 1.1.0 done'] ?? 0) > 0, 'most of them end well');
+});
+
+t.test('on the consoles: what happens, and what is asked', async (t) => {
+  const pair = await pairWith(t);
+  const desk = (name: 'A' | 'B') =>
+    new UploadDesk({
+      store: pair.sides[name].machine.store(),
+      whyNotRestart: () => null,
+      restart: () => {},
+      log: () => {},
+      pair: () => pair.sides[name].updater,
+    });
+  const alone = new UploadDesk({ store: pair.sides.A.machine.store(), whyNotRestart: () => null, restart: () => {}, log: () => {} });
+  t.match(await alone.status(), { version: '1.0.0', next: '1.1.0', pair: null, partner: null });
+  t.match(await alone.pair('start', false, 'x'), { accepted: false, reason: /not paired yet/ });
+  const h = await harness({ updates: desk('A') });
+  t.teardown(() => h.close());
+  const cookie = await signIn(h.port);
+  const get = async () => JSON.parse((await call(h.port, { path: '/api/update', headers: { cookie } })).text) as object;
+  t.match(await get(), { version: '1.0.0', pair: null, partner: { version: '1.0.0', onTrial: false, received: null, givenUp: null } });
+  const ask = (body: object) => call(h.port, post('/api/update/pair', body, { cookie }));
+  t.equal((await call(h.port, post('/api/update/pair', { action: 'start' }))).status, 401);
+  for (const body of [{}, { action: 'explode' }, { action: 'start', x: 1 }]) t.equal((await ask(body)).status, 400);
+  t.match(JSON.parse((await ask({ action: 'allowRestart' })).text), { accepted: false, reason: /No update of the pair/ });
+  const socket = ['--socket', h.socketPath];
+  let out = '';
+  const io = { stdin: stream(Buffer.alloc(0)), stdout: { write: (s: string) => (out += s) }, stderr: { write: (s: string) => (out += s) } };
+  t.equal(await runUpdate(['pair', 'status', ...socket], io), 0);
+  t.equal(out, 'This one   1.0.0\nThe other  1.0.0\nPair       no update of both was begun\n');
+  out = '';
+  t.equal(await runUpdate(['pair', 'start', '--restart-guest', ...socket], io), 0, out);
+  t.match(out, /both CoServers to 1\.1\.0 has begun/);
+  t.match(await get(), { pair: { target: '1.1.0', mayRestartGuest: true, asksRestartGuest: false, partner: { version: '1.0.0' } } });
+  t.equal(await runUpdate(['pair', 'start', ...socket], io), 1);
+  t.match(out, /twinstep update: The update of the pair to 1\.1\.0 is going on/);
+  t.equal(await runUpdate(['pair', 'allow-restart', ...socket], io), 0);
+  t.equal(await runUpdate(['pair', 'stop', ...socket], io), 0);
+  out = '';
+  t.equal(await runUpdate(['pair', 'status', ...socket], io), 0);
+  t.match(out, /Pair {7}to 1\.1\.0, stopped: Stopped by the operator/);
+  t.equal(await runUpdate(['pair', 'explode', ...socket], io), 2);
+  t.equal(await runUpdate(['pair', 'status', '--socket', join(h.directory, 'none')], io), 1);
+  t.match(out, /Twinstep does not answer at/);
 });
