@@ -166,8 +166,11 @@ async function main(): Promise<void> {
   addOwn(program, 'points', "restore points of the guest's disk: taken, listed, exported, mounted, gone back to", (args) =>
     runPoints(args, IO),
   );
-  addOwn(program, 'update', 'the versions on this server: status, install FILE, rollback, restart', (args) =>
-    runUpdate(args, { stdin: process.stdin, ...IO }),
+  addOwn(
+    program,
+    'update',
+    'the versions on this server: status, install FILE, rollback, restart; and of both: pair start|status|allow-restart|stop',
+    (args) => runUpdate(args, { stdin: process.stdin, ...IO }),
   );
   addOwn(program, 'burn-in', 'test this server and its links under load, before it carries a guest', (args) => {
     return runBurnInCommand(args, { ...IO, signal: stopSignal() }, { loadConfig, ...BURN_IN });

@@ -32,8 +32,9 @@ import { lifeOf } from './life.ts';
 import { LineFile } from './line-file.ts';
 import { loadPairKey } from './load-config.ts';
 import { log } from './log.ts';
+import { configDuringUpdate, type PairUpdate, placeOfUpdates, startPairUpdate } from './pair-update.ts';
 import { raisePriority } from './priority.ts';
-import { Pump } from './pump.ts';
+import { type NewEvent, Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
 import { startReplacing } from './replacing.ts';
 import { RestorePoints } from './restore-points.ts';
@@ -84,7 +85,9 @@ export async function runCoServer<F extends object>(
   process.on('unhandledRejection', (e) => fatal('unhandled', e as Error));
 
   log('info', `Twinstep ${version}, CoServer ${configured.coServer}`);
-  const { config, told: burnInTold } = withBurnInFloor(configured, readBurnInFloor(configured.stateDir));
+  const place = placeOfUpdates();
+  const { config: updated, told: updateTold } = configDuringUpdate(configured, place);
+  const { config, told: burnInTold } = withBurnInFloor(updated, readBurnInFloor(configured.stateDir));
   const ordinary = raisePriority();
   if (ordinary) log('warning', `the process keeps its ordinary priority: ${ordinary}`);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
@@ -103,7 +106,7 @@ export async function runCoServer<F extends object>(
   };
   const history = await History.open(join(config.stateDir, 'history.jsonl'), config.coServer, changed);
   if (records.problem) history.add({ severity: 'warning', row: null, text: records.problem });
-  if (burnInTold) history.add({ severity: 'warning', row: null, text: burnInTold });
+  for (const text of [burnInTold, updateTold]) if (text) history.add({ severity: 'warning', row: null, text });
   const ended = await takeEndedItself(config.stateDir);
   if (ended)
     history.add({
@@ -300,7 +303,10 @@ export async function runCoServer<F extends object>(
   });
 
   const onLinkUp = () => qualification.linkUp();
-  followWorkers({ config, workers, pump, history, figures, trigger, control, management, survival: obey.survival, onLinkUp });
+  let pairUpdate: PairUpdate | null = null;
+  const onLinkVerdict = (link: number, up: boolean) => pairUpdate?.linkVerdict(link, up);
+  const { survival } = obey;
+  followWorkers({ config, workers, pump, history, figures, trigger, control, management, survival, onLinkUp, onLinkVerdict });
 
   const measured = workers.heartbeat
     .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }, NO_LIMIT)
@@ -320,6 +326,7 @@ export async function runCoServer<F extends object>(
     },
     points: (verb, name, by, typed) => points.request(verb, name, by, typed),
     qualification: () => qualification.latest,
+    pairUpdate: () => pairUpdate?.updater ?? null,
     request: async (action, _args, by) => {
       const offered = figures.snapshot(pump.state).actions.find((a) => a.name === action);
       if (!offered) return { accepted: false, reason: `There is no action '${action}'.` };
@@ -355,6 +362,12 @@ export async function runCoServer<F extends object>(
     points.tick(performance.now());
   }, TICK_MS);
 
+  if (place) {
+    const { level } = configured.workload;
+    const snapshot = () => figures.snapshot(pump.state);
+    const parts = { config, level, place, pairKey, history, snapshot, state: () => pump.state, feed: (e: NewEvent) => pump.feed(e) };
+    pairUpdate = await startPairUpdate(parts);
+  }
   const consoles = await consolesUp;
   const inOrder = Promise.withResolvers<boolean>();
   mayEnd = () => inOrder.resolve(true);
@@ -376,7 +389,7 @@ export async function runCoServer<F extends object>(
     fencePath.stop();
     ups.stop();
     qualification.stop();
-    await hardware.stop();
+    await Promise.all([hardware.stop(), pairUpdate?.stop()]);
     management.close();
     await consoles.close();
     endProcess(0);
