@@ -33,13 +33,13 @@ export const sha256 = (...parts: readonly Buffer[]): Buffer => createHash('sha25
 
 export function u16(...values: readonly number[]): Buffer {
   const bytes = Buffer.alloc(values.length * 2);
-  values.forEach((value, i) => bytes.writeUInt16BE(value, i * 2));
+  for (const [i, value] of values.entries()) bytes.writeUInt16BE(value, i * 2);
   return bytes;
 }
 
 export function u32(...values: readonly number[]): Buffer {
   const bytes = Buffer.alloc(values.length * 4);
-  values.forEach((value, i) => bytes.writeUInt32BE(value, i * 4));
+  for (const [i, value] of values.entries()) bytes.writeUInt32BE(value, i * 4);
   return bytes;
 }
 
@@ -58,11 +58,7 @@ export interface Command {
 
 /** `authorisation`: of all sessions, one behind the other; none: the command needs none. */
 export function encodeCommand({ code, handles, parameters }: Command, authorisation: Buffer | null = null): Buffer {
-  const body = Buffer.concat([
-    u32(...handles),
-    ...(authorisation === null ? [] : [u32(authorisation.length), authorisation]),
-    parameters,
-  ]);
+  const body = Buffer.concat([u32(...handles), ...(authorisation === null ? [] : [u32(authorisation.length), authorisation]), parameters]);
   return Buffer.concat([u16(authorisation === null ? TAG.plain : TAG.sessions), u32(HEADER_BYTES + body.length, code), body]);
 }
 
@@ -204,12 +200,7 @@ export function startAuthSession(key: number, nonce: Buffer, salt: Point, type: 
   return {
     code: COMMAND.startAuthSession,
     handles: [key, HANDLE.nobody],
-    parameters: Buffer.concat([
-      sized(nonce),
-      sized(sized(salt.x), sized(salt.y)),
-      Buffer.from([type]),
-      u16(...AES_128_CFB, SHA256),
-    ]),
+    parameters: Buffer.concat([sized(nonce), sized(sized(salt.x), sized(salt.y)), Buffer.from([type]), u16(...AES_128_CFB, SHA256)]),
   };
 }
 

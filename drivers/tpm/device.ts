@@ -19,7 +19,9 @@ export async function openTpm(device: string = TPM_DEVICE): Promise<TpmTransport
   try {
     handle = await open(device, 'r+');
   } catch (cause) {
-    throw new TpmError('refused', `${device} cannot be opened (${(cause as Error).message}): switch the TPM on in the firmware's set-up`, { cause });
+    throw new TpmError('refused', `${device} cannot be opened (${(cause as Error).message}): switch the TPM on in the firmware's set-up`, {
+      cause,
+    });
   }
   return {
     async exchange(command) {

@@ -61,7 +61,8 @@ export function seal(tpm: TpmTransport, secret: Buffer, values: PcrValues, rando
 /** Throws TpmError. */
 export function unseal(tpm: TpmTransport, sealed: SealedSecret, random: Random = RANDOM): Promise<Buffer> {
   return withPrimary(tpm, async ({ handle, publicArea }) => {
-    if (!publicArea.equals(sealed.parent)) throw new TpmError('otherTpm', 'this is another TPM than the one that keeps the key, or it was cleared');
+    if (!publicArea.equals(sealed.parent))
+      throw new TpmError('otherTpm', 'this is another TPM than the one that keeps the key, or it was cleared');
     const exchange = (command: Buffer) => tpm.exchange(command);
     const loaded = await ask(tpm, encodeCommand(load(handle, sealed.privatePart, sealed.publicArea), EMPTY_PASSWORD), 1);
     const [object = 0] = loaded.handles;
@@ -70,11 +71,13 @@ export function unseal(tpm: TpmTransport, sealed: SealedSecret, random: Random =
       const session = await Session.start(exchange, options);
       decodeAnswer(await tpm.exchange(encodeCommand(policyPcr(session.handle, sealed.pcrs))), 0);
       const ending = { attributes: ATTRIBUTE.encrypt, hides: 'back' } as const;
-      const answer = await session.run(exchange, unsealCommand(object), [nameOf(sealed.publicArea)], ending).catch(async (error: unknown) => {
-        // It ends with a command that succeeds only.
-        await forget(tpm, session.handle);
-        throw error;
-      });
+      const answer = await session
+        .run(exchange, unsealCommand(object), [nameOf(sealed.publicArea)], ending)
+        .catch(async (error: unknown) => {
+          // It ends with a command that succeeds only.
+          await forget(tpm, session.handle);
+          throw error;
+        });
       return Buffer.from(new Reader(answer.parameters).sized());
     } finally {
       await forget(tpm, object);
@@ -107,7 +110,9 @@ function inWords(error: unknown): unknown {
   if (!(error instanceof TpmRefusal)) return error;
   switch (error.code) {
     case REFUSED.policyFail:
-      return new TpmError('otherRegisters', 'what this server starts, or how, is not what it was when the key was sealed', { cause: error });
+      return new TpmError('otherRegisters', 'what this server starts, or how, is not what it was when the key was sealed', {
+        cause: error,
+      });
     case REFUSED.integrity:
       return new TpmError('otherTpm', 'this is another TPM than the one that keeps the key, or it was cleared', { cause: error });
     case REFUSED.badAuth:
