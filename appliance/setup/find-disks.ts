@@ -1,8 +1,8 @@
 // Where the guest's copy may lie: a file on the state partition, or a whole disk beside the system's; and what is on it already.
 import { createHash } from 'node:crypto';
-import { open, readdir, readFile, realpath, stat, statfs } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { deviceNumbers } from '../../drivers/block/index.ts';
+import { open, readdir, readFile, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { disksBelow } from '../../drivers/block/index.ts';
 import { diskName, pairName } from '../mirror/disk-identity.ts';
 import { decodeMetadataSlot, METADATA_PAGE_BYTES, type Slot } from '../mirror/metadata-codec.ts';
 import { contentOf } from './disk-content.ts';
@@ -22,7 +22,7 @@ export interface DiskOptions {
   pairId: string | null;
 }
 
-export async function findDisks({ stateFolder, pairId }: DiskOptions): Promise<DiskFact[]> {
+export async function findDisks({ stateFolder, pairId }: DiskOptions, below = disksBelow): Promise<DiskFact[]> {
   const own = pairId === null ? null : pairName(Buffer.alloc(0), pairId);
   const slots = await recordsOf(join(stateFolder, 'state', 'intervals.journal.regions'));
   const path = join(stateFolder, 'disks', 'guest');
@@ -40,16 +40,18 @@ export async function findDisks({ stateFolder, pairId }: DiskOptions): Promise<D
       holds: file && file.size > 0 ? await whose(path, slots, own, 'A disk image is there already.') : '',
     },
   ];
+  // Also through a mapping: an encrypted state partition is one.
+  const system = (await below(stateFolder)) ?? [];
   for (const name of (await readdir('/sys/block').catch(() => [])).filter((n) => WHOLE_DISK.test(n)).sort()) {
-    const disk = await deviceFact(name, await systemDisk(stateFolder), slots, own).catch(() => null);
+    const disk = await deviceFact(name, system, slots, own).catch(() => null);
     if (disk) found.push(disk);
   }
   return found;
 }
 
-async function deviceFact(name: string, system: string | null, slots: readonly Slot[], own: string | null): Promise<DiskFact | null> {
-  if (name === system) return null;
+async function deviceFact(name: string, system: readonly string[], slots: readonly Slot[], own: string | null): Promise<DiskFact | null> {
   const device = `/dev/${name}`;
+  if (system.includes(device)) return null;
   const attribute = async (file: string): Promise<string> => (await readFile(`/sys/block/${name}/${file}`, 'utf8').catch(() => '')).trim();
   const mib = Math.floor((Number(await attribute('size')) * 512) / MIB);
   if (mib === 0 || (await attribute('ro')) === '1' || (await attribute('removable')) === '1') return null;
@@ -79,11 +81,4 @@ async function whose(path: string, slots: readonly Slot[], own: string | null, o
 async function recordsOf(path: string): Promise<Slot[]> {
   const bytes = await readFile(path).catch(() => Buffer.alloc(0));
   return [0, 1].flatMap((i) => decodeMetadataSlot(bytes.subarray(i * METADATA_PAGE_BYTES, (i + 1) * METADATA_PAGE_BYTES)) ?? []);
-}
-
-/** The whole disk below the state partition: "nvme0n1". */
-async function systemDisk(stateFolder: string): Promise<string | null> {
-  const { major, minor } = deviceNumbers((await stat(stateFolder)).dev);
-  const folder = await realpath(`/sys/dev/block/${major}:${minor}`).catch(() => null);
-  return folder === null ? null : basename(dirname(folder));
 }

@@ -97,6 +97,7 @@ open_state() {
 # From now on until the next start the TPM gives nobody the key: not to the product, and not to what a configuration makes it start.
 close_register() {
   [ -e $tpm ] || return 0
-  answer=$({ printf "$closing" >&3 && dd bs=4096 count=1 <&3; } 2>/dev/null 3<>$tpm | hexdump -s 6 -n 4 -e '4/1 "%02x"')
+  # Of the answer the four bytes behind tag and length.
+  answer=$({ printf "$closing" >&3 && dd bs=4096 count=1 <&3; } 2>/dev/null 3<>$tpm | xxd -p | cut -c 13-20)
   [ "$answer" = 00000000 ] || tell "register 15 of the TPM cannot be closed ($answer): what runs from now on might ask it for the key"
 }
