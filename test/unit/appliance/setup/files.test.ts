@@ -76,6 +76,16 @@ t.test('a copy of another pair is named, one of this pair is not', async (t) => 
   t.equal((await file(other))?.holds, '', 'its own');
 });
 
+t.test('the disk below the state partition is no place for the guest, whatever lies between', async (t) => {
+  const stateFolder = join(folder, 'mapped');
+  mkdirSync(stateFolder, { recursive: true });
+  const devices = async (below: readonly string[]) =>
+    (await findDisks({ stateFolder, pairId: null }, async () => [...below])).map((d) => d.path).filter((path) => path.startsWith('/dev/'));
+  const all = await devices([]);
+  for (const disk of all) t.notOk((await devices([disk])).includes(disk), disk);
+  t.strictSame(await devices(all), []);
+});
+
 t.test('what a disk begins with', async (t) => {
   const start = Buffer.alloc(1 << 20);
   t.equal(contentOf(start), '');
