@@ -22,7 +22,7 @@ export interface DiskOptions {
   pairId: string | null;
 }
 
-export async function findDisks({ stateFolder, pairId }: DiskOptions, below = disksBelow): Promise<DiskFact[]> {
+export async function findDisks({ stateFolder, pairId }: DiskOptions): Promise<DiskFact[]> {
   const own = pairId === null ? null : pairName(Buffer.alloc(0), pairId);
   const slots = await recordsOf(join(stateFolder, 'state', 'intervals.journal.regions'));
   const path = join(stateFolder, 'disks', 'guest');
@@ -41,17 +41,20 @@ export async function findDisks({ stateFolder, pairId }: DiskOptions, below = di
     },
   ];
   // Also through a mapping: an encrypted state partition is one.
-  const system = (await below(stateFolder)) ?? [];
-  for (const name of (await readdir('/sys/block').catch(() => [])).filter((n) => WHOLE_DISK.test(n)).sort()) {
-    const disk = await deviceFact(name, system, slots, own).catch(() => null);
+  for (const name of otherDisks(await readdir('/sys/block').catch(() => []), await disksBelow(stateFolder))) {
+    const disk = await deviceFact(name, slots, own).catch(() => null);
     if (disk) found.push(disk);
   }
   return found;
 }
 
-async function deviceFact(name: string, system: readonly string[], slots: readonly Slot[], own: string | null): Promise<DiskFact | null> {
+/** Whole disks by name, sorted, without those that the system lies on. @param system `/dev/...`; null: it lies on none. */
+export function otherDisks(names: readonly string[], system: readonly string[] | null): string[] {
+  return names.filter((name) => WHOLE_DISK.test(name) && !system?.includes(`/dev/${name}`)).sort();
+}
+
+async function deviceFact(name: string, slots: readonly Slot[], own: string | null): Promise<DiskFact | null> {
   const device = `/dev/${name}`;
-  if (system.includes(device)) return null;
   const attribute = async (file: string): Promise<string> => (await readFile(`/sys/block/${name}/${file}`, 'utf8').catch(() => '')).trim();
   const mib = Math.floor((Number(await attribute('size')) * 512) / MIB);
   if (mib === 0 || (await attribute('ro')) === '1' || (await attribute('removable')) === '1') return null;
