@@ -13,6 +13,7 @@ import { runHardware } from './console/cli/hardware.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
 import { runStatus } from './console/cli/status.ts';
+import { runState } from './encryption/command.ts';
 import { runGateWorker } from './gate/worker.ts';
 import { runHardwareWorker } from './hardware/worker.ts';
 import { runHeartbeatWorker } from './heartbeat/worker.ts';
@@ -137,6 +138,9 @@ async function main(): Promise<void> {
     if (args.includes('--console')) void markWaitingHealthy();
     return runSetup(args, { version: version(), qualify: QUALIFY, log: (line) => log('info', line), signal: stopSignal(), ...IO });
   });
+  addOwn(program, 'state', "the state partition's encryption, before it is mounted: run by the appliance's init", (args) =>
+    runState(args, { version: version(), log: (line) => log('info', line), ...IO }),
+  );
   addWitnessCommands(program, { version: version(), log });
   program
     .command('witness-key')

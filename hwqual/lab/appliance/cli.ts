@@ -15,6 +15,7 @@ import { loaderTale } from './loader-tale.ts';
 import { insidePairsRack, levelsTale, pairTale } from './pair.ts';
 import { secureBootTale } from './secure-boot-tale.ts';
 import { makeStage, mustNot, type StageOptions, type Tale, WAITS, watch } from './stage.ts';
+import { tpmTale } from './tpm-tale.ts';
 import { updateTale } from './update-tale.ts';
 import { builtVersion, damaged, otherVersion } from './versions.ts';
 
@@ -77,6 +78,7 @@ const TALES: Record<string, Tale> = {
   install: installTale,
   'secure-boot': secureBootTale,
   loader: loaderTale,
+  tpm: tpmTale,
   update: updateTale,
   pair: pairTale,
   levels: levelsTale,
