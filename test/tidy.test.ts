@@ -113,7 +113,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'image/engine': ['image/'],
   'image/bundle': ['image/'],
   'image/disk': ['image/', 'hwqual/lab'],
-  'image/installer': ['image/disk', 'drivers/', 'appliance/console'],
+  'image/installer': ['image/disk', 'drivers/', 'appliance/console', 'appliance/update'],
   'image/secure-boot': ['image/disk'],
   'image/sign': ['image/', 'appliance/update'],
   test: ['appliance/', 'drivers/', 'hwqual/', 'image/'],
