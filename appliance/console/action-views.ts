@@ -25,6 +25,8 @@ const GROUP_OF: Readonly<Record<string, ActionGroup>> = {
   'try-disk': 'maintenance',
   'start-scrub': 'maintenance',
   'stop-scrub': 'maintenance',
+  'accept-replacement': 'maintenance',
+  'end-replacement': 'maintenance',
   'pin-lockstep': 'mode',
   'pin-passive': 'mode',
   'automatic-mode': 'mode',
@@ -44,6 +46,7 @@ const ONLY_WHEN_POSSIBLE: readonly string[] = [
   'stop-scrub',
   'automatic-mode',
   'adopt-disk',
+  'accept-replacement',
 ];
 
 /** Two for each restore point: by how they begin. */

@@ -5,6 +5,8 @@
 //        a part that is refused, none for a minute, or cancelled: over; the sender begins anew
 import { randomBytes } from 'node:crypto';
 import { type Manifest, UpdateRefusal } from './bundle.ts';
+import type { PairUpdateStatus, PartnerVersions } from './pair-status.ts';
+import type { PairUpdater } from './pair-updater.ts';
 import type { UpdateStatus, UpdateStore } from './update-store.ts';
 
 /** Of a part. */
@@ -30,6 +32,8 @@ export interface UploadDeskOptions {
   /** Why this server must not be started again now; null: it may. */
   whyNotRestart: () => string | null;
   restart: () => void;
+  /** The update of the pair; null: there is no pair here yet. */
+  pair?: () => Pick<PairUpdater, 'status' | 'ask'> | null;
   log: (line: string) => void;
   silenceMs?: number;
 }
@@ -47,6 +51,12 @@ interface Upload {
   isOver: boolean;
 }
 
+export interface DeskStatus extends UpdateStatus {
+  upload: UploadStatus | null;
+  pair: PairUpdateStatus | null;
+  partner: PartnerVersions | null;
+}
+
 export class UploadDesk {
   readonly #o: UploadDeskOptions;
   #upload: Upload | null = null;
@@ -55,10 +65,23 @@ export class UploadDesk {
     this.#o = options;
   }
 
-  async status(): Promise<UpdateStatus & { upload: UploadStatus | null }> {
+  async status(): Promise<DeskStatus> {
     const status = await this.#o.store.status();
     const u = this.#upload;
-    return { ...status, upload: u && !u.isOver ? { received: u.received, bytes: u.bytes, by: u.by } : null };
+    const upload = u && !u.isOver ? { received: u.received, bytes: u.bytes, by: u.by } : null;
+    return { ...status, upload, ...(this.#o.pair?.()?.status() ?? { pair: null, partner: null }) };
+  }
+
+  async pair(action: 'start' | 'allowRestart' | 'stop', mayRestartGuest: boolean, by: string): Promise<Answer> {
+    const pair = this.#o.pair?.() ?? null;
+    if (!pair) return { accepted: false, reason: 'There is no pair here: this CoServer is not paired yet, or has just started.' };
+    try {
+      const answer = await pair.ask(action, mayRestartGuest, by);
+      this.#o.log(`console: update of the pair, ${action} from ${by}: ${answer.accepted ? 'accepted' : `refused: ${answer.reason}`}`);
+      return answer;
+    } catch (error) {
+      return refusalOf(error);
+    }
   }
 
   /** `bytes`: of the whole file. The answer's detail: `upload`, the name for the parts. */

@@ -26,7 +26,12 @@ export interface TwinstepContent {
   versions: string[];
   /** The version that wrote the state last; null: not known. */
   stateVersion: string | null;
-  state: { kind: 'none' } | { kind: 'unreadable' } | { kind: 'unconfigured' } | { kind: 'pair'; pairId: string; coServer: string };
+  state:
+    | { kind: 'none' }
+    | { kind: 'unreadable' }
+    | { kind: 'encrypted' }
+    | { kind: 'unconfigured' }
+    | { kind: 'pair'; pairId: string; coServer: string };
 }
 
 export interface DiskFacts {
@@ -129,6 +134,8 @@ function twinstepText({ versions, state }: TwinstepContent): string {
       return `${what}, never started`;
     case 'unreadable':
       return `${what}, with a state that cannot be read`;
+    case 'encrypted':
+      return `${what}, with an encrypted state`;
     case 'unconfigured':
       return `${what}, not configured yet`;
     case 'pair':
