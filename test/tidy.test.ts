@@ -128,7 +128,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'image/setup': ['image/', 'hwqual/lab'],
   'image/engine': ['image/'],
   'image/bundle': ['image/'],
-  'image/disk': ['image/', 'hwqual/lab'],
+  'image/disk': ['image/', 'hwqual/lab', 'appliance/update'],
   'image/installer': ['image/disk', 'drivers/', 'appliance/console', 'appliance/update'],
   'image/secure-boot': ['image/disk'],
   'image/sign': ['image/', 'appliance/update'],
