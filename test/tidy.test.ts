@@ -73,8 +73,19 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'appliance/console',
     'appliance/notify',
     'appliance/update',
+    'appliance/replacement',
     'drivers/',
     ...STREAMS,
+  ],
+  // Beside the product that runs: the same frames, pairing and documents as the first start; no runtime.
+  'appliance/replacement': [
+    'appliance/core',
+    'appliance/wire',
+    'appliance/pairing',
+    'appliance/setup',
+    'appliance/console',
+    'type:appliance/config.ts',
+    'drivers/',
   ],
   'appliance/console': ['appliance/core', 'type:appliance/config.ts'],
   // The first start: the serial console's screen, the pairing, and what tells disks apart; no runtime.

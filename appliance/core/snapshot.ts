@@ -107,6 +107,7 @@ export interface AttentionView {
     | 'hardware'
     | 'qualification'
     | 'network'
+    | 'replacement'
     | 'version';
   severity: 'info' | 'warning' | 'critical';
   title: string;

@@ -14,7 +14,7 @@ const OWN_KEYS = ['pairing.secret', 'passwordHash', 'stateEncryption', 'guest.us
 const KEYS: readonly string[] = [...QUESTIONS, ...OWN_KEYS];
 const SECTIONS = [...new Set(KEYS.filter((k) => k.includes('.')).map((k) => k.split('.', 1)[0] ?? ''))];
 /** Their values are not to be read by whoever stands before the screen. */
-const SECRETS: readonly string[] = ['password', 'passwordHash', 'fence.password', 'pairing.secret'];
+const SECRETS: readonly string[] = ['password', 'passwordHash', 'fence.password', 'bmc.password', 'pairing.secret'];
 
 /** What the guest boots from may lie beside the answer file. */
 const COPIED = ['guest.kernel', 'guest.initrd'] as const;

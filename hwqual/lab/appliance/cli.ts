@@ -119,6 +119,11 @@ async function main(args: string[]): Promise<void> {
   const { options, names } = parse(args);
   if ((names.includes('pair') || names.includes('levels')) && !(await insidePairsRack(options))) return;
   const work = mkdtempSync(join(tmpdir(), 'twinstep-appliance-'));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      rmSync(work, { recursive: true, force: true });
+      process.exit(130);
+    });
   try {
     const tools = join(work, 'tools');
     await unpackTools(tools);

@@ -136,6 +136,9 @@ function mediumArguments(medium: MachineExtras['medium']): string[] {
 }
 
 function follow(child: ChildProcess): ApplianceMachine {
+  // Also when the tale is broken off.
+  const kill = () => void child.kill('SIGKILL');
+  process.once('exit', kill);
   const startedAt = performance.now();
   let said = '';
   const terminal = new Terminal();
@@ -200,8 +203,9 @@ function follow(child: ChildProcess): ApplianceMachine {
         throw new LabError(`the machine has not switched itself off; the serial line ends with:\n${said.slice(-2000)}`);
     },
     powerOff: async () => {
-      child.kill('SIGKILL');
+      kill();
       await ended;
+      process.off('exit', kill);
     },
   };
 }

@@ -14,9 +14,10 @@ state_partition() { # name
   grep -lx "PARTNAME=$1" /sys/block/"$disk"/*/uevent 2>/dev/null | sed 's,.*/\([^/]*\)/uevent$,\1,'
 }
 
-# The kernel has the disk's slot open, so the new table is told to it partition by partition.
+# The kernel has the disk's slot open, so of the new table it is told this one partition: each that it is told of loses its name until the next
+# start, and updates find the slots by their names.
 table() { # sfdisk's words...
-  sfdisk --quiet --no-reread --no-tell-kernel --force "$@" && partx --update "/dev/$disk"
+  sfdisk --quiet --no-reread --no-tell-kernel --force "$@" && partx --update --nr $state_number "/dev/$disk"
 }
 
 state_program() { # first | open, device
