@@ -69,6 +69,27 @@ t.test('an update, part by part, with a session', async (t) => {
   );
 });
 
+t.test('an upload is cancelled by a session of ours only, and the next one may begin', async (t) => {
+  const h = await setUp(t);
+  t.teardown(() => h.close());
+  const cookie = await signIn(h.port);
+  const begin = async () => JSON.parse((await call(h.port, post('/api/update', { bytes: 100_000 }, { cookie }))).text);
+  const upload = String((await begin()).detail.upload);
+  const cancel = post('/api/update/cancel', { upload }, { cookie });
+  t.equal((await call(h.port, post('/api/update/cancel', { upload }))).status, 401);
+  t.equal((await call(h.port, { ...cancel, headers: { cookie, 'content-type': 'application/json' } })).status, 403);
+  for (const body of [{}, { upload: 7 }, { upload: '../x' }, { upload, more: 1 }])
+    t.equal((await call(h.port, post('/api/update/cancel', body, { cookie }))).status, 400);
+  t.match(await begin(), { accepted: false, reason: /Another upload/ });
+  t.match(JSON.parse((await call(h.port, { path: '/api/update', headers: { cookie } })).text), {
+    upload: { received: 0, bytes: 100_000, by: 'the web console, 127.0.0.1' },
+  });
+  t.equal((await call(h.port, cancel)).status, 200);
+  t.equal((await call(h.port, cancel)).status, 409);
+  const next = String((await begin()).detail.upload);
+  t.equal((await call(h.port, post('/api/update/cancel', { upload: next }, { cookie }))).status, 200);
+});
+
 t.test('where nothing was started from an image there are no updates', async (t) => {
   const h = await harness();
   t.teardown(() => h.close());
