@@ -8,16 +8,20 @@ import { runQualify } from '../hwqual/qualify/command.ts';
 import { parseFacts } from '../hwqual/qualify/facts-codec.ts';
 import { compareByProfile, qualifierFor } from '../hwqual/qualify/qualifier.ts';
 import { runInstall } from '../image/installer/command.ts';
+import type { CoServerConfig } from './config.ts';
 import { runHardware } from './console/cli/hardware.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
 import { runStatus } from './console/cli/status.ts';
+import { runState } from './encryption/command.ts';
 import { runGateWorker } from './gate/worker.ts';
 import { runHardwareWorker } from './hardware/worker.ts';
 import { runHeartbeatWorker } from './heartbeat/worker.ts';
 import { runMemoryWorker } from './memory/worker.ts';
 import { runMirrorWorker } from './mirror/worker.ts';
 import { runPair } from './pairing/command.ts';
+import { runReplace } from './replacement/command.ts';
+import { finishReplacement, replacedMark } from './replacement/index.ts';
 import { endProcess } from './runtime/end-process.ts';
 import { ConfigError, loadConfig, loadFencePassword, loadPairKey } from './runtime/load-config.ts';
 import { log } from './runtime/log.ts';
@@ -72,6 +76,14 @@ const IO = { stdout: process.stdout, stderr: process.stderr };
 /** Its threads start this file again, with a role. */
 const BURN_IN = { loadPairKey, loadFencePassword, program: new URL(import.meta.url) };
 
+/** Of a server that is a member of its pair. What a replacement of its partner has left to do is done first. */
+function loadMembersConfig(file: string): CoServerConfig {
+  const config = loadConfig(file);
+  const mark = replacedMark(config.stateDir);
+  if (mark !== null) throw new ConfigError(mark);
+  return finishReplacement(config.stateDir) ? loadConfig(file) : config;
+}
+
 /** Ctrl-C, or whoever ends this process: once. */
 function stopSignal(): AbortSignal {
   const stop = new AbortController();
@@ -109,8 +121,8 @@ async function main(): Promise<void> {
     .description('run this CoServer')
     .requiredOption('--config <file>', 'its configuration')
     .action(async (o: { config: string }) => {
-      const config = loadConfig(o.config);
-      return runCoServer(config, version(), new URL(import.meta.url), qualifierFor(config, version()));
+      const config = loadMembersConfig(o.config);
+      return runCoServer(config, o.config, version(), new URL(import.meta.url), qualifierFor(config, version()));
     });
   program
     .command('wait')
@@ -123,9 +135,12 @@ async function main(): Promise<void> {
     });
   addOwn(program, 'setup', 'the first start: asks what this server has to know, on its consoles', (args) => {
     // On its consoles: this server only waits to be set up.
-    if (args.includes('--console')) void markWaitingHealthy();
+    if (args.includes('--console')) markWaitingHealthy();
     return runSetup(args, { version: version(), qualify: QUALIFY, log: (line) => log('info', line), signal: stopSignal(), ...IO });
   });
+  addOwn(program, 'state', "the state partition's encryption, before it is mounted: run by the appliance's init", (args) =>
+    runState(args, { version: version(), log: (line) => log('info', line), ...IO }),
+  );
   addWitnessCommands(program, { version: version(), log });
   program
     .command('witness-key')
@@ -136,8 +151,14 @@ async function main(): Promise<void> {
       process.stdout.write(formatEnrolment({ pairId: pair.id, key: deriveKey(loadPairKey(pair.keyFile, pair.id), 'witness') }));
     });
   addOwn(program, 'status', 'the state of the pair, from the local process', (args) => runStatus(args, IO));
-  addOwn(program, 'pair', 'make the key of the pair, together with the other CoServer', (args) =>
-    runPair(args, { stdin: process.stdin, ...IO, signal: stopSignal() }, loadConfig),
+  addOwn(
+    program,
+    'pair',
+    'make the key of the pair, together with the other CoServer; pair replace: take a new server in for a lost one',
+    (args) =>
+      args[0] === 'replace'
+        ? runReplace(args.slice(1), { stdin: process.stdin, ...IO, signal: stopSignal() })
+        : runPair(args, { stdin: process.stdin, ...IO, signal: stopSignal() }, loadConfig),
   );
   addOwn(program, 'request', "asks the local process for an operator's action", (args) => runRequest(args, IO));
   addOwn(

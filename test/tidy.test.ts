@@ -73,8 +73,19 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'appliance/console',
     'appliance/notify',
     'appliance/update',
+    'appliance/replacement',
     'drivers/',
     ...STREAMS,
+  ],
+  // Beside the product that runs: the same frames, pairing and documents as the first start; no runtime.
+  'appliance/replacement': [
+    'appliance/core',
+    'appliance/wire',
+    'appliance/pairing',
+    'appliance/setup',
+    'appliance/console',
+    'type:appliance/config.ts',
+    'drivers/',
   ],
   'appliance/console': ['appliance/core', 'type:appliance/config.ts'],
   // The first start: the serial console's screen, the pairing, and what tells disks apart; no runtime.
@@ -84,9 +95,14 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'appliance/pairing',
     'appliance/console',
     'appliance/mirror',
+    'appliance/encryption',
     'type:appliance/config.ts',
     'drivers/',
   ],
+  // Asked before the first start, on the same consoles and from the same answer file.
+  'appliance/encryption': ['appliance/console', 'appliance/setup', 'drivers/'],
+  // A stream that also shows how this server's state lies on its disk.
+  'appliance/hardware': ['appliance/core', 'appliance/wire', 'appliance/encryption', 'type:appliance/', 'drivers/'],
   'appliance/notify': ['appliance/core', 'type:appliance/config.ts'],
   'appliance/main.ts': ['appliance/', 'drivers/', 'hwqual/burn-in', 'hwqual/qualify', 'image/installer'],
   'hwqual/lab': [
@@ -112,8 +128,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   'image/setup': ['image/', 'hwqual/lab'],
   'image/engine': ['image/'],
   'image/bundle': ['image/'],
-  'image/disk': ['image/', 'hwqual/lab'],
-  'image/installer': ['image/disk', 'drivers/', 'appliance/console'],
+  'image/disk': ['image/', 'hwqual/lab', 'appliance/update'],
+  'image/installer': ['image/disk', 'drivers/', 'appliance/console', 'appliance/update'],
   'image/secure-boot': ['image/disk'],
   'image/sign': ['image/', 'appliance/update'],
   test: ['appliance/', 'drivers/', 'hwqual/', 'image/'],

@@ -9,6 +9,7 @@ const GROUPS: readonly { group: ActionGroup; title: string }[] = [
   { group: 'guest', title: 'The guest' },
   { group: 'maintenance', title: 'Maintenance' },
   { group: 'mode', title: 'How output leaves' },
+  { group: 'software', title: 'The software' },
   { group: 'emergency', title: 'Emergency: it can lose data' },
   // Last: there may be many.
   { group: 'points', title: 'Restore points' },
@@ -24,6 +25,8 @@ const GROUP_OF: Readonly<Record<string, ActionGroup>> = {
   'try-disk': 'maintenance',
   'start-scrub': 'maintenance',
   'stop-scrub': 'maintenance',
+  'accept-replacement': 'maintenance',
+  'end-replacement': 'maintenance',
   'pin-lockstep': 'mode',
   'pin-passive': 'mode',
   'automatic-mode': 'mode',
@@ -43,6 +46,7 @@ const ONLY_WHEN_POSSIBLE: readonly string[] = [
   'stop-scrub',
   'automatic-mode',
   'adopt-disk',
+  'accept-replacement',
 ];
 
 /** Two for each restore point: by how they begin. */

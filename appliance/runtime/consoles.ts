@@ -11,7 +11,7 @@ import {
 } from '../console/api/index.ts';
 import { startSerialConsole } from '../console/serial/index.ts';
 import type { Snapshot } from '../core/snapshot.ts';
-import { findPlace, isAppliance, type PairUpdater, restartServer, UpdateStore, UploadDesk, whyNotRestart } from '../update/index.ts';
+import { findPlace, isAppliance, type PairUpdater, prepareRestart, UpdateStore, UploadDesk, whyNotRestart } from '../update/index.ts';
 import { log } from './log.ts';
 
 export interface ConsolesOptions extends SnapshotSource {
@@ -41,12 +41,13 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
     tlsPort === 0 ? [] : [{ coServer: config.coServer, url: own, fingerprint: certificate.fingerprint }];
   if (tlsPort !== 0 && urls[other]) consoles.push({ coServer: other, url: urls[other], fingerprint: null });
   const snapshot = () => ({ ...options.snapshot(), consoles });
+  const updating = updates(options, say);
   const server = await startConsoleServer({
     snapshot,
     onChange,
     request,
     ...(options.points ? { points: options.points } : {}),
-    ...updates(options, say),
+    ...updating,
     ...(options.qualification ? { qualification: options.qualification } : {}),
     config: {
       port: tlsPort,
@@ -62,7 +63,7 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
   if (server.url) log('info', `web console: ${server.url}, certificate SHA-256 ${certificate.fingerprint}`);
   const port = config.console.serial ? openSerialPort({ path: config.console.serial, log: say }) : null;
   const serial = port
-    ? startSerialConsole({ stream: port, snapshot, onChange, request, passwordHash: config.console.passwordHash, log: say })
+    ? startSerialConsole({ stream: port, snapshot, onChange, request, ...updating, passwordHash: config.console.passwordHash, log: say })
     : null;
   return {
     close: async () => {
@@ -80,7 +81,7 @@ function updates({ snapshot, pairUpdate }: ConsolesOptions, say: (line: string) 
     const why = () => whyNotRestart(snapshot());
     const pair = pairUpdate ? { pair: pairUpdate } : {};
     return {
-      updates: new UploadDesk({ store: new UpdateStore(findPlace()), whyNotRestart: why, restart: restartServer, log: say, ...pair }),
+      updates: new UploadDesk({ store: new UpdateStore(findPlace()), whyNotRestart: why, prepareRestart, log: say, ...pair }),
     };
   } catch (error) {
     say(`no updates here: ${(error as Error).message}`);

@@ -13,6 +13,7 @@ import type { HeartbeatStatus } from '../heartbeat/api.ts';
 import { DROP_KINDS, DROP_WORDS } from '../heartbeat/dropped.ts';
 import type { CheckpointReport } from '../memory/api.ts';
 import type { MirrorStatus } from '../mirror/api.ts';
+import type { Replacement } from '../replacement/index.ts';
 import { hardwareView } from './hardware-view.ts';
 import type { History } from './history.ts';
 import { LockstepFigures } from './lockstep-figures.ts';
@@ -33,6 +34,7 @@ export class Figures {
   readonly #history: History;
   readonly lockstep = new LockstepFigures();
   points: RestorePoints | undefined;
+  replacement: Pick<Replacement, 'actions' | 'attention'> | undefined;
   /** What its thread has read last. */
   hardware: { readonly latest: HardwareStatus | null } | undefined;
   /** The last comparison of both servers, item by item. */
@@ -135,7 +137,11 @@ export class Figures {
       singlePoints: picture.singlePoints,
       generation: state.record.generation,
       arbiter: arbiterView(state),
-      attention: bySeverity([...attentionOf(state), ...lateDisk(state.me, this.#mirror?.lateMs ?? 0, this.#config.disk.timeoutMs)]),
+      attention: bySeverity([
+        ...attentionOf(state),
+        ...(this.replacement?.attention() ?? []),
+        ...lateDisk(state.me, this.#mirror?.lateMs ?? 0, this.#config.disk.timeoutMs),
+      ]),
       coServers: picture.coServers,
       links: this.#config.links.map((l, i) => {
         const seen = this.#heartbeat?.links[i];
@@ -194,6 +200,7 @@ export class Figures {
           return { ...action, label: actionLabel(state, action), allowed: verdict.allowed, reason: verdict.allowed ? '' : verdict.reason };
         }),
         ...(this.points?.actions(state) ?? []),
+        ...(this.replacement?.actions() ?? []),
       ],
       restorePoints: this.points?.views ?? [],
       lab: this.#config.labSocket !== '',

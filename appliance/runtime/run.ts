@@ -36,7 +36,9 @@ import { configDuringUpdate, type PairUpdate, placeOfUpdates, startPairUpdate } 
 import { raisePriority } from './priority.ts';
 import { type NewEvent, Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
+import { startReplacing } from './replacing.ts';
 import { RestorePoints } from './restore-points.ts';
+import { roleNumber } from './role-number.ts';
 import { ClockSource } from './sources/clock.ts';
 import { ControlStream } from './sources/control.ts';
 import { FencePath } from './sources/fence-path.ts';
@@ -67,9 +69,10 @@ const CLOCK_SYNCHRONISED = "This CoServer's clock is synchronised again.";
 const CLOCK_LOST =
   "This CoServer's clock is no longer synchronised: the times that the consoles show may be wrong. Nothing is decided on it.";
 
-/** @param qualifier How servers are compared; null: nobody asks. */
+/** @param configFile Where `configured` was read. @param qualifier How servers are compared; null: nobody asks. */
 export async function runCoServer<F extends object>(
   configured: CoServerConfig,
+  configFile: string,
   version: string,
   script: URL,
   qualifier: Qualifier<F> | null,
@@ -218,6 +221,7 @@ export async function runCoServer<F extends object>(
     onStatus: (status) => pump.feed({ kind: 'partnerSaid', status, path: 'management' }),
     onPath: (up) => pump.feed({ kind: 'otherPathObserved', up }),
     onProblem: (text) => log('warning', text),
+    onStranger: (bytes) => replacement.stranger(bytes),
   });
 
   const incidents = new Incidents({
@@ -228,6 +232,7 @@ export async function runCoServer<F extends object>(
   });
 
   let mayEnd = () => {};
+  let end: (why: string) => Promise<void> = async () => endProcess(0);
   const parts: Parts = {
     config,
     workers,
@@ -267,6 +272,19 @@ export async function runCoServer<F extends object>(
     changed,
   });
   figures.points = points;
+  const replacement = startReplacing({
+    config: configured,
+    configFile,
+    pairKey,
+    power,
+    history,
+    engine,
+    hardware: () => qualification.latest?.own ?? null,
+    state: () => pump.state,
+    changed,
+    end: (why) => void end(why),
+  });
+  figures.replacement = replacement;
   const life = lifeOf({ config, version, incarnation, record: records.record, adoptable, now: performance.now() });
   let lastPhase: State['phase']['kind'] | null = null;
   const pump = new Pump({
@@ -313,8 +331,8 @@ export async function runCoServer<F extends object>(
       const offered = figures.snapshot(pump.state).actions.find((a) => a.name === action);
       if (!offered) return { accepted: false, reason: `There is no action '${action}'.` };
       if (!offered.allowed) return { accepted: false, reason: offered.reason };
-      const ofPoint = points.action(action, by);
-      if (ofPoint) return await ofPoint;
+      const other = points.action(action, by) ?? replacement.action(action, by);
+      if (other) return await other;
       pump.feed({ kind: 'operatorRequested', action, by });
       return { accepted: true };
     },
@@ -353,8 +371,11 @@ export async function runCoServer<F extends object>(
   const consoles = await consolesUp;
   const inOrder = Promise.withResolvers<boolean>();
   mayEnd = () => inOrder.resolve(true);
-  const end = async (signal: string) => {
-    log('info', `${signal}: leaves the partner in order, then ends; an engine that runs here is taken up at the next start`);
+  let isEnding = false;
+  end = async (why) => {
+    if (isEnding) return;
+    isEnding = true;
+    log('info', `${why}: leaves the partner in order, then ends; an engine that runs here is taken up at the next start`);
     pump.feed({ kind: 'stopRequested' });
     const late = sleep(ORDERLY_STOP_MS, false, { ref: false });
     if (!(await Promise.race([inOrder.promise, late])))
@@ -364,6 +385,7 @@ export async function runCoServer<F extends object>(
     pump.stop();
     // Planned: what is left here is an engine whose output nobody lets out.
     await watchdog.arm(false).catch((e: Error) => log('warning', e.message));
+    replacement.stop();
     fencePath.stop();
     ups.stop();
     qualification.stop();
@@ -374,25 +396,4 @@ export async function runCoServer<F extends object>(
   };
   process.once('SIGTERM', () => void end('SIGTERM'));
   process.once('SIGINT', () => void end('SIGINT'));
-}
-
-/** The role as a heartbeat frame carries it. */
-function roleNumber(s: State): number {
-  switch (s.phase.kind) {
-    case 'secondary':
-    case 'ready':
-      return 2;
-    case 'duplex':
-    case 'running':
-    case 'resyncing':
-    case 'protecting':
-    case 'committing':
-    case 'starting':
-      return 1;
-    case 'failed':
-    case 'off':
-      return 3;
-    default:
-      return 0;
-  }
 }

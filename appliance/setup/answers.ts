@@ -14,6 +14,10 @@ export const QUESTIONS = [
   'fence.username',
   'fence.password',
   'fence.cipherSuite',
+  'bmc.address',
+  'bmc.username',
+  'bmc.password',
+  'bmc.cipherSuite',
   'password',
   'clock',
   'guest.name',
@@ -55,6 +59,10 @@ export const PROPOSED: Answers = {
   'fence.username': '',
   'fence.password': '',
   'fence.cipherSuite': '17',
+  'bmc.address': '',
+  'bmc.username': '',
+  'bmc.password': '',
+  'bmc.cipherSuite': '17',
   password: '',
   clock: '',
   'guest.name': 'guest',
@@ -136,15 +144,21 @@ export function answerProblem(question: Question, answers: Answers): string | nu
     case 'witness.port':
       return whole(text, 1, 65_535);
     case 'fence.address':
-      return text === '' || isIPv4(text) ? null : "The address of the other server's BMC is needed, like 192.0.2.12, or nothing.";
+      return bmcProblem('address', "the other server's BMC", text, answers['fence.address']);
     case 'fence.username':
-      return answers['fence.address'] === '' || text !== '' ? null : "The user of the other server's BMC is needed.";
+      return bmcProblem('username', "the other server's BMC", text, answers['fence.address']);
     case 'fence.password':
-      if (answers['fence.address'] === '') return null;
-      // IPMI 2.0, 22.30.
-      return text !== '' && Buffer.byteLength(text) <= 20 ? null : "The password of the other server's BMC is needed: 1 to 20 characters.";
+      return bmcProblem('password', "the other server's BMC", text, answers['fence.address']);
     case 'fence.cipherSuite':
-      return text === '17' || text === '3' ? null : "17 is needed, or 3 if the other server's BMC has no better one.";
+      return bmcProblem('cipherSuite', "the other server's BMC", text, answers['fence.address']);
+    case 'bmc.address':
+      return bmcProblem('address', "this server's BMC", text, answers['bmc.address']);
+    case 'bmc.username':
+      return bmcProblem('username', "this server's BMC", text, answers['bmc.address']);
+    case 'bmc.password':
+      return bmcProblem('password', "this server's BMC", text, answers['bmc.address']);
+    case 'bmc.cipherSuite':
+      return bmcProblem('cipherSuite', "this server's BMC", text, answers['bmc.address']);
     case 'password':
       return passwordHashProblem(text) === null && text !== '' ? null : 'A password is needed.';
     case 'clock':
@@ -168,6 +182,28 @@ export function answerProblem(question: Question, answers: Answers): string | nu
       return null;
     default:
       return question satisfies never;
+  }
+}
+
+function bmcProblem(
+  what: 'address' | 'username' | 'password' | 'cipherSuite',
+  whose: string,
+  text: string,
+  address: string,
+): string | null {
+  switch (what) {
+    case 'address':
+      return text === '' || isIPv4(text) ? null : `The address of ${whose} is needed, like 192.0.2.12, or nothing.`;
+    case 'username':
+      return address === '' || text !== '' ? null : `The user of ${whose} is needed.`;
+    case 'password':
+      if (address === '') return null;
+      // IPMI 2.0, 22.30.
+      return text !== '' && Buffer.byteLength(text) <= 20 ? null : `The password of ${whose} is needed: 1 to 20 characters.`;
+    case 'cipherSuite':
+      return text === '17' || text === '3' ? null : `17 is needed, or 3 if ${whose} has no better one.`;
+    default:
+      return what satisfies never;
   }
 }
 

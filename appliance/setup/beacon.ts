@@ -22,9 +22,14 @@ export const PARTS_MAX = 64;
 export const NO_IDENTITY = '00'.repeat(16);
 export const NO_PROOF = '00'.repeat(32);
 
-/** How far the questions are. */
-export const STAGES = ['asking', 'pairing', 'paired', 'done'] as const;
+/**
+ * How far the questions are. Of a CoServer that runs, beside a server that is set up: alone, its partner is not heard; accepting, its operator lets a
+ * new server take the partner's place.
+ */
+export const STAGES = ['asking', 'pairing', 'paired', 'done', 'alone', 'accepting'] as const;
 export type Stage = (typeof STAGES)[number];
+
+export const isConfigured = (stage: Stage): boolean => stage === 'alone' || stage === 'accepting';
 
 export interface Beacon {
   /** 32 hex digits, random with every start. */

@@ -1,6 +1,6 @@
 // Where the cables run: from what is heard on each port, which port here is connected to which port there, and what is wrong with that.
 // Pure. A port that hears one port of one other server is taken as a direct cable to it; a switch in between shows by hearing several.
-import type { Beacon } from './beacon.ts';
+import { type Beacon, isConfigured } from './beacon.ts';
 import { type NicFact, ROLE_TEXT, type Role, type Roles } from './roles.ts';
 
 /** Four beacons a second: twelve in a row were lost, so it is no longer there. */
@@ -85,8 +85,9 @@ export function diagnoseCables(here: Here, heard: readonly Heard[], nowMs: numbe
   return { ports, findings, partner, partnerLeads };
 }
 
-/** By exactly one of the two: by A, or while the letters say nothing by the lower identity. */
+/** By exactly one of the two: by the one that runs already, by A, or while the letters say nothing by the lower identity. */
 function isLed(here: Here, partner: Beacon): boolean {
+  if (isConfigured(partner.stage)) return true;
   const rank = (side: 'A' | 'B' | null): number => (side === 'A' ? 0 : side === null ? 1 : 2);
   const difference = rank(partner.coServer) - rank(here.coServer);
   return difference === 0 ? partner.identity < here.identity : difference < 0;

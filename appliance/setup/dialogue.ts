@@ -23,6 +23,8 @@ import {
 
 /** Longer ones are mistakes of a pasted text. */
 const TEXT_MAX_CHARS = 256;
+/** Asked where the other server runs already and is to know them. */
+const OWN_BMC: readonly Question[] = ['bmc.address', 'bmc.username', 'bmc.password', 'bmc.cipherSuite'];
 
 export function setupStep(state: SetupState, event: SetupEvent, facts: SetupFacts): SetupStep {
   switch (event.kind) {
@@ -156,6 +158,7 @@ function advance(state: SetupState, facts: SetupFacts): SetupStep {
         'fence.username',
         'fence.password',
         'fence.cipherSuite',
+        ...(facts.partner?.handOver ? OWN_BMC : []),
       ]);
     case 'password':
       return passwordDone(state, facts);
@@ -273,7 +276,9 @@ export function whyNotWritten(state: SetupState, facts: SetupFacts): string | nu
 function agree(state: SetupState, facts: SetupFacts): SetupStep {
   const problem = whyNotWritten(state, facts);
   if (problem !== null) return say({ ...state, isAgreed: false }, problem);
-  return state.isAgreed && state.file === null ? writeNow(state, facts) : write({ ...state, isAgreed: true }, facts);
+  // A server that replaces another one waits for the one that runs: it goes over to the new key first.
+  const mayForce = state.file === null && !facts.partner?.handOver;
+  return state.isAgreed && mayForce ? writeNow(state, facts) : write({ ...state, isAgreed: true }, facts);
 }
 
 /** Both at once: so neither starts with what the other one still changes. */
@@ -293,7 +298,7 @@ function writeNow(state: SetupState, facts: SetupFacts): SetupStep {
     roles: cablingOf(state, facts).roles,
     pairId: facts.pairing?.pairId ?? '',
     machine,
-    partner: { managementAddress: partner?.managementAddress ?? '' },
+    partner: { managementAddress: partner?.managementAddress ?? '', handOver: partner?.handOver ?? null },
     stateFolder,
     runFolder,
   });

@@ -106,6 +106,7 @@ export function fieldsOf(state: SetupState, facts: SetupFacts): Field[] {
               secret('fence.password', 'Its password', 'fence.password'),
               text('fence.cipherSuite', 'Its cipher suite (17, older ones 3)'),
             ]),
+        ...(facts.partner?.handOver ? ownBmcFields(answers, text, secret) : []),
       ];
     case 'password':
       return passwordFields(facts, asked, secret);
@@ -119,6 +120,22 @@ export function fieldsOf(state: SetupState, facts: SetupFacts): Field[] {
     default:
       return state.page satisfies never;
   }
+}
+
+/** The one that runs knows the BMC of the server that was replaced. */
+function ownBmcFields(
+  answers: Answers,
+  text: (question: Question, label: string) => Field,
+  secret: (id: string, label: string, question: Question | null) => Field,
+): Field[] {
+  const address = text('bmc.address', "This server's own BMC");
+  if (answers['bmc.address'] === '') return [address];
+  return [
+    address,
+    text('bmc.username', 'Its user'),
+    secret('bmc.password', 'Its password', 'bmc.password'),
+    text('bmc.cipherSuite', 'Its cipher suite (17, older ones 3)'),
+  ];
 }
 
 type Asked = (id: string, label: string, choices?: readonly Choice[]) => Field;

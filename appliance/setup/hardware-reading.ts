@@ -62,7 +62,7 @@ export class HardwareReading {
 }
 
 /** As it would be written now, with the ports under the names that they still have. */
-function configNow(state: SetupState, facts: SetupFacts, pairId: string): CoServerConfig {
+export function configNow(state: SetupState, facts: SetupFacts, pairId: string): CoServerConfig {
   const { roles } = cablingOf(state, facts);
   const { nics, machine, stateFolder, runFolder } = facts;
   const config = planConfig({
@@ -71,7 +71,7 @@ function configNow(state: SetupState, facts: SetupFacts, pairId: string): CoServ
     roles,
     pairId,
     machine,
-    partner: { managementAddress: '' },
+    partner: { managementAddress: '', handOver: facts.partner?.handOver ?? null },
     stateFolder,
     runFolder,
   });

@@ -1,6 +1,7 @@
 // What each page says beside its fields: as short as somebody needs who stands before a rack with a telephone. Pure.
 import { ascii, BLANK, bold, hanging, type Line, pad, plain, wrap } from '../console/serial/layout.ts';
 import { COLUMNS } from '../console/serial/screen.ts';
+import { isConfigured } from './beacon.ts';
 import type { Finding, PortState } from './cables.ts';
 import { differences } from './dialogue.ts';
 import { diskOf, fieldsOf } from './fields.ts';
@@ -51,7 +52,7 @@ export function pageLines(state: SetupState, facts: SetupFacts): PageLines {
     case 'cables':
       return cablesPage(state, facts);
     case 'pairing':
-      return pairingPage(facts);
+      return pairingPage(facts, cablingOf(state, facts).cables.partner?.stage === 'alone');
     case 'qualification':
       return qualificationPage(facts);
     case 'management':
@@ -67,6 +68,7 @@ export function pageLines(state: SetupState, facts: SetupFacts): PageLines {
         above: text(
           'The witness is a third, small computer elsewhere in your network. When all links are cut it decides which server goes on, so that never both do.',
           "By the other server's BMC this one can switch it off before it takes over. It may be left out, and needs a user that may switch power.",
+          ...(facts.partner?.handOver ? ["The other one is told this server's own BMC: what it knew is the old server's."] : []),
         ),
         below: [],
       };
@@ -107,7 +109,11 @@ export const clockText = (ms: number): string => new Date(ms).toISOString().slic
 function partnerLines(facts: SetupFacts): Line[] {
   const heard = facts.heard.find((h) => h.beacon.identity !== facts.identity && facts.nowMs - h.atMs < 3_000);
   if (!heard) return text('No other server is heard yet. Start its setup when you like: the two find each other on their cables.');
-  const { coServer } = heard.beacon;
+  const { coServer, stage } = heard.beacon;
+  if (isConfigured(stage) && coServer)
+    return text(
+      `CoServer ${coServer} of a pair is heard on port ${heard.port}: it runs, without its partner. This server can take that one's place as CoServer ${coServer === 'A' ? 'B' : 'A'}.`,
+    );
   return text(`Another server is heard on port ${heard.port}: ${coServer ? `CoServer ${coServer}` : 'it has no letter yet'}.`);
 }
 
@@ -210,9 +216,19 @@ function inSetup(sentence: string): string {
     .replace(/run 'twinstep pair --again' (there|here)( to make a new one)?/, "answer 'Pair anew' with yes $1");
 }
 
-function pairingPage({ pairing }: SetupFacts): PageLines {
+function pairingPage({ pairing, partner }: SetupFacts, isClosed: boolean): PageLines {
+  // It runs, and its operator has not said yet that somebody may take its partner's place.
+  if (isClosed && pairing?.phase !== 'paired')
+    return {
+      above: text(
+        'The other CoServer runs, without its partner. If this server is to take the place of that partner, its administrator says so there: on its console, "Accept a replacement". The old server must be off.',
+        'Then both show the same six digits.',
+      ),
+      below: pairing?.trouble ? hanging(' [!!] ', inSetup(pairing.trouble), COLUMNS - 1, 'bold') : [],
+    };
   if (!pairing)
     return { above: text('The other server is looked for on the links. Start its setup, and go on there to this page.'), below: [] };
+  const isKnown = partner?.handOver ? text('The other CoServer runs: what it knows of the pair is taken over.') : [];
   const code = pairing.code === null ? [] : [BLANK, bold(`      ${pairing.code.slice(0, 3)} ${pairing.code.slice(3)}`)];
   return {
     above: [
@@ -223,6 +239,7 @@ function pairingPage({ pairing }: SetupFacts): PageLines {
       BLANK,
       ...text(inSetup(pairing.sentence)),
       ...(pairing.fingerprint ? text(`Fingerprint of the key: ${pairing.fingerprint}`) : []),
+      ...isKnown,
     ],
     below: pairing.trouble === '' ? [] : hanging(' [!!] ', inSetup(pairing.trouble), COLUMNS - 1, 'bold'),
   };
@@ -298,6 +315,12 @@ function filesMissing(missing: readonly string[]): Line[] {
       );
 }
 
+function readiness(other: SetupFacts['partner']): string {
+  if (other?.handOver)
+    return 'The other CoServer runs. Once this is agreed to it goes over to the new key, and this server starts with an empty copy, which is then made equal.';
+  return other?.isReady ? 'The other server is ready.' : 'The other server is not ready yet: both start together.';
+}
+
 function summaryPage(state: SetupState, facts: SetupFacts): PageLines {
   const a = answersOf(state, facts);
   const { roles } = cablingOf(state, facts);
@@ -326,8 +349,8 @@ function summaryPage(state: SetupState, facts: SetupFacts): PageLines {
     below: [
       ...different.flatMap((d) => hanging(' [!!] ', `${d.question}: '${d.here}' here, '${d.there}' there`, COLUMNS - 1, 'bold')),
       ...missingLines(facts),
-      ...text(other?.isReady ? 'The other server is ready.' : 'The other server is not ready yet: both start together.'),
-      ...(state.isAgreed && other?.isReady !== true ? text('Enter once more writes without waiting for it.') : []),
+      ...text(readiness(other)),
+      ...(state.isAgreed && other?.isReady !== true && !other?.handOver ? text('Enter once more writes without waiting for it.') : []),
     ],
   };
 }

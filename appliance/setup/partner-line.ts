@@ -2,14 +2,16 @@
 import { randomBytes } from 'node:crypto';
 import type { DocumentPart } from './beacon.ts';
 import { DocumentInbox, openDocument, partsOf, sealDocument } from './document.ts';
-import { ownDocument, partnerFacts } from './partner-document.ts';
-import { answersOf, type PartnerFacts, type SetupFacts, type SetupState } from './state.ts';
+import type { HandOver } from './hand-over.ts';
+import { partnerFacts } from './partner-document.ts';
+import type { PartnerFacts } from './state.ts';
 
 /** Of a tick and link: a document of 16 parts is whole within two seconds. */
 const PARTS_PER_TICK = 2;
 
 export class PartnerLine {
   readonly #identity: string;
+  readonly #parse: (value: unknown) => HandOver | null;
   #inbox = new DocumentInbox();
   #key: Buffer | null = null;
   #side: 'A' | 'B' = 'A';
@@ -19,8 +21,10 @@ export class PartnerLine {
   /** As it was last heard; null: never under this key. */
   facts: PartnerFacts | null = null;
 
-  constructor(identity: string) {
+  /** @param parse See partnerFacts. */
+  constructor(identity: string, parse: (value: unknown) => HandOver | null = () => null) {
     this.#identity = identity;
+    this.#parse = parse;
   }
 
   /** @param pairKey Hex; null: there is none, or none any more. */
@@ -34,9 +38,9 @@ export class PartnerLine {
     this.facts = null;
   }
 
-  tell(state: SetupState, facts: SetupFacts, hardware: object | null): void {
+  /** @param value JSON. */
+  tell(value: object): void {
     if (!this.#key) return;
-    const value = ownDocument(state, answersOf(state, facts), hardware);
     const text = JSON.stringify(value);
     if (text === this.#told) return;
     this.#told = text;
@@ -59,6 +63,6 @@ export class PartnerLine {
     const sealed = this.#inbox.take(part);
     if (!sealed) return;
     const other = this.#side === 'A' ? 'B' : 'A';
-    this.facts = partnerFacts(openDocument(sealed, this.#key, other), other) ?? this.facts;
+    this.facts = partnerFacts(openDocument(sealed, this.#key, other), other, this.#parse) ?? this.facts;
   }
 }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { stringify } from 'yaml';
 import type { CoServerConfig } from '../config.ts';
 import { type Answers, LINK_NETWORKS, parseCidr } from './answers.ts';
+import { type HandOver, withHandOver } from './hand-over.ts';
 import type { NicFact, Role, Roles } from './roles.ts';
 
 /** What this server has. */
@@ -18,6 +19,8 @@ export interface Machine {
 export interface Partner {
   /** Without the length of its network; '': not known. */
   managementAddress: string;
+  /** Of a pair that runs, whose lost CoServer this one replaces; null: the pair is new. */
+  handOver: HandOver | null;
 }
 
 export interface PlanInput {
@@ -40,7 +43,7 @@ export interface PlannedFile {
 /** In the order in which they are put in place: the configuration last, because it is what makes the CoServer start. */
 export function planFiles(input: PlanInput): PlannedFile[] {
   const config = planConfig(input);
-  const files: PlannedFile[] = [{ path: 'nics', text: nicsText(input) }];
+  const files: PlannedFile[] = [{ path: 'nics', text: nicsText(input, config) }];
   if (config.fence.address !== '') files.push({ path: 'state/bmc.password', text: `${input.answers['fence.password']}\n` });
   return [...files, { path: 'config.yaml', text: `# Written by the setup of this CoServer.\n${stringify(config)}` }];
 }
@@ -51,8 +54,7 @@ const linksOf = ({ nics, roles }: PlanInput): Role[] =>
 const linkAddress = (role: Role, coServer: 'A' | 'B'): string => `${LINK_NETWORKS[role === 'link1' ? 0 : 1]}.${coServer === 'A' ? 1 : 2}`;
 
 /** Lines of name, MAC address, address/prefix or "-", and a router where there is one: what init of the image reads. */
-function nicsText(input: PlanInput): string {
-  const coServer = input.answers.coServer === 'B' ? 'B' : 'A';
+function nicsText(input: PlanInput, { links }: CoServerConfig): string {
   const lines = input.nics.flatMap((nic) => {
     const role = input.roles[nic.mac] ?? 'none';
     switch (role) {
@@ -60,7 +62,9 @@ function nicsText(input: PlanInput): string {
         return [];
       case 'link1':
       case 'link2':
-        return [`${role} ${nic.mac} ${linkAddress(role, coServer)}/30`];
+        return links.flatMap(({ nic: name, address }, i) =>
+          name === role ? [`${role} ${nic.mac} ${address}/${input.partner.handOver?.links[i]?.bits ?? 30}`] : [],
+        );
       case 'lan0':
         return [`${role} ${nic.mac} -`];
       case 'mgmt0':
@@ -79,6 +83,12 @@ export function guestMac(pairId: string): string {
 }
 
 export function planConfig(input: PlanInput): CoServerConfig {
+  const planned = newConfig(input);
+  const { handOver } = input.partner;
+  return handOver ? withHandOver(planned, handOver) : planned;
+}
+
+function newConfig(input: PlanInput): CoServerConfig {
   const { answers, machine, pairId, stateFolder, runFolder } = input;
   const coServer = answers.coServer === 'B' ? 'B' : 'A';
   const other = coServer === 'A' ? 'B' : 'A';

@@ -31,11 +31,14 @@ export class SetupPorts {
   readonly #open = new Map<string, OpenPort>();
   readonly #heard = new Map<string, Heard>();
   readonly #onPart: (part: DocumentPart) => void;
+  readonly #onOther: (bytes: Buffer) => void;
   #nics: readonly NicFact[] = [];
   #budget = FRAMES_MAX;
 
-  constructor(onPart: (part: DocumentPart) => void) {
+  /** @param onOther Frames of the same type that are none of the setup's, padded as they came. */
+  constructor(onPart: (part: DocumentPart) => void, onOther: (bytes: Buffer) => void = () => {}) {
     this.#onPart = onPart;
+    this.#onOther = onOther;
   }
 
   /** Opens what is new, closes what is gone. */
@@ -90,6 +93,11 @@ export class SetupPorts {
     }
   }
 
+  /** Of a kind of its own. */
+  sendOther(nic: NicFact, payload: Buffer): void {
+    this.#send(nic, payload);
+  }
+
   #send({ name, mac }: NicFact, payload: Buffer): void {
     try {
       this.#open.get(name)?.socket.sendBatch(packFrames([buildFrame(BROADCAST_MAC, mac, ETHER_TYPE_PAIRING, payload)]));
@@ -107,6 +115,7 @@ export class SetupPorts {
       const read = decodeSetup(frame.subarray(ETHERNET_HEADER_BYTES));
       if (read.kind === 'beacon') this.#remember(port, mac, read.beacon);
       else if (read.kind === 'part') this.#onPart(read.part);
+      else if (read.kind === 'other') this.#onOther(frame.subarray(ETHERNET_HEADER_BYTES));
     }
   }
 

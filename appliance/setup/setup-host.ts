@@ -2,9 +2,11 @@
 // does what that asks for.
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { hasTpm2 } from '../../drivers/tpm/index.ts';
 import { hashPassword } from '../console/api/index.ts';
 import type { Key } from '../console/serial/keys.ts';
 import type { Line } from '../console/serial/layout.ts';
+import { encryptionProblem, stateEncryption } from '../encryption/facts.ts';
 import { readAnswerFile } from './answer-file.ts';
 import type { Question } from './answers.ts';
 import { type Beacon, NO_IDENTITY, type Stage } from './beacon.ts';
@@ -13,7 +15,9 @@ import { setupStep } from './dialogue.ts';
 import { type FoundAnswers, findAnswers } from './find-answers.ts';
 import { findDisks } from './find-disks.ts';
 import { findNics } from './find-nics.ts';
-import { HardwareReading, type QualifyDoor } from './hardware-reading.ts';
+import { parseHandOver } from './hand-over.ts';
+import { configNow, HardwareReading, type QualifyDoor } from './hardware-reading.ts';
+import { ownDocument } from './partner-document.ts';
 import { PartnerLine } from './partner-line.ts';
 import { setupPicture } from './picture.ts';
 import type { Machine } from './plan.ts';
@@ -88,7 +92,7 @@ export class SetupHost {
     const { version, stateFolder, runFolder, machine } = options;
     this.#ports = new SetupPorts((part) => this.#partner.take(part));
     this.#pairing = new SetupPairing(`${stateFolder}/state/pair.key`, () => this.#look());
-    this.#partner = new PartnerLine(this.#identity);
+    this.#partner = new PartnerLine(this.#identity, (value) => parseHandOver(value, configNow(this.#state, this.#facts, NO_IDENTITY)));
     this.#hardware = new HardwareReading(options.qualify, options.log, () => this.#look());
     this.#facts = {
       version,
@@ -185,7 +189,8 @@ export class SetupHost {
       this.#pair(side);
       this.#partner.use(side, kept?.pairKey ?? null);
       if (kept) this.#hardware.read(this.#state, this.#facts, kept.pairId);
-      this.#partner.tell(this.#state, this.#facts, this.#hardware.own);
+      const answers = answersOf(this.#state, this.#facts);
+      this.#partner.tell(ownDocument(this.#state, answers, this.#hardware.own, this.#partner.facts?.handOver != null));
     }
     const partner = this.#partner.facts;
     const qualification = partner ? this.#hardware.compare(side ?? 'A', partner.hardware) : null;
@@ -266,6 +271,12 @@ export class SetupHost {
       return;
     }
     const { file } = reading;
+    const unmet = encryptionProblem(file.stateEncryption, stateEncryption(), await hasTpm2());
+    if (unmet !== null) {
+      this.#options.log(`${from}: ${unmet}`);
+      this.#complain(unmet);
+      return;
+    }
     const answers = { ...file.answers };
     for (const [question, name] of Object.entries(file.copies)) {
       const target = `${this.#options.stateFolder}/guest/${question.split('.')[1]}`;

@@ -3,6 +3,7 @@ import type { Key } from '../console/serial/keys.ts';
 import type { PairingView } from '../pairing/view.ts';
 import { type Answers, PROPOSED, type Question, SHARED } from './answers.ts';
 import { type CableReport, diagnoseCables, type Heard } from './cables.ts';
+import type { HandOver } from './hand-over.ts';
 import type { Machine, PlannedFile } from './plan.ts';
 import { type NicFact, proposeRoles, type Role, type Roles } from './roles.ts';
 
@@ -50,6 +51,10 @@ export interface PartnerFacts {
   isReady: boolean;
   /** JSON for the qualification. */
   hardware: unknown;
+  /** It runs already, and this server takes its lost partner's place; null: it is set up, too. */
+  handOver: HandOver | null;
+  /** Of a server that replaces another one: its own BMC, for the other one's `fence`; address '': it has none. Null: not said. */
+  bmc: { address: string; username: string; password: string; cipherSuite: 3 | 17 } | null;
 }
 
 /** What is around: read anew whenever something changes. */
@@ -87,6 +92,8 @@ export interface FileAnswers {
   password: string;
   /** The disk may hold something already. */
   useDiskAsItIs: boolean;
+  /** Asked before the state partition is made (appliance/encryption). */
+  stateEncryption: 'none' | 'tpm2';
   /** Files beside the answer file that are copied to this server. */
   copies: Partial<Record<'guest.kernel' | 'guest.initrd', string>>;
 }
@@ -175,7 +182,9 @@ export function answersOf(state: SetupState, facts: SetupFacts): Answers {
     const said = facts.partner?.answers[question];
     if (said !== undefined) theirs[question] = said;
   }
+  const place = facts.partner?.handOver?.management;
   const own = {
+    ...(place ? { 'management.address': place.address, 'management.gateway': place.gateway } : {}),
     coServer: proposedSide(facts),
     'guest.disk': `${facts.stateFolder}/disks/guest`,
     'guest.kernel': `${facts.stateFolder}/guest/kernel`,

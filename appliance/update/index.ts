@@ -7,6 +7,6 @@ export { PairUpdater, type PairUpdaterParts } from './pair-updater.ts';
 export { compatibleByWish, readLevel, readWish } from './pair-wish.ts';
 export { findPlace, isAppliance, type Place } from './place.ts';
 export type { News } from './record.ts';
-export { restartServer, whyNotRestart } from './restart.ts';
+export { prepareRestart, restartServer, whyNotRestart } from './restart.ts';
 export { type ReceiveOptions, type UpdateStatus, UpdateStore } from './update-store.ts';
 export { UploadDesk } from './upload.ts';

@@ -58,7 +58,11 @@ export function rollback(files: readonly BootFile[], running: string, force: boo
   if (!other) throw new UpdateRefusal('nothing', `There is no other version than ${running} on this server to go back to.`);
   // Without a start behind it the mark is only somebody's earlier wish, or the initrd's, which looks again.
   if (other.count?.left === 0 && other.count.done > 0 && !force)
-    throw new UpdateRefusal('nothing', `Version ${other.version} is not taken: ${badText(other)}. To try it all the same: --force.`);
+    throw new UpdateRefusal(
+      'nothing',
+      `Version ${other.version} is not taken: ${badText(other)}. To try it all the same, force it (--force).`,
+      { canForce: true },
+    );
   return prefer(files, running, other);
 }
 

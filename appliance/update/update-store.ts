@@ -21,8 +21,10 @@ import { Esp } from './esp.ts';
 import { judge } from './judge.ts';
 import { type KeptHead, keepHead, readHead } from './kept-head.ts';
 import { alone } from './lock.ts';
+import { paced, paceOf, UPDATE_BYTES_PER_SECOND } from './pace.ts';
 import type { Device, Place } from './place.ts';
 import { type News, newsOf, readRecord, writeRecord } from './record.ts';
+import { noteStateVersion, stateVersionFile } from './state-version.ts';
 import {
   activation,
   badText,
@@ -71,6 +73,8 @@ export interface Versions {
 export interface ReceiveOptions {
   /** An older version, too. */
   force?: boolean;
+  /** Awaited after each piece that was written or read back. Missing: UPDATE_BYTES_PER_SECOND. */
+  pace?: (bytes: number) => Promise<void>;
   onProgress?: (doneBytes: number, totalBytes: number) => void;
   /** After header, signature and version were found right: from here on the other slot is no longer what it was. */
   onAccepted?: (manifest: Manifest) => void;
@@ -137,7 +141,8 @@ export class UpdateStore {
     });
   }
 
-  async #receive(source: ByteSource, { force = false, onProgress = () => {}, onAccepted = () => {} }: ReceiveOptions): Promise<Manifest> {
+  async #receive(source: ByteSource, options: ReceiveOptions): Promise<Manifest> {
+    const { force = false, pace = paceOf(UPDATE_BYTES_PER_SECOND), onProgress = () => {}, onAccepted = () => {} } = options;
     const { version, slot, slots, keys } = this.#place;
     const header = await source.exact(HEADER_BYTES, 'header');
     const text = await source.exact(decodeHeader(header), 'manifest');
@@ -158,13 +163,14 @@ export class UpdateStore {
       const count = (part: number) => {
         done += part;
         onProgress(done, total);
+        return pace(part);
       };
       await copy(source, program, 'program', (part) => file.write(part), count);
-      await mustBe(program, file.readBack(), 'program');
+      await mustBe(program, paced(file.readBack(), pace), 'program');
       const { rename, remove } = clearing(files, version);
       for (const step of rename) await esp.rename(bootName(step.from), bootName(step.to));
       for (const old of remove) await esp.remove(bootName(old));
-      await this.#writeSlot(target, content, source, count);
+      await this.#writeSlot(target, content, source, { count, pace });
       await source.end();
       await file.commit();
     });
@@ -216,8 +222,16 @@ export class UpdateStore {
     return this.#wish((files, running) => rollback(files, running, force));
   }
 
+  /** The running version begins to write the state. */
+  noteStart(): void {
+    const { recordFile, version } = this.#place;
+    noteStateVersion(stateVersionFile(recordFile), version, false);
+  }
+
   /** The running version works: its trial is over. False: it was on none. */
   markHealthy(): Promise<boolean> {
+    const { recordFile, version } = this.#place;
+    noteStateVersion(stateVersionFile(recordFile), version, true);
     return this.#alone(() =>
       this.#withEsp(async (esp) => {
         const steps = goodMark(await filesOn(esp), this.#place.version);
@@ -237,7 +251,7 @@ export class UpdateStore {
     return news;
   }
 
-  async #writeSlot(target: Device, content: Content, source: ByteSource, count: (bytes: number) => void): Promise<void> {
+  async #writeSlot(target: Device, content: Content, source: ByteSource, { count, pace }: { count: Count; pace: Count }): Promise<void> {
     const store = await this.#open(target);
     try {
       let at = 0;
@@ -247,7 +261,7 @@ export class UpdateStore {
       };
       await copy(source, content, 'slot', write, count);
       await store.flush();
-      await mustBe(content, readAll(store, content.bytes), 'slot');
+      await mustBe(content, paced(readAll(store, content.bytes), pace), 'slot');
     } finally {
       await store.close();
     }
@@ -304,20 +318,23 @@ async function* readAll(store: BlockStore, bytes: number): AsyncGenerator<Buffer
   for (let at = 0; at < bytes; at += PIECE_BYTES) yield await store.read(at, Math.min(PIECE_BYTES, bytes - at));
 }
 
+/** Awaited: it may take its time. */
+type Count = (bytes: number) => Promise<void>;
+
 /** Throws UpdateRefusal when what came is not what the manifest says. */
 async function copy(
   source: ByteSource,
   content: Content,
   what: string,
   write: (part: Buffer) => Promise<void>,
-  count: (bytes: number) => void,
+  count: Count,
 ): Promise<void> {
   const hash = createHash('sha256');
   let parts: Buffer[] = [];
   let length = 0;
   const put = async () => {
     await write(Buffer.concat(parts));
-    count(length);
+    await count(length);
     [parts, length] = [[], 0];
   };
   for await (const part of source.pieces(content.bytes, what)) {

@@ -7,14 +7,22 @@ import { TypedButton } from './typed-dialog.tsx';
 
 type OnAnswer = AskButtonProps['onAnswer'];
 
-export function ActionButton({ action, onAnswer }: { action: ActionModel; onAnswer: OnAnswer }): JSX.Element {
-  if (action.typed) return <TypedButton action={action} typed={action.typed} onAnswer={onAnswer} />;
+interface ActionButtonProps {
+  action: ActionModel;
+  onAnswer: OnAnswer;
+  /** `typed`: the word that was typed for it, or ''. Missing: the core is asked. */
+  ask?: (typed: string) => Promise<string | null>;
+}
+
+export function ActionButton({ action, onAnswer, ask }: ActionButtonProps): JSX.Element {
+  const request = ask ?? ((typed: string) => post(`/api/actions/${action.name}`, typed === '' ? {} : { typed }));
+  if (action.typed) return <TypedButton action={action} typed={action.typed} ask={request} onAnswer={onAnswer} />;
   return (
     <AskButton
       label={action.label}
       confirm={`Press again: ${action.label.charAt(0).toLowerCase()}${action.label.slice(1)}`}
       disabled={!action.allowed}
-      ask={() => post(`/api/actions/${action.name}`, {})}
+      ask={() => request('')}
       onAnswer={onAnswer}
     />
   );

@@ -5,7 +5,7 @@
 // that was sent at most SILENT_MS ago. So the exchange has to work both ways, and a copy of an old datagram counts for nothing. A life
 // that was followed by another one never comes back.
 import { randomBytes } from 'node:crypto';
-import { createSocket, type Socket } from 'node:dgram';
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import type { PartnerStatus } from '../../core/machine.ts';
 import { MANAGEMENT_PORT } from '../../wire/channel-setup.ts';
 import { decodeManagement, encodeManagement, type ManagementDatagram, managementKey } from '../../wire/management.ts';
@@ -36,6 +36,8 @@ export interface ManagementPathSetup {
   onPath: (up: boolean) => void;
   /** One sentence, for the log; the same not twice in a row. */
   onProblem: (text: string) => void;
+  /** A datagram that is not of this pair's key. Answers what is sent back to its sender; no more often than ANSWER_EVERY_MS. */
+  onStranger?: (bytes: Buffer) => readonly Buffer[];
 }
 
 export interface ManagementCounters {
@@ -70,6 +72,7 @@ export class ManagementPath {
   #up = false;
   #alone = false;
   #answeredAt = Number.NEGATIVE_INFINITY;
+  #strangerAt = Number.NEGATIVE_INFINITY;
   #sendTimer: NodeJS.Timeout | null = null;
   #silentTimer: NodeJS.Timeout | null = null;
   #openTimer: NodeJS.Timeout | null = null;
@@ -118,7 +121,7 @@ export class ManagementPath {
       if (this.#socket === socket) this.#socket = null;
       if (!this.#closed) this.#openTimer = setTimeout(() => this.#open(), REOPEN_MS);
     });
-    socket.on('message', (bytes) => this.#receive(bytes));
+    socket.on('message', (bytes, from) => this.#receive(bytes, from));
     socket.bind({ address, port: port ?? MANAGEMENT_PORT }, () => {
       if (this.#closed) {
         socket.close();
@@ -160,14 +163,16 @@ export class ManagementPath {
     this.#socket.send(bytes, port ?? MANAGEMENT_PORT, peer, () => undefined);
   }
 
-  #receive(bytes: Buffer): void {
+  #receive(bytes: Buffer, from: RemoteInfo): void {
     const reading = decodeManagement(bytes, this.#key);
     switch (reading.kind) {
       case 'malformed':
         this.counters.malformed++;
+        this.#setup.onStranger?.(bytes);
         return;
       case 'forged':
         this.counters.forged++;
+        this.#answerStranger(bytes, from);
         this.#tellSeldom(
           'forged',
           `by the management path came what is not made with this pair's key, or was changed: ${this.counters.forged} datagrams so far`,
@@ -183,6 +188,13 @@ export class ManagementPath {
       default:
         reading satisfies never;
     }
+  }
+
+  #answerStranger(bytes: Buffer, from: RemoteInfo): void {
+    const now = performance.now();
+    if (now - this.#strangerAt < ANSWER_EVERY_MS) return;
+    this.#strangerAt = now;
+    for (const answer of this.#setup.onStranger?.(bytes) ?? []) this.#socket?.send(answer, from.port, from.address, () => undefined);
   }
 
   #judge(d: ManagementDatagram): void {

@@ -25,7 +25,7 @@ function planned(answers: Partial<Answers> = {}, kvm = true) {
     roles: { [MAC]: 'link1' },
     pairId: PAIR_ID,
     machine: { kvm, watchdog: '/dev/watchdog', bmc: '/dev/ipmi0', serial: '/dev/ttyS0' },
-    partner: { managementAddress: '192.0.2.22' },
+    partner: { managementAddress: '192.0.2.22', handOver: null },
     stateFolder: '/var/lib/twinstep',
     runFolder: '/run/twinstep',
   });

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { encodeGpt } from '../../../../image/disk/gpt.ts';
 import { diskLayout } from '../../../../image/disk/layout.ts';
-import { type DiskContent, type DiskFacts, diskChoice, type TwinstepContent } from '../../../../image/installer/disk-choice.ts';
+import { type DiskContent, type DiskFacts, diskChoice, newerState, type TwinstepContent } from '../../../../image/installer/disk-choice.ts';
 import { contentOf, contentOfHead, partitionDevice, stateOf, versionsIn } from '../../../../image/installer/disk-facts.ts';
 import { MIB } from '../../../../image/installer/medium-layout.ts';
 
@@ -21,7 +21,7 @@ const FACTS: DiskFacts = {
 const twinstep = (state: TwinstepContent['state'], partitions = [esp, slots.a, slots.b, STATE]): DiskContent => ({
   kind: 'partitions',
   partitions,
-  twinstep: { versions: ['0.9.0', '1.0.0'], state },
+  twinstep: { versions: ['0.9.0', '1.0.0'], stateVersion: '1.0.0', state },
 });
 
 t.test('an empty disk is taken, and the end of its serial number is typed', async (t) => {
@@ -43,12 +43,22 @@ t.test('disks that cannot be taken, each with its reason', async (t) => {
   for (const [facts, why] of cases) t.match(diskChoice({ ...FACTS, ...facts }).refusal, why);
 });
 
+t.test('a state that a newer version wrote is known as one', async (t) => {
+  const disk = diskChoice({ ...FACTS, content: twinstep({ kind: 'unconfigured' }) });
+  t.equal(newerState(disk, '0.9.9'), '1.0.0');
+  t.equal(newerState(disk, '1.0.0'), null);
+  t.equal(newerState(disk, '1.0.1'), null);
+  t.equal(newerState(disk, 'built by hand'), null);
+  t.equal(newerState(diskChoice(FACTS), '0.9.9'), null);
+});
+
 t.test('what is on a disk, and when its state can stay', async (t) => {
   const pair = { kind: 'pair', pairId: '0123456789abcdef'.repeat(2), coServer: 'B' } as const;
   const cases: [DiskContent, string, boolean][] = [
     [twinstep(pair), 'Twinstep 0.9.0 and 1.0.0: CoServer B of pair 01234567', true],
     [twinstep({ kind: 'unconfigured' }), 'Twinstep 0.9.0 and 1.0.0, not configured yet', true],
     [twinstep({ kind: 'unreadable' }), 'Twinstep 0.9.0 and 1.0.0, with a state that cannot be read', true],
+    [twinstep({ kind: 'encrypted' }), 'Twinstep 0.9.0 and 1.0.0, with an encrypted state', true],
     [twinstep({ kind: 'none' }, [esp, slots.a, slots.b]), 'Twinstep 0.9.0 and 1.0.0, never started', false],
     [twinstep(pair, [esp, { ...slots.a, sectors: 2048 }, slots.b, STATE]), 'Twinstep 0.9.0 and 1.0.0: CoServer B of pair 01234567', false],
     [{ kind: 'partitions', partitions: [{ ...esp, name: '' }], twinstep: null }, '1 partition: no name 268 MB', false],
@@ -85,6 +95,14 @@ t.test('a disk that is not there, or too short to be one, is said to be unreadab
   const folder = t.testdir({ short: 'x' });
   t.match(await contentOf(`${folder}/none`), { kind: 'unreadable', why: /ENOENT/ });
   t.match(await contentOf(`${folder}/short`), { kind: 'unreadable', why: /ends after 1 bytes/ });
+});
+
+t.test('a state that is encrypted is known by its first bytes', async (t) => {
+  const state = { ...STATE, sectors: 2048 };
+  const head = Buffer.alloc(MIB);
+  encodeGpt([esp, slots.a, slots.b, state], diskId, diskSectors + 2048).front.copy(head);
+  const folder = t.testdir({ disk: head, disk4: Buffer.from('LUKS\xba\xbe\0\x02', 'latin1') });
+  t.match(await contentOf(`${folder}/disk`), { kind: 'partitions', twinstep: { state: { kind: 'encrypted' } } });
 });
 
 t.test('names: of partitions, of programs, of pairs', async (t) => {
