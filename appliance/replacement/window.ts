@@ -18,6 +18,8 @@ export const END = 'end-replacement';
 export const CONFIRM = 'confirm-replacement-';
 export const DIFFER = 'replacement-codes-differ';
 export const OFF_WORD = 'off';
+/** Of the process (runtime/witness-key.ts). */
+const WITNESS_KEY = 'show-witness-key';
 
 export type WindowStage = 'closed' | 'open' | 'agreed' | 'committed' | 'telling';
 
@@ -123,7 +125,10 @@ export function replacementAttention(f: WindowFacts, s: State): AttentionView[] 
           title: `A new server takes the place of CoServer ${other}`,
           sentence: `The new key counts, and the old server's is worth nothing any more. The new one starts now; its copy is then made equal. The witness knows the old key only: remove the pair there, and enrol it again.`,
           endsWhen: [`the new CoServer ${other} is heard`],
-          ways: [{ text: `If it is lost before it starts: another one can be taken in.`, action: ACCEPT }],
+          ways: [
+            { text: 'What the witness needs:', action: WITNESS_KEY },
+            { text: 'If the new one is lost before it starts, another one can be taken in:', action: ACCEPT },
+          ],
         },
       ];
     default:

@@ -49,6 +49,7 @@ import { connectWitness } from './sources/witness-sight.ts';
 import { followWorkers } from './sources/worker-news.ts';
 import { becomePaired } from './unpaired.ts';
 import { startUpdateHealth } from './update-health.ts';
+import { showWitnessKey, WITNESS_KEY_ACTION } from './witness-key.ts';
 import { channelOf, hardwareSetup, workerSetups } from './worker-setups.ts';
 import { startWorkers } from './workers.ts';
 
@@ -324,6 +325,7 @@ export async function runCoServer<F extends object>(
       const offered = figures.snapshot(pump.state).actions.find((a) => a.name === action);
       if (!offered) return { accepted: false, reason: `There is no action '${action}'.` };
       if (!offered.allowed) return { accepted: false, reason: offered.reason };
+      if (action === WITNESS_KEY_ACTION) return showWitnessKey(config, pairKey, history, by);
       const other = points.action(action, by) ?? replacement.action(action, by);
       if (other) return await other;
       pump.feed({ kind: 'operatorRequested', action, by });

@@ -2,7 +2,7 @@
 import type { PointVerb } from '../../core/restore-points.ts';
 import type { Snapshot } from '../../core/snapshot.ts';
 
-/** Accepted, or the sentence that the operator reads. */
+/** Accepted, or the sentence that the operator reads. detail.show: lines for whoever asked only, such as a key; no log has them. */
 export type RequestAnswer = { accepted: true; detail?: Record<string, string | number> } | { accepted: false; reason: string };
 
 export type ActionArgs = Record<string, string | number | boolean>;

@@ -1,5 +1,6 @@
 // What may be asked for: one button each, with the reason why it may not be, or with the word that it needs.
 import type { JSX } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { type ActionGroup, type ActionModel, actionGroups, type ConsoleModel } from '../model.ts';
 import { post } from './connection.ts';
 import { AskButton, type AskButtonProps, Card, Mark } from './parts.tsx';
@@ -8,15 +9,37 @@ import { TypedButton } from './typed-dialog.tsx';
 type OnAnswer = AskButtonProps['onAnswer'];
 
 export function ActionButton({ action, onAnswer }: { action: ActionModel; onAnswer: OnAnswer }): JSX.Element {
+  const [shown, setShown] = useState('');
   if (action.typed) return <TypedButton action={action} typed={action.typed} onAnswer={onAnswer} />;
   return (
-    <AskButton
-      label={action.label}
-      confirm={`Press again: ${action.label.charAt(0).toLowerCase()}${action.label.slice(1)}`}
-      disabled={!action.allowed}
-      ask={() => post(`/api/actions/${action.name}`, {})}
-      onAnswer={onAnswer}
-    />
+    <>
+      <AskButton
+        label={action.label}
+        confirm={`Press again: ${action.label.charAt(0).toLowerCase()}${action.label.slice(1)}`}
+        disabled={!action.allowed}
+        ask={() => post(`/api/actions/${action.name}`, {}, setShown)}
+        onAnswer={onAnswer}
+      />
+      {shown !== '' && <ShownDialog title={action.label} text={shown} onClose={() => setShown('')} />}
+    </>
+  );
+}
+
+/** For whoever asked: gone with the dialog. */
+function ShownDialog({ title, text, onClose }: { title: string; text: string; onClose: () => void }): JSX.Element {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  return (
+    <dialog ref={dialog} class="typed" aria-labelledby="shown-title" onClose={onClose}>
+      <h2 id="shown-title">{title}</h2>
+      <p>To be treated as a password.</p>
+      <pre>{text}</pre>
+      <div class="buttons">
+        <button type="button" onClick={() => dialog.current?.close()}>
+          Close
+        </button>
+      </div>
+    </dialog>
   );
 }
 

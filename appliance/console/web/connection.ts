@@ -1,6 +1,8 @@
 // The live picture from the server, and what the page knows of the connection. A server that loses its power says no farewell: a
 // stream that is silent for three seconds counts as lost, the picture stays with its age, and it is tried again until it answers.
+
 import type { Snapshot } from '../../core/snapshot.ts';
+import { shownOf } from '../action-views.ts';
 import { eventDecoder } from '../api/event-stream.ts';
 
 /** The server speaks at least once a second. */
@@ -83,8 +85,8 @@ async function refusalOf(response: Response): Promise<string> {
 /** What `post` answers when nothing came back. */
 export const NO_ANSWER = 'The server did not answer.';
 
-/** Answers null when it was accepted, else the reason. */
-export async function post(path: string, body: object): Promise<string | null> {
+/** Answers null when it was accepted, else the reason. @param onShow Of what the answer brings for whoever asked. */
+export async function post(path: string, body: object, onShow?: (text: string) => void): Promise<string | null> {
   try {
     const response = await fetch(path, {
       method: 'POST',
@@ -93,7 +95,10 @@ export async function post(path: string, body: object): Promise<string | null> {
       // The lab answers after it has cut or started something; a server that dies of it never does.
       signal: AbortSignal.timeout(15_000),
     });
-    return response.ok ? null : await refusalOf(response);
+    if (!response.ok) return await refusalOf(response);
+    const show = onShow ? shownOf((await response.json()) as Parameters<typeof shownOf>[0]) : '';
+    if (show !== '') onShow?.(show);
+    return null;
   } catch {
     return NO_ANSWER;
   }
