@@ -13,6 +13,7 @@ import { runHardware } from './console/cli/hardware.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
 import { runStatus } from './console/cli/status.ts';
+import { runState } from './encryption/command.ts';
 import { runGateWorker } from './gate/worker.ts';
 import { runHardwareWorker } from './hardware/worker.ts';
 import { runHeartbeatWorker } from './heartbeat/worker.ts';
@@ -138,6 +139,9 @@ async function main(): Promise<void> {
     if (args.includes('--console')) void markWaitingHealthy();
     return runSetup(args, { version: version(), qualify: QUALIFY, log: (line) => log('info', line), signal: stopSignal(), ...IO });
   });
+  addOwn(program, 'state', "the state partition's encryption, before it is mounted: run by the appliance's init", (args) =>
+    runState(args, { version: version(), log: (line) => log('info', line), ...IO }),
+  );
   addWitnessCommands(program, { version: version(), log });
   program
     .command('witness-key')
@@ -172,8 +176,11 @@ async function main(): Promise<void> {
   addOwn(program, 'points', "restore points of the guest's disk: taken, listed, exported, mounted, gone back to", (args) =>
     runPoints(args, IO),
   );
-  addOwn(program, 'update', 'the versions on this server: status, install FILE, rollback, restart', (args) =>
-    runUpdate(args, { stdin: process.stdin, ...IO }),
+  addOwn(
+    program,
+    'update',
+    'the versions on this server: status, install FILE, rollback, restart; and of both: pair start|status|allow-restart|stop',
+    (args) => runUpdate(args, { stdin: process.stdin, ...IO }),
   );
   addOwn(program, 'burn-in', 'test this server and its links under load, before it carries a guest', (args) => {
     return runBurnInCommand(args, { ...IO, signal: stopSignal() }, { loadConfig, ...BURN_IN });

@@ -95,9 +95,14 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'appliance/pairing',
     'appliance/console',
     'appliance/mirror',
+    'appliance/encryption',
     'type:appliance/config.ts',
     'drivers/',
   ],
+  // Asked before the first start, on the same consoles and from the same answer file.
+  'appliance/encryption': ['appliance/console', 'appliance/setup', 'drivers/'],
+  // A stream that also shows how this server's state lies on its disk.
+  'appliance/hardware': ['appliance/core', 'appliance/wire', 'appliance/encryption', 'type:appliance/', 'drivers/'],
   'appliance/notify': ['appliance/core', 'type:appliance/config.ts'],
   'appliance/main.ts': ['appliance/', 'drivers/', 'hwqual/burn-in', 'hwqual/qualify', 'image/installer'],
   'hwqual/lab': [

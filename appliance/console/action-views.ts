@@ -9,6 +9,7 @@ const GROUPS: readonly { group: ActionGroup; title: string }[] = [
   { group: 'guest', title: 'The guest' },
   { group: 'maintenance', title: 'Maintenance' },
   { group: 'mode', title: 'How output leaves' },
+  { group: 'software', title: 'The software' },
   { group: 'emergency', title: 'Emergency: it can lose data' },
   // Last: there may be many.
   { group: 'points', title: 'Restore points' },

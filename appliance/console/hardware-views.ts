@@ -103,6 +103,7 @@ function serverFacts({ server: v, watched, sources }: HardwareView): Fact[] {
     ...known('Processor', v.cpu),
     ...known('Memory', v.memoryBytes === null ? null : `${Math.round((v.memoryBytes / 2 ** 30) * 10) / 10} GiB`),
     ...known('System', v.system),
+    ...(v.state === undefined ? [] : [fact('State', v.state)]),
   ];
 }
 

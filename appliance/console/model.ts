@@ -11,13 +11,18 @@ import { eventModels, figureGroups, takeoverModel } from './history-views.ts';
 import { auditModel, incidentModels, modeModel } from './lockstep-views.ts';
 import { coServerModel, headlineModel, linkModel, progressModel, singlePointsModel, workloadModel } from './pair-views.ts';
 import { pointsModel } from './point-views.ts';
+import { NOT_ASKED, type UpdateState } from './update-state.ts';
+import { softwareModel } from './update-views.ts';
 import type { ConsoleModel } from './view-models.ts';
 
 export { actionGroups } from './action-views.ts';
 export { EVENTS_SHOWN } from './history-views.ts';
+export type { UpdatePicture, UpdateState, UpdateVerb } from './update-state.ts';
+export type { SoftwareModel } from './update-views.ts';
 export type * from './view-models.ts';
 
-export function consoleModel(s: Snapshot): ConsoleModel {
+/** `update`: what is known of this server's software, for those that show it. */
+export function consoleModel(s: Snapshot, update: UpdateState = NOT_ASKED): ConsoleModel {
   const actions = actionModels(s);
   return {
     headline: headlineModel(s),
@@ -40,6 +45,7 @@ export function consoleModel(s: Snapshot): ConsoleModel {
     actions,
     points: pointsModel(s, actions),
     consoles: (s.consoles ?? []).map((c) => ({ ...c, url: printable(c.url), here: c.coServer === s.coServer })),
+    software: softwareModel(s, update),
     lab: s.lab,
   };
 }

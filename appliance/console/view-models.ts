@@ -1,6 +1,7 @@
 // What every console shows, already in words: the types, and the two helpers that make them.
 import type { CoServerName } from '../core/snapshot.ts';
 import { printable } from './format.ts';
+import type { SoftwareModel } from './update-views.ts';
 
 /** How a fact is meant. Renderers add a mark to the colour: colour alone is never the signal. */
 export type Tone = 'good' | 'info' | 'warning' | 'critical' | 'unknown';
@@ -229,7 +230,7 @@ export interface FigureGroup {
 }
 
 /** other: what is asked of a CoServer that runs nothing, as while it is paired. */
-export type ActionGroup = 'other' | 'guest' | 'maintenance' | 'mode' | 'points' | 'emergency';
+export type ActionGroup = 'other' | 'guest' | 'maintenance' | 'mode' | 'points' | 'emergency' | 'software';
 
 export interface ActionModel {
   name: string;
@@ -309,6 +310,7 @@ export interface ConsoleModel {
   actions: ActionModel[];
   points: PointsModel;
   consoles: ConsoleAddressModel[];
+  software: SoftwareModel;
   lab: boolean;
 }
 

@@ -6,7 +6,8 @@ import { onDiskFailed } from './copies.ts';
 import { CATALOGUE } from './faults/catalogue.ts';
 import { describe, effectOf, entryOf, type PartnerFault } from './faults/told.ts';
 import type { Fault } from './faults/types.ts';
-import { enter, type State, type Work } from './state.ts';
+import { enter, type PhaseKind, type State, type Work } from './state.ts';
+import { recordYield } from './yields.ts';
 
 const keyOf = (f: PartnerFault): string => `${f.code} ${f.where}`;
 
@@ -41,6 +42,9 @@ export function onFaults(work: Work, faults: readonly Fault[]): void {
     });
 }
 
+/** Phases in which the record says duplex, and the partner can go on. While it is claimed, or alone, it cannot. */
+const YIELDS_FROM: ReadonlySet<PhaseKind> = new Set(['duplex', 'secondary', 'ready', 'committing']);
+
 const ROW = { none: null, preFail: '16', uncorrectable: '17', detachDisk: '12' } as const;
 
 function endServer(work: Work, reason: string): void {
@@ -52,6 +56,8 @@ function endServer(work: Work, reason: string): void {
     text: `This server can no longer be trusted and ends itself: ${reason}.`,
   });
   commands.push({ kind: 'freeze' });
+  // A partner that follows goes on by this word at once: no arbiter is needed, and this server, started again in seconds, has nothing to insist on.
+  if (work.state.partnerHeard && YIELDS_FROM.has(work.state.phase.kind)) recordYield(work, { row: '17' });
   enter(work, 'failed', reason, { busy: 'endServer' });
   commands.push({ kind: 'endServer', reason });
 }

@@ -268,6 +268,8 @@ export interface ServerView {
   memoryBytes: number | null;
   /** The operating system that the appliance runs on. */
   system: string | null;
+  /** How the appliance's state lies on its disk: "encrypted (TPM2)". Absent where no image of the appliance runs. */
+  state?: string;
 }
 
 /** Something that is wrong with a part of a server now. Of the partner's only the code and the place are told over the link. */

@@ -10,6 +10,12 @@ export function isShared(s: State): boolean {
 /** Stops, durably outdated first: this generation is never claimed again by this side. */
 export function stopOutdated(work: Work, reason: string, more: { maintenance?: boolean; keep?: number; row?: string } = {}): void {
   work.commands.push({ kind: 'freeze' });
+  recordYield(work, more);
+  act(work, { kind: 'stopAll', reason }, 'standby', reason);
+}
+
+/** Only the word; whoever gives it has withheld the output before, and stops. */
+export function recordYield(work: Work, more: { maintenance?: boolean; keep?: number; row?: string }): void {
   const { record } = work.state;
   work.state.yieldRow = more.row ?? null;
   persist(work, {
@@ -18,7 +24,6 @@ export function stopOutdated(work: Work, reason: string, more: { maintenance?: b
     standing: 'outdated',
     wasPrimary: record.standing === 'outdated' ? record.wasPrimary : record.standing === 'duplexPrimary',
   });
-  act(work, { kind: 'stopAll', reason }, 'standby', reason);
 }
 
 /**

@@ -1,16 +1,22 @@
 // What this server is, for the consoles: maker, model, BIOS, processor, memory. Read once; nothing is judged by it.
 import { type Inventory, type MachineSummary, readInventory, readSummary } from '../../drivers/inventory/index.ts';
 import type { ServerView } from '../core/snapshot.ts';
+import { encryptionText, type StateEncryption, stateEncryption } from '../encryption/facts.ts';
 
 /** Takes up to a second of the thread that calls it, which may not be the main one. */
 export async function readServer(): Promise<ServerView> {
-  return serverView(await readInventory(), await readSummary());
+  return serverView(await readInventory(), await readSummary(), stateEncryption());
 }
 
 /** A name that is longer than this is no name. */
 const NAME_LIMIT = 80;
 
-export function serverView({ system, board, bios, cpu, memory }: Inventory, summary: MachineSummary): ServerView {
+/** `state`: null where nobody has said how it lies on its disk. */
+export function serverView(
+  { system, board, bios, cpu, memory }: Inventory,
+  summary: MachineSummary,
+  state: StateEncryption | null = null,
+): ServerView {
   return {
     vendor: short(system.vendor ?? board.vendor),
     model: short(system.product ?? board.product),
@@ -19,6 +25,7 @@ export function serverView({ system, board, bios, cpu, memory }: Inventory, summ
     cpu: short(words([cpu.model, coresText(cpu)])),
     memoryBytes: memory.installedBytes ?? memory.totalBytes ?? summary.memoryBytes,
     system: short(summary.system),
+    ...(state === null ? {} : { state: encryptionText(state) }),
   };
 }
 

@@ -11,7 +11,7 @@ import {
 } from '../console/api/index.ts';
 import { startSerialConsole } from '../console/serial/index.ts';
 import type { Snapshot } from '../core/snapshot.ts';
-import { findPlace, isAppliance, restartServer, UpdateStore, UploadDesk, whyNotRestart } from '../update/index.ts';
+import { findPlace, isAppliance, type PairUpdater, restartServer, UpdateStore, UploadDesk, whyNotRestart } from '../update/index.ts';
 import { log } from './log.ts';
 
 export interface ConsolesOptions extends SnapshotSource {
@@ -20,6 +20,8 @@ export interface ConsolesOptions extends SnapshotSource {
   webRoot: string;
   request: ActionRequest;
   points?: PointRequest;
+  /** The update of the pair; null: not yet. */
+  pairUpdate?: () => PairUpdater | null;
   /** What is known of the two servers' hardware, JSON. Missing or null: nobody asks. */
   qualification?: () => object | null;
 }
@@ -39,12 +41,13 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
     tlsPort === 0 ? [] : [{ coServer: config.coServer, url: own, fingerprint: certificate.fingerprint }];
   if (tlsPort !== 0 && urls[other]) consoles.push({ coServer: other, url: urls[other], fingerprint: null });
   const snapshot = () => ({ ...options.snapshot(), consoles });
+  const updating = updates(options, say);
   const server = await startConsoleServer({
     snapshot,
     onChange,
     request,
     ...(options.points ? { points: options.points } : {}),
-    ...updates(options, say),
+    ...updating,
     ...(options.qualification ? { qualification: options.qualification } : {}),
     config: {
       port: tlsPort,
@@ -60,7 +63,7 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
   if (server.url) log('info', `web console: ${server.url}, certificate SHA-256 ${certificate.fingerprint}`);
   const port = config.console.serial ? openSerialPort({ path: config.console.serial, log: say }) : null;
   const serial = port
-    ? startSerialConsole({ stream: port, snapshot, onChange, request, passwordHash: config.console.passwordHash, log: say })
+    ? startSerialConsole({ stream: port, snapshot, onChange, request, ...updating, passwordHash: config.console.passwordHash, log: say })
     : null;
   return {
     close: async () => {
@@ -72,11 +75,14 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
 }
 
 /** Where an image was started, it can be updated. */
-function updates({ snapshot }: ConsolesOptions, say: (line: string) => void): { updates?: UploadDesk } {
+function updates({ snapshot, pairUpdate }: ConsolesOptions, say: (line: string) => void): { updates?: UploadDesk } {
   if (!isAppliance()) return {};
   try {
     const why = () => whyNotRestart(snapshot());
-    return { updates: new UploadDesk({ store: new UpdateStore(findPlace()), whyNotRestart: why, restart: restartServer, log: say }) };
+    const pair = pairUpdate ? { pair: pairUpdate } : {};
+    return {
+      updates: new UploadDesk({ store: new UpdateStore(findPlace()), whyNotRestart: why, restart: restartServer, log: say, ...pair }),
+    };
   } catch (error) {
     say(`no updates here: ${(error as Error).message}`);
     return {};

@@ -32,8 +32,10 @@ import { lifeOf } from './life.ts';
 import { LineFile } from './line-file.ts';
 import { loadPairKey } from './load-config.ts';
 import { log } from './log.ts';
+import { operatorRequests } from './operator-requests.ts';
+import { configDuringUpdate, type PairUpdate, placeOfUpdates, startPairUpdate } from './pair-update.ts';
 import { raisePriority } from './priority.ts';
-import { Pump } from './pump.ts';
+import { type NewEvent, Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
 import { startReplacing } from './replacing.ts';
 import { RestorePoints } from './restore-points.ts';
@@ -49,7 +51,7 @@ import { connectWitness } from './sources/witness-sight.ts';
 import { followWorkers } from './sources/worker-news.ts';
 import { becomePaired } from './unpaired.ts';
 import { startUpdateHealth } from './update-health.ts';
-import { showWitnessKey, WITNESS_KEY_ACTION } from './witness-key.ts';
+import { doesWitnessKey } from './witness-key.ts';
 import { channelOf, hardwareSetup, workerSetups } from './worker-setups.ts';
 import { startWorkers } from './workers.ts';
 
@@ -85,7 +87,9 @@ export async function runCoServer<F extends object>(
   process.on('unhandledRejection', (e) => fatal('unhandled', e as Error));
 
   log('info', `Twinstep ${version}, CoServer ${configured.coServer}`);
-  const { config, told: burnInTold } = withBurnInFloor(configured, readBurnInFloor(configured.stateDir));
+  const place = placeOfUpdates();
+  const { config: updated, told: updateTold } = configDuringUpdate(configured, place);
+  const { config, told: burnInTold } = withBurnInFloor(updated, readBurnInFloor(configured.stateDir));
   const ordinary = raisePriority();
   if (ordinary) log('warning', `the process keeps its ordinary priority: ${ordinary}`);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
@@ -104,7 +108,7 @@ export async function runCoServer<F extends object>(
   };
   const history = await History.open(join(config.stateDir, 'history.jsonl'), config.coServer, changed);
   if (records.problem) history.add({ severity: 'warning', row: null, text: records.problem });
-  if (burnInTold) history.add({ severity: 'warning', row: null, text: burnInTold });
+  for (const text of [burnInTold, updateTold]) if (text) history.add({ severity: 'warning', row: null, text });
   const ended = await takeEndedItself(config.stateDir);
   if (ended)
     history.add({
@@ -301,7 +305,10 @@ export async function runCoServer<F extends object>(
   });
 
   const onLinkUp = () => qualification.linkUp();
-  followWorkers({ config, workers, pump, history, figures, trigger, control, management, survival: obey.survival, onLinkUp });
+  let pairUpdate: PairUpdate | null = null;
+  const onLinkVerdict = (link: number, up: boolean) => pairUpdate?.linkVerdict(link, up);
+  const { survival } = obey;
+  followWorkers({ config, workers, pump, history, figures, trigger, control, management, survival, onLinkUp, onLinkVerdict });
 
   const measured = workers.heartbeat
     .call('measureJitter', { durationMs: JITTER_MEASUREMENT_MS }, NO_LIMIT)
@@ -321,16 +328,12 @@ export async function runCoServer<F extends object>(
     },
     points: (verb, name, by, typed) => points.request(verb, name, by, typed),
     qualification: () => qualification.latest,
-    request: async (action, _args, by) => {
-      const offered = figures.snapshot(pump.state).actions.find((a) => a.name === action);
-      if (!offered) return { accepted: false, reason: `There is no action '${action}'.` };
-      if (!offered.allowed) return { accepted: false, reason: offered.reason };
-      if (action === WITNESS_KEY_ACTION) return showWitnessKey(config, pairKey, history, by);
-      const other = points.action(action, by) ?? replacement.action(action, by);
-      if (other) return await other;
-      pump.feed({ kind: 'operatorRequested', action, by });
-      return { accepted: true };
-    },
+    pairUpdate: () => pairUpdate?.updater ?? null,
+    request: operatorRequests(
+      () => figures.snapshot(pump.state).actions,
+      [doesWitnessKey(config, pairKey, history), (a, by) => points.action(a, by), (a, by) => replacement.action(a, by)],
+      (action, by) => pump.feed({ kind: 'operatorRequested', action, by }),
+    ),
   });
   // A guest that outlived the last process waits with its disk and its network for this one: what can wait, waits.
   await Promise.all([workers.gate.call('open', {}, NO_LIMIT), watchdog.settle(), ...(adoptable ? [] : [measured, consolesUp])]);
@@ -357,6 +360,12 @@ export async function runCoServer<F extends object>(
     points.tick(performance.now());
   }, TICK_MS);
 
+  if (place) {
+    const { level } = configured.workload;
+    const snapshot = () => figures.snapshot(pump.state);
+    const parts = { config, level, place, pairKey, history, snapshot, state: () => pump.state, feed: (e: NewEvent) => pump.feed(e) };
+    pairUpdate = await startPairUpdate(parts);
+  }
   const consoles = await consolesUp;
   const inOrder = Promise.withResolvers<boolean>();
   mayEnd = () => inOrder.resolve(true);
@@ -378,7 +387,7 @@ export async function runCoServer<F extends object>(
     fencePath.stop();
     ups.stop();
     qualification.stop();
-    await hardware.stop();
+    await Promise.all([hardware.stop(), pairUpdate?.stop()]);
     management.close();
     await consoles.close();
     endProcess(0);

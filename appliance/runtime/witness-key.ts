@@ -6,6 +6,7 @@ import type { ActionView } from '../core/snapshot.ts';
 import { deriveKey } from '../wire/keys.ts';
 import { formatEnrolment } from '../witness/enrolment.ts';
 import type { History } from './history.ts';
+import type { ActionDoer } from './operator-requests.ts';
 
 export const WITNESS_KEY_ACTION = 'show-witness-key';
 
@@ -25,4 +26,8 @@ export function showWitnessKey(
 ): RequestAnswer {
   history.add({ severity: 'info', row: null, text: `What enrols this pair at a witness was shown, asked at ${by}.` });
   return { accepted: true, detail: { show: formatEnrolment({ pairId: pair.id, key: deriveKey(pairKey, 'witness') }) } };
+}
+
+export function doesWitnessKey(config: Pick<CoServerConfig, 'pair'>, pairKey: Uint8Array, history: Pick<History, 'add'>): ActionDoer {
+  return (action, by) => (action === WITNESS_KEY_ACTION ? showWitnessKey(config, pairKey, history, by) : null);
 }

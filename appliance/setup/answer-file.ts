@@ -10,7 +10,7 @@ import { SECRET_PATTERN, SECRET_WORDS } from './unattended-proof.ts';
 export const ANSWER_FILE_MAX_BYTES = 64 * 1024;
 
 const PORT_KEYS = { 'ports.link1': 'link1', 'ports.link2': 'link2', 'ports.guest': 'lan0', 'ports.management': 'mgmt0' } as const;
-const OWN_KEYS = ['pairing.secret', 'passwordHash', 'guest.useDiskAsItIs', ...Object.keys(PORT_KEYS)];
+const OWN_KEYS = ['pairing.secret', 'passwordHash', 'stateEncryption', 'guest.useDiskAsItIs', ...Object.keys(PORT_KEYS)];
 const KEYS: readonly string[] = [...QUESTIONS, ...OWN_KEYS];
 const SECTIONS = [...new Set(KEYS.filter((k) => k.includes('.')).map((k) => k.split('.', 1)[0] ?? ''))];
 /** Their values are not to be read by whoever stands before the screen. */
@@ -114,6 +114,8 @@ function judge(entries: ReadonlyMap<string, Entry>): AnswerFileReading {
   if (secret !== '' && !SECRET_PATTERN.test(secret)) wrong('pairing.secret', `it needs ${SECRET_WORDS}`);
   const asItIs = text('guest.useDiskAsItIs');
   if (!['', 'true', 'false'].includes(asItIs)) wrong('guest.useDiskAsItIs', 'write true, to use a disk with something on it, or false');
+  const encryption = text('stateEncryption');
+  if (!['', 'none', 'tpm2'].includes(encryption)) wrong('stateEncryption', "write tpm2, or none: this server's state is not encrypted");
   const ports: FileAnswers['ports'] = {};
   for (const [key, role] of Object.entries(PORT_KEYS)) if (text(key) !== '') ports[role] = text(key);
   const given = new Set(Object.values(ports).map((p) => p.toLowerCase()));
@@ -123,5 +125,6 @@ function judge(entries: ReadonlyMap<string, Entry>): AnswerFileReading {
     for (const key of ['ports.link1', 'ports.guest', 'ports.management'])
       if (text(key) === '') wrong(key, 'a port is needed, by its name or its MAC address; or leave out all of ports');
   if (problems.length > 0) return { kind: 'wrong', problems };
-  return { kind: 'answers', file: { answers, ports, secret, password, useDiskAsItIs: asItIs === 'true', copies } };
+  const file = { answers, ports, secret, password, useDiskAsItIs: asItIs === 'true', copies };
+  return { kind: 'answers', file: { ...file, stateEncryption: encryption === 'tpm2' ? 'tpm2' : 'none' } };
 }

@@ -1,8 +1,8 @@
 // Where the guest's copy may lie: a file on the state partition, or a whole disk beside the system's; and what is on it already.
 import { createHash } from 'node:crypto';
-import { open, readdir, readFile, realpath, stat, statfs } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { deviceNumbers } from '../../drivers/block/index.ts';
+import { open, readdir, readFile, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { disksBelow } from '../../drivers/block/index.ts';
 import { diskName, pairName } from '../mirror/disk-identity.ts';
 import { decodeMetadataSlot, METADATA_PAGE_BYTES, type Slot } from '../mirror/metadata-codec.ts';
 import { contentOf } from './disk-content.ts';
@@ -40,15 +40,20 @@ export async function findDisks({ stateFolder, pairId }: DiskOptions): Promise<D
       holds: file && file.size > 0 ? await whose(path, slots, own, 'A disk image is there already.') : '',
     },
   ];
-  for (const name of (await readdir('/sys/block').catch(() => [])).filter((n) => WHOLE_DISK.test(n)).sort()) {
-    const disk = await deviceFact(name, await systemDisk(stateFolder), slots, own).catch(() => null);
+  // Also through a mapping: an encrypted state partition is one.
+  for (const name of otherDisks(await readdir('/sys/block').catch(() => []), await disksBelow(stateFolder))) {
+    const disk = await deviceFact(name, slots, own).catch(() => null);
     if (disk) found.push(disk);
   }
   return found;
 }
 
-async function deviceFact(name: string, system: string | null, slots: readonly Slot[], own: string | null): Promise<DiskFact | null> {
-  if (name === system) return null;
+/** Whole disks by name, sorted, without those that the system lies on. @param system `/dev/...`; null: it lies on none. */
+export function otherDisks(names: readonly string[], system: readonly string[] | null): string[] {
+  return names.filter((name) => WHOLE_DISK.test(name) && !system?.includes(`/dev/${name}`)).sort();
+}
+
+async function deviceFact(name: string, slots: readonly Slot[], own: string | null): Promise<DiskFact | null> {
   const device = `/dev/${name}`;
   const attribute = async (file: string): Promise<string> => (await readFile(`/sys/block/${name}/${file}`, 'utf8').catch(() => '')).trim();
   const mib = Math.floor((Number(await attribute('size')) * 512) / MIB);
@@ -79,11 +84,4 @@ async function whose(path: string, slots: readonly Slot[], own: string | null, o
 async function recordsOf(path: string): Promise<Slot[]> {
   const bytes = await readFile(path).catch(() => Buffer.alloc(0));
   return [0, 1].flatMap((i) => decodeMetadataSlot(bytes.subarray(i * METADATA_PAGE_BYTES, (i + 1) * METADATA_PAGE_BYTES)) ?? []);
-}
-
-/** The whole disk below the state partition: "nvme0n1". */
-async function systemDisk(stateFolder: string): Promise<string | null> {
-  const { major, minor } = deviceNumbers((await stat(stateFolder)).dev);
-  const folder = await realpath(`/sys/dev/block/${major}:${minor}`).catch(() => null);
-  return folder === null ? null : basename(dirname(folder));
 }

@@ -2,9 +2,11 @@
 // does what that asks for.
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { hasTpm2 } from '../../drivers/tpm/index.ts';
 import { hashPassword } from '../console/api/index.ts';
 import type { Key } from '../console/serial/keys.ts';
 import type { Line } from '../console/serial/layout.ts';
+import { encryptionProblem, stateEncryption } from '../encryption/facts.ts';
 import { readAnswerFile } from './answer-file.ts';
 import type { Question } from './answers.ts';
 import { type Beacon, NO_IDENTITY, type Stage } from './beacon.ts';
@@ -269,6 +271,12 @@ export class SetupHost {
       return;
     }
     const { file } = reading;
+    const unmet = encryptionProblem(file.stateEncryption, stateEncryption(), await hasTpm2());
+    if (unmet !== null) {
+      this.#options.log(`${from}: ${unmet}`);
+      this.#complain(unmet);
+      return;
+    }
     const answers = { ...file.answers };
     for (const [question, name] of Object.entries(file.copies)) {
       const target = `${this.#options.stateFolder}/guest/${question.split('.')[1]}`;

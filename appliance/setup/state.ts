@@ -92,6 +92,8 @@ export interface FileAnswers {
   password: string;
   /** The disk may hold something already. */
   useDiskAsItIs: boolean;
+  /** Asked before the state partition is made (appliance/encryption). */
+  stateEncryption: 'none' | 'tpm2';
   /** Files beside the answer file that are copied to this server. */
   copies: Partial<Record<'guest.kernel' | 'guest.initrd', string>>;
 }

@@ -52,10 +52,13 @@ export type RefusalKind =
 
 export class UpdateRefusal extends Error {
   readonly kind: RefusalKind;
-  constructor(kind: RefusalKind, message: string) {
+  /** Asked for with force it would be done. */
+  readonly canForce: boolean;
+  constructor(kind: RefusalKind, message: string, { canForce = false } = {}) {
     super(message);
     this.name = 'UpdateRefusal';
     this.kind = kind;
+    this.canForce = canForce;
   }
 }
 

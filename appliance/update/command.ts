@@ -1,9 +1,10 @@
-// `twinstep update status | install FILE | rollback | restart`: the versions on this server, by whoever may be root on it. It works on the disk
+// `twinstep update status | install FILE | rollback | restart | pair`: the versions on this server, by whoever may be root on it. It works on the disk
 // itself, also where no product runs; a lock keeps it and the consoles from changing it at the same time.
 import { createReadStream } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UpdateRefusal } from './bundle.ts';
 import { localSnapshot } from './local.ts';
+import { addPairVerb, type PairCommandOptions, type PairVerb, runPairVerb } from './pair-command.ts';
 import { findPlace, type Place } from './place.ts';
 import { restartServer, whyNotRestart } from './restart.ts';
 import { type UpdateStatus, UpdateStore } from './update-store.ts';
@@ -29,6 +30,8 @@ interface Options {
   json?: boolean;
   force?: boolean;
   restart?: boolean;
+  pair?: boolean;
+  restartGuest?: boolean;
   socket: string;
 }
 
@@ -49,6 +52,10 @@ export async function runUpdate(argv: readonly string[], io: UpdateIo, doors: Up
       later(async (store) => {
         const from = file === '-' ? io.stdin : (createReadStream(file, { highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>);
         const { version } = await store.receive(from, { force: o.force ?? false, onProgress: progressTo(io) });
+        if (o.pair) {
+          io.stdout.write(await runPairVerb('start', o));
+          return;
+        }
         await store.activate();
         io.stdout.write(`Version ${version} is installed: it is tried at the next start of this server.\n`);
         if (o.restart) await restart(o);
@@ -59,6 +66,9 @@ export async function runUpdate(argv: readonly string[], io: UpdateIo, doors: Up
       if (o.restart) await restart(o);
     }),
     restart: later((_, o) => restart(o)),
+    pair: (verb, o) => {
+      run = async () => void io.stdout.write(await runPairVerb(verb, o));
+    },
   });
   try {
     command.parse([...argv], { from: 'user' });
@@ -81,7 +91,13 @@ type Verb = (options: Options) => void;
 
 function addVerbs(
   command: Command,
-  verbs: { status: Verb; install: (file: string, o: Options) => void; rollback: Verb; restart: Verb },
+  verbs: {
+    status: Verb;
+    install: (file: string, o: Options) => void;
+    rollback: Verb;
+    restart: Verb;
+    pair: (verb: PairVerb, o: PairCommandOptions) => void;
+  },
 ): void {
   const verb = (usage: string, text: string) =>
     command.command(usage).description(text).option('--socket <path>', "the running process's socket", DEFAULT_SOCKET);
@@ -90,12 +106,15 @@ function addVerbs(
     .argument('<file>', "twinstep-VERSION.update; '-': standard input")
     .option('--force', 'also an older version')
     .option('--restart', 'start this server again at once')
+    .option('--pair', 'then update both CoServers with it, one after the other')
+    .option('--restart-guest', '--pair: the guest may be restarted, where there is no other way')
     .action(verbs.install);
   verb('rollback', 'take the version in the other slot at the next start')
     .option('--force', 'although it was found bad')
     .option('--restart', 'start this server again at once')
     .action(verbs.rollback);
   verb('restart', 'start this server again').option('--force', 'although the workload runs here').action(verbs.restart);
+  addPairVerb(verb('pair', 'update both CoServers, one after the other, with what was received here'), verbs.pair);
 }
 
 async function whyNot({ force, socket }: Options): Promise<string | null> {

@@ -2,7 +2,10 @@
 export { type Manifest, type RefusalKind, UpdateRefusal } from './bundle.ts';
 export { runUpdate } from './command.ts';
 export { followHealth } from './health.ts';
-export { findPlace, isAppliance } from './place.ts';
+export type { PairNow } from './pair-order.ts';
+export { PairUpdater } from './pair-updater.ts';
+export { compatibleByWish, readLevel, readWish } from './pair-wish.ts';
+export { findPlace, isAppliance, type Place } from './place.ts';
 export type { News } from './record.ts';
 export { restartServer, whyNotRestart } from './restart.ts';
 export { type ReceiveOptions, type UpdateStatus, UpdateStore } from './update-store.ts';

@@ -27,11 +27,13 @@ export function judge(m: Manifest, here: Here, force: boolean): void {
   if (order < 0 && !force)
     throw new UpdateRefusal(
       'downgrade',
-      `Version ${m.version} is older than ${here.version}, which runs: what the newer one has written may not be understood. To install it all the same: --force.`,
+      `Version ${m.version} is older than ${here.version}, which runs: what the newer one has written may not be understood. To install it all the same, force it (--force).`,
+      { canForce: true },
     );
   if (compareVersions(here.version, m.minimumFrom) < 0 && !force)
     throw new UpdateRefusal(
       'tooOld',
-      `Version ${m.version} can be installed from ${m.minimumFrom} on, here runs ${here.version}: install ${m.minimumFrom} first. To install it all the same: --force.`,
+      `Version ${m.version} can be installed from ${m.minimumFrom} on, here runs ${here.version}: install ${m.minimumFrom} first. To install it all the same, force it (--force).`,
+      { canForce: true },
     );
 }

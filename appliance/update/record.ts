@@ -1,5 +1,5 @@
 // What was wished last, kept over the restart, so that the news can say what became of it.
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { BootFile } from './boot-names.ts';
 import { isVersion } from './version.ts';
@@ -49,10 +49,21 @@ export function readRecord(path: string): UpdateRecord | null {
 
 /** A state partition that is full must not stop an update, which may be what helps: then there is no news. */
 export function writeRecord(path: string, record: UpdateRecord): boolean {
+  return writeKept(path, JSON.stringify(record));
+}
+
+/** As before or as after, whenever power goes. False: it could not be written. */
+export function writeKept(path: string, data: string | Uint8Array): boolean {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    writeFileSync(`${path}.new`, JSON.stringify(record), { flush: true });
+    writeFileSync(`${path}.new`, data, { flush: true });
     renameSync(`${path}.new`, path);
+    const folder = openSync(dirname(path), 'r');
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
     return true;
   } catch {
     return false;

@@ -27,9 +27,29 @@ export function otherFile(files: readonly BootFile[], running: string): BootFile
 
 /** The received version is tried from the next start on. Throws UpdateRefusal when none was received. */
 export function activation(files: readonly BootFile[], running: string): Renaming[] {
-  const next = files.find((f) => f.staged) ?? files.find((f) => f.version !== running && isUntried(f));
+  const next = waitingFile(files, running);
   if (!next) throw new UpdateRefusal('nothing', 'No update waits to be started: install one first (twinstep update install FILE).');
   return prefer(files, running, next);
+}
+
+/** A version that waits to be tried at the next start waits for `activation` again: while a pair is updated, nothing but its order starts it. */
+export function holding(files: readonly BootFile[], running: string): Renaming[] {
+  const next = files.find((f) => !f.staged && f.version !== running && isUntried(f));
+  if (!next) return [];
+  const now = runningFile(files, running);
+  // Of an older version that was wished, the running one had been put behind it.
+  const back = now?.count?.left === 0 && now.count.done === 0 ? [{ from: now, to: { ...now, count: null } }] : [];
+  return [...back, { from: next, to: { ...next, count: null, staged: true } }];
+}
+
+/** Whole on the disk and not tried yet. */
+export function waitingFile(files: readonly BootFile[], running: string): BootFile | undefined {
+  return files.find((f) => f.staged) ?? files.find((f) => f.version !== running && isUntried(f));
+}
+
+/** Tried here and left again, damaged, or gone back from. */
+export function givenUpFile(files: readonly BootFile[], running: string): BootFile | undefined {
+  return files.find((f) => !f.staged && f.version !== running && f.count?.left === 0);
 }
 
 /** The version in the other slot is tried from the next start on. Throws UpdateRefusal when it is not there, or was found bad. */
@@ -38,7 +58,11 @@ export function rollback(files: readonly BootFile[], running: string, force: boo
   if (!other) throw new UpdateRefusal('nothing', `There is no other version than ${running} on this server to go back to.`);
   // Without a start behind it the mark is only somebody's earlier wish, or the initrd's, which looks again.
   if (other.count?.left === 0 && other.count.done > 0 && !force)
-    throw new UpdateRefusal('nothing', `Version ${other.version} is not taken: ${badText(other)}. To try it all the same: --force.`);
+    throw new UpdateRefusal(
+      'nothing',
+      `Version ${other.version} is not taken: ${badText(other)}. To try it all the same, force it (--force).`,
+      { canForce: true },
+    );
   return prefer(files, running, other);
 }
 

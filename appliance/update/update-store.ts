@@ -19,10 +19,25 @@ import {
 import { ByteSource } from './byte-source.ts';
 import { Esp } from './esp.ts';
 import { judge } from './judge.ts';
+import { type KeptHead, keepHead, readHead } from './kept-head.ts';
 import { alone } from './lock.ts';
+import { paced, paceOf, UPDATE_BYTES_PER_SECOND } from './pace.ts';
 import type { Device, Place } from './place.ts';
 import { type News, newsOf, readRecord, writeRecord } from './record.ts';
-import { activation, badText, clearing, goodMark, isOnTrial, otherFile, type Renaming, rollback, runningFile } from './trust.ts';
+import {
+  activation,
+  badText,
+  clearing,
+  givenUpFile,
+  goodMark,
+  holding,
+  isOnTrial,
+  otherFile,
+  type Renaming,
+  rollback,
+  runningFile,
+  waitingFile,
+} from './trust.ts';
 
 /** Of one write to a slot. */
 const PIECE_BYTES = 1 << 20;
@@ -42,9 +57,23 @@ export interface UpdateStatus {
   isBusy: boolean;
 }
 
+/** The versions here, as the update of a pair sees them. */
+export interface Versions {
+  version: string;
+  onTrial: boolean;
+  /** Whole in the other slot, and not tried yet. */
+  received: string | null;
+  /** The next start tries it. */
+  isActivated: boolean;
+  /** Tried here and left again, or damaged here. */
+  givenUp: string | null;
+}
+
 export interface ReceiveOptions {
   /** An older version, too. */
   force?: boolean;
+  /** Awaited after each piece that was written or read back. Missing: UPDATE_BYTES_PER_SECOND. */
+  pace?: (bytes: number) => Promise<void>;
   onProgress?: (doneBytes: number, totalBytes: number) => void;
   /** After header, signature and version were found right: from here on the other slot is no longer what it was. */
   onAccepted?: (manifest: Manifest) => void;
@@ -78,6 +107,24 @@ export class UpdateStore {
     };
   }
 
+  async versions(): Promise<Versions> {
+    const { version } = this.#place;
+    const files = await this.#withEsp(filesOn);
+    const waiting = waitingFile(files, version);
+    return {
+      version,
+      onTrial: isOnTrial(runningFile(files, version)),
+      received: waiting?.version ?? null,
+      isActivated: waiting?.staged === false,
+      givenUp: givenUpFile(files, version)?.version ?? null,
+    };
+  }
+
+  /** The head of the update that was received last; null: not kept. */
+  head(): KeptHead | null {
+    return readHead(this.#place.recordFile);
+  }
+
   /**
    * Judges what comes by its head, then writes it to the slot that does not run. Throws UpdateRefusal: the running version stays what the next
    * start takes. When it ends, the update is whole on the disk, and `activate` makes it the next one.
@@ -93,11 +140,13 @@ export class UpdateStore {
     });
   }
 
-  async #receive(source: ByteSource, { force = false, onProgress = () => {}, onAccepted = () => {} }: ReceiveOptions): Promise<Manifest> {
+  async #receive(source: ByteSource, options: ReceiveOptions): Promise<Manifest> {
+    const { force = false, pace = paceOf(UPDATE_BYTES_PER_SECOND), onProgress = () => {}, onAccepted = () => {} } = options;
     const { version, slot, slots, keys } = this.#place;
-    const bytes = decodeHeader(await source.exact(HEADER_BYTES, 'header'));
-    const text = await source.exact(bytes, 'manifest');
-    checkSignature(text, await source.exact(SIGNATURE_BYTES, 'signature'), keys);
+    const header = await source.exact(HEADER_BYTES, 'header');
+    const text = await source.exact(decodeHeader(header), 'manifest');
+    const signature = await source.exact(SIGNATURE_BYTES, 'signature');
+    checkSignature(text, signature, keys);
     const manifest = decodeManifest(text);
     const target = slots[slot === 'a' ? 'b' : 'a'];
     await this.#withEsp(async (esp) => {
@@ -108,26 +157,63 @@ export class UpdateStore {
       // Taken before anything is removed: a disk without room, or a damaged program, costs nothing.
       const file = await esp.create(bootName({ version: manifest.version, count: null, staged: true }), program.bytes);
       onAccepted(manifest);
+      keepHead(this.#place.recordFile, Buffer.concat([header, text, signature]));
       let done = 0;
       const count = (part: number) => {
         done += part;
         onProgress(done, total);
+        return pace(part);
       };
       await copy(source, program, 'program', (part) => file.write(part), count);
-      await mustBe(program, file.readBack(), 'program');
+      await mustBe(program, paced(file.readBack(), pace), 'program');
       const { rename, remove } = clearing(files, version);
       for (const step of rename) await esp.rename(bootName(step.from), bootName(step.to));
       for (const old of remove) await esp.remove(bootName(old));
-      await this.#writeSlot(target, content, source, count);
+      await this.#writeSlot(target, content, source, { count, pace });
       await source.end();
       await file.commit();
     });
     return manifest;
   }
 
+  /**
+   * Puts the update together again that was received here last, from its kept head and this disk, whether it waits in the other slot or runs.
+   * Each part is awaited. Throws UpdateRefusal `nothing` when it is not here any more; nothing else changes the slots meanwhile.
+   */
+  send(version: string, put: (part: Buffer) => Promise<void>): Promise<void> {
+    return this.#alone(() =>
+      this.#withEsp(async (esp) => {
+        const { version: running, slot, slots } = this.#place;
+        const head = this.head();
+        const files = await filesOn(esp);
+        const file = version === running ? runningFile(files, running) : waitingFile(files, running);
+        if (head?.manifest.version !== version || file?.version !== version)
+          throw new UpdateRefusal('nothing', `Version ${version} is not here as it was received: install it here again.`);
+        await put(head.bytes);
+        for await (const part of esp.read(bootName(file))) await put(part);
+        const other = slot === 'a' ? 'b' : 'a';
+        const store = await this.#open(slots[version === running ? slot : other]);
+        try {
+          for await (const part of readAll(store, head.manifest.slot.bytes)) await put(part);
+        } finally {
+          await store.close();
+        }
+      }),
+    );
+  }
+
   /** The received update is what the next start tries. Throws UpdateRefusal when there is none. Answers its version. */
   activate(): Promise<string> {
     return this.#wish((files, running) => activation(files, running));
+  }
+
+  /** A received update that was to be tried at the next start waits for `activate` again. */
+  hold(): Promise<void> {
+    return this.#alone(() =>
+      this.#withEsp(async (esp) => {
+        for (const step of holding(await filesOn(esp), this.#place.version)) await esp.rename(bootName(step.from), bootName(step.to));
+      }),
+    );
   }
 
   /** The other version is what the next start takes. `force`: although it was found bad. Throws UpdateRefusal. Answers its version. */
@@ -156,7 +242,7 @@ export class UpdateStore {
     return news;
   }
 
-  async #writeSlot(target: Device, content: Content, source: ByteSource, count: (bytes: number) => void): Promise<void> {
+  async #writeSlot(target: Device, content: Content, source: ByteSource, { count, pace }: { count: Count; pace: Count }): Promise<void> {
     const store = await this.#open(target);
     try {
       let at = 0;
@@ -166,7 +252,7 @@ export class UpdateStore {
       };
       await copy(source, content, 'slot', write, count);
       await store.flush();
-      await mustBe(content, readAll(store, content.bytes), 'slot');
+      await mustBe(content, paced(readAll(store, content.bytes), pace), 'slot');
     } finally {
       await store.close();
     }
@@ -223,20 +309,23 @@ async function* readAll(store: BlockStore, bytes: number): AsyncGenerator<Buffer
   for (let at = 0; at < bytes; at += PIECE_BYTES) yield await store.read(at, Math.min(PIECE_BYTES, bytes - at));
 }
 
+/** Awaited: it may take its time. */
+type Count = (bytes: number) => Promise<void>;
+
 /** Throws UpdateRefusal when what came is not what the manifest says. */
 async function copy(
   source: ByteSource,
   content: Content,
   what: string,
   write: (part: Buffer) => Promise<void>,
-  count: (bytes: number) => void,
+  count: Count,
 ): Promise<void> {
   const hash = createHash('sha256');
   let parts: Buffer[] = [];
   let length = 0;
   const put = async () => {
     await write(Buffer.concat(parts));
-    count(length);
+    await count(length);
     [parts, length] = [[], 0];
   };
   for await (const part of source.pieces(content.bytes, what)) {

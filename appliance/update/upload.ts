@@ -2,9 +2,11 @@
 // when it is on the disk. One upload at a time.
 //
 //   begin -> part, part, ... part -> (all bytes are there) received, activated: the answer to the last part
-//        a part that is refused, or none for a minute: over; the sender begins anew
+//        a part that is refused, none for a minute, or cancelled: over; the sender begins anew
 import { randomBytes } from 'node:crypto';
 import { type Manifest, UpdateRefusal } from './bundle.ts';
+import type { PairUpdateStatus, PartnerVersions } from './pair-status.ts';
+import type { PairUpdater } from './pair-updater.ts';
 import type { UpdateStatus, UpdateStore } from './update-store.ts';
 
 /** Of a part. */
@@ -12,13 +14,26 @@ export const MAX_PART_BYTES = 1 << 20;
 /** A browser that is asleep or a line that is gone; then somebody else may begin. */
 const SILENCE_MS = 60_000;
 
-export type Answer = { accepted: true; detail?: Record<string, string | number> } | { accepted: false; reason: string };
+export type Answer =
+  | { accepted: true; detail?: Record<string, string | number> }
+  /** canForce: asked for with force it would be done. */
+  | { accepted: false; reason: string; canForce?: true };
+
+/** The upload that goes on now. */
+export interface UploadStatus {
+  received: number;
+  bytes: number;
+  /** Who began it. */
+  by: string;
+}
 
 export interface UploadDeskOptions {
   store: Pick<UpdateStore, 'status' | 'receive' | 'activate' | 'rollback'>;
   /** Why this server must not be started again now; null: it may. */
   whyNotRestart: () => string | null;
   restart: () => void;
+  /** The update of the pair; null: there is no pair here yet. */
+  pair?: () => Pick<PairUpdater, 'status' | 'ask'> | null;
   log: (line: string) => void;
   silenceMs?: number;
 }
@@ -27,11 +42,19 @@ interface Upload {
   id: string;
   bytes: number;
   received: number;
+  by: string;
   /** Takes a part; resolves when it was used up. */
   push: (data: Buffer) => Promise<void>;
+  cancel: () => void;
   /** Ends in the version, or in why not. */
   outcome: Promise<Answer>;
   isOver: boolean;
+}
+
+export interface DeskStatus extends UpdateStatus {
+  upload: UploadStatus | null;
+  pair: PairUpdateStatus | null;
+  partner: PartnerVersions | null;
 }
 
 export class UploadDesk {
@@ -42,8 +65,23 @@ export class UploadDesk {
     this.#o = options;
   }
 
-  status(): Promise<UpdateStatus> {
-    return this.#o.store.status();
+  async status(): Promise<DeskStatus> {
+    const status = await this.#o.store.status();
+    const u = this.#upload;
+    const upload = u && !u.isOver ? { received: u.received, bytes: u.bytes, by: u.by } : null;
+    return { ...status, upload, ...(this.#o.pair?.()?.status() ?? { pair: null, partner: null }) };
+  }
+
+  async pair(action: 'start' | 'allowRestart' | 'stop', mayRestartGuest: boolean, by: string): Promise<Answer> {
+    const pair = this.#o.pair?.() ?? null;
+    if (!pair) return { accepted: false, reason: 'There is no pair here: this CoServer is not paired yet, or has just started.' };
+    try {
+      const answer = await pair.ask(action, mayRestartGuest, by);
+      this.#o.log(`console: update of the pair, ${action} from ${by}: ${answer.accepted ? 'accepted' : `refused: ${answer.reason}`}`);
+      return answer;
+    } catch (error) {
+      return refusalOf(error);
+    }
   }
 
   /** `bytes`: of the whole file. The answer's detail: `upload`, the name for the parts. */
@@ -51,7 +89,7 @@ export class UploadDesk {
     if (this.#upload && !this.#upload.isOver)
       return { accepted: false, reason: 'Another upload is going on: wait until it has ended, or for a minute.' };
     const { store, log, silenceMs = SILENCE_MS } = this.#o;
-    const { push, parts, end } = pipe(bytes, silenceMs);
+    const { push, parts, cancel, end } = pipe(bytes, silenceMs);
     log(`console: update of ${bytes} bytes begun from ${by}`);
     const accepted = (m: Manifest) => log(`console: update to ${m.version} is being written`);
     const outcome = store
@@ -66,7 +104,7 @@ export class UploadDesk {
         );
         return answer;
       });
-    const upload: Upload = { id: randomBytes(12).toString('hex'), bytes, received: 0, push, outcome, isOver: false };
+    const upload: Upload = { id: randomBytes(12).toString('hex'), bytes, received: 0, by, push, cancel, outcome, isOver: false };
     this.#upload = upload;
     return { accepted: true, detail: { upload: upload.id, partBytes: MAX_PART_BYTES } };
   }
@@ -87,6 +125,17 @@ export class UploadDesk {
     return { accepted: true, detail: { received: upload.received } };
   }
 
+  /** The sender does not want it any more: somebody may begin at once. Answers when nothing is written any more. */
+  async cancel(id: string): Promise<Answer> {
+    const upload = this.#upload;
+    if (!upload || upload.id !== id || upload.isOver) return { accepted: false, reason: 'There is no such upload here any more.' };
+    if (upload.received === upload.bytes)
+      return { accepted: false, reason: 'All of it is here already and being checked: it cannot be cancelled any more.' };
+    upload.cancel();
+    await upload.outcome;
+    return { accepted: true };
+  }
+
   async rollback(force: boolean, by: string): Promise<Answer> {
     try {
       const version = await this.#o.store.rollback({ force });
@@ -99,7 +148,7 @@ export class UploadDesk {
 
   restart(force: boolean, by: string): Answer {
     const why = force ? null : this.#o.whyNotRestart();
-    if (why !== null) return { accepted: false, reason: `This server is not started again: ${why}.` };
+    if (why !== null) return { accepted: false, reason: `This server is not started again: ${why}.`, canForce: true };
     this.#o.log(`console: this server starts again, asked from ${by}`);
     try {
       this.#o.restart();
@@ -111,17 +160,27 @@ export class UploadDesk {
 }
 
 function refusalOf(error: unknown): Answer {
-  return { accepted: false, reason: error instanceof Error ? error.message : String(error) };
+  const reason = error instanceof Error ? error.message : String(error);
+  return error instanceof UpdateRefusal && error.canForce ? { accepted: false, reason, canForce: true } : { accepted: false, reason };
 }
 
-/** `push` ends when its part was used up; the reader sees an end after `bytes`, and an error when nothing comes for too long. */
-function pipe(bytes: number, silenceMs: number): { push: (data: Buffer) => Promise<void>; parts: AsyncIterable<Buffer>; end: () => void } {
+interface Pipe {
+  push: (data: Buffer) => Promise<void>;
+  parts: AsyncIterable<Buffer>;
+  cancel: () => void;
+  end: () => void;
+}
+
+/** `push` ends when its part was used up; the reader sees an end after `bytes`, and an error when nothing comes for too long or it is cancelled. */
+function pipe(bytes: number, silenceMs: number): Pipe {
+  let isCancelled = false;
   let given: { data: Buffer; used: () => void } | null = null;
   let wake = () => {};
   let isOver = false;
   async function* read(): AsyncGenerator<Buffer> {
     for (let taken = 0; taken < bytes; ) {
-      if (given === null) await arrival();
+      if (given === null && !isCancelled) await arrival();
+      if (isCancelled) throw new UpdateRefusal('truncated', `It was cancelled after ${taken} of ${bytes} bytes. What runs stays.`);
       if (given === null)
         throw new UpdateRefusal(
           'truncated',
@@ -150,6 +209,10 @@ function pipe(bytes: number, silenceMs: number): { push: (data: Buffer) => Promi
         else given = { data, used };
         wake();
       }),
+    cancel: () => {
+      isCancelled = true;
+      wake();
+    },
     end: () => {
       isOver = true;
       wake();

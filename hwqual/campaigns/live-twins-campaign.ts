@@ -141,7 +141,8 @@ export class LiveTwins {
     await this.#p.replaceByMismatch(partnerOf(stays), MISMATCH);
     const refused =
       (await this.#see('the consoles name what differs, with both values', ({ [stays]: picture }) => {
-        const item = qualificationOf(picture)?.items?.find(({ item, verdict }) => item.startsWith(MISMATCH_ITEM) && verdict === 'refused');
+        const found = qualificationOf(picture);
+        const item = found?.sentence.includes(`(${MISMATCH_ITEM})`) ? found.items?.find(({ verdict }) => verdict === 'refused') : undefined;
         return item === undefined ? null : `${item.item}: ${item.a} on A, ${item.b} on B`;
       })) &&
       (level === 2 ||

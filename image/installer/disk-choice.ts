@@ -23,7 +23,12 @@ export type DiskContent =
 export interface TwinstepContent {
   /** Of its programs of the boot; [] when they cannot be read. */
   versions: string[];
-  state: { kind: 'none' } | { kind: 'unreadable' } | { kind: 'unconfigured' } | { kind: 'pair'; pairId: string; coServer: string };
+  state:
+    | { kind: 'none' }
+    | { kind: 'unreadable' }
+    | { kind: 'encrypted' }
+    | { kind: 'unconfigured' }
+    | { kind: 'pair'; pairId: string; coServer: string };
 }
 
 export interface DiskFacts {
@@ -120,6 +125,8 @@ function twinstepText({ versions, state }: TwinstepContent): string {
       return `${what}, never started`;
     case 'unreadable':
       return `${what}, with a state that cannot be read`;
+    case 'encrypted':
+      return `${what}, with an encrypted state`;
     case 'unconfigured':
       return `${what}, not configured yet`;
     case 'pair':

@@ -15,6 +15,7 @@ import { MIB } from './medium-layout.ts';
 /** CD-ROMs, and what is no disk of its own. */
 const NO_DISK = /^(sr|loop|ram|zram|fd|nbd|dm-|md|mtdblock)\d|boot\d$/;
 const MAX_CONFIGURATION_BYTES = 64 << 10;
+const LUKS_MAGIC = Buffer.from('LUKS\xba\xbe', 'latin1');
 const run = promisify(execFile);
 
 export async function findDisks(): Promise<DiskFacts[]> {
@@ -92,8 +93,22 @@ async function twinstepOf(device: string, partitions: readonly Partition[]): Pro
       ? null
       : await lookInto(esp, ['-t', 'vfat', '-o', 'ro'], async (folder) => versionsIn(await readdir(join(folder, 'EFI/Linux'))));
   if (state === null) return { versions: versions ?? [], state: { kind: 'none' } };
+  if (await isEncrypted(state)) return { versions: versions ?? [], state: { kind: 'encrypted' } };
   const configuration = await lookInto(state, ['-t', 'ext4', '-o', 'ro,noload'], (folder) => configurationIn(join(folder, 'config.yaml')));
   return { versions: versions ?? [], state: configuration === null ? { kind: 'unreadable' } : stateOf(configuration) };
+}
+
+/** By its first bytes (LUKS2 On-Disk Format, 2.1). False when they cannot be read. */
+async function isEncrypted(partition: string): Promise<boolean> {
+  const start = Buffer.alloc(LUKS_MAGIC.length);
+  const file = await open(partition, constants.O_RDONLY).catch(() => null);
+  if (file === null) return false;
+  try {
+    await file.read(start, 0, start.length, 0);
+  } finally {
+    await file.close();
+  }
+  return start.equals(LUKS_MAGIC);
 }
 
 /** Names of programs of the boot, with or without a count of tries. */

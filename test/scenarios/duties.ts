@@ -20,6 +20,7 @@ export const TAKES_MS: Partial<Record<Command['kind'], number>> = {
   stopAll: 20,
   leaveLockstep: 20,
   shutDownGuest: 500,
+  endServer: 20,
 };
 
 /** The phase that the partner must be in for it. */

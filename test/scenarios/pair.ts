@@ -396,9 +396,11 @@ export class Pair {
           this.endProcess(s.name);
           return;
         case 'endServer':
-          this.facts.push({ at: this.now, said: `CoServer ${s.name} ends itself.` });
-          this.powerOff(s.name);
-          return;
+          this.#later(s, takesMs, () => {
+            this.facts.push({ at: this.now, said: `CoServer ${s.name} ends itself.` });
+            this.powerOff(s.name);
+          });
+          break;
         default:
           this.#later(s, takesMs, () => this.#finish(s, command.kind));
       }

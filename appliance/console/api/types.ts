@@ -2,8 +2,13 @@
 import type { PointVerb } from '../../core/restore-points.ts';
 import type { Snapshot } from '../../core/snapshot.ts';
 
-/** Accepted, or the sentence that the operator reads. detail.show: lines for whoever asked only, such as a key; no log has them. */
-export type RequestAnswer = { accepted: true; detail?: Record<string, string | number> } | { accepted: false; reason: string };
+/**
+ * Accepted, or the sentence that the operator reads. canForce: asked for with force it would be done. detail.show: lines for whoever asked
+ * only, such as a key; no log has them.
+ */
+export type RequestAnswer =
+  | { accepted: true; detail?: Record<string, string | number> }
+  | { accepted: false; reason: string; canForce?: true };
 
 export type ActionArgs = Record<string, string | number | boolean>;
 

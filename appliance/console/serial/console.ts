@@ -6,11 +6,12 @@ import { shownOf, whyNotTyped } from '../action-views.ts';
 import { LoginLimiter } from '../api/login-limiter.ts';
 import { PasswordVerifier } from '../api/password.ts';
 import type { ActionRequest, RequestAnswer, SnapshotSource } from '../api/types.ts';
-import { consoleModel } from '../model.ts';
+import { type ConsoleModel, consoleModel } from '../model.ts';
 import { type Dialog, freshDialog, onAnswered, onKey, onTime, onVerified } from './dialog.ts';
 import { frame, PAGE_ROWS } from './frame.ts';
 import { keyDecoder } from './keys.ts';
 import { changes, type Grid, gridOf } from './screen.ts';
+import { SoftwareDesk, type SoftwareSource } from './software-desk.ts';
 
 /** Twice a second is live to the eye and leaves a 115200 baud line mostly idle. */
 const DRAW_INTERVAL_MS = 500;
@@ -21,10 +22,15 @@ const REPAINT_MS = 15_000;
 /** A line that was blocked for so long was not being read: whoever reads now sees fragments. */
 const BLOCKED_REPAINT_MS = 2_000;
 
+/** By whom it was asked for, as it is recorded. */
+const SERIAL = 'the serial console';
+
 export interface SerialConsoleOptions extends SnapshotSource {
   /** Emits 'data' and takes bytes; may emit 'reopened' when the device came back. */
   stream: Duplex;
   request: ActionRequest;
+  /** Missing: this server was not started from an image. */
+  updates?: SoftwareSource;
   /** argon2id, PHC string; '': no actions. */
   passwordHash: string;
   log?: (line: string) => void;
@@ -41,6 +47,8 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
   const nowMs = options.nowMs ?? (() => performance.now());
   const password = new PasswordVerifier(options.passwordHash);
   const limiter = new LoginLimiter();
+  const software = new SoftwareDesk(options.updates, nowMs);
+  const model = (): ConsoleModel => consoleModel(options.snapshot(), software.state);
   const decode = keyDecoder();
   let dialog: Dialog = freshDialog(nowMs());
   let shown: Grid | null = null;
@@ -59,7 +67,8 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
     drawnAt = now;
     dialog = onTime(dialog, now);
     if (blockedSince === null) {
-      const picture = frame(consoleModel(options.snapshot()), dialog);
+      if (dialog.page === 'software') software.look(() => soon(DRAW_INTERVAL_MS));
+      const picture = frame(model(), dialog);
       dialog = { ...dialog, scroll: picture.scroll };
       const wanted = gridOf(picture.lines);
       if (now >= repaintAt) {
@@ -100,9 +109,15 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
     dialog = onVerified(dialog, right, message);
   };
   const ask = async (name: string, typed: string): Promise<void> => {
+    if (dialog.page === 'software') {
+      const message = await software.ask(name, typed, SERIAL);
+      options.log?.(`serial console: ${name}: ${message}`);
+      dialog = onAnswered(dialog, message);
+      return;
+    }
     const action = options.snapshot().actions.find((a) => a.name === name);
     const untyped = action ? whyNotTyped(action, typed) : null;
-    const answer: RequestAnswer = untyped === null ? await request(name, {}, 'the serial console') : { accepted: false, reason: untyped };
+    const answer: RequestAnswer = untyped === null ? await request(name, {}, SERIAL) : { accepted: false, reason: untyped };
     options.log?.(`serial console: action ${name}: ${answer.accepted ? 'accepted' : `refused: ${answer.reason}`}`);
     const told = answer.accepted ? 'Accepted: the events page says what happens.' : `Refused: ${answer.reason}`;
     dialog = onAnswered(dialog, told, shownOf(answer));
@@ -117,7 +132,7 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
   };
 
   const onData = (bytes: Buffer): void => {
-    const choices = consoleModel(options.snapshot());
+    const choices = model();
     for (const key of decode(bytes)) {
       const step = onKey(dialog, key, choices, PAGE_ROWS, nowMs());
       dialog = step.dialog;

@@ -2,7 +2,7 @@
 // Keys come in, what must be done (verify, ask) comes out; time comes in as an argument.
 import type { ActionModel, ConsoleModel } from '../model.ts';
 import type { Key } from './keys.ts';
-import { evidencedEvents, PAGES, type Page } from './pages.ts';
+import { actionsOn, evidencedEvents, PAGES, type Page } from './pages.ts';
 
 /** An operator who walked away is signed out. */
 export const IDLE_SIGN_OUT_MS = 5 * 60_000;
@@ -50,7 +50,7 @@ export const freshDialog = (now: number): Dialog => ({
 });
 
 /** What keys can choose from. */
-export type Choices = Pick<ConsoleModel, 'actions' | 'incidents' | 'events'>;
+export type Choices = Pick<ConsoleModel, 'actions' | 'software' | 'incidents' | 'events'>;
 
 export function onKey(d: Dialog, key: Key, choices: Choices, pageRows: number, now: number): Step {
   const dialog: Dialog = { ...onTime(d, now), lastKeyAt: now };
@@ -61,7 +61,7 @@ export function onKey(d: Dialog, key: Key, choices: Choices, pageRows: number, n
     case 'password':
       return passwordKey(dialog, dialog.mode.typed, key);
     case 'actions':
-      return actionKey({ ...dialog, message: '' }, dialog.mode, key, choices.actions, pageRows);
+      return actionKey({ ...dialog, message: '' }, dialog.mode, key, actionsOn(dialog.page, choices), pageRows);
     case 'confirm':
       return isLetter(key, 'y') ? ask(dialog, dialog.mode.action, '') : stay({ ...dialog, mode: ACTIONS, message: 'Not asked.' });
     case 'word':

@@ -3,7 +3,7 @@ import { countText } from '../format.ts';
 import type { ConsoleModel } from '../model.ts';
 import type { Dialog } from './dialog.ts';
 import { ascii, BLANK, type Line, pad, plain } from './layout.ts';
-import { actionLines, PAGES, type Page, pageLines, typedLines } from './pages.ts';
+import { actionLines, actionsOn, PAGES, type Page, pageLines, typedLines } from './pages.ts';
 import { COLUMNS, ROWS } from './screen.ts';
 
 /** Between the title and the two last rows. */
@@ -24,7 +24,7 @@ export function frame(m: ConsoleModel, d: Dialog): Frame {
       : d.mode.kind === 'word'
         ? typedLines(d.mode.action, COLUMNS)
         : inActions
-          ? actionLines(m.actions, COLUMNS, d.mode.kind === 'actions' && d.mode.emergency)
+          ? actionLines(actionsOn(d.page, m), COLUMNS, d.mode.kind === 'actions' && d.mode.emergency)
           : pageLines(d.page, m, COLUMNS, d.evidence);
   const scroll = Math.min(d.scroll, Math.max(0, all.length - PAGE_ROWS));
   const shown = all.slice(scroll, scroll + PAGE_ROWS);
@@ -73,20 +73,21 @@ function messageLine(d: Dialog, above: number, below: number): Line {
   );
 }
 
-/** As short as eight of them in one row need. */
+/** As short as nine of them in one row need. */
 const PAGE_WORD: Readonly<Record<Page, string>> = {
   overview: 'pair',
-  events: 'events',
+  events: 'log',
   takeover: 'loss',
-  figures: 'figures',
+  figures: 'rates',
   mode: 'mode',
-  incidents: 'incidents',
+  incidents: 'breaks',
   points: 'points',
   hardware: 'hardware',
+  software: 'update',
 };
 
 function keyLine(d: Dialog, inActions: boolean): Line {
-  // One place between two names, taken by the brackets of the page that is shown: all eight have room.
+  // One place between two names, taken by the brackets of the page that is shown: all nine have room.
   const shown = inActions ? -1 : PAGES.indexOf(d.page);
   const pages = PAGES.map((page, i) => `${i === shown ? '[' : i === shown + 1 && shown >= 0 ? ']' : ' '}${i + 1} ${PAGE_WORD[page]}`).join(
     '',

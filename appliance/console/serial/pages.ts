@@ -22,8 +22,9 @@ import {
 } from './layout.ts';
 import { incidentLines, lockstepBriefLines, modeLines } from './lockstep-pages.ts';
 import { pointLines } from './point-pages.ts';
+import { softwareLines } from './software-pages.ts';
 
-export const PAGES = ['overview', 'events', 'takeover', 'figures', 'mode', 'incidents', 'points', 'hardware'] as const;
+export const PAGES = ['overview', 'events', 'takeover', 'figures', 'mode', 'incidents', 'points', 'hardware', 'software'] as const;
 export type Page = (typeof PAGES)[number];
 
 /** `evidence`: the incident or the event that is unfolded on its page. */
@@ -45,6 +46,8 @@ export function pageLines(page: Page, m: ConsoleModel, width: number, evidence: 
       return pointLines(m, width);
     case 'hardware':
       return hardwareLines(m, width);
+    case 'software':
+      return softwareLines(m, width);
     default:
       throw new Error(`unknown page ${String(page satisfies never)}`);
   }
@@ -257,6 +260,10 @@ function diskLines({ disk }: ConsoleModel, width: number): Line[] {
     BLANK,
   ];
 }
+
+/** Those that are asked for on this page: the software's are no part of the pair's. */
+export const actionsOn = (page: Page, m: Pick<ConsoleModel, 'actions' | 'software'>): readonly ActionModel[] =>
+  page === 'software' ? m.software.actions : m.actions;
 
 export function actionLines(actions: readonly ActionModel[], width: number, emergency = false): Line[] {
   // What is possible now comes first: it is what the screen has room for.

@@ -1,28 +1,45 @@
 // What may be asked for: one button each, with the reason why it may not be, or with the word that it needs.
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { shownOf } from '../action-views.ts';
 import { type ActionGroup, type ActionModel, actionGroups, type ConsoleModel } from '../model.ts';
-import { post } from './connection.ts';
+import { ask } from './connection.ts';
 import { AskButton, type AskButtonProps, Card, Mark } from './parts.tsx';
 import { TypedButton } from './typed-dialog.tsx';
 
 type OnAnswer = AskButtonProps['onAnswer'];
 
-export function ActionButton({ action, onAnswer }: { action: ActionModel; onAnswer: OnAnswer }): JSX.Element {
+interface ActionButtonProps {
+  action: ActionModel;
+  onAnswer: OnAnswer;
+  /** `typed`: the word that was typed for it, or ''. Missing: the core is asked. */
+  ask?: (typed: string) => Promise<string | null>;
+}
+
+export function ActionButton({ action, onAnswer, ask }: ActionButtonProps): JSX.Element {
   const [shown, setShown] = useState('');
-  if (action.typed) return <TypedButton action={action} typed={action.typed} onAnswer={onAnswer} />;
+  const request = ask ?? ((typed: string) => askCore(action.name, typed, setShown));
+  if (action.typed) return <TypedButton action={action} typed={action.typed} ask={request} onAnswer={onAnswer} />;
   return (
     <>
       <AskButton
         label={action.label}
         confirm={`Press again: ${action.label.charAt(0).toLowerCase()}${action.label.slice(1)}`}
         disabled={!action.allowed}
-        ask={() => post(`/api/actions/${action.name}`, {}, setShown)}
+        ask={() => request('')}
         onAnswer={onAnswer}
       />
       {shown !== '' && <ShownDialog title={action.label} text={shown} onClose={() => setShown('')} />}
     </>
   );
+}
+
+/** Answers null or the refusal's reason. @param onShow Of lines that are for whoever asked. */
+async function askCore(name: string, typed: string, onShow: (text: string) => void): Promise<string | null> {
+  const answer = await ask(`/api/actions/${name}`, typed === '' ? {} : { typed });
+  const show = shownOf(answer);
+  if (show !== '') onShow(show);
+  return answer.accepted ? null : (answer.reason ?? '');
 }
 
 /** For whoever asked: gone with the dialog. */

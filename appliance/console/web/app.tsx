@@ -14,6 +14,8 @@ import { Login } from './login.tsx';
 import { Pair } from './pair.tsx';
 import { type AskButtonProps, Card, Facts, Mark } from './parts.tsx';
 import { Points } from './points.tsx';
+import { Software } from './software.tsx';
+import { type Update, useUpdate } from './use-update.ts';
 
 const NOTICE_MS = 8_000;
 
@@ -22,6 +24,7 @@ function App(): JSX.Element {
   const [picture, setPicture] = useState<Picture | null>(null);
   const [held, setHeld] = useState<HeldSample[]>([]);
   const [session, setSession] = useState(0);
+  const update = useUpdate(connection.kind === 'live');
   useEffect(() => {
     const abort = new AbortController();
     const onPicture = (next: Picture): void => {
@@ -41,17 +44,19 @@ function App(): JSX.Element {
         <p role="status">{connection.kind === 'lost' ? `${connection.reason} Trying again …` : 'Connecting …'}</p>
       </main>
     );
-  return <Console model={consoleModel(picture.snapshot)} picture={picture} connection={connection} held={held} />;
+  const model = consoleModel(picture.snapshot, update.state);
+  return <Console model={model} update={update} picture={picture} connection={connection} held={held} />;
 }
 
 interface ConsoleProps {
   model: ConsoleModel;
+  update: Update;
   picture: Picture;
   connection: ConnectionState;
   held: readonly HeldSample[];
 }
 
-function Console({ model, picture, connection, held }: ConsoleProps): JSX.Element {
+function Console({ model, update, picture, connection, held }: ConsoleProps): JSX.Element {
   const [notice, setNotice] = useState<{ text: string; refused: boolean } | null>(null);
   const onAnswer: AskButtonProps['onAnswer'] = (label, refusal) =>
     setNotice(refusal === null ? { text: `${label}: accepted.`, refused: false } : { text: `${label}: ${refusal}`, refused: true });
@@ -106,6 +111,7 @@ function Console({ model, picture, connection, held }: ConsoleProps): JSX.Elemen
           <Events events={model.events} />
         </div>
         <Hardware hardware={model.hardware} />
+        <Software software={model.software} update={update} onAnswer={onAnswer} />
         <Figures model={model} held={held} />
         <Consoles model={model} />
       </main>

@@ -1,8 +1,6 @@
 // The live picture from the server, and what the page knows of the connection. A server that loses its power says no farewell: a
 // stream that is silent for three seconds counts as lost, the picture stays with its age, and it is tried again until it answers.
-
 import type { Snapshot } from '../../core/snapshot.ts';
-import { shownOf } from '../action-views.ts';
 import { eventDecoder } from '../api/event-stream.ts';
 
 /** The server speaks at least once a second. */
@@ -85,21 +83,42 @@ async function refusalOf(response: Response): Promise<string> {
 /** What `post` answers when nothing came back. */
 export const NO_ANSWER = 'The server did not answer.';
 
-/** Answers null when it was accepted, else the reason. @param onShow Of what the answer brings for whoever asked. */
-export async function post(path: string, body: object, onShow?: (text: string) => void): Promise<string | null> {
+export interface Answer {
+  accepted: boolean;
+  reason?: string;
+  /** Asked for with force it would be done. */
+  canForce?: boolean;
+  detail?: Record<string, string | number>;
+}
+
+/** The lab answers after it has cut or started something; a server that dies of it never does. */
+const ANSWER_TIMEOUT_MS = 15_000;
+
+/** `body`: JSON, or bytes. Never throws. */
+export async function ask(
+  path: string,
+  body: object | ArrayBuffer,
+  { timeoutMs = ANSWER_TIMEOUT_MS, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
+): Promise<Answer> {
+  const isBytes = body instanceof ArrayBuffer;
+  const timeout = AbortSignal.timeout(timeoutMs);
   try {
     const response = await fetch(path, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'x-twinstep-console': '1' },
-      body: JSON.stringify(body),
-      // The lab answers after it has cut or started something; a server that dies of it never does.
-      signal: AbortSignal.timeout(15_000),
+      headers: { 'content-type': isBytes ? 'application/octet-stream' : 'application/json', 'x-twinstep-console': '1' },
+      body: isBytes ? body : JSON.stringify(body),
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
     });
-    if (!response.ok) return await refusalOf(response);
-    const show = onShow ? shownOf((await response.json()) as Parameters<typeof shownOf>[0]) : '';
-    if (show !== '') onShow?.(show);
-    return null;
+    const answer = (await response.json().catch(() => null)) as Answer | null;
+    if (response.ok) return { ...answer, accepted: true };
+    return { reason: `The server answered with status ${response.status}.`, ...answer, accepted: false };
   } catch {
-    return NO_ANSWER;
+    return { accepted: false, reason: NO_ANSWER };
   }
+}
+
+/** Answers null when it was accepted, else the reason. */
+export async function post(path: string, body: object): Promise<string | null> {
+  const answer = await ask(path, body);
+  return answer.accepted ? null : (answer.reason ?? '');
 }

@@ -2,28 +2,29 @@
 import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { ActionModel } from '../model.ts';
-import { post } from './connection.ts';
 import { type AskButtonProps, Mark } from './parts.tsx';
 
 interface TypedButtonProps {
   action: ActionModel;
   typed: NonNullable<ActionModel['typed']>;
+  /** Answers null or the refusal's reason. */
+  ask: (word: string) => Promise<string | null>;
   onAnswer: AskButtonProps['onAnswer'];
 }
 
-export function TypedButton({ action, typed, onAnswer }: TypedButtonProps): JSX.Element {
+export function TypedButton({ action, typed, ask, onAnswer }: TypedButtonProps): JSX.Element {
   const [open, setOpen] = useState(false);
   return (
     <>
       <button type="button" class="danger" disabled={!action.allowed && !open} aria-haspopup="dialog" onClick={() => setOpen(true)}>
         {action.label} …
       </button>
-      {open && <TypedDialog action={action} typed={typed} onAnswer={onAnswer} onClose={() => setOpen(false)} />}
+      {open && <TypedDialog action={action} typed={typed} ask={ask} onAnswer={onAnswer} onClose={() => setOpen(false)} />}
     </>
   );
 }
 
-function TypedDialog({ action, typed, onAnswer, onClose }: TypedButtonProps & { onClose: () => void }): JSX.Element {
+function TypedDialog({ action, typed, ask, onAnswer, onClose }: TypedButtonProps & { onClose: () => void }): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
   const [given, setGiven] = useState('');
   const [asking, setAsking] = useState(false);
@@ -33,7 +34,7 @@ function TypedDialog({ action, typed, onAnswer, onClose }: TypedButtonProps & { 
     event.preventDefault();
     if (!fits || !action.allowed || asking) return;
     setAsking(true);
-    const refusal = await post(`/api/actions/${action.name}`, { typed: given.trim() });
+    const refusal = await ask(given.trim());
     onClose();
     onAnswer(action.label, refusal);
   };

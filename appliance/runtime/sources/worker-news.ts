@@ -26,6 +26,8 @@ export interface WorkerNewsParts {
   management: ManagementPath;
   survival: Survival;
   onLinkUp: () => void;
+  /** For a stream that a worker does not have. */
+  onLinkVerdict: (link: number, up: boolean) => void;
 }
 
 /** In the turn in which the threads were started: none of their news is missed then. */
@@ -36,7 +38,7 @@ export function followWorkers(parts: WorkerNewsParts): void {
   followMirror(parts);
 }
 
-function followLinks({ config, workers, pump, history, control, management, survival, onLinkUp }: WorkerNewsParts): void {
+function followLinks({ config, workers, pump, history, control, management, survival, onLinkUp, onLinkVerdict }: WorkerNewsParts): void {
   // Again when a link comes up: a NIC that was down or replaced has lost what it was given.
   const prepareLink = async ({ nic, address }: (typeof config.links)[number]) => {
     for (const problem of [await sortLinkQueue(nic), await acknowledgeAtOnce({ nic, localAddress: address })])
@@ -49,6 +51,7 @@ function followLinks({ config, workers, pump, history, control, management, surv
     if (!up) survival.noteLoss();
     else onLinkUp();
     control.linkVerdict(link, up);
+    onLinkVerdict(link, up);
     const told = [
       workers.mirror.call('linkVerdict', { link, up }),
       workers.gate.call('linkVerdict', { link, up }),

@@ -15,6 +15,7 @@ import { loaderTale } from './loader-tale.ts';
 import { insidePairsRack, levelsTale, pairTale } from './pair.ts';
 import { secureBootTale } from './secure-boot-tale.ts';
 import { makeStage, mustNot, type StageOptions, type Tale, WAITS, watch } from './stage.ts';
+import { tpmTale } from './tpm-tale.ts';
 import { updateTale } from './update-tale.ts';
 import { builtVersion, damaged, otherVersion } from './versions.ts';
 
@@ -77,6 +78,7 @@ const TALES: Record<string, Tale> = {
   install: installTale,
   'secure-boot': secureBootTale,
   loader: loaderTale,
+  tpm: tpmTale,
   update: updateTale,
   pair: pairTale,
   levels: levelsTale,
@@ -117,6 +119,11 @@ async function main(args: string[]): Promise<void> {
   const { options, names } = parse(args);
   if ((names.includes('pair') || names.includes('levels')) && !(await insidePairsRack(options))) return;
   const work = mkdtempSync(join(tmpdir(), 'twinstep-appliance-'));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => {
+      rmSync(work, { recursive: true, force: true });
+      process.exit(130);
+    });
   try {
     const tools = join(work, 'tools');
     await unpackTools(tools);

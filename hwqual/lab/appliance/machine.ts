@@ -20,6 +20,8 @@ export interface MachineExtras {
   medium?: { path: string; as: 'cdrom' | 'stick'; first?: boolean };
   /** UEFI with Secure Boot: it takes what its variables trust, and everything until they hold a key. */
   secureBoot?: boolean;
+  /** Control socket of the TPM 2.0 on its board; none without it. */
+  tpm?: string;
   /** Its network ports in order; none without it. */
   ports?: readonly Port[];
   /** One NIC, whose `guestPort` answers at `port` of this machine's loopback; nothing else leads out or in. */
@@ -70,7 +72,7 @@ export interface ApplianceMachine {
 }
 
 export function startAppliance(options: ApplianceOptions): ApplianceMachine {
-  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, log, medium, secureBoot = false } = options;
+  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, log, medium, secureBoot = false, tpm } = options;
   const firmware = join(tools, 'usr/share/OVMF');
   if (!existsSync(firmware)) throw new LabError(`there is no ${firmware}`, 'npm run image');
   const variables = join(directory, 'variables.fd');
@@ -94,6 +96,9 @@ export function startAppliance(options: ApplianceOptions): ApplianceMachine {
       ...['-drive', `if=pflash,format=raw,file=${variables}`],
       ...['-drive', `if=none,id=disk,format=raw,discard=unmap,file=${disk}`, '-device', 'nvme,drive=disk,serial=system,bootindex=2'],
       ...mediumArguments(medium),
+      ...(tpm === undefined
+        ? []
+        : ['-chardev', `socket,id=tpm,path=${tpm}`, '-tpmdev', 'emulator,id=tpm,chardev=tpm', '-device', 'tpm-crb,tpmdev=tpm']),
       ...[...nicArguments(options), '-display', 'none', '-vga', 'std', '-monitor', 'none', '-serial', 'stdio', '-no-user-config'],
       ...files,
     ],
@@ -131,6 +136,9 @@ function mediumArguments(medium: MachineExtras['medium']): string[] {
 }
 
 function follow(child: ChildProcess): ApplianceMachine {
+  // Also when the tale is broken off.
+  const kill = () => void child.kill('SIGKILL');
+  process.once('exit', kill);
   const startedAt = performance.now();
   let said = '';
   const terminal = new Terminal();
@@ -195,8 +203,9 @@ function follow(child: ChildProcess): ApplianceMachine {
         throw new LabError(`the machine has not switched itself off; the serial line ends with:\n${said.slice(-2000)}`);
     },
     powerOff: async () => {
-      child.kill('SIGKILL');
+      kill();
       await ended;
+      process.off('exit', kill);
     },
   };
 }

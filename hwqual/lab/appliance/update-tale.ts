@@ -58,66 +58,62 @@ function updateOf(v: Version, key: KeyObject): Buffer {
 }
 
 export async function updateTale(stage: Stage): Promise<void> {
-  const { built, tools, say, options } = stage;
+  const { built, tools, options } = stage;
   if (options.key === undefined) throw new LabError('the key is missing', '--key FILE');
   const key = readPrivateKey(options.key, null);
   const where = stage.disk({ files: espFiles(tools, [built]), slots: { a: built.slot } });
   const { password, files } = await given();
   const port = await freePort();
   const network = { port, guestPort: WEB_PORT, mac: MAC };
-  const next = otherVersion(built, '50.0.0', tools);
-  const update = updateOf(next, key);
+  const boot: Boot = (tale, more = {}) =>
+    stage.boot(where, { ...files, ...more }, (machine) => tale(machine, new WebConsole(port, password)), { network });
+  const update = (version: string) => updateOf(otherVersion(built, version, tools), key);
 
-  say(`version ${built.version} runs; an update to ${next.version} of ${(update.length / (1 << 20)).toFixed(0)} MiB`);
-  await stage.boot(
-    where,
-    files,
-    async (machine) => {
-      const web = new WebConsole(port, password);
-      await web.open(PATIENCE_S);
-      say(`  ${at(machine)}  the web console lets the operator in`);
-      await refused(web, Buffer.alloc(1 << 20, 'PK'), /no update of Twinstep/, say);
-      await refused(web, updateOf(next, generateKeyPairSync('ed25519').privateKey), /not signed by a key/, say);
-      await refused(web, updateOf(built, key), /runs here already/, say);
-      await refused(web, update.subarray(0, update.length - 5000), /upload was cut off/, say);
-      must((await web.get('/api/update')).next === built.version, 'after all that the next start takes the running version');
-      const began = performance.now();
-      const answer = await web.upload(update);
-      must(answer.status === 200, `it is taken: ${JSON.stringify(answer.body)}`);
-      say(`  ${at(machine)}  installed, in ${((performance.now() - began) / 1000).toFixed(0)} s`);
-      must((await web.post('/api/update/restart', {})).status === 200, 'it starts again');
-      await machine.until(/version 50\.0\.0 is starting/, PATIENCE_S);
-      say(`  ${at(machine)}  version 50.0.0 is starting`);
-      await machine.until(/version 50\.0\.0 is starting[\s\S]*slot b \(\w+\) is whole/, PATIENCE_S);
-      const again = new WebConsole(port, password);
-      await again.open(PATIENCE_S);
-      say(`  ${at(machine)}  its web console lets the operator in: ${JSON.stringify(await again.get('/api/update'))}`);
-      await settled(again, '50.0.0');
-      say(`  ${at(machine)}  found healthy: it is no longer on trial`);
-    },
-    { network },
-  );
+  await installed(stage, boot, key, update('50.0.0'));
+  await leftByItself(stage, boot, update('60.0.0'));
+  if (options.kills > 0) await interrupted(stage, boot, update);
+}
 
-  const bad = otherVersion(built, '60.0.0', tools);
+/** One start of the machine and its web console; the plug is pulled when the tale is over. */
+type Boot = (tale: (machine: ApplianceMachine, web: WebConsole) => Promise<void>, more?: Record<string, string>) => Promise<void>;
+
+/** What is no update of ours costs nothing; one that is runs at the next start, and is found healthy. */
+async function installed({ built, tools, say }: Stage, boot: Boot, key: KeyObject, update: Buffer): Promise<void> {
+  say(`version ${built.version} runs; an update to 50.0.0 of ${(update.length / (1 << 20)).toFixed(0)} MiB`);
+  const otherKey = generateKeyPairSync('ed25519').privateKey;
+  await boot(async (machine, web) => {
+    await web.open(PATIENCE_S);
+    say(`  ${at(machine)}  the web console lets the operator in`);
+    await refused(web, Buffer.alloc(1 << 20, 'PK'), /no update of Twinstep/, say);
+    await refused(web, updateOf(otherVersion(built, '50.0.0', tools), otherKey), /not signed by a key/, say);
+    await refused(web, updateOf(built, key), /runs here already/, say);
+    await refused(web, update.subarray(0, update.length - 5000), /upload was cut off/, say);
+    must((await web.get('/api/update')).next === built.version, 'after all that the next start takes the running version');
+    const began = performance.now();
+    await taken(web, update);
+    say(`  ${at(machine)}  installed, in ${((performance.now() - began) / 1000).toFixed(0)} s`);
+    must((await web.post('/api/update/restart', {})).status === 200, 'it starts again');
+    await machine.until(/version 50\.0\.0 is starting/, PATIENCE_S);
+    say(`  ${at(machine)}  version 50.0.0 is starting`);
+    await machine.until(/version 50\.0\.0 is starting[\s\S]*slot b \(\w+\) is whole/, PATIENCE_S);
+    await web.open(PATIENCE_S);
+    say(`  ${at(machine)}  its web console lets the operator in: ${JSON.stringify(await web.get('/api/update'))}`);
+    await settled(web, '50.0.0');
+    say(`  ${at(machine)}  found healthy: it is no longer on trial`);
+  });
+}
+
+async function leftByItself({ say }: Stage, boot: Boot, bad: Buffer): Promise<void> {
   say('version 60.0.0 is installed; then its configuration is wrong, so that it never becomes healthy');
-  await stage.boot(
-    where,
-    files,
+  await boot(async (machine, web) => {
+    await web.open(PATIENCE_S);
+    must((await web.get('/api/update')).version === '50.0.0', 'after a loss of power version 50.0.0 runs');
+    await taken(web, bad);
+    say(`  ${at(machine)}  installed`);
+  });
+  const trial = 'version 60\\.0\\.0 is starting[\\s\\S]*has not become healthy[\\s\\S]*';
+  await boot(
     async (machine) => {
-      const web = new WebConsole(port, password);
-      await web.open(PATIENCE_S);
-      must((await web.get('/api/update')).version === '50.0.0', 'after a loss of power version 50.0.0 runs');
-      const answer = await web.upload(updateOf(bad, key));
-      must(answer.status === 200, `it is taken: ${JSON.stringify(answer.body)}`);
-      say(`  ${at(machine)}  installed`);
-    },
-    { network },
-  );
-  await stage.boot(
-    where,
-    { ...files, config: 'coServer: C\n', 'trial-seconds': `${TRIAL_S}\n` },
-    async (machine) => {
-      const trial = 'version 60\\.0\\.0 is starting[\\s\\S]*has not become healthy[\\s\\S]*';
       for (const times of [1, 2, 3]) {
         await machine.until(new RegExp(trial.repeat(times)), PATIENCE_S);
         say(`  ${at(machine)}  trial ${times}: not healthy, it starts again`);
@@ -125,60 +121,50 @@ export async function updateTale(stage: Stage): Promise<void> {
       await machine.until(new RegExp(`${trial.repeat(3)}version 50\\.0\\.0 is starting`), PATIENCE_S);
       say(`  ${at(machine)}  the boot loader has taken version 50.0.0 by itself`);
     },
-    { network },
+    { config: 'coServer: C\n', 'trial-seconds': `${TRIAL_S}\n` },
   );
-  await stage.boot(
-    where,
-    files,
-    async (machine) => {
-      const web = new WebConsole(port, password);
-      await web.open(PATIENCE_S);
-      const status = await web.get('/api/update');
-      must(status.version === '50.0.0' && /3 times/.test(JSON.stringify(status.other)), `it says so: ${JSON.stringify(status)}`);
-      say(`  ${at(machine)}  ${JSON.stringify(status.other)}`);
-    },
-    { network },
-  );
+  await boot(async (machine, web) => {
+    await web.open(PATIENCE_S);
+    const status = await web.get('/api/update');
+    must(status.version === '50.0.0' && /3 times/.test(JSON.stringify(status.other)), `it says so: ${JSON.stringify(status)}`);
+    say(`  ${at(machine)}  ${JSON.stringify(status.other)}`);
+  });
+}
 
-  const dice = seededDice(options.seed);
+async function interrupted({ options, say }: Stage, boot: Boot, updateTo: (version: string) => Buffer): Promise<void> {
+  const { kills, seed } = options;
+  const dice = seededDice(seed);
   let runs = '50.0.0';
-  const survived: Record<string, number> = {};
-  for (let kill = 1; kill <= options.kills; kill++) {
-    const version = `${60 + kill}.0.0`;
-    const data = updateOf(otherVersion(built, version, tools), key);
+  const starts = { old: 0, new: 0 };
+  const begins = async (web: WebConsole, kill: number) => {
+    await web.open(PATIENCE_S);
+    const found = String((await web.get('/api/update')).version);
+    must(found === runs || found === versionOf(kill - 1), `version ${found} starts, ${runs} ran`);
+    if (kill > 1) starts[found === runs ? 'old' : 'new']++;
+    runs = found;
+  };
+  for (let kill = 1; kill <= kills; kill++) {
+    const data = updateTo(versionOf(kill));
     // The last tenth of the time is what comes after the last byte.
     const share = dice(1000) / 900;
-    await stage.boot(
-      where,
-      files,
-      async () => {
-        const web = new WebConsole(port, password);
-        await web.open(PATIENCE_S);
-        const found = String((await web.get('/api/update')).version);
-        must(found === runs || found === `${59 + kill}.0.0`, `version ${found} starts, ${runs} ran`);
-        survived[found === runs ? 'the old version starts' : 'the new version starts'] =
-          (survived[found === runs ? 'the old version starts' : 'the new version starts'] ?? 0) + 1;
-        runs = found;
-        await settled(web, runs);
-        const off = Promise.withResolvers<void>();
-        const upload = web.upload(data, { onPart: (done) => done >= share * data.length && off.resolve() }).catch(() => null);
-        await Promise.race([off.promise, upload]);
-        say(`  kill ${kill} (seed ${options.seed}), version ${found} runs, at ${(share * 100).toFixed(0)} % of the update to ${version}`);
-      },
-      { network },
-    );
+    await boot(async (_, web) => {
+      await begins(web, kill);
+      await settled(web, runs);
+      const off = Promise.withResolvers<void>();
+      const upload = web.upload(data, { onPart: (done) => done >= share * data.length && off.resolve() }).catch(() => null);
+      await Promise.race([off.promise, upload]);
+      say(`  kill ${kill} (seed ${seed}), version ${runs} runs, at ${(share * 100).toFixed(0)} % of the update to ${versionOf(kill)}`);
+    });
   }
-  if (options.kills === 0) return;
-  await stage.boot(
-    where,
-    files,
-    async () => {
-      const web = new WebConsole(port, password);
-      await web.open(PATIENCE_S);
-      say(`updates interrupted by a loss of power: ${options.kills}; survived: all; ${JSON.stringify(survived)}`);
-    },
-    { network },
-  );
+  await boot(async (_, web) => begins(web, kills + 1));
+  say(`updates interrupted by a loss of power: ${kills}; all started again, ${starts.old} the old version and ${starts.new} the new one`);
+}
+
+const versionOf = (kill: number) => `${60 + kill}.0.0`;
+
+async function taken(web: WebConsole, update: Buffer): Promise<void> {
+  const answer = await web.upload(update);
+  must(answer.status === 200, `it is taken: ${JSON.stringify(answer.body)}`);
 }
 
 /** A version on trial is marked as good after a while without a partner. */

@@ -59,6 +59,10 @@ t.test('readings with their judgement, and what cannot be read', async (t) => {
   t.match(find('Memory'), { value: 'not there: no memory controller driver is loaded', tone: 'info' });
   t.match(find('Sensors'), { value: 'read within the last minute', tone: 'good' });
   t.notOk(find('BMC'));
+  const server = { vendor: null, model: null, serial: null, bios: null, cpu: null, memoryBytes: null, system: null };
+  const stateOf = (state: object) => model(withHardware({ server: { ...server, ...state } })).server.find((f) => f.label === 'State');
+  t.match(stateOf({ state: 'encrypted (TPM2)' }), { value: 'encrypted (TPM2)' });
+  t.equal(stateOf({}), undefined, 'not where no image of the appliance runs');
   const blind = model(withHardware({ sources: [{ source: 'cpu', state: 'waiting', reason: '', readAt: null }], server: null }));
   t.match(blind.sources, [{ label: 'BMC', value: /not read: none is configured/ }, { value: 'not read yet' }]);
   t.match(blind.server, [{ value: 'what it is made of could not be read', tone: 'unknown' }]);

@@ -140,3 +140,17 @@ t.test('a disk that does not hold the copy is an early sign only: no copy is giv
   t.equal(reads.state.diskFailed, null, 'blocks that cannot be read are served from the other copy');
   t.equal(reads.state.phase.kind, 'acting');
 });
+
+t.test('row 17: a server that ends itself yields first, so that the partner needs no arbiter; alone it only ends', async (t) => {
+  const faults = [someFault('memoryUncorrected', 'DIMM A3')];
+  const end = feed(duplex(), { kind: 'faultsObserved', faults });
+  t.same(end.kinds.filter((kind) => kind !== 'record').slice(0, 4), ['freeze', 'persist', 'say', 'endServer']);
+  t.match(end.state, { phase: { kind: 'failed' }, yieldRow: '17', record: { standing: 'outdated', generation: 9, wasPrimary: true } });
+  const secondary = duplex({ record: { ...FRESH_RECORD, generation: 9, standing: 'duplexSecondary' } });
+  const ended = feed({ ...secondary, phase: { ...secondary.phase, kind: 'secondary' } }, { kind: 'faultsObserved', faults });
+  t.match(ended.state.record, { standing: 'outdated', wasPrimary: false });
+  const alone = duplex({ partnerHeard: false, partner: null, record: { ...FRESH_RECORD, generation: 10, standing: 'simplex' } });
+  const lost = feed({ ...alone, phase: { ...alone.phase, kind: 'running' } }, { kind: 'faultsObserved', faults });
+  t.equal(lost.state.record.standing, 'simplex', 'nobody else has the copy');
+  t.notOk(lost.kinds.includes('persist'));
+});

@@ -62,7 +62,7 @@ const status = fc.record<PartnerStatus>({
   power: fc.constantFrom('mains' as const, 'battery' as const, 'low' as const),
   businessUp: fc.boolean(),
   needsNic: fc.boolean(),
-  yieldRow: fc.constantFrom(null, '12', '16', '27', '28'),
+  yieldRow: fc.constantFrom(null, '12', '16', '17', '27', '28'),
   diskFailed: fc.oneof({ weight: 9, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
   compatibleVersions: fc.constant([]),
   level: fc.constantFrom(2 as const, 3 as const),

@@ -30,6 +30,9 @@ t.test('names of a machine; null where nothing is known', async (t) => {
   t.match(view, { vendor: system.vendor, model: system.product, memoryBytes: memory.installedBytes, system: SUMMARY.system });
   t.equal(view.bios, `${bios.vendor} ${bios.version}, ${bios.date}`);
   t.equal(view.cpu?.startsWith(`${cpu.model}, ${cpu.cores} core`), true, view.cpu ?? '');
+  t.notOk('state' in view, 'nobody has said how the state lies on its disk');
+  t.equal(serverView(inventory, SUMMARY, 'tpm2').state, 'encrypted (TPM2)');
+  t.equal(serverView(inventory, SUMMARY, 'none').state, 'not encrypted');
   const sockets = serverView({ ...inventory, cpu: { ...cpu, cores: 32, sockets: 2 } }, SUMMARY);
   t.equal(sockets.cpu, `${cpu.model}, 32 cores in 2 sockets`);
   const bare = {

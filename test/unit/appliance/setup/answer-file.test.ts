@@ -37,6 +37,8 @@ t.test('the least', async (t) => {
     kind: 'answers',
     file: { password: SECRET, secret: '', ports: {}, answers: { coServer: 'A', 'witness.address': '192.0.2.100' } },
   });
+  t.match(read, { file: { stateEncryption: 'none' } }, 'off by default');
+  t.match(readAnswerFile(`${LEAST}stateEncryption: tpm2\n`), { file: { stateEncryption: 'tpm2' } });
   const hashed = readAnswerFile(LEAST.replace(`password: ${SECRET}`, `passwordHash: '${HASH}'`));
   t.match(hashed, { kind: 'answers', file: { password: '', answers: { password: HASH } } });
   const digits = readAnswerFile(LEAST.replace(SECRET, '0073190426880155'));
@@ -61,6 +63,7 @@ t.test('mistakes, with their lines and remedies', async (t) => {
     [LEAST.replace('192.0.2.100', '[1, 2]'), /^line 5: 'witness.address' needs one value behind it/],
     [`${LEAST}guest:\n  level: 4\n`, /^line 8: guest.level '4': 2 or 3/],
     [`${LEAST}guest:\n  useDiskAsItIs: perhaps\n`, /write true/],
+    [`${LEAST}stateEncryption: yes\n`, /^line 7: stateEncryption 'yes': write tpm2, or none/],
     [`${LEAST}pairing:\n  secret: short\n`, /^line 8: pairing.secret: it needs 32 to 128 hexadecimal digits.*openssl rand -hex 16/],
     [`${LEAST}ports:\n  link1: a\n  guest: a\n  management: b\n`, /^line 8: ports.link1 'a': each port may have one use/],
     [`${LEAST}ports:\n  link1: a\n  guest: b\n`, /^ports.management: a port is needed/],

@@ -8,7 +8,7 @@ import { identifyDisk, pairName } from '../../../../appliance/mirror/disk-identi
 import { encodeMetadataSlot } from '../../../../appliance/mirror/metadata-codec.ts';
 import { contentOf } from '../../../../appliance/setup/disk-content.ts';
 import { findAnswers, whatIsOn } from '../../../../appliance/setup/find-answers.ts';
-import { findDisks } from '../../../../appliance/setup/find-disks.ts';
+import { findDisks, otherDisks } from '../../../../appliance/setup/find-disks.ts';
 import { labelOf } from '../../../../appliance/setup/volume-label.ts';
 import { WriteError, writeFiles } from '../../../../appliance/setup/write-files.ts';
 import { fatFileSystem } from '../../../../image/disk/fat.ts';
@@ -74,6 +74,13 @@ t.test('a copy of another pair is named, one of this pair is not', async (t) => 
   );
   t.match((await file(own))?.holds, new RegExp(`disk of another pair \\(${record.pair.slice(0, 8)}\\)`));
   t.equal((await file(other))?.holds, '', 'its own');
+});
+
+t.test('the disk below the state partition is no place for the guest', async (t) => {
+  const names = ['sdb', 'sda', 'nvme0n1', 'dm-0', 'dm-1', 'loop0', 'sr0'];
+  t.strictSame(otherDisks(names, ['/dev/nvme0n1']), ['sda', 'sdb']);
+  t.strictSame(otherDisks(names, ['/dev/sda', '/dev/sdb']), ['nvme0n1'], 'it lies on several');
+  t.strictSame(otherDisks(names, null), ['nvme0n1', 'sda', 'sdb'], 'in memory');
 });
 
 t.test('what a disk begins with', async (t) => {

@@ -182,7 +182,10 @@ t.test('by an answer file: only the code is compared by somebody', async (t) => 
   const b = new Dialogue('b');
   hearsCoServer(b, 'accepting');
   const answers = { coServer: 'B', 'management.address': '192.0.2.22/25', 'witness.address': '192.0.2.100', password: HASH };
-  b.feed({ kind: 'file', file: { answers, ports: {}, secret: '', password: '', useDiskAsItIs: false, copies: {} } });
+  b.feed({
+    kind: 'file',
+    file: { answers, ports: {}, secret: '', password: '', useDiskAsItIs: false, copies: {}, stateEncryption: 'none' },
+  });
   t.equal(b.state.page, 'pairing', b.state.message);
   b.pairing({ phase: 'code', code: '123456', sentence: 'Compare.' });
   b.feed({ kind: 'looked' });

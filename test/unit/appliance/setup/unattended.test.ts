@@ -12,6 +12,7 @@ const FILE: FileAnswers = {
   secret: 'ab'.repeat(16),
   password: PASSWORD,
   useDiskAsItIs: false,
+  stateEncryption: 'none',
   copies: {},
 };
 const fileOf = (side: string): FileAnswers => ({

@@ -65,10 +65,48 @@ t.test('one upload at a time, its parts in order, and a sender who is gone does 
   t.match(await m.store().status(), { next: '1.0.0', received: null });
 });
 
+t.test('cancelled: nothing is written any more, and the next one may begin at once', async (t) => {
+  const m = Machine.make([OLD], folderFor(t));
+  const { desk: d } = desk(m);
+  const data = bundle(NEW);
+  const begin = (by: string) => {
+    const answer = d.begin(data.length, false, by);
+    return answer.accepted ? String(answer.detail?.upload) : answer.reason;
+  };
+  const id = begin('one');
+  t.match(await d.status(), { upload: { received: 0, bytes: data.length, by: 'one' } });
+  await d.part(id, 0, data.subarray(0, 20_000));
+  t.match(await d.status(), { upload: { received: 20_000, bytes: data.length }, isBusy: true });
+  t.match(await d.cancel('0badc0de'), { accepted: false, reason: /no such upload/ });
+  t.strictSame(await d.cancel(id), { accepted: true });
+  t.match(await d.cancel(id), { accepted: false, reason: /no such upload/ }, 'twice');
+  t.match(await d.status(), { upload: null, isBusy: false, version: '1.0.0', next: '1.0.0', received: null });
+  t.match(await d.part(id, 20_000, data.subarray(20_000)), { accepted: false, reason: /cancelled after 20000 of \d+ bytes/ });
+  // While a part is being written.
+  const second = begin('two');
+  const late = d.part(second, 0, data.subarray(0, 30_000));
+  t.strictSame(await d.cancel(second), { accepted: true });
+  t.match(await late, { accepted: false, reason: /cancelled/ });
+  const third = begin('three');
+  const last = d.part(third, 0, data);
+  t.match(await d.cancel(third), { accepted: false, reason: /being checked/ }, 'all of it is here');
+  t.match(await last, { accepted: true, detail: { version: '1.1.0' } });
+  t.match(await d.status(), { next: '1.1.0', upload: null });
+});
+
+t.test('what force would do is said to be so, and nothing else', async (t) => {
+  const m = Machine.make([OLD], folderFor(t));
+  const { desk: d } = desk(m, { why: 'the workload runs on this CoServer' });
+  t.match(await send(d, bundle(version('0.9.0'))), { accepted: false, canForce: true });
+  t.match(await send(d, Buffer.alloc(30_000, 'PK')), { accepted: false, canForce: undefined });
+  t.match(await d.rollback(false, 'x'), { accepted: false, canForce: undefined, reason: /no other version/ });
+  t.match(d.restart(false, 'x'), { accepted: false, canForce: true });
+});
+
 t.test('a restart is refused with its reason, unless it is forced', async (t) => {
   const m = Machine.make([OLD], folderFor(t));
   const { desk: d, restarts } = desk(m, { why: 'the workload runs on this CoServer' });
-  t.strictSame(d.restart(false, 'x'), { accepted: false, reason: 'This server is not started again: the workload runs on this CoServer.' });
+  t.match(d.restart(false, 'x'), { accepted: false, reason: 'This server is not started again: the workload runs on this CoServer.' });
   t.strictSame(d.restart(true, 'x'), { accepted: true });
   t.equal(restarts.length, 1);
 });

@@ -6,8 +6,8 @@ import { MachineWatch } from '../../../../hwqual/campaigns/machine-watch.ts';
 import { partnerOf } from '../../../../hwqual/campaigns/pair-picture.ts';
 
 const QUALIFIED = { verdict: 'passed', sentence: 'identical in 24 items' };
-const ITEM = { item: 'bios.version', verdict: 'refused', a: '2.19.1', b: '2.21.0', rule: 'Identical servers have the same.' };
-const REFUSED = { verdict: 'refused', sentence: 'bios.version: 2.19.1 on A, 2.21.0 on B', items: [ITEM] };
+const ITEM = { item: 'Version of the BIOS', verdict: 'refused', a: '2.19.1', b: '2.21.0', rule: 'Identical servers have the same.' };
+const REFUSED = { verdict: 'refused', sentence: 'version of the BIOS (bios.version): 2.19.1 on A, 2.21.0 on B', items: [ITEM] };
 
 /** Does at once what the pair does after minutes. */
 class World {
@@ -104,7 +104,7 @@ t.test('at level 3: all stages, the guest never starts anew, the standby changes
   t.ok(campaign.isWhole, JSON.stringify(campaign.steps));
   t.strictSame(world.done, ['fanSlow A', 'clear fanSlow A', 'machineCheckUncorrected B', 'biosVersion B', 'level 2 B', 'level 2 A']);
   const seen = campaign.steps.map(({ seen }) => seen);
-  t.ok(seen.includes('bios.version: 2.19.1 on A, 2.21.0 on B'), 'the item, with both values');
+  t.ok(seen.includes('Version of the BIOS: 2.19.1 on A, 2.21.0 on B'), 'the item, with both values');
   t.ok(seen.includes('moves to B'), 'the row is told');
   t.equal(world.guest.starts, 1);
 });

@@ -49,6 +49,7 @@ t.test('what is on a disk, and when its state can stay', async (t) => {
     [twinstep(pair), 'Twinstep 0.9.0 and 1.0.0: CoServer B of pair 01234567', true],
     [twinstep({ kind: 'unconfigured' }), 'Twinstep 0.9.0 and 1.0.0, not configured yet', true],
     [twinstep({ kind: 'unreadable' }), 'Twinstep 0.9.0 and 1.0.0, with a state that cannot be read', true],
+    [twinstep({ kind: 'encrypted' }), 'Twinstep 0.9.0 and 1.0.0, with an encrypted state', true],
     [twinstep({ kind: 'none' }, [esp, slots.a, slots.b]), 'Twinstep 0.9.0 and 1.0.0, never started', false],
     [twinstep(pair, [esp, { ...slots.a, sectors: 2048 }, slots.b, STATE]), 'Twinstep 0.9.0 and 1.0.0: CoServer B of pair 01234567', false],
     [{ kind: 'partitions', partitions: [{ ...esp, name: '' }], twinstep: null }, '1 partition: no name 268 MB', false],
@@ -85,6 +86,14 @@ t.test('a disk that is not there, or too short to be one, is said to be unreadab
   const folder = t.testdir({ short: 'x' });
   t.match(await contentOf(`${folder}/none`), { kind: 'unreadable', why: /ENOENT/ });
   t.match(await contentOf(`${folder}/short`), { kind: 'unreadable', why: /ends after 1 bytes/ });
+});
+
+t.test('a state that is encrypted is known by its first bytes', async (t) => {
+  const state = { ...STATE, sectors: 2048 };
+  const head = Buffer.alloc(MIB);
+  encodeGpt([esp, slots.a, slots.b, state], diskId, diskSectors + 2048).front.copy(head);
+  const folder = t.testdir({ disk: head, disk4: Buffer.from('LUKS\xba\xbe\0\x02', 'latin1') });
+  t.match(await contentOf(`${folder}/disk`), { kind: 'partitions', twinstep: { state: { kind: 'encrypted' } } });
 });
 
 t.test('names: of partitions, of programs, of pairs', async (t) => {

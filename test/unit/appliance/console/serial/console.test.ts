@@ -1,12 +1,14 @@
 import t from 'tap';
 import { hashPassword, type RequestAnswer } from '../../../../../appliance/console/api/index.ts';
-import type { ActionModel } from '../../../../../appliance/console/model.ts';
+import { type ActionModel, consoleModel } from '../../../../../appliance/console/model.ts';
 import { freshDialog, IDLE_SIGN_OUT_MS, onKey, onTime } from '../../../../../appliance/console/serial/dialog.ts';
 import { startSerialConsole } from '../../../../../appliance/console/serial/index.ts';
 import { keyDecoder } from '../../../../../appliance/console/serial/keys.ts';
+import type { SoftwareSource } from '../../../../../appliance/console/serial/software-desk.ts';
 import type { Snapshot } from '../../../../../appliance/core/snapshot.ts';
 import { duplex, holding, takeoverJustHappened } from '../fixtures.ts';
 import { lockstep, unfit } from '../lockstep-fixtures.ts';
+import { asking, onTrial, uploaded } from '../update-fixtures.ts';
 import { FakeLine } from './terminal.ts';
 
 // Slow machines: a busy one needs several times what an idle one does.
@@ -14,7 +16,7 @@ t.setTimeout(120_000);
 
 const passwordHash = await hashPassword('käse 7');
 
-function start(first: Snapshot = duplex(), answer: RequestAnswer = { accepted: false, reason: 'B is busy.' }) {
+function start(first: Snapshot = duplex(), updates?: SoftwareSource, answer: RequestAnswer = { accepted: false, reason: 'B is busy.' }) {
   const line = new FakeLine();
   let current = first;
   let offsetMs = 0;
@@ -34,6 +36,7 @@ function start(first: Snapshot = duplex(), answer: RequestAnswer = { accepted: f
       askedBy.push(by);
       return answer;
     },
+    ...(updates ? { updates } : {}),
     passwordHash,
     log: (text) => log.push(text),
     nowMs: () => performance.now() + offsetMs,
@@ -154,7 +157,7 @@ t.test('looking is free, asking needs the password', async (t) => {
 
 t.test('what is for whoever asked is shown until a key is pressed, and to nobody after him', async (t) => {
   const key = `key  ${'5a'.repeat(32)}`;
-  const c = start(duplex(), { accepted: true, detail: { show: `Twinstep witness enrolment\n${key}\n` } });
+  const c = start(duplex(), undefined, { accepted: true, detail: { show: `Twinstep witness enrolment\n${key}\n` } });
   t.teardown(() => c.serial.close());
   const ask = async (): Promise<void> => {
     c.line.type('1');
@@ -162,7 +165,10 @@ t.test('what is for whoever asked is shown until a key is pressed, and to nobody
     c.line.type('y');
     await c.line.shows(key);
   };
-  c.line.type('akäse 7\r');
+  await c.line.shows('DUPLEX');
+  c.line.type('a');
+  await c.line.shows('Password: _');
+  c.line.type('käse 7\r');
   await c.line.shows('press the number');
   await ask();
   await c.line.shows('To be treated as a password');
@@ -221,6 +227,82 @@ t.test('events: what was known, one by one', async (t) => {
   await c.line.shows(/Event 1 of 1[\s\S]*Situation: row 5: partner silent[\s\S]*way to the partner's BMC: proven/);
   c.line.type('\r');
   await c.line.shows('Enter: what was known, one by one (1)');
+});
+
+t.test('the software: restart refused, then forced with its word; the pair; a way back', async (t) => {
+  const asked: string[] = [];
+  let picture = uploaded();
+  const source: SoftwareSource = {
+    status: async () => picture,
+    restart: (force, by) => {
+      asked.push(`restart ${force} ${by}`);
+      return force ? { accepted: true } : { accepted: false, reason: 'the workload runs here.', canForce: true };
+    },
+    rollback: async (force) => {
+      asked.push(`rollback ${force}`);
+      return { accepted: true, detail: { version: '1.0.0' } };
+    },
+    pair: (action, mayRestartGuest) => {
+      asked.push(`${action} ${mayRestartGuest}`);
+      picture = action === 'start' ? asking() : picture;
+      return { accepted: true };
+    },
+  };
+  const c = start(duplex(), source);
+  t.teardown(() => c.serial.close());
+  await c.line.shows('DUPLEX');
+  c.line.type('9');
+  await c.line.shows(/Software: version 1\.0\.0, then 1\.2\.0[\s\S]*CoServer A \(this one\)[\s\S]*on the web console/);
+  c.line.type('akäse 7\r');
+  await c.line.shows(/1 {3}Update the pair to 1\.2\.0[\s\S]*2 {3}Restart this server/);
+  c.line.type('2');
+  await c.line.shows('Restart this server (A)? y');
+  c.line.type('y');
+  await c.line.shows('it can be forced');
+  c.line.type('2');
+  await c.line.shows(/the workload runs here[\s\S]*Type the word 'force'/);
+  c.line.type('force\r');
+  await c.line.shows('Accepted: this server starts again.');
+  c.line.type('1y');
+  await c.line.shows('Let vm1 restart');
+  c.line.type('1');
+  await c.line.shows(/its clients notice[\s\S]*Type the word 'restart'/);
+  c.line.type('restart\r');
+  await c.line.shows('Accepted.');
+  picture = onTrial();
+  c.line.type('\r');
+  await c.line.shows('version 1.2.0, on trial');
+  c.line.type('a');
+  await c.line.shows(/2 {3}Go back to 1\.0\.0/);
+  c.line.type('2');
+  await c.line.shows('Go back to 1.0.0? y');
+  c.line.type('y');
+  await c.line.shows('Accepted: version 1.0.0 runs from the next start on.');
+  t.strictSame(asked, [
+    'restart false the serial console',
+    'restart true the serial console',
+    'start false',
+    'allowRestart true',
+    'rollback false',
+  ]);
+  t.strictSame(c.asked, [], 'nothing of it was asked of the core');
+});
+
+t.test('the software where no image was started, and where the disk does not answer', async (t) => {
+  const c = start();
+  await c.line.shows('DUPLEX');
+  c.line.type('9');
+  await c.line.shows('was not started from an appliance image');
+  c.serial.close();
+  const broken = start(duplex(), {
+    status: () => Promise.reject(new Error('EIO: the disk does not answer')),
+    restart: () => ({ accepted: true }),
+    rollback: async () => ({ accepted: true }),
+  });
+  t.teardown(() => broken.serial.close());
+  await broken.line.shows('DUPLEX');
+  broken.line.type('9');
+  await broken.line.shows(/\[\?\?\] Software: not known now[\s\S]*EIO/);
 });
 
 t.test('guessing is slowed down', async (t) => {
@@ -299,7 +381,7 @@ t.test('nobody presses a key: signed out, and a half typed password is forgotten
   const late = onKey(
     { ...signedIn, mode: { kind: 'confirm', action: actions[0] as ActionModel } },
     { kind: 'byte', byte: 0x79 },
-    { actions, incidents: [], events: [] },
+    { actions, software: consoleModel(duplex()).software, incidents: [], events: [] },
     20,
     IDLE_SIGN_OUT_MS + 1,
   );

@@ -11,6 +11,7 @@ import { changes, gridOf } from '../../../../../appliance/console/serial/screen.
 import { FIXTURES as PASSIVE_FIXTURES } from '../fixtures.ts';
 import { HARDWARE_FIXTURES } from '../hardware-fixtures.ts';
 import { LOCKSTEP_FIXTURES, unfit } from '../lockstep-fixtures.ts';
+import { asking, known, onTrial, sending, stopped } from '../update-fixtures.ts';
 import { Terminal } from './terminal.ts';
 
 const FIXTURES = { ...PASSIVE_FIXTURES, ...LOCKSTEP_FIXTURES, ...HARDWARE_FIXTURES };
@@ -48,6 +49,24 @@ t.test('golden screens', async (t) => {
   const text = screen('unfit', 'incidents', consoleModel(unfit()).incidents[0]?.key ?? '').text();
   if (process.env.UPDATE_GOLDEN) await writeFile(path, text);
   t.equal(text, await readFile(path, 'utf8'));
+});
+
+t.test('golden screens of the software', async (t) => {
+  for (const [name, update] of Object.entries({
+    sending: known(sending()),
+    asking: known(asking()),
+    onTrial: known(onTrial()),
+    stopped: known(stopped()),
+    none: { kind: 'none' as const },
+  })) {
+    const terminal = new Terminal();
+    terminal.write(
+      changes(null, gridOf(frame(consoleModel(FIXTURES.duplex?.() ?? unfit(), update), { ...freshDialog(0), page: 'software' }).lines)),
+    );
+    const path = new URL(`golden/${name}-software.txt`, import.meta.url);
+    if (process.env.UPDATE_GOLDEN) await writeFile(path, terminal.text());
+    t.equal(terminal.text(), await readFile(path, 'utf8'), name);
+  }
 });
 
 t.test('a screen drawn by differences equals one drawn whole, in fewer bytes', async (t) => {
