@@ -18,6 +18,9 @@ export const END = 'end-replacement';
 export const CONFIRM = 'confirm-replacement-';
 export const DIFFER = 'replacement-codes-differ';
 export const OFF_WORD = 'off';
+/** How the history's sentence begins when it came to nothing, and ends when it came to its end. */
+export const GIVEN_UP = 'No replacement is accepted any more';
+export const TAKEN_IN = "has taken the old one's place.";
 /** Of the process (runtime/witness-key.ts). */
 const WITNESS_KEY = 'show-witness-key';
 
