@@ -136,7 +136,7 @@ async function main(): Promise<void> {
     });
   addOwn(program, 'setup', 'the first start: asks what this server has to know, on its consoles', (args) => {
     // On its consoles: this server only waits to be set up.
-    if (args.includes('--console')) void markWaitingHealthy();
+    if (args.includes('--console')) markWaitingHealthy();
     return runSetup(args, { version: version(), qualify: QUALIFY, log: (line) => log('info', line), signal: stopSignal(), ...IO });
   });
   addOwn(program, 'state', "the state partition's encryption, before it is mounted: run by the appliance's init", (args) =>

@@ -11,7 +11,7 @@ import {
 } from '../console/api/index.ts';
 import { startSerialConsole } from '../console/serial/index.ts';
 import type { Snapshot } from '../core/snapshot.ts';
-import { findPlace, isAppliance, type PairUpdater, restartServer, UpdateStore, UploadDesk, whyNotRestart } from '../update/index.ts';
+import { findPlace, isAppliance, type PairUpdater, prepareRestart, UpdateStore, UploadDesk, whyNotRestart } from '../update/index.ts';
 import { log } from './log.ts';
 
 export interface ConsolesOptions extends SnapshotSource {
@@ -81,7 +81,7 @@ function updates({ snapshot, pairUpdate }: ConsolesOptions, say: (line: string) 
     const why = () => whyNotRestart(snapshot());
     const pair = pairUpdate ? { pair: pairUpdate } : {};
     return {
-      updates: new UploadDesk({ store: new UpdateStore(findPlace()), whyNotRestart: why, restart: restartServer, log: say, ...pair }),
+      updates: new UploadDesk({ store: new UpdateStore(findPlace()), whyNotRestart: why, prepareRestart, log: say, ...pair }),
     };
   } catch (error) {
     say(`no updates here: ${(error as Error).message}`);

@@ -1,7 +1,11 @@
 // A version that was started for a trial shows here that it works; what became of the last update goes to the timeline.
+import { writeFileSync } from 'node:fs';
 import { findPlace, followHealth, isAppliance, type News, UpdateStore } from '../update/index.ts';
 import type { History } from './history.ts';
 import { log } from './log.ts';
+
+/** For init: what runs works, so its clock of the trial must not start the server again. Gone with the next start. */
+const HEALTHY_FILE = '/run/twinstep/healthy';
 
 /** `socketPath`: of the consoles of this process. Where no image was started there is nothing to do. */
 export function startUpdateHealth(socketPath: string): { tellTo(history: Pick<History, 'add'>): void } {
@@ -10,18 +14,7 @@ export function startUpdateHealth(socketPath: string): { tellTo(history: Pick<Hi
     log(news.severity, news.text);
     told?.push(news);
   };
-  if (isAppliance()) {
-    try {
-      void followHealth({
-        store: new UpdateStore(findPlace()),
-        socketPath,
-        tell: (news) => tell(news),
-        signal: new AbortController().signal,
-      });
-    } catch (error) {
-      tell({ severity: 'warning', text: `Versions on this server cannot be looked after: ${(error as Error).message}` });
-    }
-  }
+  follow({ socketPath, tell: (news) => tell(news) });
   return {
     tellTo: (history) => {
       tell = (news) => history.add({ ...news, row: null });
@@ -32,14 +25,25 @@ export function startUpdateHealth(socketPath: string): { tellTo(history: Pick<Hi
 }
 
 /** A server that only waits to be set up, and says so on its screens, works. */
-export async function markWaitingHealthy(): Promise<void> {
+export function markWaitingHealthy(): void {
+  follow({ socketPath: '', tell: ({ severity, text }) => log(severity, text), judge: async () => true });
+}
+
+function follow(how: { socketPath: string; tell: (news: News) => void; judge?: () => Promise<boolean> }): void {
   if (!isAppliance()) return;
   try {
     const store = new UpdateStore(findPlace());
-    if (await store.markHealthy()) log('info', 'this version works: it is no longer on trial');
-    const news = await store.news();
-    if (news) log(news.severity, news.text);
+    store.noteStart();
+    void followHealth({ ...how, store, onHealthy: noteHealthy, signal: new AbortController().signal });
   } catch (error) {
-    log('warning', `this version could not be marked as one that works: ${(error as Error).message}`);
+    how.tell({ severity: 'warning', text: `Versions on this server cannot be looked after: ${(error as Error).message}` });
+  }
+}
+
+function noteHealthy(): void {
+  try {
+    writeFileSync(HEALTHY_FILE, '');
+  } catch (error) {
+    log('warning', `${HEALTHY_FILE} cannot be written: ${(error as Error).message}`);
   }
 }

@@ -23,10 +23,10 @@ import {
   freeShortName,
   type Geometry,
   LAST_OF_CHAIN,
-  RECORD_BYTES,
   roomFor,
   SECTOR_BYTES,
 } from './fat-codec.ts';
+import { RECORD_BYTES } from './fat-records.ts';
 
 const FOLDER = ['EFI', 'Linux'];
 /** Directories on a partition that only we and the firmware write. */

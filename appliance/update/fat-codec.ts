@@ -1,8 +1,8 @@
 // FAT32 as it lies on the disk (Microsoft's "FAT: General Overview of On-Disk Format" 1.03): boot sector, and the records of a directory. Pure.
 import { UpdateRefusal } from './bundle.ts';
+import { ATTRIBUTES, checksumOf, encodeNamed, RECORD_BYTES } from './fat-records.ts';
 
 export const SECTOR_BYTES = 512;
-export const RECORD_BYTES = 32;
 /** Of a directory, in one sector. */
 export const RECORDS_PER_SECTOR = SECTOR_BYTES / RECORD_BYTES;
 export const DELETED = 0xe5;
@@ -10,14 +10,6 @@ export const DELETED = 0xe5;
 export const CHAIN_END = 0x0ffffff8;
 export const LAST_OF_CHAIN = 0x0fffffff;
 export const ENTRY_MASK = 0x0fffffff;
-const LONG_NAME = 0x0f;
-const VOLUME = 0x08;
-export const DIRECTORY = 0x10;
-const ARCHIVE = 0x20;
-/** Of a long name, in one record. */
-const UNITS_PER_RECORD = 13;
-/** 2025-01-01, as in the image: nobody asks for the date, and no clock has to be right. */
-const DATE = ((2025 - 1980) << 9) | (1 << 5) | 1;
 
 export interface Geometry {
   unitBytes: number;
@@ -106,17 +98,17 @@ export function decodeDirectory(data: Buffer): { entries: DirectoryEntry[]; end:
     if (first === 0) return { entries, end: i };
     const attributes = r.readUInt8(11);
     if (first === DELETED) long = null;
-    else if ((attributes & 0x3f) === LONG_NAME) {
+    else if ((attributes & 0x3f) === ATTRIBUTES.longName) {
       long = withPart(long, r, i);
     } else {
       const shortName = r.toString('latin1', 0, 11);
       const whole = long !== null && long.next === 0 && long.checksum === checksumOf(shortName) ? long : null;
       long = null;
-      if ((attributes & VOLUME) !== 0) continue;
+      if ((attributes & ATTRIBUTES.volume) !== 0) continue;
       entries.push({
         name: whole ? whole.text.replace(/\0.*$/s, '') : plainName(shortName),
         shortName,
-        isDirectory: (attributes & DIRECTORY) !== 0,
+        isDirectory: (attributes & ATTRIBUTES.directory) !== 0,
         firstUnit: ((r.readUInt16LE(20) << 16) | r.readUInt16LE(26)) >>> 0,
         bytes: r.readUInt32LE(28),
         from: whole ? whole.from : i,
@@ -145,35 +137,8 @@ function plainName(shortName: string): string {
   return extension === '' ? base : `${base}.${extension}`;
 }
 
-function checksumOf(shortName: string): number {
-  return Buffer.from(shortName, 'latin1').reduce((sum, byte) => (((sum & 1) << 7) + (sum >> 1) + byte) & 0xff, 0);
-}
-
-/** The records of a file: the long name, last part first, and behind it the short one, which nobody uses. */
 export function encodeFile(name: string, shortName: string, firstUnit: number, bytes: number): Buffer {
-  const checksum = checksumOf(shortName);
-  const count = Math.ceil(name.length / UNITS_PER_RECORD);
-  const records: Buffer[] = [];
-  for (let part = count; part >= 1; part--) {
-    const r = Buffer.alloc(RECORD_BYTES);
-    r.writeUInt8(part | (part === count ? 0x40 : 0), 0);
-    r.writeUInt8(LONG_NAME, 11);
-    r.writeUInt8(checksum, 13);
-    for (let i = 0; i < UNITS_PER_RECORD; i++) {
-      const at = (part - 1) * UNITS_PER_RECORD + i;
-      const unit = at < name.length ? name.charCodeAt(at) : at === name.length ? 0 : 0xffff;
-      r.writeUInt16LE(unit, i < 5 ? 1 + 2 * i : i < 11 ? 14 + 2 * (i - 5) : 28 + 2 * (i - 11));
-    }
-    records.push(r);
-  }
-  const short = Buffer.alloc(RECORD_BYTES);
-  short.write(shortName, 0, 'latin1');
-  short.writeUInt8(ARCHIVE, 11);
-  for (const at of [16, 18, 24]) short.writeUInt16LE(DATE, at);
-  short.writeUInt16LE(firstUnit >>> 16, 20);
-  short.writeUInt16LE(firstUnit & 0xffff, 26);
-  short.writeUInt32LE(bytes, 28);
-  return Buffer.concat([...records, short]);
+  return encodeNamed(name, { shortName, attributes: ATTRIBUTES.archive, firstUnit, bytes });
 }
 
 /** One that nobody has. */

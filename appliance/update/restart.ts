@@ -21,18 +21,25 @@ export function whyNotRestart(picture: Snapshot | null): string | null {
 
 /** Throws UpdateRefusal where no init waits for the product. */
 export function restartServer(): void {
+  prepareRestart()();
+}
+
+/** As restartServer, in two steps: whoever asked may be answered before this server goes. */
+export function prepareRestart(): () => void {
   const pid = Number(readText(PID_FILE));
   if (!Number.isSafeInteger(pid) || pid < 2)
     throw new UpdateRefusal('notAppliance', 'Nobody here starts this server again: do it by its power button or its BMC.');
-  writeFileSync(WISH_FILE, '');
-  try {
-    process.kill(pid, 'SIGTERM');
-  } catch (error) {
-    // It has just ended: init finds the wish by itself.
-    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return;
-    rmSync(WISH_FILE, { force: true });
-    throw error;
-  }
+  return () => {
+    writeFileSync(WISH_FILE, '');
+    try {
+      process.kill(pid, 'SIGTERM');
+    } catch (error) {
+      // It has just ended: init finds the wish by itself.
+      if ((error as NodeJS.ErrnoException).code === 'ESRCH') return;
+      rmSync(WISH_FILE, { force: true });
+      throw error;
+    }
+  };
 }
 
 function readText(path: string): string {

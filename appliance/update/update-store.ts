@@ -24,6 +24,7 @@ import { alone } from './lock.ts';
 import { paced, paceOf, UPDATE_BYTES_PER_SECOND } from './pace.ts';
 import type { Device, Place } from './place.ts';
 import { type News, newsOf, readRecord, writeRecord } from './record.ts';
+import { noteStateVersion, stateVersionFile } from './state-version.ts';
 import {
   activation,
   badText,
@@ -221,8 +222,16 @@ export class UpdateStore {
     return this.#wish((files, running) => rollback(files, running, force));
   }
 
+  /** The running version begins to write the state. */
+  noteStart(): void {
+    const { recordFile, version } = this.#place;
+    noteStateVersion(stateVersionFile(recordFile), version, false);
+  }
+
   /** The running version works: its trial is over. False: it was on none. */
   markHealthy(): Promise<boolean> {
+    const { recordFile, version } = this.#place;
+    noteStateVersion(stateVersionFile(recordFile), version, true);
     return this.#alone(() =>
       this.#withEsp(async (esp) => {
         const steps = goodMark(await filesOn(esp), this.#place.version);

@@ -31,7 +31,8 @@ export interface UploadDeskOptions {
   store: Pick<UpdateStore, 'status' | 'receive' | 'activate' | 'rollback'>;
   /** Why this server must not be started again now; null: it may. */
   whyNotRestart: () => string | null;
-  restart: () => void;
+  /** Throws why not; what it answers starts the server again. */
+  prepareRestart: () => () => void;
   /** The update of the pair; null: there is no pair here yet. */
   pair?: () => Pick<PairUpdater, 'status' | 'ask'> | null;
   log: (line: string) => void;
@@ -146,12 +147,15 @@ export class UploadDesk {
     }
   }
 
-  restart(force: boolean, by: string): Answer {
-    const why = force ? null : this.#o.whyNotRestart();
+  /** `answered`: the answer has left; nothing leaves any more when the restart has begun. */
+  restart(force: boolean, by: string, answered: Promise<unknown> = Promise.resolve()): Answer {
+    const { log, prepareRestart, whyNotRestart } = this.#o;
+    const why = force ? null : whyNotRestart();
     if (why !== null) return { accepted: false, reason: `This server is not started again: ${why}.`, canForce: true };
-    this.#o.log(`console: this server starts again, asked from ${by}`);
     try {
-      this.#o.restart();
+      const restart = prepareRestart();
+      log(`console: this server starts again, asked from ${by}`);
+      answered.then(restart).catch((error: unknown) => log(`console: this server does not start again: ${(error as Error).message}`));
       return { accepted: true };
     } catch (error) {
       return refusalOf(error);

@@ -1,19 +1,14 @@
 // The EFI system partition: a FAT32 file system with its files (Microsoft's "FAT: General Overview of On-Disk Format" 1.03), written in
 // one go. Files lie one after the other, in the order given, each in one piece. Pure: files in, the pieces that are not zero out; the same
 // files give the same bytes.
+import { ATTRIBUTES, encodeNamed, encodeRecord, RECORD_BYTES, UNITS_PER_RECORD } from '../../appliance/update/fat-records.ts';
 
 const SECTOR_BYTES = 512;
 const RESERVED_SECTORS = 32;
 const FATS = 2;
-const ENTRY_BYTES = 32;
 const END_OF_CHAIN = 0x0fffffff;
 /** A file system with fewer is FAT16 to everybody who reads it, whatever it says of itself. */
 const LEAST_UNITS = 65_525;
-/** 2025-01-01: a date like any other, the same in all images. */
-const DATE = ((2025 - 1980) << 9) | (1 << 5) | 1;
-/** Of a long name, in one entry. */
-const UNITS_PER_ENTRY = 13;
-const ATTRIBUTES = { longName: 0x0f, directory: 0x10, archive: 0x20 } as const;
 
 export interface FatFile {
   /** With slashes: `EFI/Linux/twinstep.efi`. ASCII. */
@@ -63,22 +58,22 @@ export function fatFileSystem(files: readonly FatFile[], bytes: number, { volume
   const writeDirectory = (directory: Directory, own: number | null, parent: number): number => {
     const names = [...directory.directories.keys(), ...directory.files.keys()];
     const dots = own === null ? 1 : 2;
-    const length = (dots + names.reduce((sum, name) => sum + 1 + Math.ceil(name.length / UNITS_PER_ENTRY), 0)) * ENTRY_BYTES;
+    const length = (dots + names.reduce((sum, name) => sum + 1 + Math.ceil(name.length / UNITS_PER_RECORD), 0)) * RECORD_BYTES;
     const unit = place(length);
     const entries: Buffer[] =
       own === null
-        ? [entry(label.padEnd(11), 0x08, 0, 0)]
+        ? [entry(label.padEnd(11), ATTRIBUTES.volume, 0, 0)]
         : [entry('.'.padEnd(11), ATTRIBUTES.directory, unit, 0), entry('..'.padEnd(11), ATTRIBUTES.directory, parent, 0)];
     let alias = 0;
     for (const [name, child] of directory.directories) {
       // The root directory is 0 to its children.
       const at = writeDirectory(child, unit, own === null ? 0 : unit);
-      entries.push(...namedEntries(name, alias++, ATTRIBUTES.directory, at, 0));
+      entries.push(namedEntries(name, alias++, ATTRIBUTES.directory, at, 0));
     }
     for (const [name, data] of directory.files) {
       const at = place(data.length);
       write(at, data);
-      entries.push(...namedEntries(name, alias++, ATTRIBUTES.archive, at, data.length));
+      entries.push(namedEntries(name, alias++, ATTRIBUTES.archive, at, data.length));
     }
     write(unit, Buffer.concat(entries));
     return unit;
@@ -113,39 +108,17 @@ function treeOf(files: readonly FatFile[]): Directory {
   return root;
 }
 
-function entry(shortName: string, attributes: number, unit: number, bytes: number): Buffer {
-  const e = Buffer.alloc(ENTRY_BYTES);
-  e.write(shortName, 0, 'latin1');
-  e.writeUInt8(attributes, 11);
-  for (const at of [16, 18, 24]) e.writeUInt16LE(DATE, at);
-  e.writeUInt16LE(unit >>> 16, 20);
-  e.writeUInt16LE(unit & 0xffff, 26);
-  e.writeUInt32LE(bytes, 28);
-  return e;
+function entry(shortName: string, attributes: number, firstUnit: number, bytes: number): Buffer {
+  return encodeRecord({ shortName, attributes, firstUnit, bytes });
 }
 
-/** The long name, last part first, and behind it the short one, which is only there to be there. */
-function namedEntries(name: string, alias: number, attributes: number, unit: number, bytes: number): Buffer[] {
+/** The short name behind the long one is only there to be there, except where it says the same. */
+function namedEntries(name: string, alias: number, attributes: number, firstUnit: number, bytes: number): Buffer {
   const plain = /^([A-Z0-9_]{1,8})(?:\.([A-Z0-9]{1,3}))?$/.exec(name);
   const [, base, extension] = plain ?? [];
   const tail = /\.([A-Za-z0-9]{1,3})[^.]*$/.exec(name)?.[1]?.toUpperCase() ?? '';
-  const short = base ? base.padEnd(8) + (extension ?? '').padEnd(3) : `TWIN${'~'}${String(alias).padStart(3, '0')}${tail.padEnd(3)}`;
-  const checksum = Buffer.from(short, 'latin1').reduce((sum, byte) => (((sum & 1) << 7) + (sum >> 1) + byte) & 0xff, 0);
-  const count = Math.ceil(name.length / UNITS_PER_ENTRY);
-  const long: Buffer[] = [];
-  for (let part = count; part >= 1; part--) {
-    const e = Buffer.alloc(ENTRY_BYTES);
-    e.writeUInt8(part | (part === count ? 0x40 : 0), 0);
-    e.writeUInt8(ATTRIBUTES.longName, 11);
-    e.writeUInt8(checksum, 13);
-    for (let i = 0; i < UNITS_PER_ENTRY; i++) {
-      const at = (part - 1) * UNITS_PER_ENTRY + i;
-      const unit = at < name.length ? name.charCodeAt(at) : at === name.length ? 0 : 0xffff;
-      e.writeUInt16LE(unit, i < 5 ? 1 + 2 * i : i < 11 ? 14 + 2 * (i - 5) : 28 + 2 * (i - 11));
-    }
-    long.push(e);
-  }
-  return [...long, entry(short, attributes, unit, bytes)];
+  const shortName = base ? base.padEnd(8) + (extension ?? '').padEnd(3) : `TWIN${'~'}${String(alias).padStart(3, '0')}${tail.padEnd(3)}`;
+  return encodeNamed(name, { shortName, attributes, firstUnit, bytes });
 }
 
 function bootSector(sectors: number, is: Required<FatOptions> & { fatSectors: number; root: number }): Buffer {

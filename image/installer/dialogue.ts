@@ -4,7 +4,7 @@
 //      ^---------------------------------------- failed
 import type { Key } from '../../appliance/console/serial/keys.ts';
 import type { Answers } from './answers.ts';
-import type { DiskChoice } from './disk-choice.ts';
+import { type DiskChoice, newerState } from './disk-choice.ts';
 import type { Progress } from './progress.ts';
 
 /** On one screen, and one key each; the cursor leads to further ones. */
@@ -92,7 +92,17 @@ function byAnswers(state: Installation, answers: Answers, disks: readonly DiskCh
   if (more.length > 0) return refuse(`${more.length + 1} disks have the serial number ${serial}`);
   if (disk.refusal !== null) return refuse(`disk ${serial} cannot be taken: ${disk.refusal}`);
   if (keep && !disk.keepable) return refuse(`disk ${serial} has no state of this layout that could stay`);
+  const newer = keep ? newerState(disk, state.version) : null;
+  if (newer !== null)
+    return refuse(
+      `the state of disk ${serial} was written by version ${newer}, and this is ${state.version}: install ${newer} or a newer one`,
+    );
   return install({ ...state, finally: answers.finally }, { disk, keep });
+}
+
+/** What is typed before anything is written: more, where an older version is put beside a state that it may not understand. */
+export function wordFor({ version }: Installation, { disk, keep }: Target): string {
+  return keep && newerState(disk, version) !== null ? `older ${disk.word}` : disk.word;
 }
 
 function install(state: Installation, target: Target): Step {
@@ -157,7 +167,7 @@ const confirm = (state: Installation, target: Target): Step => stay(state, { kin
 
 function confirmKey(state: Installation, mode: Extract<Mode, { kind: 'confirm' }>, key: Key): Step {
   const { target, typed } = mode;
-  const { word } = target.disk;
+  const word = wordFor(state, target);
   switch (key.kind) {
     case 'byte':
       return stay(state, { ...mode, typed: (typed + String.fromCharCode(key.byte)).slice(0, MAX_TYPED) });

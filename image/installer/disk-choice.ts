@@ -1,5 +1,6 @@
 // Which disks the installer offers, in words: what is on each, what would be lost, and why one cannot be taken. Pure.
 import { sizeText } from '../../appliance/console/format.ts';
+import { compareVersions, isVersion } from '../../appliance/update/version.ts';
 import type { Partition } from '../disk/gpt.ts';
 import { diskLayout, PARTITION_NAMES, STATE_PARTITION } from '../disk/layout.ts';
 import { MEDIUM_PARTITION, MIB } from './medium-layout.ts';
@@ -23,6 +24,8 @@ export type DiskContent =
 export interface TwinstepContent {
   /** Of its programs of the boot; [] when they cannot be read. */
   versions: string[];
+  /** The version that wrote the state last; null: not known. */
+  stateVersion: string | null;
   state:
     | { kind: 'none' }
     | { kind: 'unreadable' }
@@ -67,6 +70,12 @@ export function diskChoice(facts: DiskFacts): DiskChoice {
     // A disk without a serial number is named as the kernel does.
     word: serial.length >= TYPED_CHARACTERS ? serial.slice(-TYPED_CHARACTERS) : device.replace('/dev/', ''),
   };
+}
+
+/** The version that wrote the state of this disk, if it is newer than `version`: that one may not understand it. Else null. */
+export function newerState({ facts: { content } }: DiskChoice, version: string): string | null {
+  const wrote = content.kind === 'partitions' ? (content.twinstep?.stateVersion ?? null) : null;
+  return wrote !== null && isVersion(version) && compareVersions(wrote, version) > 0 ? wrote : null;
 }
 
 function refusalOf(facts: DiskFacts): string | null {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
+import { readStateVersion, STATE_VERSION_FILE } from '../../appliance/update/state-version.ts';
 import { readInventory } from '../../drivers/inventory/index.ts';
 import { decodeGpt, type Partition } from '../disk/gpt.ts';
 import { PARTITION_NAMES, STATE_PARTITION } from '../disk/layout.ts';
@@ -92,10 +93,18 @@ async function twinstepOf(device: string, partitions: readonly Partition[]): Pro
     esp === null
       ? null
       : await lookInto(esp, ['-t', 'vfat', '-o', 'ro'], async (folder) => versionsIn(await readdir(join(folder, 'EFI/Linux'))));
-  if (state === null) return { versions: versions ?? [], state: { kind: 'none' } };
-  if (await isEncrypted(state)) return { versions: versions ?? [], state: { kind: 'encrypted' } };
-  const configuration = await lookInto(state, ['-t', 'ext4', '-o', 'ro,noload'], (folder) => configurationIn(join(folder, 'config.yaml')));
-  return { versions: versions ?? [], state: configuration === null ? { kind: 'unreadable' } : stateOf(configuration) };
+  if (state === null) return { versions: versions ?? [], stateVersion: null, state: { kind: 'none' } };
+  // Nothing of it can be read without the server's own TPM.
+  if (await isEncrypted(state)) return { versions: versions ?? [], stateVersion: null, state: { kind: 'encrypted' } };
+  const found = await lookInto(state, ['-t', 'ext4', '-o', 'ro,noload'], async (folder) => ({
+    configuration: await configurationIn(join(folder, 'config.yaml')),
+    stateVersion: readStateVersion(join(folder, STATE_VERSION_FILE)),
+  }));
+  return {
+    versions: versions ?? [],
+    stateVersion: found?.stateVersion ?? null,
+    state: found === null ? { kind: 'unreadable' } : stateOf(found.configuration),
+  };
 }
 
 /** By its first bytes (LUKS2 On-Disk Format, 2.1). False when they cannot be read. */

@@ -2,8 +2,8 @@
 import { durationText, sizeText } from '../../appliance/console/format.ts';
 import { ascii, BLANK, bold, hanging, type Line, pad, plain, progressBar, wrap } from '../../appliance/console/serial/layout.ts';
 import { COLUMNS, ROWS } from '../../appliance/console/serial/screen.ts';
-import { DISKS_PER_SCREEN, firstShown, type Installation, type Mode, type Target } from './dialogue.ts';
-import type { DiskChoice } from './disk-choice.ts';
+import { DISKS_PER_SCREEN, firstShown, type Installation, type Mode, type Target, wordFor } from './dialogue.ts';
+import { type DiskChoice, newerState } from './disk-choice.ts';
 import { progressText } from './progress.ts';
 
 const WIDTH = COLUMNS - 4;
@@ -30,7 +30,7 @@ function bodyOf(state: Installation): Line[] {
     case 'how':
       return howLines(mode);
     case 'confirm':
-      return confirmLines(mode);
+      return confirmLines(state, mode);
     case 'working':
       return workingLines(mode);
     case 'done':
@@ -118,7 +118,9 @@ function howLines({ disk, keep }: Extract<Mode, { kind: 'how' }>): Line[] {
   ];
 }
 
-function confirmLines({ target: { disk, keep }, typed }: Extract<Mode, { kind: 'confirm' }>): Line[] {
+function confirmLines(state: Installation, { target, typed }: Extract<Mode, { kind: 'confirm' }>): Line[] {
+  const { disk, keep } = target;
+  const newer = keep ? newerState(disk, state.version) : null;
   const fromSerial = disk.facts.serial.endsWith(disk.word);
   const what = fromSerial ? `the last ${disk.word.length} characters of its serial number` : 'its name';
   return [
@@ -128,8 +130,16 @@ function confirmLines({ target: { disk, keep }, typed }: Extract<Mode, { kind: '
     ...(keep
       ? [bold('  Twinstep on this disk is replaced by this version. Its state stays.')]
       : [bold('  Everything on this disk will be lost.')]),
+    ...(newer === null
+      ? []
+      : [
+          BLANK,
+          ...text(
+            `That state was written by version ${newer}, which is newer than ${state.version}: this one may not understand it, and then this CoServer does not come back into its pair. Install ${newer} or a newer version instead (Esc), or erase the disk and pair it anew.`,
+          ),
+        ]),
     BLANK,
-    ...text(`To go on, type ${what}: ${disk.word}`),
+    ...text(`To go on${newer === null ? ', type' : " all the same, type 'older' and"} ${what}: ${wordFor(state, target)}`),
     BLANK,
     plain(`  > ${ascii(typed)}_`),
   ];

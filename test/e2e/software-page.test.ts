@@ -42,7 +42,7 @@ function deskOf(m: Machine) {
       return answer;
     }
   }
-  const desk = new HeldDesk({ store: m.store(), whyNotRestart: () => why, restart: () => restarts.push(true), log: () => {} });
+  const desk = new HeldDesk({ store: m.store(), whyNotRestart: () => why, prepareRestart: () => () => restarts.push(true), log: () => {} });
   return {
     desk,
     restarts,

@@ -19,7 +19,8 @@ export interface UpdateRequest {
   part(upload: string, offset: number, data: Buffer): Promise<RequestAnswer>;
   cancel(upload: string): Promise<RequestAnswer>;
   rollback(force: boolean, by: string): Promise<RequestAnswer>;
-  restart(force: boolean, by: string): RequestAnswer;
+  /** `answered`: when the restart may begin. */
+  restart(force: boolean, by: string, answered?: Promise<unknown>): RequestAnswer;
   pair(action: PairAction, mayRestartGuest: boolean, by: string): Promise<RequestAnswer>;
 }
 
@@ -67,7 +68,9 @@ export function registerUpdate(app: FastifyInstance, updates: UpdateRequest | un
     },
     async (request, reply) => {
       const force = request.body.force ?? false;
-      const answer = request.params.verb === 'rollback' ? await updates.rollback(force, by(request)) : updates.restart(force, by(request));
+      const answered = new Promise((resolve) => reply.raw.once('close', resolve));
+      const answer =
+        request.params.verb === 'rollback' ? await updates.rollback(force, by(request)) : updates.restart(force, by(request), answered);
       return reply.code(codeOf(answer)).send(answer);
     },
   );

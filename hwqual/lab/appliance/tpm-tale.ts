@@ -1,10 +1,12 @@
 // An encrypted state partition: asked for, opened by the TPM, by the recovery key where the disk meets another TPM, and unreadable on the disk.
+import { randomBytes } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { espFiles } from '../../../image/disk/boot-files.ts';
 import { SECTOR_BYTES } from '../../../image/disk/gpt.ts';
 import { diskLayout } from '../../../image/disk/layout.ts';
 import { LabError } from '../lab-error.ts';
+import { answersFor } from './first-start.ts';
 import type { ApplianceMachine } from './machine.ts';
 import { mustNot, type Stage, WAITS, type Where, watch } from './stage.ts';
 import { startTpm } from './tpm.ts';
@@ -71,6 +73,30 @@ export async function tpmTale(stage: Stage): Promise<void> {
 
   say('started again there');
   await opensByItself(stage, where, second);
+  await byAnswerFile(stage);
+}
+
+/** Nobody is there. */
+async function byAnswerFile(stage: Stage): Promise<void> {
+  const { built, tools, say } = stage;
+  const answers = `${answersFor('A', randomBytes(16).toString('hex'))}stateEncryption: tpm2\n`;
+  const where = stage.disk({ files: espFiles(tools, [built]), slots: { a: built.slot } });
+  say('an answer file that wants encryption, a server without a TPM');
+  await stage.boot(where, { answers }, (machine) =>
+    sees(stage, machine, /the server shows no TPM 2\.0\. Switch it on/, 'refused, with the remedy'),
+  );
+  say('the same disk and file, the TPM is switched on');
+  await boot(
+    stage,
+    where,
+    join(stage.work, 'tpm-3'),
+    async (machine) => {
+      await sees(stage, machine, RECOVERY_KEY, 'the recovery key is shown');
+      await sees(stage, machine, /First start: network ports/, 'it goes on by itself');
+      await watch(stage, machine, [[/opened by: tpm2/, 'the state is encrypted']]);
+    },
+    { answers },
+  );
 }
 
 const sees = async (stage: Stage, machine: ApplianceMachine, pattern: RegExp, meaning: string): Promise<void> =>
@@ -88,10 +114,16 @@ function opensByItself(stage: Stage, where: Where, tpm: string): Promise<void> {
   });
 }
 
-async function boot(stage: Stage, where: Where, folder: string, tale: (machine: ApplianceMachine) => Promise<void>): Promise<void> {
+async function boot(
+  stage: Stage,
+  where: Where,
+  folder: string,
+  tale: (machine: ApplianceMachine) => Promise<void>,
+  given: Record<string, string> = {},
+): Promise<void> {
   const tpm = await startTpm(folder);
   try {
-    await stage.boot(where, {}, tale, { tpm: tpm.socket });
+    await stage.boot(where, given, tale, { tpm: tpm.socket });
   } finally {
     await tpm.stop();
   }

@@ -26,11 +26,9 @@ t.test('healthy: the console answers, and the partner is heard or has been missi
   t.equal(isHealthy(null, ALONE_MS * 10), false);
 });
 
-t.test('it looks until then, marks once, tells the news; another update going on is waited for in silence', async (t) => {
-  const answers = [null, picture({ partner: false }), picture({}), picture({}), picture({}), picture({})];
-  const errors = [new UpdateRefusal('busy', 'busy'), new Error('EIO'), new Error('EIO')];
-  const told: News[] = [];
-  const marks: number[] = [];
+/** Plays a version whose marks fail with `errors`, one after the other; `at` counts ms. */
+async function play(judgements: boolean[], errors: (Error | null)[]) {
+  const [told, marks, healthyAt]: [News[], number[], number[]] = [[], [], []];
   let at = 0;
   await followHealth({
     store: {
@@ -44,18 +42,37 @@ t.test('it looks until then, marks once, tells the news; another update going on
     },
     socketPath: '',
     tell: (news) => told.push(news),
+    onHealthy: () => healthyAt.push(at),
     signal: new AbortController().signal,
-    ask: async () => answers.shift() ?? null,
-    wait: async () => {
-      at += 1;
+    judge: async () => judgements.shift() ?? false,
+    wait: async (ms) => {
+      at += ms;
     },
     now: () => at,
   });
-  t.strictSame(marks, [2, 3, 4, 5]);
-  t.strictSame(
+  return { told, marks, healthyAt };
+}
+
+t.test('it looks until then, marks once, tells the news; another update going on is waited for in silence', async (t) => {
+  const { told, marks, healthyAt } = await play([false, false, true], [new UpdateRefusal('busy', 'busy')]);
+  t.strictSame(marks, [4000, 6000], 'what was found healthy once is');
+  t.strictSame(healthyAt, [4000], 'init is told before it is marked, and once');
+  t.strictSame(told, [{ severity: 'info', text: 'it runs' }]);
+});
+
+t.test('a disk that takes no mark: told with the remedy, tried each minute, told again after hours, and that it is over', async (t) => {
+  const broken = () => new Error('EIO: i/o error, write');
+  const { told, marks, healthyAt } = await play([true], [broken(), broken(), broken(), new Error('EROFS')]);
+  t.strictSame(marks, [0, 60_000, 120_000, 180_000, 240_000]);
+  t.strictSame(healthyAt, [0], 'the clock of the trial leaves it alone');
+  t.match(
     told.map((n) => n.text),
-    ['This version works, and could not be marked so: EIO', 'it runs'],
+    [/works, but.*EIO.*each minute.*after three of them.*replace it/, /EROFS/, /now been noted/, 'it runs'],
+    'the same thing once',
   );
+  t.equal(told.length, 4);
+  const long = await play([true], Array.from({ length: 500 }, broken));
+  t.equal(long.told.filter((n) => n.severity === 'warning').length, 2, 'eight hours of it');
 });
 
 t.test('a server is started again only where its guest goes on', async (t) => {

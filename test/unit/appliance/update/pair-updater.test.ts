@@ -183,11 +183,16 @@ t.test('on the consoles: what happens, and what is asked', async (t) => {
     new UploadDesk({
       store: pair.sides[name].machine.store(),
       whyNotRestart: () => null,
-      restart: () => {},
+      prepareRestart: () => () => {},
       log: () => {},
       pair: () => pair.sides[name].updater,
     });
-  const alone = new UploadDesk({ store: pair.sides.A.machine.store(), whyNotRestart: () => null, restart: () => {}, log: () => {} });
+  const alone = new UploadDesk({
+    store: pair.sides.A.machine.store(),
+    whyNotRestart: () => null,
+    prepareRestart: () => () => {},
+    log: () => {},
+  });
   t.match(await alone.status(), { version: '1.0.0', next: '1.1.0', pair: null, partner: null });
   t.match(await alone.pair('start', false, 'x'), { accepted: false, reason: /not paired yet/ });
   const h = await harness({ updates: desk('A') });

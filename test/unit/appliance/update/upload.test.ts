@@ -11,7 +11,7 @@ function desk(m: Machine, options: { silenceMs?: number; why?: string | null } =
   const made = new UploadDesk({
     store: m.store(),
     whyNotRestart: () => options.why ?? null,
-    restart: () => restarts.push(1),
+    prepareRestart: () => () => restarts.push(1),
     log: (line) => log.push(line),
     ...(options.silenceMs ? { silenceMs: options.silenceMs } : {}),
   });
@@ -100,13 +100,21 @@ t.test('what force would do is said to be so, and nothing else', async (t) => {
   t.match(await send(d, bundle(version('0.9.0'))), { accepted: false, canForce: true });
   t.match(await send(d, Buffer.alloc(30_000, 'PK')), { accepted: false, canForce: undefined });
   t.match(await d.rollback(false, 'x'), { accepted: false, canForce: undefined, reason: /no other version/ });
-  t.match(d.restart(false, 'x'), { accepted: false, canForce: true });
+  t.match(d.restart(false, 'x', Promise.resolve()), { accepted: false, canForce: true });
 });
 
 t.test('a restart is refused with its reason, unless it is forced', async (t) => {
   const m = Machine.make([OLD], folderFor(t));
   const { desk: d, restarts } = desk(m, { why: 'the workload runs on this CoServer' });
-  t.match(d.restart(false, 'x'), { accepted: false, reason: 'This server is not started again: the workload runs on this CoServer.' });
-  t.strictSame(d.restart(true, 'x'), { accepted: true });
+  t.match(d.restart(false, 'x', Promise.resolve()), {
+    accepted: false,
+    reason: 'This server is not started again: the workload runs on this CoServer.',
+  });
+  const answered = Promise.withResolvers<void>();
+  t.strictSame(d.restart(true, 'x', answered.promise), { accepted: true });
+  await Promise.resolve();
+  t.equal(restarts.length, 0, 'not before the answer has left');
+  answered.resolve();
+  await answered.promise;
   t.equal(restarts.length, 1);
 });

@@ -20,6 +20,20 @@ function asks(t: { teardown(f: () => void): void }, version: string, names: read
   return execFileSync('sh', ['-c', script]).toString().trim() === 'yes';
 }
 
+t.test('the clock of the trial: what works and could not be marked is not started again', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'twinstep-clock-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const body = /^watch_trial\(\) \{\n[\s\S]*?^\}\n/m.exec(INIT)?.[0].replaceAll('/run/twinstep', folder) ?? '';
+  const ends = (isOnTrial: boolean) => {
+    const script = `sleep() { :; }\ntell() { :; }\nis_on_trial() { ${isOnTrial ? 'true' : 'false'}; }\nrestart_server() { echo restarts; }\n${body}\nwatch_trial\n`;
+    return execFileSync('sh', ['-c', script]).toString().trim();
+  };
+  t.equal(ends(true), 'restarts');
+  t.equal(ends(false), '');
+  writeFileSync(join(folder, 'healthy'), '');
+  t.equal(ends(true), '');
+});
+
 t.test('on trial with somewhere to go back to', async (t) => {
   const good = 'twinstep_1.0.0.efi';
   for (const [names, expected] of [

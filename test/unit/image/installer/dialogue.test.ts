@@ -26,6 +26,16 @@ const EMPTY = disk('AAAA1111');
 const OLD = disk('BBBB2222', { keepable: true, contents: 'Twinstep 0.9.0: CoServer A of pair 01234567' });
 const SMALL = disk('CCCC3333', { refusal: 'it is too small: 3 GB; 4.03 GB are needed' });
 
+/** Its state can stay, and that version wrote it last. */
+function diskWrittenBy(stateVersion: string): DiskChoice {
+  const made = disk('DDDD4444', { keepable: true, contents: 'Twinstep' });
+  const twinstep = { versions: [stateVersion], stateVersion, state: { kind: 'unconfigured' } } as const;
+  return {
+    ...made,
+    facts: { ...made.facts, content: { kind: 'partitions', partitions: [], twinstep: { ...twinstep, versions: [stateVersion] } } },
+  };
+}
+
 /** Plays keys: characters, and <enter>, <esc>, <up>, <down>, <back>. */
 function play(state: Installation, keys: string): { state: Installation; duties: Duty[] } {
   const duties: Duty[] = [];
@@ -60,6 +70,31 @@ t.test('an empty disk: chosen, its serial number typed, written', async (t) => {
   const done = after(state, { kind: 'installed', tookMs: 65_000 });
   t.match(shown(done), /Installed in 1 min 05 s.*Take the installation medium out/s);
   t.strictSame(play(done, 'x<enter>').duties, [{ kind: 'leave', how: 'restart' }]);
+});
+
+t.test('an older version beside a state that a newer one wrote: said, and asked for with another word; never by itself', async (t) => {
+  const newer = diskWrittenBy('1.3.0');
+  const asked = play(choosing(newer), '<enter>1');
+  t.match(
+    shown(asked.state),
+    /written by\s+version\s+1\.3\.0, which is newer than 1\.2\.3[\s\S]*Install 1\.3\.0[\s\S]*type 'older' and the last 4 characters.*\s+.*older 4444/,
+  );
+  t.ok(screen(asked.state).length <= ROWS);
+  const usual = play(asked.state, '4444<enter>');
+  t.strictSame(usual.duties, []);
+  t.match(shown(usual.state), /That is not 'older 4444'/);
+  t.strictSame(play(asked.state, 'older 4444<enter>').duties, [{ kind: 'install', target: { disk: newer, keep: true } }]);
+  t.strictSame(play(choosing(newer), '<enter>24444<enter>').duties, [{ kind: 'install', target: { disk: newer, keep: false } }]);
+  const same = diskWrittenBy('1.2.3');
+  t.strictSame(play(choosing(same), '<enter>14444<enter>').duties, [{ kind: 'install', target: { disk: same, keep: true } }]);
+  const byItself = (disk: DiskChoice, keep: boolean) =>
+    onNews(freshInstallation('1.2.3', answers({ serial: 'DDDD4444', keep })), { kind: 'disks', disks: [disk] });
+  t.match(byItself(newer, true), {
+    duty: null,
+    state: { message: /state of disk DDDD4444 was written by version 1\.3\.0, and this is 1\.2\.3: install 1\.3\.0/ },
+  });
+  t.match(byItself(newer, false).duty, { kind: 'install' });
+  t.match(byItself(same, true).duty, { kind: 'install' });
 });
 
 t.test('nothing is written by mistake', async (t) => {

@@ -2,7 +2,7 @@
 import t from 'tap';
 import { encodeGpt } from '../../../../image/disk/gpt.ts';
 import { diskLayout } from '../../../../image/disk/layout.ts';
-import { type DiskContent, type DiskFacts, diskChoice, type TwinstepContent } from '../../../../image/installer/disk-choice.ts';
+import { type DiskContent, type DiskFacts, diskChoice, newerState, type TwinstepContent } from '../../../../image/installer/disk-choice.ts';
 import { contentOf, contentOfHead, partitionDevice, stateOf, versionsIn } from '../../../../image/installer/disk-facts.ts';
 import { MIB } from '../../../../image/installer/medium-layout.ts';
 
@@ -21,7 +21,7 @@ const FACTS: DiskFacts = {
 const twinstep = (state: TwinstepContent['state'], partitions = [esp, slots.a, slots.b, STATE]): DiskContent => ({
   kind: 'partitions',
   partitions,
-  twinstep: { versions: ['0.9.0', '1.0.0'], state },
+  twinstep: { versions: ['0.9.0', '1.0.0'], stateVersion: '1.0.0', state },
 });
 
 t.test('an empty disk is taken, and the end of its serial number is typed', async (t) => {
@@ -41,6 +41,15 @@ t.test('disks that cannot be taken, each with its reason', async (t) => {
     [{ content: { kind: 'unreadable', why: 'EIO' } }, /cannot be read \(EIO\)/],
   ];
   for (const [facts, why] of cases) t.match(diskChoice({ ...FACTS, ...facts }).refusal, why);
+});
+
+t.test('a state that a newer version wrote is known as one', async (t) => {
+  const disk = diskChoice({ ...FACTS, content: twinstep({ kind: 'unconfigured' }) });
+  t.equal(newerState(disk, '0.9.9'), '1.0.0');
+  t.equal(newerState(disk, '1.0.0'), null);
+  t.equal(newerState(disk, '1.0.1'), null);
+  t.equal(newerState(disk, 'built by hand'), null);
+  t.equal(newerState(diskChoice(FACTS), '0.9.9'), null);
 });
 
 t.test('what is on a disk, and when its state can stay', async (t) => {

@@ -9,7 +9,12 @@ const NEW = version('1.1.0');
 
 function setUp(t: { teardown(f: () => void): void }) {
   const m = Machine.make([version('1.0.0')], folderFor(t));
-  const desk = new UploadDesk({ store: m.store(), whyNotRestart: () => 'the workload runs here', restart: () => {}, log: () => {} });
+  const desk = new UploadDesk({
+    store: m.store(),
+    whyNotRestart: () => 'the workload runs here',
+    prepareRestart: () => () => {},
+    log: () => {},
+  });
   return harness({ updates: desk });
 }
 
