@@ -29,6 +29,7 @@ import { RecordError } from './runtime/record-store.ts';
 import { runCoServer } from './runtime/run.ts';
 import { markWaitingHealthy } from './runtime/update-health.ts';
 import { waitForConfiguration } from './runtime/waiting.ts';
+import { WITNESS_KEY_ACTION } from './runtime/witness-key.ts';
 import type { WorkerRole } from './runtime/workers.ts';
 import { runSetup } from './setup/command.ts';
 import type { QualifyDoor } from './setup/hardware-reading.ts';
@@ -145,8 +146,13 @@ async function main(): Promise<void> {
   program
     .command('witness-key')
     .description('print what enrols this pair at its witness: the key that only they have, so show it to nobody else')
-    .requiredOption('--config <file>', 'the configuration of this CoServer')
-    .action((o: { config: string }) => {
+    .option('--config <file>', 'from this configuration and its key, also while the process does not run')
+    .option('--socket <path>', "the process's socket")
+    .action(async (o: { config?: string; socket?: string }) => {
+      if (o.config === undefined) {
+        process.exitCode = await runRequest([WITNESS_KEY_ACTION, ...(o.socket ? ['--socket', o.socket] : [])], IO);
+        return;
+      }
       const { pair } = loadConfig(o.config);
       process.stdout.write(formatEnrolment({ pairId: pair.id, key: deriveKey(loadPairKey(pair.keyFile, pair.id), 'witness') }));
     });

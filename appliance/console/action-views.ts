@@ -27,6 +27,7 @@ const GROUP_OF: Readonly<Record<string, ActionGroup>> = {
   'stop-scrub': 'maintenance',
   'accept-replacement': 'maintenance',
   'end-replacement': 'maintenance',
+  'show-witness-key': 'maintenance',
   'pin-lockstep': 'mode',
   'pin-passive': 'mode',
   'automatic-mode': 'mode',
@@ -90,4 +91,10 @@ export function whyNotTyped({ typed, label }: Pick<ActionView, 'typed' | 'label'
   if (!typed || given === typed.word) return null;
   const wrong = given === '' ? 'it must be typed out' : `'${printable(given).slice(0, 40)}' is not it`;
   return `"${label}" needs the word '${typed.word}' with the request, and ${wrong}. ${typed.meaning}`;
+}
+
+/** What an answer brings for whoever asked, to be shown to nobody else and kept nowhere; '': nothing. */
+export function shownOf(answer: { accepted: boolean; detail?: Readonly<Record<string, string | number>> }): string {
+  const show = answer.accepted ? answer.detail?.['show'] : undefined;
+  return typeof show === 'string' ? show : '';
 }

@@ -5,13 +5,14 @@ import { Command } from 'commander';
 import { askSocket, type CommandIo, DEFAULT_SOCKET, oneSnapshot } from '../console/cli/local-socket.ts';
 import { parseArguments } from '../console/cli/parse-arguments.ts';
 import type { Snapshot } from '../core/snapshot.ts';
-import { ACCEPT, CONFIRM, DIFFER, END, OFF_WORD } from './window.ts';
+import { ACCEPT, CONFIRM, DIFFER, END, GIVEN_UP, OFF_WORD, TAKEN_IN } from './window.ts';
 
 /** Its BMC may be asked first. */
 const ANSWER_TIMEOUT_MS = 20_000;
 const LOOK_EVERY_MS = 1_000;
 /** The process starts again with the new key. */
 const AWAY_MS = 120_000;
+const ENDS = new RegExp(`^${GIVEN_UP}|${TAKEN_IN}$`);
 
 export interface ReplaceIo extends CommandIo {
   stdin: NodeJS.ReadableStream;
@@ -102,11 +103,10 @@ async function follow(socket: string, io: ReplaceIo): Promise<number> {
   }
 }
 
-/** The latest word of the history says how it ended. */
-function ended({ coServers, coServer, timeline }: Snapshot, io: ReplaceIo): number {
-  const isThere = coServers.find((c) => c.name !== coServer)?.present ?? false;
-  const last =
-    timeline.findLast((e) => /replacement|taken the old one's place/.test(e.text))?.text ?? 'No replacement is accepted any more.';
+/** The latest word of the history says how it ended: a partner that is heard may be the old one. */
+function ended({ timeline }: Snapshot, io: ReplaceIo): number {
+  const last = timeline.findLast((e) => ENDS.test(e.text))?.text ?? 'No replacement is accepted any more.';
+  const isThere = last.endsWith(TAKEN_IN);
   (isThere ? io.stdout : io.stderr).write(`${last}\n`);
   return isThere ? REPLACE_EXIT.done : REPLACE_EXIT.refused;
 }

@@ -20,9 +20,11 @@ import {
   CONFIRM,
   DIFFER,
   END,
+  GIVEN_UP,
   OPEN_MS,
   replacementActions,
   replacementAttention,
+  TAKEN_IN,
   type WindowFacts,
   type WindowStage,
   whyNotReplace,
@@ -196,7 +198,7 @@ export class Replacement {
     this.#line.use(this.#me, null);
     this.#stage = this.#record.isHeard ? 'closed' : 'telling';
     clearStaged(this.#staged());
-    this.#parts.tell('warning', `No replacement is accepted any more: ${why}. Nothing has changed.`);
+    this.#parts.tell('warning', `${GIVEN_UP}: ${why}. Nothing has changed.`);
     this.#parts.changed();
   }
 
@@ -212,7 +214,9 @@ export class Replacement {
     }
     if (this.#isPartnerHeard()) {
       this.#silentSince = null;
-      this.#voice.silence();
+      // A server that was replaced must hear of it at once, wherever it is plugged in.
+      if (this.#record.former.length > 0) this.#voice.tick(null, null, this.#notices());
+      else this.#voice.silence();
       return;
     }
     this.#silentSince ??= now;
@@ -232,7 +236,7 @@ export class Replacement {
       noteHeard(stateDir);
       this.#record = readRecord(stateDir);
       this.#stage = 'closed';
-      this.#parts.tell('info', `The new CoServer ${this.#other} is heard: it has taken the old one's place.`);
+      this.#parts.tell('info', `The new CoServer ${this.#other} is heard: it ${TAKEN_IN}`);
     }
     return true;
   }

@@ -18,6 +18,11 @@ export const END = 'end-replacement';
 export const CONFIRM = 'confirm-replacement-';
 export const DIFFER = 'replacement-codes-differ';
 export const OFF_WORD = 'off';
+/** How the history's sentence begins when it came to nothing, and ends when it came to its end. */
+export const GIVEN_UP = 'No replacement is accepted any more';
+export const TAKEN_IN = "has taken the old one's place.";
+/** Of the process (runtime/witness-key.ts). */
+const WITNESS_KEY = 'show-witness-key';
 
 export type WindowStage = 'closed' | 'open' | 'agreed' | 'committed' | 'telling';
 
@@ -123,7 +128,10 @@ export function replacementAttention(f: WindowFacts, s: State): AttentionView[] 
           title: `A new server takes the place of CoServer ${other}`,
           sentence: `The new key counts, and the old server's is worth nothing any more. The new one starts now; its copy is then made equal. The witness knows the old key only: remove the pair there, and enrol it again.`,
           endsWhen: [`the new CoServer ${other} is heard`],
-          ways: [{ text: `If it is lost before it starts: another one can be taken in.`, action: ACCEPT }],
+          ways: [
+            { text: 'What the witness needs:', action: WITNESS_KEY },
+            { text: 'If the new one is lost before it starts, another one can be taken in:', action: ACCEPT },
+          ],
         },
       ];
     default:

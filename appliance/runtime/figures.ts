@@ -19,6 +19,7 @@ import type { History } from './history.ts';
 import { LockstepFigures } from './lockstep-figures.ts';
 import type { RestorePoints } from './restore-points.ts';
 import { isClean } from './sources/scrub-news.ts';
+import { witnessKeyAction } from './witness-key.ts';
 import type { Workers } from './workers.ts';
 
 /** Checkpoints kept for the charts and the percentiles. */
@@ -201,6 +202,7 @@ export class Figures {
         }),
         ...(this.points?.actions(state) ?? []),
         ...(this.replacement?.actions() ?? []),
+        witnessKeyAction,
       ],
       restorePoints: this.points?.views ?? [],
       lab: this.#config.labSocket !== '',

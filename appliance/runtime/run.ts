@@ -32,6 +32,7 @@ import { lifeOf } from './life.ts';
 import { LineFile } from './line-file.ts';
 import { loadPairKey } from './load-config.ts';
 import { log } from './log.ts';
+import { operatorRequests } from './operator-requests.ts';
 import { configDuringUpdate, type PairUpdate, placeOfUpdates, startPairUpdate } from './pair-update.ts';
 import { raisePriority } from './priority.ts';
 import { type NewEvent, Pump } from './pump.ts';
@@ -50,6 +51,7 @@ import { connectWitness } from './sources/witness-sight.ts';
 import { followWorkers } from './sources/worker-news.ts';
 import { becomePaired } from './unpaired.ts';
 import { startUpdateHealth } from './update-health.ts';
+import { doesWitnessKey } from './witness-key.ts';
 import { channelOf, hardwareSetup, workerSetups } from './worker-setups.ts';
 import { startWorkers } from './workers.ts';
 
@@ -327,15 +329,11 @@ export async function runCoServer<F extends object>(
     points: (verb, name, by, typed) => points.request(verb, name, by, typed),
     qualification: () => qualification.latest,
     pairUpdate: () => pairUpdate?.updater ?? null,
-    request: async (action, _args, by) => {
-      const offered = figures.snapshot(pump.state).actions.find((a) => a.name === action);
-      if (!offered) return { accepted: false, reason: `There is no action '${action}'.` };
-      if (!offered.allowed) return { accepted: false, reason: offered.reason };
-      const other = points.action(action, by) ?? replacement.action(action, by);
-      if (other) return await other;
-      pump.feed({ kind: 'operatorRequested', action, by });
-      return { accepted: true };
-    },
+    request: operatorRequests(
+      () => figures.snapshot(pump.state).actions,
+      [doesWitnessKey(config, pairKey, history), (a, by) => points.action(a, by), (a, by) => replacement.action(a, by)],
+      (action, by) => pump.feed({ kind: 'operatorRequested', action, by }),
+    ),
   });
   // A guest that outlived the last process waits with its disk and its network for this one: what can wait, waits.
   await Promise.all([workers.gate.call('open', {}, NO_LIMIT), watchdog.settle(), ...(adoptable ? [] : [measured, consolesUp])]);

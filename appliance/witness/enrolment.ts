@@ -58,7 +58,7 @@ export function parseEnrolment(source: string): Enrolment {
   const [pairId, key, sum] = [value(1, 'pair'), value(2, 'key'), value(3, 'sum')];
   if (lines[0]?.join(' ') !== TITLE)
     throw new WitnessSetupError(
-      `this is no enrolment: its first line must be '${TITLE}'. Make one on a CoServer: twinstep witness-key --config FILE`,
+      `this is no enrolment: its first line must be '${TITLE}'. Make one on a CoServer: twinstep witness-key`,
     );
   if (!PAIR_ID.test(pairId) || !/^[0-9a-f]{64}$/.test(key) || lines.length !== 4)
     throw new WitnessSetupError(

@@ -16,8 +16,10 @@ import { decodeSlot, encodeSlot } from '../../appliance/runtime/record-store.ts'
 import { PROPOSED } from '../../appliance/setup/answers.ts';
 import { planFiles } from '../../appliance/setup/plan.ts';
 import type { Role } from '../../appliance/setup/roles.ts';
+import { deriveKey } from '../../appliance/wire/keys.ts';
+import { parseEnrolment } from '../../appliance/witness/enrolment.ts';
 import { enterNamespace, OtherEnd } from '../unit/drivers/ethernet/namespace.ts';
-import { cable, type Name, nameNics, Server } from './setup-pair.ts';
+import { cable, inside, type Name, nameNics, Server } from './setup-pair.ts';
 
 // Slow machines: a busy one needs many times what an idle one does.
 t.setTimeout(1_800_000);
@@ -208,6 +210,11 @@ t.test('a server from its box takes the place of the lost one', async (t) => {
   for (const log of [a.said(), fresh.log, replace.said()])
     for (const secret of [OLD_KEY, newKey, 'old-bmc', 'new-bmc', 'argon2id']) t.notOk(log.includes(secret), 'no secret in a log');
 
+  const enrolment = twinstep('A', 'witness-key', '--socket', socket);
+  t.equal(await enrolment.ended, 0, enrolment.said());
+  t.strictSame(parseEnrolment(enrolment.said()).key, deriveKey(Buffer.from(newKey, 'hex'), 'witness'), 'for the witness, of the new key');
+  t.notOk(a.said().includes(deriveKey(Buffer.from(newKey, 'hex'), 'witness').toString('hex')), 'in no log');
+
   nameNics(b, 'B', fresh.file('nics'));
   for (const folder of ['log', 'disks']) mkdirSync(join(fresh.folder, 'state', folder), { recursive: true });
   const config = join(fresh.folder, 'state/config.yaml');
@@ -236,4 +243,46 @@ t.test('a server from its box takes the place of the lost one', async (t) => {
   t.match(again.said(), /never runs the guest again/);
   a.child.kill('SIGKILL');
   await a.ended;
+});
+
+t.test('it was CoServer A that was lost; nobody is asked before the window is open, and the old one closes it', async (t) => {
+  for (const nic of ['link1', 'link2', 'lan0', 'mgmt0']) inside(b, 'A', 'link', 'del', nic);
+  cable(b, [
+    ['A1', 'B2'],
+    ['A2', 'B1'],
+  ]);
+  const [remains, gone] = [join(root, 'remains'), join(root, 'gone')];
+  configured('B', remains);
+  configured('A', gone);
+  ownsGeneration(remains, { workloadOff: true });
+  nameNics(b, 'B', readFileSync(join(remains, 'state/nics'), 'utf8'));
+  const onB = product('B', remains);
+  const socket = join(remains, 'run/console.sock');
+  await until('it may be asked', remains, onB, (s) => s.actions.some((x) => x.name === 'accept-replacement' && x.allowed));
+  const fresh = await Server.start('A', join(root, 'another'), b);
+  await fresh.at(/CoServer B of a pair is heard on port \d: it runs, without its partner/, '\r');
+  // Its links are crossed: the uses follow the cables.
+  await fresh.at(/network ports.*1 port1.*link 2.*2 port2.*link 1/, '\x1b[6~');
+  await fresh.at(/First start: cables/, '\r');
+  await fresh.until(/its administrator says so there/);
+  const replace = twinstep('B', 'pair', 'replace', '--typed', 'off', '--socket', socket);
+  const code = (await says(replace, /The same code on the new server's screen\? (\d{6})/))[1] ?? '';
+  await fresh.until(new RegExp(`shows the code ${code}`));
+  replace.child.stdin?.write('yes\n');
+  fresh.type('y\r');
+  await fresh.until(/Fingerprint of the key.*what it knows of the pair is taken over/);
+  await fresh.kill();
+  // The old one was not gone: it is switched on again.
+  const mac = (n: number): string => `52:54:00:00:aa:0${n}`;
+  nameNics(b, 'A', `link1 ${mac(2)} 169.254.76.1/30\nlink2 ${mac(1)} 169.254.77.1/30\nlan0 ${mac(3)} -\nmgmt0 ${mac(4)} 192.0.2.21/24\n`);
+  const old = product('A', gone);
+  await says(replace, /No replacement is accepted any more/);
+  t.equal(await replace.ended, 1, `${replace.said()}\n${old.said()}`);
+  t.match(replace.said(), /No replacement is accepted any more: CoServer A is heard: only one that is gone is replaced/);
+  t.equal(loadPairKey(join(remains, 'state/state/pair.key'), PAIR_ID).toString('hex'), OLD_KEY, 'nothing has changed');
+  t.notOk(existsSync(join(remains, 'state/state/pair.key.replacement')));
+  for (const { child, ended } of [old, onB]) {
+    child.kill('SIGKILL');
+    await ended;
+  }
 });

@@ -2,7 +2,10 @@
 import type { PointVerb } from '../../core/restore-points.ts';
 import type { Snapshot } from '../../core/snapshot.ts';
 
-/** Accepted, or the sentence that the operator reads. canForce: asked for with force it would be done. */
+/**
+ * Accepted, or the sentence that the operator reads. canForce: asked for with force it would be done. detail.show: lines for whoever asked
+ * only, such as a key; no log has them.
+ */
 export type RequestAnswer =
   | { accepted: true; detail?: Record<string, string | number> }
   | { accepted: false; reason: string; canForce?: true };

@@ -1,5 +1,6 @@
 // `twinstep request [NAME] [--typed WORD]`: asks the local process for an operator's action; without a name, says which there are.
 import { Command } from 'commander';
+import { shownOf } from '../action-views.ts';
 import { actionGroups, consoleModel } from '../model.ts';
 import { hanging } from '../serial/layout.ts';
 import { pageText } from '../serial/pages.ts';
@@ -28,10 +29,11 @@ export async function runRequest(argv: readonly string[], io: CommandIo): Promis
       io.stdout.write(await list(socket));
       return 0;
     }
-    const refusal = await ask(socket, name, typed);
-    if (refusal === null) io.stdout.write(`${name}: accepted. What happens: twinstep status --history\n`);
-    else io.stderr.write(`twinstep request: ${refusal}\n`);
-    return refusal === null ? 0 : 1;
+    const answer = await ask(socket, name, typed);
+    if (answer.kind === 'refused') io.stderr.write(`twinstep request: ${answer.reason}\n`);
+    // As it is, so that it can be piped.
+    else io.stdout.write(answer.show || `${name}: accepted. What happens: twinstep status --history\n`);
+    return answer.kind === 'refused' ? 1 : 0;
   } catch (error) {
     io.stderr.write(`twinstep request: ${error instanceof Error ? error.message : String(error)}\n`);
     return 3;
@@ -55,8 +57,9 @@ async function list(socket: string): Promise<string> {
     .join('\n');
 }
 
-/** Null: accepted. */
-async function ask(socketPath: string, name: string, typed: string | undefined): Promise<string | null> {
+type Asked = { kind: 'accepted'; show: string } | { kind: 'refused'; reason: string };
+
+async function ask(socketPath: string, name: string, typed: string | undefined): Promise<Asked> {
   let text = '';
   const body = JSON.stringify(typed === undefined ? {} : { typed });
   const path = `/api/actions/${encodeURIComponent(name)}`;
@@ -64,12 +67,12 @@ async function ask(socketPath: string, name: string, typed: string | undefined):
     text += chunk;
     if (text.length > ANSWER_MAX_CHARS) throw new Error(`${socketPath} sent more than an answer: is it twinstep's?`);
   });
-  if (status === 200) return null;
+  let value: { reason?: unknown; accepted?: unknown; detail?: Record<string, string | number> } = {};
   try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null && 'reason' in value) return String(value.reason);
+    value = JSON.parse(text) as typeof value;
   } catch {
     // The status alone is told.
   }
-  return `the process answered with HTTP status ${status}`;
+  if (status === 200) return { kind: 'accepted', show: shownOf({ accepted: true, ...(value.detail ? { detail: value.detail } : {}) }) };
+  return { kind: 'refused', reason: typeof value.reason === 'string' ? value.reason : `the process answered with HTTP status ${status}` };
 }

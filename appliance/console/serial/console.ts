@@ -2,7 +2,7 @@
 // at the line could as well pull the plug); asking for an action does. A line that nobody reads costs nothing: while what was
 // written has not left, nothing more is written, and then the newest picture is.
 import type { Duplex } from 'node:stream';
-import { whyNotTyped } from '../action-views.ts';
+import { shownOf, whyNotTyped } from '../action-views.ts';
 import { LoginLimiter } from '../api/login-limiter.ts';
 import { PasswordVerifier } from '../api/password.ts';
 import type { ActionRequest, RequestAnswer, SnapshotSource } from '../api/types.ts';
@@ -119,7 +119,8 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
     const untyped = action ? whyNotTyped(action, typed) : null;
     const answer: RequestAnswer = untyped === null ? await request(name, {}, SERIAL) : { accepted: false, reason: untyped };
     options.log?.(`serial console: action ${name}: ${answer.accepted ? 'accepted' : `refused: ${answer.reason}`}`);
-    dialog = onAnswered(dialog, answer.accepted ? 'Accepted: the events page says what happens.' : `Refused: ${answer.reason}`);
+    const told = answer.accepted ? 'Accepted: the events page says what happens.' : `Refused: ${answer.reason}`;
+    dialog = onAnswered(dialog, told, shownOf(answer));
   };
   const run = (work: Promise<void>): void => {
     work

@@ -16,6 +16,8 @@ export type Mode =
   | { kind: 'confirm'; action: ActionModel }
   /** An action that can lose data: its word is being typed. */
   | { kind: 'word'; action: ActionModel; word: string; typed: string }
+  /** What an answer brought, until a key is pressed. */
+  | { kind: 'shown'; text: string }
   /** A password is being verified or an action asked for. */
   | { kind: 'waiting' };
 
@@ -64,6 +66,8 @@ export function onKey(d: Dialog, key: Key, choices: Choices, pageRows: number, n
       return isLetter(key, 'y') ? ask(dialog, dialog.mode.action, '') : stay({ ...dialog, mode: ACTIONS, message: 'Not asked.' });
     case 'word':
       return wordKey(dialog, dialog.mode, key);
+    case 'shown':
+      return stay({ ...dialog, mode: ACTIONS });
     case 'waiting':
       return stay(dialog);
     default:
@@ -89,7 +93,9 @@ export function onVerified(d: Dialog, right: boolean, message: string): Dialog {
   return right ? { ...d, signedIn: true, mode: ACTIONS, scroll: 0, message: '' } : { ...d, mode: { kind: 'view' }, message };
 }
 
-export function onAnswered(d: Dialog, message: string): Dialog {
+/** @param show Lines for whoever asked; only while that one is signed in. */
+export function onAnswered(d: Dialog, message: string, show = ''): Dialog {
+  if (show !== '' && d.signedIn) return { ...d, mode: { kind: 'shown', text: show }, scroll: 0, message: '' };
   return { ...d, mode: d.signedIn ? ACTIONS : { kind: 'view' }, scroll: 0, message };
 }
 

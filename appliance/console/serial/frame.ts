@@ -19,11 +19,13 @@ export function frame(m: ConsoleModel, d: Dialog): Frame {
   const inActions =
     d.mode.kind === 'actions' || d.mode.kind === 'confirm' || d.mode.kind === 'word' || (d.mode.kind === 'waiting' && d.signedIn);
   const all =
-    d.mode.kind === 'word'
-      ? typedLines(d.mode.action, COLUMNS)
-      : inActions
-        ? actionLines(actionsOn(d.page, m), COLUMNS, d.mode.kind === 'actions' && d.mode.emergency)
-        : pageLines(d.page, m, COLUMNS, d.evidence);
+    d.mode.kind === 'shown'
+      ? shownLines(d.mode.text)
+      : d.mode.kind === 'word'
+        ? typedLines(d.mode.action, COLUMNS)
+        : inActions
+          ? actionLines(actionsOn(d.page, m), COLUMNS, d.mode.kind === 'actions' && d.mode.emergency)
+          : pageLines(d.page, m, COLUMNS, d.evidence);
   const scroll = Math.min(d.scroll, Math.max(0, all.length - PAGE_ROWS));
   const shown = all.slice(scroll, scroll + PAGE_ROWS);
   const below = all.length - scroll - shown.length;
@@ -36,6 +38,17 @@ export function frame(m: ConsoleModel, d: Dialog): Frame {
     ],
     scroll,
   };
+}
+
+/** As it is, so that it can be copied. */
+function shownLines(text: string): Line[] {
+  return [
+    BLANK,
+    ...text
+      .trimEnd()
+      .split('\n')
+      .map((row) => plain(ascii(row))),
+  ];
 }
 
 function titleLine(m: ConsoleModel): Line {
@@ -52,6 +65,7 @@ function messageLine(d: Dialog, above: number, below: number): Line {
     return [{ text: pad(ascii(`${d.mode.action.label}? y: ask for it, any other key: do not`), COLUMNS), style: 'bold' }];
   if (d.mode.kind === 'word')
     return [{ text: pad(ascii(`Type the word '${d.mode.word}' and press Enter: ${d.mode.typed}_`), COLUMNS), style: 'bold' }];
+  if (d.mode.kind === 'shown') return [{ text: pad('To be treated as a password. Any key: back', COLUMNS), style: 'bold' }];
   if (d.message !== '') return [{ text: pad(ascii(d.message), COLUMNS), style: 'bold' }];
   if (above === 0 && below === 0) return BLANK;
   return plain(

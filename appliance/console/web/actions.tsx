@@ -1,7 +1,9 @@
 // What may be asked for: one button each, with the reason why it may not be, or with the word that it needs.
 import type { JSX } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { shownOf } from '../action-views.ts';
 import { type ActionGroup, type ActionModel, actionGroups, type ConsoleModel } from '../model.ts';
-import { post } from './connection.ts';
+import { ask } from './connection.ts';
 import { AskButton, type AskButtonProps, Card, Mark } from './parts.tsx';
 import { TypedButton } from './typed-dialog.tsx';
 
@@ -15,16 +17,46 @@ interface ActionButtonProps {
 }
 
 export function ActionButton({ action, onAnswer, ask }: ActionButtonProps): JSX.Element {
-  const request = ask ?? ((typed: string) => post(`/api/actions/${action.name}`, typed === '' ? {} : { typed }));
+  const [shown, setShown] = useState('');
+  const request = ask ?? ((typed: string) => askCore(action.name, typed, setShown));
   if (action.typed) return <TypedButton action={action} typed={action.typed} ask={request} onAnswer={onAnswer} />;
   return (
-    <AskButton
-      label={action.label}
-      confirm={`Press again: ${action.label.charAt(0).toLowerCase()}${action.label.slice(1)}`}
-      disabled={!action.allowed}
-      ask={() => request('')}
-      onAnswer={onAnswer}
-    />
+    <>
+      <AskButton
+        label={action.label}
+        confirm={`Press again: ${action.label.charAt(0).toLowerCase()}${action.label.slice(1)}`}
+        disabled={!action.allowed}
+        ask={() => request('')}
+        onAnswer={onAnswer}
+      />
+      {shown !== '' && <ShownDialog title={action.label} text={shown} onClose={() => setShown('')} />}
+    </>
+  );
+}
+
+/** Answers null or the refusal's reason. @param onShow Of lines that are for whoever asked. */
+async function askCore(name: string, typed: string, onShow: (text: string) => void): Promise<string | null> {
+  const answer = await ask(`/api/actions/${name}`, typed === '' ? {} : { typed });
+  const show = shownOf(answer);
+  if (show !== '') onShow(show);
+  return answer.accepted ? null : (answer.reason ?? '');
+}
+
+/** For whoever asked: gone with the dialog. */
+function ShownDialog({ title, text, onClose }: { title: string; text: string; onClose: () => void }): JSX.Element {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  return (
+    <dialog ref={dialog} class="typed" aria-labelledby="shown-title" onClose={onClose}>
+      <h2 id="shown-title">{title}</h2>
+      <p>To be treated as a password.</p>
+      <pre>{text}</pre>
+      <div class="buttons">
+        <button type="button" onClick={() => dialog.current?.close()}>
+          Close
+        </button>
+      </div>
+    </dialog>
   );
 }
 

@@ -9,6 +9,7 @@ import {
   type WindowFacts,
   whyNotReplace,
 } from '../../../../appliance/replacement/window.ts';
+import { WITNESS_KEY_ACTION } from '../../../../appliance/runtime/witness-key.ts';
 
 function owner(change: (s: State) => Partial<State> = () => ({})): State {
   const begun = initialState({
@@ -82,7 +83,7 @@ t.test('what is shown: every way to go is among the actions', async (t) => {
   t.strictSame(replacementAttention(CLOSED, owner()), []);
   for (const stage of ['open', 'agreed', 'committed', 'telling'] as const) {
     const facts = { ...CLOSED, stage, view: stage === 'open' ? VIEW : null, leftMs: 60_000 };
-    const names = replacementActions(facts, owner()).map((a) => a.name);
+    const names = [WITNESS_KEY_ACTION, ...replacementActions(facts, owner()).map((a) => a.name)];
     const [shown] = replacementAttention(facts, owner());
     for (const way of shown?.ways ?? []) t.ok(way.action !== null && names.includes(way.action), `${stage}: ${way.action}`);
   }

@@ -47,3 +47,11 @@ t.test('the core refuses: its reason; nobody answers: the remedy', async (t) => 
   t.equal((await run('a', 'b')).code, 2);
   t.equal((await run('--help')).code, 0);
 });
+
+t.test('what an answer brings for whoever asked is printed as it is, and in no log', async (t) => {
+  const show = 'Twinstep witness enrolment\nkey  5a5a\n';
+  const h = await harness({ first: duplex(), answer: { accepted: true, detail: { show } } });
+  t.teardown(() => h.close());
+  t.strictSame(await run('move-workload', '--socket', h.socketPath), { code: 0, stdout: show, stderr: '' });
+  t.notMatch(h.log.join(), '5a5a');
+});

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { hashPassword } from '../../../../../appliance/console/api/index.ts';
+import { hashPassword, type RequestAnswer } from '../../../../../appliance/console/api/index.ts';
 import { type ActionModel, consoleModel } from '../../../../../appliance/console/model.ts';
 import { freshDialog, IDLE_SIGN_OUT_MS, onKey, onTime } from '../../../../../appliance/console/serial/dialog.ts';
 import { startSerialConsole } from '../../../../../appliance/console/serial/index.ts';
@@ -16,7 +16,7 @@ t.setTimeout(120_000);
 
 const passwordHash = await hashPassword('käse 7');
 
-function start(first: Snapshot = duplex(), updates?: SoftwareSource) {
+function start(first: Snapshot = duplex(), updates?: SoftwareSource, answer: RequestAnswer = { accepted: false, reason: 'B is busy.' }) {
   const line = new FakeLine();
   let current = first;
   let offsetMs = 0;
@@ -34,7 +34,7 @@ function start(first: Snapshot = duplex(), updates?: SoftwareSource) {
     request: async (action, _args, by) => {
       asked.push(action);
       askedBy.push(by);
-      return { accepted: false, reason: 'B is busy.' };
+      return answer;
     },
     ...(updates ? { updates } : {}),
     passwordHash,
@@ -153,6 +153,34 @@ t.test('looking is free, asking needs the password', async (t) => {
   await c.line.shows('DUPLEX');
   c.line.type('a');
   await c.line.shows('Password: _');
+});
+
+t.test('what is for whoever asked is shown until a key is pressed, and to nobody after him', async (t) => {
+  const key = `key  ${'5a'.repeat(32)}`;
+  const c = start(duplex(), undefined, { accepted: true, detail: { show: `Twinstep witness enrolment\n${key}\n` } });
+  t.teardown(() => c.serial.close());
+  const ask = async (): Promise<void> => {
+    c.line.type('1');
+    await c.line.shows('y: ask for it');
+    c.line.type('y');
+    await c.line.shows(key);
+  };
+  await c.line.shows('DUPLEX');
+  c.line.type('a');
+  await c.line.shows('Password: _');
+  c.line.type('käse 7\r');
+  await c.line.shows('press the number');
+  await ask();
+  await c.line.shows('To be treated as a password');
+  c.line.type('x');
+  await c.line.shows('press the number');
+  t.notMatch(c.line.terminal.text(), key, 'gone');
+  await ask();
+  // Nobody presses a key.
+  c.sleep(IDLE_SIGN_OUT_MS);
+  await c.line.shows('Signed out');
+  t.notMatch(c.line.terminal.text(), key, 'gone');
+  t.notMatch(c.log.join(), '5a5a');
 });
 
 t.test('a device that is opened later gets the whole screen: what was drawn before went nowhere', async (t) => {
