@@ -14,6 +14,7 @@ import {
   isAppliance,
   type PairNow,
   PairUpdater,
+  type PairUpdaterParts,
   type Place,
   readLevel,
   readWish,
@@ -64,6 +65,8 @@ export interface PairUpdateParts {
   snapshot: () => Snapshot;
   feed: (event: NewEvent) => void;
   history: Pick<History, 'add'>;
+  /** In place of this machine's; for tests. */
+  given?: Partial<Pick<PairUpdaterParts, 'restartServer' | 'restartProcess' | 'tickMs'>>;
 }
 
 export interface PairUpdate {
@@ -81,6 +84,7 @@ export async function startPairUpdate({
   snapshot,
   feed,
   history,
+  given = {},
 }: PairUpdateParts): Promise<PairUpdate> {
   const engine = await engineVersionOf(config.engine.binary);
   const channel = new PairChannel({
@@ -106,6 +110,7 @@ export async function startPairUpdate({
     restartServer,
     restartProcess: () => process.kill(process.pid, 'SIGTERM'),
     tell: (news) => history.add({ ...news, row: null }),
+    ...given,
   });
   updater.start();
   return {

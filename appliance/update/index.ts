@@ -3,7 +3,7 @@ export { type Manifest, type RefusalKind, UpdateRefusal } from './bundle.ts';
 export { runUpdate } from './command.ts';
 export { followHealth } from './health.ts';
 export type { PairNow } from './pair-order.ts';
-export { PairUpdater } from './pair-updater.ts';
+export { PairUpdater, type PairUpdaterParts } from './pair-updater.ts';
 export { compatibleByWish, readLevel, readWish } from './pair-wish.ts';
 export { findPlace, isAppliance, type Place } from './place.ts';
 export type { News } from './record.ts';

@@ -48,6 +48,7 @@ export interface PairUpdaterParts {
   tell: (news: News) => void;
   /** Monotonic, ms; for tests. */
   clock?: () => number;
+  tickMs?: number;
   rateBytesPerS?: number;
 }
 
@@ -92,7 +93,7 @@ export class PairUpdater {
   }
 
   start(): void {
-    this.#timer = setInterval(() => void this.tick(), TICK_MS);
+    this.#timer = setInterval(() => void this.tick(), this.#p.tickMs ?? TICK_MS);
     void this.tick();
   }
 
