@@ -6,6 +6,9 @@ import { seededDice } from '../../../../hwqual/lab/power-loss.ts';
 import { bundle, copyOf, folderFor, Machine, manifestOf, SLOT_BYTES, stream, version } from './machine.ts';
 import { Power, PowerCut } from './volatile-disk.ts';
 
+// Slow machines: a busy one needs several times what an idle one does.
+t.setTimeout(300_000);
+
 const OLD = version('1.0.0');
 const NEW = version('1.1.0', 50_001, 7_001);
 const OLDER = version('0.9.0');
@@ -223,7 +226,8 @@ t.test(
     const folder = folderFor(t);
     const fresh = Machine.make([OLD, OLDER], folder);
     const update = async (m: Machine) => {
-      await m.store().receive(stream(bundle(NEW)));
+      // Hundreds of them: at a disk's pace that is seconds.
+      await m.store().receive(stream(bundle(NEW)), { pace: async () => {} });
       await m.store().activate();
     };
     const counting = copyOf(fresh);
