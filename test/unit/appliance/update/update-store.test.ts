@@ -6,6 +6,9 @@ import { seededDice } from '../../../../hwqual/lab/power-loss.ts';
 import { bundle, copyOf, folderFor, Machine, manifestOf, SLOT_BYTES, stream, version } from './machine.ts';
 import { Power, PowerCut } from './volatile-disk.ts';
 
+// Hundreds of updates, each with what it keeps flushed.
+t.setTimeout(300_000);
+
 const OLD = version('1.0.0');
 const NEW = version('1.1.0', 50_001, 7_001);
 const OLDER = version('0.9.0');
