@@ -12,7 +12,7 @@ import { REPOSITORY } from '../prepare.ts';
 import { answersTale, serialTale } from './first-start-tales.ts';
 import { installTale } from './install-tale.ts';
 import { loaderTale } from './loader-tale.ts';
-import { insidePairsRack, levelsTale, pairTale } from './pair.ts';
+import { insidePairsRack, levelsTale, pairTale, rollingTale } from './pair.ts';
 import { secureBootTale } from './secure-boot-tale.ts';
 import { makeStage, mustNot, type StageOptions, type Tale, WAITS, watch } from './stage.ts';
 import { tpmTale } from './tpm-tale.ts';
@@ -82,7 +82,12 @@ const TALES: Record<string, Tale> = {
   update: updateTale,
   pair: pairTale,
   levels: levelsTale,
+  rolling: rollingTale,
 };
+/** In the namespace of the two appliances' rack. */
+const IN_RACK = ['pair', 'levels', 'rolling'];
+/** They sign updates. */
+const WITH_KEY = ['update', 'rolling'];
 
 const USAGE = `usage: npm run lab:appliance -- [--image DIRECTORY] [--key FILE] [--kills N] [--seed N] [--instance NAME] [--port N] [--report DIRECTORY] [${Object.keys(TALES).join('|')}]...`;
 
@@ -105,10 +110,11 @@ function parse(args: string[]): { options: StageOptions; names: string[] } {
   if (unknown !== undefined) throw new LabError(`there is no tale ${unknown}`, USAGE);
   const { image = join(REPOSITORY, 'dist.image'), instance, port, report = join(image, 'lab'), key, kills = '0', seed = '1' } = values;
   if (![kills, seed].every((number) => /^\d{1,9}$/.test(number))) throw new LabError('--kills and --seed are whole numbers', USAGE);
-  if (positionals.includes('update') && key === undefined)
-    throw new LabError('the tale update needs --key FILE: the private key whose public one the image was built with', USAGE);
+  const signs = positionals.find((name) => WITH_KEY.includes(name));
+  if (signs !== undefined && key === undefined)
+    throw new LabError(`the tale ${signs} needs --key FILE: the private key whose public one the image was built with`, USAGE);
   // Without the key all others are all there is.
-  const all = Object.keys(TALES).filter((name) => name !== 'update' || key !== undefined);
+  const all = Object.keys(TALES).filter((name) => !WITH_KEY.includes(name) || key !== undefined);
   return {
     options: { image, instance, port, report, key, kills: Number(kills), seed: Number(seed) },
     names: positionals.length === 0 ? all : positionals,
@@ -117,7 +123,7 @@ function parse(args: string[]): { options: StageOptions; names: string[] } {
 
 async function main(args: string[]): Promise<void> {
   const { options, names } = parse(args);
-  if ((names.includes('pair') || names.includes('levels')) && !(await insidePairsRack(options))) return;
+  if (names.some((name) => IN_RACK.includes(name)) && !(await insidePairsRack(options))) return;
   const work = mkdtempSync(join(tmpdir(), 'twinstep-appliance-'));
   for (const signal of ['SIGINT', 'SIGTERM'] as const)
     process.once(signal, () => {

@@ -1,6 +1,7 @@
 // The tales of two appliances. `pair`: both boot the built image for the first time and take their answers from a stick, their operator compares
 // the code on both serial consoles and confirms it, they qualify, run a guest at level 3, lose the server that runs it by its BMC, go on, and join
-// again. `levels`: the same with a configuration that they are given, and once more at level 2. Figures, screens and pictures go into the report.
+// again. `levels`: the same with a configuration that they are given, and once more at level 2. `rolling`: an update goes over both. Figures, screens and pictures go into the report.
+import type { KeyObject } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CoServerName } from '../../../appliance/core/snapshot.ts';
@@ -15,7 +16,10 @@ import { type MachinesSettings, machinesSettings } from '../machines/settings.ts
 import { ADDRESSES, CO_SERVERS, partnerOf } from '../settings.ts';
 import type { Level } from './pair-configuration.ts';
 import { PairReport } from './pair-report.ts';
+import { leavePair, updatePair } from './pair-update.ts';
+import type { Stage } from './stage.ts';
 import { Twins } from './twins.ts';
+import { signingKey } from './update-tale.ts';
 import type { Version } from './versions.ts';
 import { WebPage } from './web-page.ts';
 
@@ -84,6 +88,16 @@ export const levelsTale = (world: PairWorld): Promise<void> =>
     await tale.changeLevel(2);
     await tale.protect(2);
   });
+
+export const rollingTale = async (stage: Stage): Promise<void> => {
+  const key = signingKey(stage.options);
+  await tell(stage, 'configuration', async (tale) => {
+    await tale.powerOn();
+    await tale.pair();
+    await tale.qualify();
+    await tale.update(key);
+  });
+};
 
 async function tell(world: PairWorld, told: 'answers' | 'configuration', go: (tale: PairTale) => Promise<void>): Promise<void> {
   const { options, say } = world;
@@ -270,6 +284,19 @@ class PairTale {
     await this.#append(1);
     for (const name of CO_SERVERS) this.#keepScreen(`level-${level}-again-${name}`, name, 'whole again');
     await this.#webPicture(lost, `web-level-${level}-again`, 'whole again');
+  }
+
+  /** A version that works goes over both; one that does not is left by both. The guest runs on. */
+  async update(key: KeyObject): Promise<void> {
+    const twins = this.#twins;
+    await twins.until('the pair is whole', (both) => (isDuplex(both) ? true : null), PATIENCE_S);
+    const { built, tools } = this.#world;
+    const parts = { twins, report: this.#report, built, tools, key, append: (count: number) => this.#append(count), patienceS: PATIENCE_S };
+    await updatePair(parts);
+    for (const name of CO_SERVERS) this.#keepScreen(`updated-${name}`, name, 'after the update');
+    await this.#webPicture('A', 'web-updated', 'after the update');
+    await leavePair(parts);
+    await this.#webPicture('A', 'web-given-up', 'after an update that was given up');
   }
 
   /** Both are switched off, the one without the guest first, and are told the other level. */

@@ -12,7 +12,7 @@ import { coServerConfig, makeSecrets } from '../configuration.ts';
 import { LabError } from '../lab-error.ts';
 import { seededDice } from '../power-loss.ts';
 import type { ApplianceMachine } from './machine.ts';
-import type { Stage } from './stage.ts';
+import type { Stage, StageOptions } from './stage.ts';
 import { otherVersion, type Version } from './versions.ts';
 import { WebConsole } from './web-console.ts';
 
@@ -50,7 +50,13 @@ async function given() {
   return { password: secrets.password, files: { config: stringify(config), nics: `mgmt0 ${MAC} ${ADDRESS}/24\n` } };
 }
 
-function updateOf(v: Version, key: KeyObject): Buffer {
+export function signingKey({ key }: StageOptions): KeyObject {
+  if (key === undefined) throw new LabError('the key is missing', '--key FILE');
+  return readPrivateKey(key, null);
+}
+
+/** As `npm run image:sign` makes it. */
+export function updateOf(v: Version, key: KeyObject): Buffer {
   const manifest = encodeManifest(
     manifestFor({ version: v.version, engine: engineVersion(), minimumFrom: '0.0.0', program: v.program, slot: v.slot }),
   );
@@ -59,8 +65,7 @@ function updateOf(v: Version, key: KeyObject): Buffer {
 
 export async function updateTale(stage: Stage): Promise<void> {
   const { built, tools, options } = stage;
-  if (options.key === undefined) throw new LabError('the key is missing', '--key FILE');
-  const key = readPrivateKey(options.key, null);
+  const key = signingKey(options);
   const where = stage.disk({ files: espFiles(tools, [built]), slots: { a: built.slot } });
   const { password, files } = await given();
   const port = await freePort();

@@ -16,12 +16,15 @@ export interface Answer {
 export class WebConsole {
   readonly #port: number;
   readonly #password: string;
+  readonly #host: string;
+  readonly #answerTimeoutMs: number;
   #cookie = '';
 
-  /** `port`: on this machine's loopback. */
-  constructor(port: number, password: string) {
+  constructor(port: number, password: string, { host = '127.0.0.1', answerTimeoutMs = ANSWER_TIMEOUT_MS } = {}) {
     this.#port = port;
     this.#password = password;
+    this.#host = host;
+    this.#answerTimeoutMs = answerTimeoutMs;
   }
 
   /** Waits until it answers, and signs in. */
@@ -67,15 +70,15 @@ export class WebConsole {
       const headers = { 'content-type': type, 'x-twinstep-console': '1', cookie: this.#cookie };
       // Its certificate is its own, made at its first start.
       const call = request({
-        host: '127.0.0.1',
+        host: this.#host,
         port: this.#port,
         method,
         path,
         headers,
         rejectUnauthorized: false,
-        timeout: ANSWER_TIMEOUT_MS,
+        timeout: this.#answerTimeoutMs,
       });
-      call.on('timeout', () => call.destroy(new LabError(`${path} was not answered within ${ANSWER_TIMEOUT_MS / 1000} s`)));
+      call.on('timeout', () => call.destroy(new LabError(`${path} was not answered within ${this.#answerTimeoutMs / 1000} s`)));
       call.on('error', reject);
       call.on('response', (response) => {
         let text = '';
