@@ -57,9 +57,7 @@ export function parseEnrolment(source: string): Enrolment {
   const value = (i: number, name: string) => (lines[i]?.[0] === name && lines[i]?.length === 2 ? (lines[i]?.[1] ?? '') : '');
   const [pairId, key, sum] = [value(1, 'pair'), value(2, 'key'), value(3, 'sum')];
   if (lines[0]?.join(' ') !== TITLE)
-    throw new WitnessSetupError(
-      `this is no enrolment: its first line must be '${TITLE}'. Make one on a CoServer: twinstep witness-key`,
-    );
+    throw new WitnessSetupError(`this is no enrolment: its first line must be '${TITLE}'. Make one on a CoServer: twinstep witness-key`);
   if (!PAIR_ID.test(pairId) || !/^[0-9a-f]{64}$/.test(key) || lines.length !== 4)
     throw new WitnessSetupError(
       'the enrolment is not whole: after its first line come pair (32 hex digits), key (64 hex digits) and sum, one a line',

@@ -133,6 +133,22 @@ t.test('another engine: asked before it begins, level 2 while they differ, one r
   t.strictSame([pair.guestRestarts, pair.sides.A.level, pair.sides.B.level], [1, 3, 3]);
 });
 
+t.test('the pair is no longer duplex when the disk has taken its time: nothing starts again', async (t) => {
+  const pair = await pairWith(t);
+  pair.afterActivate = () => {
+    pair.isBroken = true;
+  };
+  await pair.sides.A.updater?.ask('start', false, 'the test');
+  let looks = 0;
+  await pair.until('looked at some more', () => pair.isBroken && ++looks > 10);
+  t.strictSame([pair.sides.A.restarts, pair.sides.B.restarts], [0, 0]);
+  t.strictSame(await pair.sides.B.machine.files(), ['twinstep_1.0.0.efi', 'twinstep_1.1.0.efi.new'], 'and nothing is tried meanwhile');
+  pair.isBroken = false;
+  pair.afterActivate = () => {};
+  await pair.until('done', isOver(pair));
+  t.equal(pair.versions(), '1.1.0 1.1.0');
+});
+
 t.test('what may not begin is refused by name', async (t) => {
   const pair = new UpdatedPair([OLD], folderFor(t), {});
   const { A } = pair.sides;

@@ -6,7 +6,7 @@ import { seededDice } from '../../../../hwqual/lab/power-loss.ts';
 import { bundle, copyOf, folderFor, Machine, manifestOf, SLOT_BYTES, stream, version } from './machine.ts';
 import { Power, PowerCut } from './volatile-disk.ts';
 
-// Slow machines: a busy one needs several times what an idle one does.
+// Hundreds of updates, each with what it keeps flushed.
 t.setTimeout(300_000);
 
 const OLD = version('1.0.0');

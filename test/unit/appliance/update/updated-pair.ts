@@ -27,6 +27,9 @@ export class UpdatedPair {
   guestAt: Name = 'A';
   guestRestarts = 0;
   nowMs = 0;
+  /** The pair is not duplex, whatever else is so. */
+  isBroken = false;
+  afterActivate = () => {};
 
   constructor(versions: readonly Version[], folder: string, options: SideOptions = {}) {
     this.options = { level: 3, engineOf: () => '11.1.3', bad: {}, rateBytesPerS: 1 << 30, ...options };
@@ -37,7 +40,7 @@ export class UpdatedPair {
 
   get isDuplex(): boolean {
     const { A, B } = this.sides;
-    return A.updater !== null && B.updater !== null && A.level === B.level && (A.level === 2 || A.engine === B.engine);
+    return !this.isBroken && A.updater !== null && B.updater !== null && A.level === B.level && (A.level === 2 || A.engine === B.engine);
   }
 
   /** Whoever is down starts, who is up looks, until `fits` or too long. */
@@ -110,9 +113,16 @@ class Side {
     this.#isNew = true;
     const { recordFile } = this.machine.place;
     this.level = readLevel(recordFile) ?? options.level;
+    const store = this.machine.store();
+    const activate = store.activate.bind(store);
+    store.activate = async () => {
+      const version = await activate();
+      this.#pair.afterActivate();
+      return version;
+    };
     this.updater = new PairUpdater({
       coServer: this.name,
-      store: this.machine.store(),
+      store,
       recordFile,
       channel: this.#channel,
       engine: this.engine,
