@@ -135,7 +135,7 @@ export interface CoServerConfig {
   labSocket: string;
   engine: {
     binary: string;
-    /** The version this build was qualified with: a prefix of `query-version`'s, e.g. "11.1". */
+    /** The version this build was qualified with: a prefix of `query-version`'s, e.g. "11.1"; "image": whichever the appliance's image brings. */
     version: string;
     acceleration: 'kvm' | 'tcg';
     /** Directory for logs of the engine and the guest's serial port. */

@@ -142,7 +142,8 @@ function newConfig(input: PlanInput): CoServerConfig {
     labSocket: '',
     engine: {
       binary: '/usr/bin/qemu-system-x86_64',
-      version: '11.1',
+      // The next version of the image may bring another one.
+      version: 'image',
       acceleration: machine.kvm ? 'kvm' : 'tcg',
       logDir: `${stateFolder}/log`,
     },

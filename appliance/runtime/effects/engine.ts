@@ -189,7 +189,7 @@ export class Engine {
     this.#watch(started);
     try {
       await this.#connect(started);
-      checkVersion(this.control.version, engine.version);
+      if (engine.version !== 'image') checkVersion(this.control.version, engine.version);
     } catch (e) {
       await this.kill();
       throw e;
