@@ -40,6 +40,7 @@ t.test("the other server's BMC is asked with the cipher suite that was answered"
 t.test('a server without KVM gets the time that an emulated one needs', async (t) => {
   const [fast, slow] = [planned(), planned({}, false)];
   t.equal(slow.engine.acceleration, 'tcg');
+  t.equal(slow.engine.version, 'image', 'an update may bring another one');
   t.ok(slow.heartbeat.timeoutMs >= 20 * fast.heartbeat.timeoutMs, 'also for engine, replica and threads');
   t.ok(slow.watchdog.timeoutS > fast.watchdog.timeoutS);
   t.ok(slow.disk.timeoutMs > fast.disk.timeoutMs && slow.checkpoint.hold.dataMs > fast.checkpoint.hold.dataMs);
