@@ -9,6 +9,6 @@ const store = new UpdateStore({ ...(given as object), keys: [createPublicKey(giv
 >[0]);
 process.stdout.write('begin\n');
 const onProgress = (done: number, total: number) => process.stdout.write(`${Math.floor((100 * done) / total)} %\n`);
-await store.receive(createReadStream(process.argv[3] ?? '', { highWaterMark: 1 << 18 }), { onProgress });
+await store.receive(createReadStream(process.argv[3] ?? '', { highWaterMark: 1 << 18 }), { onProgress, pace: async () => {} });
 await store.activate();
 process.stdout.write('end\n');

@@ -20,7 +20,9 @@ const BEFORE = version('0.9.0', 4 << 20, 1 << 20);
 const NEW = version('1.1.0', 6 << 20, 2 << 20);
 const SCRIPT = join(import.meta.dirname, 'update-installer.ts');
 
-t.test(`killed ${KILLS} times in the middle of an update`, { timeout: 600_000 }, async (t) => {
+t.setTimeout(600_000);
+
+t.test(`killed ${KILLS} times in the middle of an update`, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'twinstep-update-kills-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const library = await volatileCacheLibrary(join(folder, 'library'));
