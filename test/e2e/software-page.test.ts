@@ -33,6 +33,12 @@ function deskOf(m: Machine) {
   let release = () => {};
   let reached = () => {};
   class HeldDesk extends UploadDesk {
+    /** However fast the line is: the part that is cancelled must not be the last one. */
+    override begin(bytes: number, force: boolean, by: string) {
+      const answer = super.begin(bytes, force, by);
+      return answer.accepted ? { ...answer, detail: { ...answer.detail, partBytes: 128 << 10 } } : answer;
+    }
+
     override async part(id: string, offset: number, data: Buffer) {
       const answer = super.part(id, offset, data);
       if (offset > 0) {
