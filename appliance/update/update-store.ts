@@ -70,6 +70,10 @@ export interface Versions {
   givenUp: string | null;
 }
 
+/** Who looks does so beside whoever changes something: each change is one sector, so what is seen is as before it or as after. */
+type Use = 'look' | 'change';
+type OpenDevice = (device: Device, use?: Use) => Promise<BlockStore>;
+
 export interface ReceiveOptions {
   /** An older version, too. */
   force?: boolean;
@@ -82,18 +86,18 @@ export interface ReceiveOptions {
 
 export class UpdateStore {
   readonly #place: Place;
-  readonly #open: (device: Device) => Promise<BlockStore>;
+  readonly #open: OpenDevice;
   #busy = false;
 
   /** `open`: for tests. */
-  constructor(place: Place, open = openDevice) {
+  constructor(place: Place, open: OpenDevice = openDevice) {
     this.#place = place;
     this.#open = open;
   }
 
   async status(): Promise<UpdateStatus> {
     const { version, slot } = this.#place;
-    const files = await this.#withEsp(filesOn);
+    const files = await this.#withEsp(filesOn, 'look');
     const now = runningFile(files, version);
     const other = otherFile(files, version);
     const isUsable = other !== undefined && other.count?.left !== 0;
@@ -110,7 +114,7 @@ export class UpdateStore {
 
   async versions(): Promise<Versions> {
     const { version } = this.#place;
-    const files = await this.#withEsp(filesOn);
+    const files = await this.#withEsp(filesOn, 'look');
     const waiting = waitingFile(files, version);
     return {
       version,
@@ -193,7 +197,8 @@ export class UpdateStore {
         await put(head.bytes);
         for await (const part of esp.read(bootName(file))) await put(part);
         const other = slot === 'a' ? 'b' : 'a';
-        const store = await this.#open(slots[version === running ? slot : other]);
+        // The running one is the root's.
+        const store = await this.#open(slots[version === running ? slot : other], 'look');
         try {
           for await (const part of readAll(store, head.manifest.slot.bytes)) await put(part);
         } finally {
@@ -245,7 +250,7 @@ export class UpdateStore {
   async news(): Promise<News | null> {
     const record = readRecord(this.#place.recordFile);
     if (record === null || record.isTold) return null;
-    const files = await this.#withEsp(filesOn);
+    const files = await this.#withEsp(filesOn, 'look');
     const news = newsOf(record, files, this.#place.version);
     if (news !== null) writeRecord(this.#place.recordFile, { ...record, isTold: true });
     return news;
@@ -291,8 +296,8 @@ export class UpdateStore {
     });
   }
 
-  async #withEsp<T>(f: (esp: Esp) => Promise<T>): Promise<T> {
-    const store = await this.#open(this.#place.esp);
+  async #withEsp<T>(f: (esp: Esp) => Promise<T>, use: Use = 'change'): Promise<T> {
+    const store = await this.#open(this.#place.esp, use);
     try {
       return await f(await Esp.open(store));
     } finally {
@@ -310,8 +315,8 @@ function goodText(file: BootFile): string {
 }
 
 /** Past the page cache: what is read back is what the disk has. */
-function openDevice({ path, bytes }: Device): Promise<BlockStore> {
-  return FileStore.open({ path, sizeBytes: bytes, cache: 'direct' });
+function openDevice({ path, bytes }: Device, use: Use = 'change'): Promise<BlockStore> {
+  return FileStore.open({ path, sizeBytes: bytes, cache: 'direct', shared: use === 'look' });
 }
 
 async function* readAll(store: BlockStore, bytes: number): AsyncGenerator<Buffer> {

@@ -39,6 +39,8 @@ export interface FileStoreOptions {
    * direct    past it; where the file system refuses that, through it, and `notes` says so
    */
   cache?: StoreCache;
+  /** A device is used alone by whoever opened it; true: beside somebody who does. */
+  shared?: boolean;
 }
 
 export class FileStore implements SpaceStore {
@@ -72,7 +74,7 @@ export class FileStore implements SpaceStore {
     const fail = (message: string, code = 'EIO'): StoreError => new StoreError('setup', 'open', 0, message, code);
     const { path: filePath, sizeBytes } = options;
     if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0) throw fail(`${filePath}: a size of ${sizeBytes} bytes makes no disk`, 'EINVAL');
-    const { created, direct, ...opened } = await openFile(filePath, options.cache === 'direct', fail);
+    const { created, direct, ...opened } = await openFile(filePath, options, fail);
     let { fd } = opened;
     try {
       // An empty file is one whose creation was cut short by a loss of power.
@@ -88,7 +90,7 @@ export class FileStore implements SpaceStore {
       if (direct && unitBytes === null) {
         await close(fd);
         fd = CLOSED;
-        ({ fd } = await openFile(filePath, false, fail));
+        ({ fd } = await openFile(filePath, { ...options, cache: 'buffered' }, fail));
       }
       const store = new FileStore(fd, filePath, sizeBytes);
       if (unitBytes === null) store.notes.push(`${filePath}: cannot be used past the page cache here (O_DIRECT): it goes through it`);
@@ -328,7 +330,7 @@ export class FileStore implements SpaceStore {
 /** direct: so it was opened; false where the file system refuses it. */
 async function openFile(
   filePath: string,
-  wantsDirect: boolean,
+  { cache, shared }: FileStoreOptions,
   fail: (message: string, code?: string) => StoreError,
 ): Promise<{ fd: number; created: boolean; direct: boolean }> {
   const { O_RDWR, O_CREAT, O_EXCL, O_DIRECT } = fs.constants;
@@ -336,7 +338,7 @@ async function openFile(
   let created = false;
   try {
     // On a device O_EXCL asks the kernel for exclusive use: it refuses one that is mounted or in use elsewhere.
-    if (await isBlockDevice(filePath)) flags |= O_EXCL;
+    if ((await isBlockDevice(filePath)) && shared !== true) flags |= O_EXCL;
   } catch (e) {
     const error = e as NodeJS.ErrnoException;
     if (error.code !== 'ENOENT') throw fail(`cannot open the disk ${filePath}: ${error.message}`, error.code);
@@ -350,7 +352,7 @@ async function openFile(
   const failed = (e: NodeJS.ErrnoException): never => {
     throw fail(`cannot open the disk ${filePath}: ${e.message}`, e.code);
   };
-  if (wantsDirect) {
+  if (cache === 'direct') {
     const fd = await open(filePath, flags | O_DIRECT).catch((e: NodeJS.ErrnoException) => (e.code === 'EINVAL' ? null : failed(e)));
     if (fd !== null) return { fd, created, direct: true };
   }
