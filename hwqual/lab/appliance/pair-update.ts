@@ -50,7 +50,7 @@ export async function leavePair(parts: PairUpdateParts): Promise<void> {
   const { report, built, tools, key } = parts;
   report.begin(`an update to ${BAD} that does not start`);
   const bad = otherVersion(built, BAD, tools);
-  const ended = await begin(parts, BAD, updateOf({ ...bad, slot: damaged(bad.slot) }, key));
+  const ended = await begin(parts, BAD, updateOf(bad, key, damaged(bad.slot)));
   const both = await ended((b) => CO_SERVERS.every((name) => b[name]?.version === NEW && isOver(b[name], BAD)));
   for (const name of CO_SERVERS)
     if (both[name]?.pair?.state !== 'stopped')

@@ -1,6 +1,6 @@
 // An update as an operator does it: uploaded on the web console, tried at the next start, found healthy; then one that never becomes healthy and is left
 // by itself; then power failures at random moments of an update.
-import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { createServer } from 'node:net';
 import { stringify } from 'yaml';
 import { encodeHead, encodeManifest } from '../../../appliance/update/format.ts';
@@ -55,12 +55,13 @@ export function signingKey({ key }: StageOptions): KeyObject {
   return readPrivateKey(key, null);
 }
 
-/** As `npm run image:sign` makes it. */
-export function updateOf(v: Version, key: KeyObject): Buffer {
-  const manifest = encodeManifest(
-    manifestFor({ version: v.version, engine: engineVersion(), minimumFrom: '0.0.0', program: v.program, slot: v.slot }),
-  );
-  return Buffer.concat([encodeHead(manifest, sign(null, manifest, key)), v.program, v.slot]);
+/** As `npm run image:sign` makes it. `slot`: what is sent, and signed, in the place of the one that the program of the boot vouches for. */
+export function updateOf(v: Version, key: KeyObject, slot = v.slot): Buffer {
+  const { version, program } = v;
+  const made = manifestFor({ version, engine: engineVersion(), minimumFrom: '0.0.0', program, slot: v.slot });
+  const sha256 = createHash('sha256').update(slot).digest('hex');
+  const manifest = encodeManifest({ ...made, slot: { bytes: slot.length, sha256 } });
+  return Buffer.concat([encodeHead(manifest, sign(null, manifest, key)), program, slot]);
 }
 
 export async function updateTale(stage: Stage): Promise<void> {
