@@ -12,6 +12,7 @@ import type { CoServerConfig } from './config.ts';
 import { runHardware } from './console/cli/hardware.ts';
 import { runPoints } from './console/cli/points.ts';
 import { runRequest } from './console/cli/request.ts';
+import { runSettings } from './console/cli/settings.ts';
 import { runStatus } from './console/cli/status.ts';
 import { runState } from './encryption/command.ts';
 import { runGateWorker } from './gate/worker.ts';
@@ -31,6 +32,7 @@ import { markWaitingHealthy } from './runtime/update-health.ts';
 import { waitForConfiguration } from './runtime/waiting.ts';
 import { WITNESS_KEY_ACTION } from './runtime/witness-key.ts';
 import type { WorkerRole } from './runtime/workers.ts';
+import { settleSettings } from './settings/index.ts';
 import { runSetup } from './setup/command.ts';
 import type { QualifyDoor } from './setup/hardware-reading.ts';
 import { runUpdate } from './update/index.ts';
@@ -77,12 +79,13 @@ const IO = { stdout: process.stdout, stderr: process.stderr };
 /** Its threads start this file again, with a role. */
 const BURN_IN = { loadPairKey, loadFencePassword, program: new URL(import.meta.url) };
 
-/** Of a server that is a member of its pair. What a replacement of its partner has left to do is done first. */
+/** Of a server that is a member of its pair. What a replacement of its partner, or a change of its settings, has left to do is done first. */
 function loadMembersConfig(file: string): CoServerConfig {
   const config = loadConfig(file);
   const mark = replacedMark(config.stateDir);
   if (mark !== null) throw new ConfigError(mark);
-  return finishReplacement(config.stateDir) ? loadConfig(file) : config;
+  finishReplacement(config.stateDir);
+  return settleSettings(() => loadConfig(file), file);
 }
 
 /** Ctrl-C, or whoever ends this process: once. */
@@ -172,6 +175,9 @@ async function main(): Promise<void> {
     'hardware',
     'faults of both servers, and what is read of this one; exit code 0 well, 1 warning, 2 critical, 3 not known',
     (args) => runHardware(args, IO),
+  );
+  addOwn(program, 'settings', 'what may be changed after the first start: password, management address, BMC, witness, level', (args) =>
+    runSettings(args, { stdin: process.stdin, ...IO }),
   );
   addOwn(program, 'points', "restore points of the guest's disk: taken, listed, exported, mounted, gone back to", (args) =>
     runPoints(args, IO),

@@ -73,9 +73,21 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     'appliance/console',
     'appliance/notify',
     'appliance/update',
+    'appliance/encryption',
     'appliance/replacement',
+    'appliance/settings',
     'drivers/',
     ...STREAMS,
+  ],
+  // As the first start asks it, changed under a guest that runs; no runtime.
+  'appliance/settings': [
+    'appliance/core',
+    'appliance/wire',
+    'appliance/setup',
+    'appliance/replacement',
+    'appliance/console',
+    'type:appliance/config.ts',
+    'drivers/',
   ],
   // Beside the product that runs: the same frames, pairing and documents as the first start; no runtime.
   'appliance/replacement': [

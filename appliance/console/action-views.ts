@@ -10,6 +10,7 @@ const GROUPS: readonly { group: ActionGroup; title: string }[] = [
   { group: 'maintenance', title: 'Maintenance' },
   { group: 'mode', title: 'How output leaves' },
   { group: 'software', title: 'The software' },
+  { group: 'settings', title: 'Settings' },
   { group: 'emergency', title: 'Emergency: it can lose data' },
   // Last: there may be many.
   { group: 'points', title: 'Restore points' },

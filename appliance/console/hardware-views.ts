@@ -200,6 +200,7 @@ const SOURCE: Readonly<Record<SourceView['source'], string>> = {
   disks: 'Disk latency',
   diskErrors: 'Disk errors',
   cpu: 'Processor',
+  room: 'Room for state',
 };
 
 function sourceFacts({ sources, watched }: HardwareView, at: number): Fact[] {

@@ -11,6 +11,8 @@ import { eventModels, figureGroups, takeoverModel } from './history-views.ts';
 import { auditModel, incidentModels, modeModel } from './lockstep-views.ts';
 import { coServerModel, headlineModel, linkModel, progressModel, singlePointsModel, workloadModel } from './pair-views.ts';
 import { pointsModel } from './point-views.ts';
+import { SETTINGS_NOT_ASKED, type SettingsState } from './settings-state.ts';
+import { settingsModel } from './settings-views.ts';
 import { NOT_ASKED, type UpdateState } from './update-state.ts';
 import { softwareModel } from './update-views.ts';
 import type { ConsoleModel } from './view-models.ts';
@@ -21,8 +23,8 @@ export type { UpdatePicture, UpdateState, UpdateVerb } from './update-state.ts';
 export type { SoftwareModel } from './update-views.ts';
 export type * from './view-models.ts';
 
-/** `update`: what is known of this server's software, for those that show it. */
-export function consoleModel(s: Snapshot, update: UpdateState = NOT_ASKED): ConsoleModel {
+/** `update`, `settings`: what is known of this server's software and settings, for those that show them. */
+export function consoleModel(s: Snapshot, update: UpdateState = NOT_ASKED, settings: SettingsState = SETTINGS_NOT_ASKED): ConsoleModel {
   const actions = actionModels(s);
   return {
     headline: headlineModel(s),
@@ -46,6 +48,7 @@ export function consoleModel(s: Snapshot, update: UpdateState = NOT_ASKED): Cons
     points: pointsModel(s, actions),
     consoles: (s.consoles ?? []).map((c) => ({ ...c, url: printable(c.url), here: c.coServer === s.coServer })),
     software: softwareModel(s, update),
+    settings: settingsModel(settings),
     lab: s.lab,
   };
 }

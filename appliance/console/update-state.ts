@@ -10,8 +10,10 @@ export interface UpdatePicture {
   next: string;
   isBusy: boolean;
   upload?: { received: number; bytes: number; by: string } | null;
+  /** Of QEMU; missing or empty: not known. */
+  engine?: string;
   /** null: not heard. Missing, like `pair`: this CoServer does not update pairs. */
-  partner?: { version: string; onTrial: boolean; received: string | null; givenUp: string | null } | null;
+  partner?: { version: string; onTrial: boolean; received: string | null; givenUp: string | null; engine?: string } | null;
   pair?: {
     target: string;
     state: 'sending' | 'rolling' | 'stopped' | 'done';

@@ -77,9 +77,10 @@ function headOf(s: Snapshot, p: UpdatePicture): Pick<SoftwareModel, 'tone' | 'wo
   return { tone: 'good', word: `version ${version}`, sentence: `This version was found healthy.${waits}` };
 }
 
-function ownFacts({ version, slot, trial, other, received, next }: UpdatePicture): Fact[] {
+function ownFacts({ version, slot, trial, other, received, next, engine, partner }: UpdatePicture): Fact[] {
   return [
     fact('Runs', `${version}, from slot ${slot}`),
+    ...engineFact(engine, partner?.engine),
     trial ? fact('State', `on trial, ${startsText(trial.triesLeft)}`, 'warning') : fact('State', 'found healthy', 'good'),
     fact('Other slot', otherText(other, received), other && !other.isUsable ? 'warning' : 'info'),
     fact('Next start', next === version ? `${next} again` : next),
@@ -93,7 +94,13 @@ function otherText(other: UpdatePicture['other'], received: string | null): stri
 
 const startsText = (left: number): string => (left === 0 ? 'no more start is left' : `${left} more start${left === 1 ? '' : 's'} left`);
 
-function partnerFacts(s: Snapshot, { partner, version }: UpdatePicture): Fact[] {
+/** Two that differ are not compared: the pair runs at protection level 2 then. */
+function engineFact(engine: string | undefined, other: string | undefined): Fact[] {
+  if (!engine) return [];
+  return [fact('Engine', printable(`QEMU ${engine}`), other && other !== engine ? 'warning' : 'info')];
+}
+
+function partnerFacts(s: Snapshot, { partner, version, engine }: UpdatePicture): Fact[] {
   if (!partner) {
     const heard = heardVersion(s);
     return [
@@ -102,6 +109,7 @@ function partnerFacts(s: Snapshot, { partner, version }: UpdatePicture): Fact[] 
   }
   return [
     fact('Runs', partner.version, partner.version === version ? 'info' : 'warning'),
+    ...engineFact(partner.engine, engine),
     partner.onTrial ? fact('State', 'on trial', 'warning') : fact('State', 'found healthy', 'good'),
     ...(partner.received ? [fact('Received', partner.received)] : []),
     ...(partner.givenUp ? [fact('Given up', `${partner.givenUp}: tried there, not healthy`, 'warning')] : []),
@@ -184,13 +192,19 @@ function backLabel(other: string, running: string): string {
   return isNewer ? `Take version ${other} again` : `Go back to ${other}`;
 }
 
+/** Empty: it may begin, as far as can be seen from here. */
+function whyNoPairUpdate({ partner }: UpdatePicture, target: string | null): string {
+  if (target === null) return 'upload an update first';
+  if (!partner) return 'the other CoServer is not heard: both take part in it';
+  return partner?.givenUp === target ? 'it was given up on the other CoServer: upload a corrected version' : '';
+}
+
 function pairActions(s: Snapshot, p: UpdatePicture, waiting: string | null): Omit<ActionModel, 'group' | 'number'>[] {
   // Missing: this CoServer does not know how; null: nothing goes on.
   if (p.pair === undefined) return [];
   const guest = s.workload.name;
-  const target = p.pair?.state === 'stopped' ? p.pair.target : waiting;
-  const whyNot =
-    target === null ? 'upload an update first' : p.partner === null ? 'the other CoServer is not heard: both take part in it' : '';
+  const target = waiting ?? (p.pair?.state === 'stopped' && p.pair.target === p.version ? p.version : null);
+  const whyNot = whyNoPairUpdate(p, target);
   return [
     ...(isRolling(p)
       ? []

@@ -1,6 +1,7 @@
 // What every console shows, already in words: the types, and the two helpers that make them.
 import type { CoServerName } from '../core/snapshot.ts';
 import { printable } from './format.ts';
+import type { SettingsModel } from './settings-views.ts';
 import type { SoftwareModel } from './update-views.ts';
 
 /** How a fact is meant. Renderers add a mark to the colour: colour alone is never the signal. */
@@ -230,7 +231,7 @@ export interface FigureGroup {
 }
 
 /** other: what is asked of a CoServer that runs nothing, as while it is paired. */
-export type ActionGroup = 'other' | 'guest' | 'maintenance' | 'mode' | 'points' | 'emergency' | 'software';
+export type ActionGroup = 'other' | 'guest' | 'maintenance' | 'mode' | 'points' | 'emergency' | 'software' | 'settings';
 
 export interface ActionModel {
   name: string;
@@ -311,6 +312,7 @@ export interface ConsoleModel {
   points: PointsModel;
   consoles: ConsoleAddressModel[];
   software: SoftwareModel;
+  settings: SettingsModel;
   lab: boolean;
 }
 

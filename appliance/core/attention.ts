@@ -215,6 +215,29 @@ export function lateDisk(coServer: CoServerName, lateMs: number, timeoutMs: numb
   ];
 }
 
+/** @param links Of each: whether the partner is heard there, and how many frames came of a CoServer of this one's own name and key. */
+export function sameName(coServer: CoServerName, links: readonly { isUp: boolean; frames: number }[]): AttentionView[] {
+  const strange = links.flatMap(({ isUp, frames }, i) => (frames > 0 && !isUp ? [`link ${i + 1}`] : []));
+  if (strange.length === 0 || links.some(({ isUp }) => isUp)) return [];
+  const other = coServer === 'A' ? 'B' : 'A';
+  return [
+    view(
+      'network',
+      'critical',
+      'Another server has the identity of this one',
+      `Over ${strange.join(' and ')} comes what CoServer ${coServer} of this same pair sends: the disk of one server is a copy of the other's. It is no partner, and is not believed.`,
+      {
+        endsWhen: [`CoServer ${other} is heard`],
+        ways: [
+          way(
+            'Switch the copy off. Install it anew (erase) from the installation medium, and set it up: it then makes an identity of its own.',
+          ),
+        ],
+      },
+    ),
+  ];
+}
+
 /** The most severe first. */
 export function bySeverity(views: AttentionView[]): AttentionView[] {
   return views.sort((x, y) => SEVERITY[x.severity] - SEVERITY[y.severity]);

@@ -7,14 +7,16 @@ export function onQualification(work: Work, q: Qualification | null): void {
   const before = state.qualification;
   state.qualification = q;
   if (q === null || (before?.verdict === q.verdict && before.sentence === q.sentence)) return;
+  // At level 2 it changes nothing: while an update brings another engine it is even as it must be.
+  const isNeeded = state.level === 3;
   commands.push({
     kind: 'record',
-    severity: q.verdict === 'passed' ? 'info' : 'critical',
+    severity: q.verdict === 'passed' || !isNeeded ? 'info' : 'critical',
     row: null,
     text:
       q.verdict === 'passed'
         ? `The two servers qualify for lockstep: ${q.sentence}`
-        : `The two servers do not qualify for lockstep: ${q.sentence}`,
+        : `The two servers do not qualify for lockstep${isNeeded ? '' : ', which protection level 2 does not need'}: ${q.sentence}`,
   });
 }
 

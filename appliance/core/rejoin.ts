@@ -78,7 +78,7 @@ export function fitsLevel({ state, commands }: Work, partner: PartnerStatus): bo
       kind: 'record',
       severity: 'warning',
       row: null,
-      text: `The partner is configured for protection level ${level}, this CoServer for ${state.level}: they do not run duplex. Set workload.level to the same in both configurations, and restart the process whose was changed.`,
+      text: `The partner is configured for protection level ${level}, this CoServer for ${state.level}: they do not run duplex. While an update of the pair goes on that is set right by itself. Otherwise set workload.level to the same in both configurations, and restart the process whose was changed.`,
     });
   state.toldLevel = level;
   return false;

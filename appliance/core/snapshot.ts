@@ -108,6 +108,8 @@ export interface AttentionView {
     | 'qualification'
     | 'network'
     | 'replacement'
+    | 'address'
+    | 'update'
     | 'version';
   severity: 'info' | 'warning' | 'critical';
   title: string;
@@ -329,7 +331,7 @@ export interface NicHealthView {
 
 /** Something that can be read of the hardware, and how that goes. */
 export interface SourceView {
-  source: 'sensors' | 'sel' | 'smart' | 'memory' | 'machineChecks' | 'pcie' | 'nics' | 'disks' | 'diskErrors' | 'cpu';
+  source: 'sensors' | 'sel' | 'smart' | 'memory' | 'machineChecks' | 'pcie' | 'nics' | 'disks' | 'diskErrors' | 'cpu' | 'room';
   /** waiting: not read yet; absent: this server has no such thing. */
   state: 'waiting' | 'read' | 'absent' | 'failed';
   reason: string;

@@ -6,6 +6,8 @@ export type StateEncryption = 'none' | 'tpm2' | 'recoveryKey';
 
 /** Written by init (state.sh). */
 const FILE = '/run/twinstep/state-encryption';
+/** By init, too: the partition below the encryption. */
+export const STATE_DEVICE_FILE = '/run/twinstep/state-device';
 
 /** Null: no appliance's init has said anything. */
 export function stateEncryption(file: string = FILE): StateEncryption | null {

@@ -4,7 +4,9 @@ import type { SealedSecret } from '../../drivers/tpm/index.ts';
 
 /** Open, it is /dev/mapper/twinstep-state. */
 export const MAPPING = 'twinstep-state';
-const SLOT = { tpm: 0, recovery: 1 } as const;
+/** The key for people is in one of two places: a new one is made beside the old one. */
+const SLOT = { tpm: 0, recovery: 1, otherRecovery: 2 } as const;
+export type RecoverySlot = Exclude<keyof typeof SLOT, 'tpm'>;
 const TOKEN = 0;
 const TOKEN_TYPE = 'twinstep-tpm2';
 /** Both keys are chance of 256 and 160 bits: nothing is gained by making a guess slow, and Argon2 would take a gigabyte at each start. */
@@ -23,8 +25,13 @@ export const addKeyArguments = (device: string, opener: string, slot: keyof type
   ...['--key-file', opener, device, newKeyFile],
 ];
 
-export const dropTpmArguments = (device: string, opener: string): string[] => [
-  ...['luksKillSlot', '--batch-mode', '--key-file', opener, device, String(SLOT.tpm)],
+export const dropKeyArguments = (device: string, opener: string, slot: keyof typeof SLOT): string[] => [
+  ...['luksKillSlot', '--batch-mode', '--key-file', opener, device, String(SLOT[slot])],
+];
+
+/** Whether it is the key in this place: nothing is opened. */
+export const tryKeyArguments = (device: string, keyFile: string, slot: keyof typeof SLOT): string[] => [
+  ...['open', '--test-passphrase', '--type', 'luks2', '--key-slot', String(SLOT[slot]), '--key-file', keyFile, device],
 ];
 
 export const openArguments = (device: string, keyFile: string): string[] => [

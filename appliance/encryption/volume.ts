@@ -6,7 +6,7 @@ import { type Cryptsetup, withKeyFiles } from './cryptsetup.ts';
 import {
   addKeyArguments,
   decodeToken,
-  dropTpmArguments,
+  dropKeyArguments,
   encodeToken,
   exportTokenArguments,
   formatArguments,
@@ -24,6 +24,8 @@ export const OWN_PCR = 15;
 /** What it is closed with. */
 export const CLOSING = sha256(Buffer.from('twinstep: the state partition is decided'));
 const KEY_BYTES = 32;
+const SECURE_BOOT_CHANGED =
+  'Secure Boot is not what it was when the key was sealed: it was switched on or off, has other keys, or has let a program start that another key signed (PCR 7)';
 
 /** A sentence for whoever stands before the screen; nothing secret in it. */
 export class VolumeError extends Error {
@@ -96,9 +98,17 @@ export async function openByTpm(parts: VolumeParts): Promise<string | null> {
     if (ended.code === 0) return null;
     return ended.code === NO_SUCH_KEY ? "the TPM's key is not one of this partition" : (ended.complaint.split('\n').at(-1) ?? '');
   } catch (error) {
+    if (error instanceof TpmError && error.trouble === 'otherRegisters' && (await isUndecided(parts))) return SECURE_BOOT_CHANGED;
     return (error as Error).message;
   }
 }
+
+/** The own register is as it was when the key was sealed: then it is the other one that is not. */
+const isUndecided = (parts: VolumeParts): Promise<boolean> =>
+  withTpm(parts, (tpm) => readPcr(tpm, OWN_PCR)).then(
+    (value) => value.every((byte) => byte === 0),
+    () => false,
+  );
 
 /** False: it is another key. Throws VolumeError when it is not about the key. */
 export async function openByRecoveryKey(parts: VolumeParts, recoveryKey: string): Promise<boolean> {
@@ -120,7 +130,7 @@ export async function sealAnew(parts: VolumeParts, recoveryKey: string): Promise
   await withKeyFiles(keyFolder, { tpm: key, recovery: Buffer.from(recoveryKey) }, async (files) => {
     // Cut short before, they may be gone already.
     await cryptsetup(removeTokenArguments(device));
-    await cryptsetup(dropTpmArguments(device, files.recovery));
+    await cryptsetup(dropKeyArguments(device, files.recovery, 'tpm'));
     await must(parts, addKeyArguments(device, files.recovery, 'tpm', files.tpm));
     await must(parts, importTokenArguments(device), encodeToken(sealed));
   });

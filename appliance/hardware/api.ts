@@ -8,6 +8,8 @@ export interface HardwareSetup {
   /** The workload's copy: a file, or a block device. It may not be there yet. */
   copy: string;
   nics: readonly { nic: string; role: NicReading['role'] }[];
+  /** Folder of this CoServer's state; '': nobody keeps any. */
+  stateDir: string;
 }
 
 export type HardwareCommands = {

@@ -13,10 +13,17 @@ import { latencyReader, smartReader } from './disk-readers.ts';
 import { kernelReaders } from './kernel-readers.ts';
 import { Punctuality } from './punctuality.ts';
 import { type Reader, ReaderLoop } from './reader.ts';
+import { roomReader } from './room-reader.ts';
 import { readServer } from './server.ts';
 
 export function readersOf(setup: HardwareSetup, punctuality: Punctuality): Reader[] {
-  return [...(setup.bmc === '' ? [] : bmcReaders(setup.bmc)), smartReader(), latencyReader(punctuality), ...kernelReaders(setup.nics)];
+  return [
+    ...(setup.bmc === '' ? [] : bmcReaders(setup.bmc)),
+    smartReader(),
+    latencyReader(punctuality),
+    ...kernelReaders(setup.nics),
+    roomReader(setup.stateDir),
+  ];
 }
 
 export function runHardwareWorker(

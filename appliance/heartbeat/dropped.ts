@@ -113,7 +113,7 @@ function sentence(kind: DropKind, count: number, link: number, detail: string): 
     case 'reflected':
       return `${came} sent by this CoServer itself: dropped. Does the cable of link ${link} lead back to this CoServer?`;
     case 'sameSide':
-      return `${came} from a CoServer of this one's own name: dropped. Set coServer to A in one configuration and to B in the other.`;
+      return `${came} from a CoServer of this one's own name: dropped. Is the disk of one server a copy of the other's? Install one of the two anew. Else set coServer to A in one configuration and to B in the other.`;
     case 'wrongLink':
       return `${came} made for another one (${detail}): dropped.`;
     case 'wrongPath':

@@ -3,8 +3,9 @@
 //   FILE.replacement ...     as they will be: the key, the configuration, the password of the new server's BMC
 //   replacement.json         from here on the replacement counts: at the next start what is not in its place yet is put there
 //   FILE ...                 in their places; replacement.json then says so
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { moveInto, putWholeSync } from '../../drivers/files/index.ts';
 
 const FILE = 'replacement.json';
 const FILE_MAX_CHARS = 64 * 1024;
@@ -40,7 +41,7 @@ export function clearStaged(paths: readonly string[]): void {
 
 /** Whole and durable beside its place. Throws the file system's error. */
 export function stage(path: string, text: string): void {
-  putWhole(stagedOf(path), text);
+  putWholeSync(stagedOf(path), text);
 }
 
 /** Throws with a sentence when the file cannot be read: a key that was given up must not come back by that. */
@@ -80,8 +81,7 @@ export function finishReplacement(stateDir: string): boolean {
   if (record.files.length === 0) return false;
   for (const path of record.files) {
     if (!existsSync(stagedOf(path))) continue;
-    renameSync(stagedOf(path), path);
-    syncFolder(dirname(path));
+    moveInto(stagedOf(path), path);
   }
   writeRecord(stateDir, { ...record, files: [] });
   return true;
@@ -95,7 +95,7 @@ const MARK = 'replaced';
 
 /** Of this server: it was replaced itself. Durable when it returns; nothing takes it back but a new installation. */
 export function markReplaced(stateDir: string, text: string): void {
-  putWhole(join(stateDir, MARK), `${text}\n`);
+  putWholeSync(join(stateDir, MARK), `${text}\n`);
 }
 
 /** Null: it was not. */
@@ -105,30 +105,5 @@ export function replacedMark(stateDir: string): string | null {
 }
 
 function writeRecord(stateDir: string, record: ReplacementRecord): void {
-  putWhole(join(stateDir, FILE), `${JSON.stringify({ schema: 1, ...record }, null, 1)}\n`);
-}
-
-/** By a rename, so that it is whole or as it was; only its owner may read it. */
-export function putWhole(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  rmSync(`${path}.new`, { force: true });
-  const fd = openSync(`${path}.new`, 'wx', 0o600);
-  try {
-    const bytes = Buffer.from(text);
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(`${path}.new`, path);
-  syncFolder(dirname(path));
-}
-
-function syncFolder(folder: string): void {
-  const fd = openSync(folder, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  putWholeSync(join(stateDir, FILE), `${JSON.stringify({ schema: 1, ...record }, null, 1)}\n`);
 }

@@ -10,7 +10,8 @@ import {
   startConsoleServer,
 } from '../console/api/index.ts';
 import { startSerialConsole } from '../console/serial/index.ts';
-import type { Snapshot } from '../core/snapshot.ts';
+import type { SettingsRequest } from '../console/settings-state.ts';
+import { ownRecoveryKeys } from '../encryption/new-recovery-key.ts';
 import { findPlace, isAppliance, type PairUpdater, prepareRestart, UpdateStore, UploadDesk, whyNotRestart } from '../update/index.ts';
 import { log } from './log.ts';
 
@@ -22,11 +23,19 @@ export interface ConsolesOptions extends SnapshotSource {
   points?: PointRequest;
   /** The update of the pair; null: not yet. */
   pairUpdate?: () => PairUpdater | null;
+  /** Missing: nothing can be changed here. */
+  settings?: SettingsRequest;
   /** What is known of the two servers' hardware, JSON. Missing or null: nobody asks. */
   qualification?: () => object | null;
 }
 
-export async function startConsoles(options: ConsolesOptions): Promise<{ close(): Promise<void> }> {
+export interface Consoles {
+  /** From now on, on all of them; all sessions but this one end. */
+  setPassword(hash: string, session: string): void;
+  close(): Promise<void>;
+}
+
+export async function startConsoles(options: ConsolesOptions): Promise<Consoles> {
   const { config, onChange, request } = options;
   const say = (line: string) => log('info', `console: ${line}`);
   const certificate = await consoleCertificate({
@@ -36,18 +45,20 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
   });
   const { urls, port: tlsPort } = config.console;
   const own = urls[config.coServer] || `https://${config.management.address}:${tlsPort}`;
-  const other = config.coServer === 'A' ? 'B' : 'A';
-  const consoles: Snapshot['consoles'] =
-    tlsPort === 0 ? [] : [{ coServer: config.coServer, url: own, fingerprint: certificate.fingerprint }];
-  if (tlsPort !== 0 && urls[other]) consoles.push({ coServer: other, url: urls[other], fingerprint: null });
-  const snapshot = () => ({ ...options.snapshot(), consoles });
+  const other: 'A' | 'B' = config.coServer === 'A' ? 'B' : 'A';
+  const here = tlsPort === 0 ? [] : [{ coServer: config.coServer, url: own, fingerprint: certificate.fingerprint }];
+  // The other one's may become another while this process runs.
+  const there = () => (tlsPort !== 0 && urls[other] ? [{ coServer: other, url: urls[other], fingerprint: null } as const] : []);
+  const snapshot = () => ({ ...options.snapshot(), consoles: [...here, ...there()] });
   const updating = updates(options, say);
+  const settings = options.settings ? { settings: options.settings } : {};
   const server = await startConsoleServer({
     snapshot,
     onChange,
     request,
     ...(options.points ? { points: options.points } : {}),
     ...updating,
+    ...settings,
     ...(options.qualification ? { qualification: options.qualification } : {}),
     config: {
       port: tlsPort,
@@ -62,10 +73,19 @@ export async function startConsoles(options: ConsolesOptions): Promise<{ close()
   });
   if (server.url) log('info', `web console: ${server.url}, certificate SHA-256 ${certificate.fingerprint}`);
   const port = config.console.serial ? openSerialPort({ path: config.console.serial, log: say }) : null;
+  const recoveryKeys = ownRecoveryKeys(`${config.runDir}/keys`);
+  const { passwordHash } = config.console;
   const serial = port
-    ? startSerialConsole({ stream: port, snapshot, onChange, request, ...updating, passwordHash: config.console.passwordHash, log: say })
+    ? startSerialConsole({
+        ...{ stream: port, snapshot, onChange, request, ...updating, ...settings, passwordHash, log: say },
+        ...(recoveryKeys ? { recoveryKeys } : {}),
+      })
     : null;
   return {
+    setPassword: (hash, session) => {
+      server.setPassword(hash, session);
+      serial?.setPassword(hash, session);
+    },
     close: async () => {
       serial?.close();
       port?.destroy();

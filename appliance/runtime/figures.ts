@@ -1,7 +1,7 @@
 // The figures behind the picture: what the workers report, kept for the consoles, and the Snapshot made of all of it.
 import type { CoServerConfig } from '../config.ts';
 import { arbiterView } from '../core/arbiter-view.ts';
-import { attentionOf, bySeverity, lateDisk } from '../core/attention.ts';
+import { attentionOf, bySeverity, lateDisk, sameName } from '../core/attention.ts';
 import type { State } from '../core/machine.ts';
 import { effectiveMode } from '../core/modes.ts';
 import { pictureOf } from '../core/picture.ts';
@@ -14,6 +14,8 @@ import { DROP_KINDS, DROP_WORDS } from '../heartbeat/dropped.ts';
 import type { CheckpointReport } from '../memory/api.ts';
 import type { MirrorStatus } from '../mirror/api.ts';
 import type { Replacement } from '../replacement/index.ts';
+import type { Settings } from '../settings/index.ts';
+import { type PairUpdater, pairAttention } from '../update/index.ts';
 import { hardwareView } from './hardware-view.ts';
 import type { History } from './history.ts';
 import { LockstepFigures } from './lockstep-figures.ts';
@@ -36,6 +38,9 @@ export class Figures {
   readonly lockstep = new LockstepFigures();
   points: RestorePoints | undefined;
   replacement: Pick<Replacement, 'actions' | 'attention'> | undefined;
+  settings: Pick<Settings, 'actions' | 'attention'> | undefined;
+  /** null: it is not known yet. */
+  update: Pick<PairUpdater, 'status'> | null = null;
   /** What its thread has read last. */
   hardware: { readonly latest: HardwareStatus | null } | undefined;
   /** The last comparison of both servers, item by item. */
@@ -141,7 +146,16 @@ export class Figures {
       attention: bySeverity([
         ...attentionOf(state),
         ...(this.replacement?.attention() ?? []),
+        ...(this.settings?.attention() ?? []),
+        ...pairAttention(this.update?.status().pair ?? null),
         ...lateDisk(state.me, this.#mirror?.lateMs ?? 0, this.#config.disk.timeoutMs),
+        ...sameName(
+          state.me,
+          this.#config.links.map((_, i) => ({
+            isUp: state.links[i]?.up ?? false,
+            frames: this.#heartbeat?.links[i]?.dropped.sameSide ?? 0,
+          })),
+        ),
       ]),
       coServers: picture.coServers,
       links: this.#config.links.map((l, i) => {
@@ -202,6 +216,7 @@ export class Figures {
         }),
         ...(this.points?.actions(state) ?? []),
         ...(this.replacement?.actions() ?? []),
+        ...(this.settings?.actions() ?? []),
         witnessKeyAction,
       ],
       restorePoints: this.points?.views ?? [],

@@ -37,12 +37,19 @@ export function configDuringUpdate(config: CoServerConfig, place: Place | null):
   const { rejoin, workload } = config;
   const also = compatibleByWish(readWish(place.recordFile), place.version);
   const compatibleVersions = [...new Set([...rejoin.compatibleVersions, ...also])];
-  const steps = readLevel(place.recordFile) === 2 && workload.level === 3;
+  const level = levelDuringUpdate(workload.level, place);
   return {
-    config: { ...config, rejoin: { ...rejoin, compatibleVersions }, workload: { ...workload, level: steps ? 2 : workload.level } },
-    told: steps ? 'While the versions of the two CoServers differ, this one runs at protection level 2 (an update goes on).' : null,
+    config: { ...config, rejoin: { ...rejoin, compatibleVersions }, workload: { ...workload, level } },
+    told:
+      level !== workload.level
+        ? 'While the versions of the two CoServers differ, this one runs at protection level 2 (an update goes on).'
+        : null,
   };
 }
+
+/** At which a process runs that starts now. Reads a small file. */
+export const levelDuringUpdate = (configured: 2 | 3, place: Place | null): 2 | 3 =>
+  place !== null && configured === 3 && readLevel(place.recordFile) === 2 ? 2 : configured;
 
 /** Where an image was started; null: nothing here is updated by itself. */
 export function placeOfUpdates(): Place | null {

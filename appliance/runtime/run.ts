@@ -5,16 +5,13 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { ioctl } from '../../drivers/ethernet/index.ts';
 import { triggerCheckpoint } from '../../drivers/qemu/index.ts';
-import { readUps } from '../../drivers/ups/index.ts';
-import { openWatchdog } from '../../drivers/watchdog/index.ts';
 import type { CoServerConfig } from '../config.ts';
 import { initialState, type State } from '../core/machine.ts';
 import { witnessReportOf } from '../core/witness.ts';
 import { readBurnInFloor, withBurnInFloor } from '../heartbeat/burn-in-floor.ts';
 import { IntervalCounter } from '../wire/interval.ts';
-import { startConsoles } from './consoles.ts';
+import { type ConsolesOptions, startConsoles } from './consoles.ts';
 import { CheckpointTrigger } from './effects/checkpoint-trigger.ts';
 import { takeEndedItself } from './effects/end-server.ts';
 import { Engine } from './effects/engine.ts';
@@ -22,32 +19,33 @@ import { Fence } from './effects/fence.ts';
 import { Obey } from './effects/obey.ts';
 import { partnerPower } from './effects/partner-power.ts';
 import { openDisk, type Parts } from './effects/parts.ts';
-import { WatchdogKeeper } from './effects/watchdog.ts';
 import { endProcess } from './end-process.ts';
 import { Figures } from './figures.ts';
 import { History } from './history.ts';
 import { Incidents } from './incidents.ts';
 import { Journal } from './journal.ts';
+import { keeperOf } from './keeper.ts';
 import { lifeOf } from './life.ts';
 import { LineFile } from './line-file.ts';
 import { loadPairKey } from './load-config.ts';
 import { log } from './log.ts';
 import { operatorRequests } from './operator-requests.ts';
-import { configDuringUpdate, type PairUpdate, placeOfUpdates, startPairUpdate } from './pair-update.ts';
+import { configDuringUpdate, levelDuringUpdate, type PairUpdate, placeOfUpdates, startPairUpdate } from './pair-update.ts';
 import { raisePriority } from './priority.ts';
 import { type NewEvent, Pump } from './pump.ts';
 import { RecordStore } from './record-store.ts';
 import { startReplacing } from './replacing.ts';
 import { RestorePoints } from './restore-points.ts';
 import { roleNumber } from './role-number.ts';
-import { ClockSource } from './sources/clock.ts';
+import { settingsOf, whyBusy } from './settings.ts';
+import { followClock } from './sources/clock.ts';
 import { ControlStream } from './sources/control.ts';
 import { FencePath } from './sources/fence-path.ts';
 import { HardwareWatch } from './sources/hardware.ts';
 import { ManagementPath } from './sources/management-path.ts';
 import { QualificationWatch, type Qualifier } from './sources/qualification.ts';
-import { UpsWatch } from './sources/ups.ts';
-import { connectWitness } from './sources/witness-sight.ts';
+import { watchUps } from './sources/ups.ts';
+import { WitnessSight } from './sources/witness-sight.ts';
 import { followWorkers } from './sources/worker-news.ts';
 import { becomePaired } from './unpaired.ts';
 import { startUpdateHealth } from './update-health.ts';
@@ -67,9 +65,6 @@ const CARRIER_ANSWER_MS = 2_000;
 const FLOOR_ALLOWANCE_MS = 2_000;
 /** Asked to end, what is shared with the partner ends in order first: a planned takeover, or its yield. Longer, and it ends all the same. */
 const ORDERLY_STOP_MS = 8_000;
-const CLOCK_SYNCHRONISED = "This CoServer's clock is synchronised again.";
-const CLOCK_LOST =
-  "This CoServer's clock is no longer synchronised: the times that the consoles show may be wrong. Nothing is decided on it.";
 
 /** @param configFile Where `configured` was read. @param qualifier How servers are compared; null: nobody asks. */
 export async function runCoServer<F extends object>(
@@ -139,18 +134,9 @@ export async function runCoServer<F extends object>(
   );
   figures.follow(workers, changed);
 
-  const watchdog = new WatchdogKeeper({
-    device: config.watchdog.device,
-    timeoutMs: config.watchdog.timeoutS * 1000,
-    open: (options) => openWatchdog({ ...options, ioctl }),
-    questions: {
-      'the heartbeat': () => workers.heartbeat.call('status', {}),
-      'the gate': () => workers.gate.call('status', {}),
-    },
-    tell: (severity, text) => history.add({ severity, row: null, text }),
-    onArmed: (ok, reason) => pump.feed({ kind: 'commandFinished', command: 'armWatchdog', ok, reason }),
-    now: () => performance.now(),
-  });
+  const watchdog = keeperOf(config.watchdog, workers, history, (ok, reason) =>
+    pump.feed({ kind: 'commandFinished', command: 'armWatchdog', ok, reason }),
+  );
 
   const trigger = new CheckpointTrigger(config.checkpoint, () => {
     const monitor = engine.trigger;
@@ -158,7 +144,7 @@ export async function runCoServer<F extends object>(
       triggerCheckpoint(monitor, config.checkpoint.idleMs).catch((e: Error) => log('warning', `checkpoint not triggered: ${e.message}`));
   });
   const incarnation = randomBytes(8).toString('hex');
-  const witness = connectWitness({
+  const witness = new WitnessSight({
     ...config.witness,
     pairId: config.pair.id,
     pairKey,
@@ -173,6 +159,7 @@ export async function runCoServer<F extends object>(
     },
     incident: (message) => void incidents.fromPartner(message),
     facts: (message) => qualification.partnerTold(message),
+    settings: (message) => void settings.heard(message),
     problem: (text) => history.add({ severity: 'warning', row: null, text }),
   });
 
@@ -199,13 +186,7 @@ export async function runCoServer<F extends object>(
     onObserved: (proven, reason) => pump.feed({ kind: 'fencePathObserved', proven, reason }),
   });
 
-  const ups = new UpsWatch({
-    read: config.ups.address === '' ? null : () => readUps(config.ups),
-    onObserved: (onBattery, low) => pump.feed({ kind: 'upsObserved', onBattery, low }),
-    tell: (severity, text) => history.add({ severity, row: null, text }),
-    now: () => performance.now(),
-  });
-
+  const ups = watchUps(config.ups, history, (onBattery, low) => pump.feed({ kind: 'upsObserved', onBattery, low }));
   const hardware = new HardwareWatch({
     script,
     setup: hardwareSetup(config),
@@ -287,6 +268,21 @@ export async function runCoServer<F extends object>(
     end: (why) => void end(why),
   });
   figures.replacement = replacement;
+  const settings = settingsOf({
+    config: configured,
+    configFile,
+    history,
+    state: () => pump.state,
+    whyBusy: () => whyBusy(replacement, pairUpdate?.updater ?? null),
+    levelAtStart: (level) => levelDuringUpdate(level, place),
+    changed,
+    tell: (text) => control.tell(text),
+    takePassword: (hash, session) => void consolesUp.then((consoles) => consoles.setPassword(hash, session ?? '')),
+    takeWitness: (place) => witness.moveTo(place),
+    takePeer: (address) => management.moveTo(address),
+    end: (why) => void end(why),
+  });
+  figures.settings = settings;
   const life = lifeOf({ config, version, incarnation, record: records.record, adoptable, now: performance.now() });
   let lastPhase: State['phase']['kind'] | null = null;
   const pump = new Pump({
@@ -318,9 +314,10 @@ export async function runCoServer<F extends object>(
         `heartbeat: late by ${jitter.p99Ms.toFixed(1)} ms (p99), ${jitter.maxMs.toFixed(1)} ms (most); no time-out below ${Math.round(Math.max(jitter.floorMs, config.heartbeat.smallestTimeoutMs ?? 0))} ms is accepted`,
       ),
     );
-  const consolesUp = startConsoles({
+  const listening: ConsolesOptions = {
     config,
     webRoot,
+    settings,
     snapshot: () => figures.snapshot(pump.state),
     onChange: (f) => {
       changes.add(f);
@@ -331,10 +328,16 @@ export async function runCoServer<F extends object>(
     pairUpdate: () => pairUpdate?.updater ?? null,
     request: operatorRequests(
       () => figures.snapshot(pump.state).actions,
-      [doesWitnessKey(config, pairKey, history), (a, by) => points.action(a, by), (a, by) => replacement.action(a, by)],
+      [
+        doesWitnessKey(config, pairKey, history),
+        (a, by) => points.action(a, by),
+        (a, by) => replacement.action(a, by),
+        (a, by) => settings.action(a, by),
+      ],
       (action, by) => pump.feed({ kind: 'operatorRequested', action, by }),
     ),
-  });
+  };
+  const consolesUp = settings.settle().then(() => startConsoles(listening));
   // A guest that outlived the last process waits with its disk and its network for this one: what can wait, waits.
   await Promise.all([workers.gate.call('open', {}, NO_LIMIT), watchdog.settle(), ...(adoptable ? [] : [measured, consolesUp])]);
   history.add({
@@ -349,11 +352,7 @@ export async function runCoServer<F extends object>(
   hardware.start();
   qualification.start();
   management.setAlone(!pump.state.partnerHeard);
-  const clock = new ClockSource({
-    jumped: (byMs) => pump.feed({ kind: 'clockJumped', byMs }),
-    synchronised: (is) => history.add({ severity: is ? 'info' : 'warning', row: '30', text: is ? CLOCK_SYNCHRONISED : CLOCK_LOST }),
-  });
-  const stopClock = clock.start();
+  const stopClock = followClock(history, (byMs) => pump.feed({ kind: 'clockJumped', byMs }));
   const ticks = setInterval(() => {
     pump.feed({ kind: 'tick' });
     watchdog.tick();
@@ -365,8 +364,10 @@ export async function runCoServer<F extends object>(
     const snapshot = () => figures.snapshot(pump.state);
     const parts = { config, level, place, pairKey, history, snapshot, state: () => pump.state, feed: (e: NewEvent) => pump.feed(e) };
     pairUpdate = await startPairUpdate(parts);
+    figures.update = pairUpdate.updater;
   }
   const consoles = await consolesUp;
+  settings.start();
   const inOrder = Promise.withResolvers<boolean>();
   mayEnd = () => inOrder.resolve(true);
   let isEnding = false;
@@ -384,6 +385,7 @@ export async function runCoServer<F extends object>(
     // Planned: what is left here is an engine whose output nobody lets out.
     await watchdog.arm(false).catch((e: Error) => log('warning', e.message));
     replacement.stop();
+    settings.stop();
     fencePath.stop();
     ups.stop();
     qualification.stop();

@@ -71,7 +71,7 @@ export function workerSetups({ config, pairKey, interval, sockets, adoptable }: 
 }
 
 /** Null: it is not watched. */
-export function hardwareSetup({ hardware, links, business, management, workload }: CoServerConfig): HardwareSetup | null {
+export function hardwareSetup({ hardware, links, business, management, workload, stateDir }: CoServerConfig): HardwareSetup | null {
   if (hardware.watch === 'off') return null;
   return {
     bmc: hardware.bmc,
@@ -81,6 +81,7 @@ export function hardwareSetup({ hardware, links, business, management, workload 
       { nic: business.nic, role: 'business' as const },
       { nic: management.nic, role: 'management' as const },
     ],
+    stateDir,
   };
 }
 

@@ -5,6 +5,8 @@ import { type NicFact, ROLE_TEXT, type Role, type Roles } from './roles.ts';
 
 /** Four beacons a second: twelve in a row were lost, so it is no longer there. */
 export const HEARD_MS = 3_000;
+/** Of a sender that fell silent while another one speaks on the same port: its cable was moved. A switch brings both all the time. */
+const MOVED_MS = 1_000;
 
 /** One beacon as it came in. */
 export interface Heard {
@@ -58,7 +60,7 @@ export interface Here {
 }
 
 export function diagnoseCables(here: Here, heard: readonly Heard[], nowMs: number): CableReport {
-  const recent = latest(heard.filter((h) => nowMs - h.atMs <= HEARD_MS));
+  const recent = plugged(latest(heard.filter((h) => nowMs - h.atMs <= HEARD_MS)));
   const ownMacs = new Set(here.nics.map((n) => n.mac));
   const isTwin = (h: Heard): boolean => h.beacon.identity === here.identity && !ownMacs.has(h.mac);
   const others = recent.filter((h) => h.beacon.identity !== here.identity);
@@ -102,6 +104,11 @@ function latest(heard: readonly Heard[]): Heard[] {
     if (!before || before.atMs <= h.atMs) found.set(key, h);
   }
   return [...found.values()];
+}
+
+/** Without those whose cable was in the port before the one that is there now. */
+function plugged(heard: readonly Heard[]): Heard[] {
+  return heard.filter((h) => !heard.some((other) => other.port === h.port && other.sinceMs > h.atMs && other.atMs - h.atMs > MOVED_MS));
 }
 
 interface Around {

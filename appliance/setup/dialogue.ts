@@ -31,7 +31,7 @@ export function setupStep(state: SetupState, event: SetupEvent, facts: SetupFact
     case 'key':
       return onKey(state, event.key, facts);
     case 'looked':
-      return state.isAgreed ? write(state, facts) : byItself(withinFields(state, facts), facts);
+      return state.isAgreed ? write(state, facts) : byItself(withoutOld(withinFields(state, facts), facts), facts);
     case 'file':
       return byItself(withFile(state, event.file), facts);
     case 'hashed': {
@@ -190,11 +190,19 @@ function checked(state: SetupState, facts: SetupFacts, questions: readonly Quest
   return say({ ...state, cursor: Math.max(0, at) }, found.problem);
 }
 
+const CABLES_WRONG = "Not yet: put right what is marked [!!], or answer 'Go on with them as they are' with yes.";
+
+const areCablesWrong = (state: SetupState, facts: SetupFacts): boolean =>
+  cablingOf(state, facts).cables.findings.some((f) => f.kind === 'wrong');
+
 function cablesDone(state: SetupState, facts: SetupFacts): SetupStep {
-  const wrong = cablingOf(state, facts).cables.findings.filter((f) => f.kind === 'wrong');
-  if (wrong.length === 0 || state.typed['anyway'] === 'yes') return stay(turn(state, 1));
-  return say(state, `Not yet: ${wrong[0]?.text ?? ''}`);
+  if (!areCablesWrong(state, facts) || state.typed['anyway'] === 'yes') return stay(turn(state, 1));
+  return say(state, CABLES_WRONG);
 }
+
+/** What was said of cables that are right by now. */
+const withoutOld = (state: SetupState, facts: SetupFacts): SetupState =>
+  state.message === CABLES_WRONG && !areCablesWrong(state, facts) ? { ...state, message: '' } : state;
 
 function pairingDone(state: SetupState, facts: SetupFacts): SetupStep {
   const { pairing } = facts;

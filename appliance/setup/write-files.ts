@@ -1,7 +1,8 @@
 // All files or none: first every one is written whole and flushed beside its place, then they are renamed, the configuration last. A
 // configuration that is there is therefore complete; without it init of the image does not look at the others.
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statfsSync, writeSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { rmSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
+import { moveInto, writeAsideSync } from '../../drivers/files/index.ts';
 import type { PlannedFile } from './plan.ts';
 
 /** What is written is a few KiB; a file system has to keep some of its own beside that. */
@@ -17,20 +18,13 @@ export function writeFiles(folder: string, files: readonly PlannedFile[]): void 
   try {
     const free = statfsSync(folder);
     if (free.bavail * free.bsize < NEEDED_BYTES) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' });
-    for (const [i, { text }] of files.entries()) {
-      const path = aside[i] ?? '';
-      mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-      writeWhole(path, text);
-    }
+    for (const [i, { text }] of files.entries()) writeAsideSync(aside[i] ?? '', text);
   } catch (error) {
     for (const path of aside) rmSync(path, { force: true });
     throw new WriteError(sentence(folder, error as NodeJS.ErrnoException));
   }
   try {
-    for (const [i, { path }] of files.entries()) {
-      renameSync(aside[i] ?? '', join(folder, path));
-      flushFolder(dirname(join(folder, path)));
-    }
+    for (const [i, { path }] of files.entries()) moveInto(aside[i] ?? '', join(folder, path));
   } catch (error) {
     for (const path of aside) rmSync(path, { force: true });
     throw new WriteError(sentence(folder, error as NodeJS.ErrnoException));
@@ -41,25 +35,4 @@ function sentence(folder: string, error: NodeJS.ErrnoException): string {
   if (error.code === 'ENOSPC')
     return `There is no room left on the state partition (${folder}): nothing was written. Its disk is too small, or still holds an earlier pair's data: install this server anew, on a larger disk.`;
   return `The answers cannot be written to ${folder} (${error.message}): nothing counts yet. Look at the disk of this server, then try again.`;
-}
-
-function writeWhole(path: string, text: string): void {
-  rmSync(path, { force: true });
-  const fd = openSync(path, 'wx', 0o600);
-  try {
-    const bytes = Buffer.from(text);
-    for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function flushFolder(folder: string): void {
-  const fd = openSync(folder, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

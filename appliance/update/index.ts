@@ -2,6 +2,7 @@
 export { type Manifest, type RefusalKind, UpdateRefusal } from './bundle.ts';
 export { runUpdate } from './command.ts';
 export { followHealth } from './health.ts';
+export { pairAttention } from './pair-attention.ts';
 export type { PairNow } from './pair-order.ts';
 export { PairUpdater, type PairUpdaterParts } from './pair-updater.ts';
 export { compatibleByWish, readLevel, readWish } from './pair-wish.ts';

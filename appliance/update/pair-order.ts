@@ -18,6 +18,7 @@ export interface Heard {
 }
 
 export interface PairFacts {
+  coServer: 'A' | 'B';
   wish: PairWish;
   me: RollingSide;
   /** null: not heard now. */
@@ -30,9 +31,9 @@ export interface PairFacts {
 }
 
 /** null: there is nothing to do. */
-export function pairOrder({ wish, me, heard, silentMs, level, hasWatchdog, now }: PairFacts): RollingOrder | null {
+export function pairOrder({ coServer, wish, me, heard, silentMs, level, hasWatchdog, now }: PairFacts): RollingOrder | null {
   const { isDuplex, mayMove, whyNotLockstep } = now;
-  const common = { me, level, hasWatchdog, whyNotLockstep, mayRestartGuest: wish.mayRestartGuest };
+  const common = { coServer, me, level, hasWatchdog, whyNotLockstep, mayRestartGuest: wish.mayRestartGuest };
   if (wish.end) {
     if (!heard || me.onTrial || heard.side.onTrial) return null;
     const order = levelOrder({ ...common, partner: heard.side });

@@ -8,6 +8,8 @@ export interface PartnerVersions {
   onTrial: boolean;
   received: string | null;
   givenUp: string | null;
+  /** Of QEMU. */
+  engine: string;
 }
 
 export interface PairUpdateStatus {
@@ -36,22 +38,28 @@ export interface PairFacts {
 
 export function pairStatus({ wish, order, progress, me, partner, trouble }: PairFacts): PairUpdateStatus {
   const { target, mayRestartGuest, end } = wish;
+  const asksRestartGuest = end === null && order?.kind === 'wait' && order.asks === true;
   const isOnItsWay = progress !== null || (me !== null && partner !== null && !(has(me, target) && has(partner, target)));
   return {
     target,
     state: end?.kind ?? (isOnItsWay ? 'sending' : 'rolling'),
-    text: end?.text ?? (progress ? progressText(target, progress) : (trouble ?? order?.text ?? 'The update is being looked at.')),
+    // A question comes before all else: nothing but the answer to it helps.
+    text: end?.text ?? (asksRestartGuest ? order.text : nowText(target, progress, trouble, order)),
     mayRestartGuest,
-    asksRestartGuest: end === null && order?.kind === 'wait' && order.asks === true,
+    asksRestartGuest,
     sent: progress,
     partner: partnerVersions(partner),
   };
 }
 
+function nowText(target: string, progress: Progress | null, trouble: string | null, order: RollingOrder | null): string {
+  return progress ? progressText(target, progress) : (trouble ?? order?.text ?? 'The update is being looked at.');
+}
+
 export function partnerVersions(side: RollingSide | null): PartnerVersions | null {
   if (side === null) return null;
-  const { version, onTrial, received, givenUp } = side;
-  return { version, onTrial, received, givenUp };
+  const { version, onTrial, received, givenUp, engine } = side;
+  return { version, onTrial, received, givenUp, engine };
 }
 
 export function progressText(target: string, { bytes, of, bytesPerSecond }: Progress): string {

@@ -104,10 +104,12 @@ export class PairUpdater {
     this.#transfer.drop('this CoServer leaves');
   }
 
-  status(): { pair: PairUpdateStatus | null; partner: PartnerVersions | null } {
+  /** `engine`: of QEMU, as it runs here. */
+  status(): { engine: string; pair: PairUpdateStatus | null; partner: PartnerVersions | null } {
     const partner = this.#heard()?.side ?? null;
     const facts = { order: this.#order, progress: this.#transfer.progress, me: this.#me(), partner, trouble: this.#trouble };
-    return { pair: this.#keeper.wish && pairStatus({ ...facts, wish: this.#keeper.wish }), partner: partnerVersions(partner) };
+    const pair = this.#keeper.wish && pairStatus({ ...facts, wish: this.#keeper.wish });
+    return { engine: this.#p.engine, pair, partner: partnerVersions(partner) };
   }
 
   /** What the operator asks for; `by`: where, in words. */
@@ -171,9 +173,10 @@ export class PairUpdater {
     const { wish } = this.#keeper;
     const me = this.#me();
     if (!wish || !me) return null;
-    const { level, hasWatchdog, now } = this.#p;
+    const { coServer, level, hasWatchdog, now } = this.#p;
     const heard = this.#heard();
-    return pairOrder({ wish, me, heard, silentMs: heard ? 0 : this.#clock() - this.#heardAt, level, hasWatchdog, now: now() });
+    const silentMs = heard ? 0 : this.#clock() - this.#heardAt;
+    return pairOrder({ coServer, wish, me, heard, silentMs, level, hasWatchdog, now: now() });
   }
 
   async #obey(order: RollingOrder): Promise<void> {
@@ -208,7 +211,7 @@ export class PairUpdater {
       // The disk took its time: is it still so?
       if (this.#decide()?.kind !== 'restartSelf') return;
     }
-    if (order.kind === 'restartProcess' && !writeLevel(recordFile, order.level === this.#p.level ? null : 2)) {
+    if (order.kind !== 'moveWorkload' && !writeLevel(recordFile, order.level === this.#p.level ? null : 2)) {
       this.#complain(NOT_KEPT);
       return;
     }
@@ -247,7 +250,10 @@ export class PairUpdater {
     if (!has(me, target) || !isWanted || heard.wish?.number !== wish.number || heard.wish.target !== target) return;
     const head = this.#p.store.head();
     if (head?.manifest.version !== target) {
-      this.#end({ kind: 'stopped', text: `The update to ${target} cannot be sent from here any more: install it here again.` });
+      this.#end({
+        kind: 'stopped',
+        text: `The update to ${target} cannot be sent from CoServer ${this.#p.coServer} any more: install it there again.`,
+      });
       return;
     }
     const { program, slot } = head.manifest;
@@ -255,8 +261,10 @@ export class PairUpdater {
     void this.#transfer.send(target, bytes, (put) => this.#p.store.send(target, put)).then((outcome) => this.#sent(target, outcome));
   }
 
+  /** Decided anew: the partner may have told since the last look that it knows of the update. */
   #asks(): boolean {
-    return this.#order?.kind === 'wait' && this.#order.asks === true;
+    const order = this.#decide();
+    return order?.kind === 'wait' && order.asks === true;
   }
 
   #sent(target: string, outcome: Outcome): void {
@@ -267,11 +275,12 @@ export class PairUpdater {
       this.#p.tell({ severity: 'info', text: `The update to ${target} was sent to the other CoServer, whole.` });
       return;
     }
+    const { coServer } = this.#p;
     const text =
       outcome.kind === 'refused' && outcome.here
-        ? `The update to ${target} cannot be sent: ${outcome.text}`
+        ? `CoServer ${coServer} cannot send the update to ${target}: ${outcome.text}`
         : outcome.kind === 'refused'
-          ? `The other CoServer does not take the update to ${target}: ${outcome.text}`
+          ? `CoServer ${coServer === 'A' ? 'B' : 'A'} does not take the update to ${target}: ${outcome.text}`
           : `The update to ${target} was broken off on its way: ${outcome.text}.`;
     if (outcome.kind === 'refused' && !PASSES.includes(outcome.reason)) this.#end({ kind: 'stopped', text });
     else this.#trouble = `${text} It is sent again.`;

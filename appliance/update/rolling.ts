@@ -26,6 +26,8 @@ export interface RollingSide {
 
 /** How the two run together; also when no update is going on. */
 export interface LevelPicture {
+  /** This side. */
+  coServer: 'A' | 'B';
   me: RollingSide;
   partner: RollingSide;
   /** As it is configured. */
@@ -57,8 +59,8 @@ export interface RollingPicture extends Omit<LevelPicture, 'partner'> {
 export type RollingOrder =
   /** `asks`: for the operator's word that the guest may be restarted. */
   | { kind: 'wait'; text: string; asks?: true }
-  /** Activate what was received, leave the pair in order, start this server again. */
-  | { kind: 'restartSelf'; text: string }
+  /** Activate what was received, leave the pair in order, start this server again; its process runs at that level then. */
+  | { kind: 'restartSelf'; level: 2 | 3; text: string }
   /** Hand the workload over. */
   | { kind: 'moveWorkload'; text: string }
   /** Leave the pair in order and start this process again, at that level; the server and its guest run on. */
@@ -70,12 +72,12 @@ export type RollingOrder =
 export function rollingOrder(p: RollingPicture): RollingOrder {
   const { target, me, partner } = p;
   if (me.givenUp === target)
-    return stop(`Version ${target} did not become healthy on this CoServer, which is back on ${me.version}. ${afterwards(p)}`);
+    return stop(`Version ${target} did not become healthy on ${here(p)}, which is back on ${me.version}. ${afterwards(p)}`);
   if (partner?.givenUp === target)
-    return stop(`Version ${target} did not become healthy on the other CoServer, which is back on ${partner.version}. ${afterwards(p)}`);
+    return stop(`Version ${target} did not become healthy on ${there(p)}, which is back on ${partner.version}. ${afterwards(p)}`);
   if (partner === null) return withoutPartner(p);
   if (!p.partnerKnows) return wait(`The other CoServer is being told of the update to ${target}.`);
-  for (const [side, who] of [[me, 'This CoServer'] as const, [partner, 'The other CoServer'] as const])
+  for (const [side, who] of [[me, here(p)] as const, [partner, there(p)] as const])
     if (compareVersions(side.version, target) > 0) return stop(`${who} runs ${side.version}, which is newer than ${target}.`);
   const isHere = has(me, target);
   const isThere = has(partner, target);
@@ -95,7 +97,11 @@ export function rollingOrder(p: RollingPicture): RollingOrder {
     case 'primary':
       return primary(p, partner);
     case 'secondary':
-      return { kind: 'restartSelf', text: `This CoServer starts again with ${target}; the workload goes on on the other one.` };
+      return {
+        kind: 'restartSelf',
+        level: levelAfterStart(p, partner),
+        text: `This CoServer starts again with ${target}; the workload goes on on the other one.`,
+      };
     default:
       return wait('Waits until the workload runs on both CoServers.');
   }
@@ -128,10 +134,16 @@ function wantedLevel(p: LevelPicture): 2 | 3 {
   return p.level === 3 && whyLevel2(p) !== null ? 2 : p.level;
 }
 
-function whyLevel2({ me, partner, whyNotLockstep }: LevelPicture): string | null {
+function whyLevel2(p: LevelPicture): string | null {
+  const { me, partner, whyNotLockstep } = p;
   if (me.version === partner.version) return null;
-  if (me.engine !== partner.engine) return `engine ${me.engine} here, ${partner.engine} on the other one`;
+  if (me.engine !== partner.engine) return `engine ${me.engine} on ${here(p)}, ${partner.engine} on ${there(p)}`;
   return whyNotLockstep;
+}
+
+/** With the new version here. An engine that is another one than the partner's must not even try to load a checkpoint of it. */
+function levelAfterStart({ level, target, engine }: RollingPicture, partner: RollingSide): 2 | 3 {
+  return partner.version !== target && partner.engine !== engine ? 2 : level;
 }
 
 /** Before anything has begun. */
@@ -161,18 +173,19 @@ function updated({ target, isDuplex }: RollingPicture, partner: RollingSide): Ro
 }
 
 /** It restarts, or it is lost: this side does nothing that needs it. */
-function withoutPartner({ target, me, partnerSilentMs }: RollingPicture): RollingOrder {
+function withoutPartner(p: RollingPicture): RollingOrder {
+  const { target, me, partnerSilentMs } = p;
   if (partnerSilentMs < RETURN_MS) return wait(`The other CoServer is not heard: it may be starting again with ${target}.`);
   const minutes = Math.round(RETURN_MS / 60_000);
   return stop(
-    `The other CoServer has not come back for ${minutes} minutes: the update to ${target} does not go on. This CoServer runs ${me.version}.`,
+    `${there(p)} has not come back for ${minutes} minutes: the update to ${target} does not go on. ${here(p)} runs ${me.version}.`,
   );
 }
 
 function afterwards({ target, me, partner }: RollingPicture): string {
   const isMixed = me.version === target || partner?.version === target;
   return isMixed
-    ? `The pair runs with two versions now: install a newer one, or go back on the CoServer that runs ${target} (twinstep update rollback).`
+    ? `The pair runs with two versions now: install a newer one, or go back on the one that runs ${target} (twinstep update rollback).`
     : 'The update is over; both CoServers run what they ran before.';
 }
 
@@ -181,6 +194,9 @@ export function has({ version, received }: Pick<RollingSide, 'version' | 'receiv
   return version === target || received === target;
 }
 
+// What ends an update is shown on both, in the same words: servers have their names in it.
+const here = ({ coServer }: LevelPicture | RollingPicture): string => `CoServer ${coServer}`;
+const there = ({ coServer }: LevelPicture | RollingPicture): string => `CoServer ${coServer === 'A' ? 'B' : 'A'}`;
 const wait = (text: string): RollingOrder => ({ kind: 'wait', text });
 const asks = (text: string): RollingOrder => ({
   kind: 'wait',

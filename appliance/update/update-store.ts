@@ -18,13 +18,14 @@ import {
 } from './bundle.ts';
 import { ByteSource } from './byte-source.ts';
 import { Esp } from './esp.ts';
+import { noteHeaderVersion } from './header-version.ts';
 import { judge } from './judge.ts';
 import { type KeptHead, keepHead, readHead } from './kept-head.ts';
 import { alone } from './lock.ts';
 import { paced, paceOf, UPDATE_BYTES_PER_SECOND } from './pace.ts';
 import type { Device, Place } from './place.ts';
 import { type News, newsOf, readRecord, writeRecord } from './record.ts';
-import { noteStateVersion, stateVersionFile } from './state-version.ts';
+import { noteStateVersion, readStateVersion, stateVersionFile } from './state-version.ts';
 import {
   activation,
   badText,
@@ -87,12 +88,14 @@ export interface ReceiveOptions {
 export class UpdateStore {
   readonly #place: Place;
   readonly #open: OpenDevice;
+  readonly #noteOutside: (version: string) => Promise<void>;
   #busy = false;
 
-  /** `open`: for tests. */
-  constructor(place: Place, open: OpenDevice = openDevice) {
+  /** `open`, `noteOutside`: for tests. */
+  constructor(place: Place, open: OpenDevice = openDevice, noteOutside: (version: string) => Promise<void> = noteHeaderVersion) {
     this.#place = place;
     this.#open = open;
+    this.#noteOutside = noteOutside;
   }
 
   async status(): Promise<UpdateStatus> {
@@ -229,14 +232,20 @@ export class UpdateStore {
 
   /** The running version begins to write the state. */
   noteStart(): void {
+    this.#noteState(false);
+  }
+
+  /** Also where the installer can read it when the state is encrypted. Without it the installer knows less, and nothing else is lost. */
+  #noteState(isHealthy: boolean): void {
     const { recordFile, version } = this.#place;
-    noteStateVersion(stateVersionFile(recordFile), version, false);
+    const file = stateVersionFile(recordFile);
+    noteStateVersion(file, version, isHealthy);
+    void this.#noteOutside(readStateVersion(file) ?? version).catch(() => undefined);
   }
 
   /** The running version works: its trial is over. False: it was on none. */
   markHealthy(): Promise<boolean> {
-    const { recordFile, version } = this.#place;
-    noteStateVersion(stateVersionFile(recordFile), version, true);
+    this.#noteState(true);
     return this.#alone(() =>
       this.#withEsp(async (esp) => {
         const steps = goodMark(await filesOn(esp), this.#place.version);

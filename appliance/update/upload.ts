@@ -54,6 +54,8 @@ interface Upload {
 
 export interface DeskStatus extends UpdateStatus {
   upload: UploadStatus | null;
+  /** Of QEMU, as it runs here; missing where there is no pair. */
+  engine?: string;
   pair: PairUpdateStatus | null;
   partner: PartnerVersions | null;
 }

@@ -167,6 +167,10 @@ export class WitnessClient {
     const giveUp = setTimeout(() => socket.destroy(new Error(`no answer within ${2 * ANSWER_WITHIN_MS} ms`)), 2 * ANSWER_WITHIN_MS);
     let text = '';
     socket.on('secureConnect', () => {
+      if (this.#closed) {
+        socket.destroy();
+        return;
+      }
       const hello: WitnessClientHello = { kind: 'hello', protocol: WITNESS_PROTOCOL, coServer, incarnation };
       socket.write(`${JSON.stringify(hello)}\n`);
     });

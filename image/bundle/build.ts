@@ -1,7 +1,7 @@
 // Makes the program that a CoServer runs: dist/twinstep.mjs (one file, also the code of every worker thread), dist/native/ (addons)
 // and dist/web/ (the browser's part of the console). Built beside its final place and renamed; the same sources give the same bytes,
 // so nothing is built when the sources are those of the bundle that is there.
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, globSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hashOfFiles, sourceFiles } from '../setup/inputs.ts';
 
@@ -24,6 +24,8 @@ export interface BundleOptions {
   web?: string;
   /** Where to put the result; what was there is replaced. Default: dist. */
   outDirectory?: string;
+  /** A folder with native addons, at the same places as in the repository: taken instead of this machine's own. */
+  addons?: string;
 }
 
 export interface Bundle {
@@ -41,7 +43,7 @@ export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> 
   const entry = options.entry ?? join(ROOT, 'appliance/main.ts');
   const web = options.web ?? join(ROOT, 'appliance/console/web');
   const out = options.outDirectory ?? join(ROOT, 'dist');
-  const inputs = inputsHash(entry, web);
+  const inputs = inputsHash(entry, web, options.addons);
   const stamp = join(out, '.inputs');
   const program = join(out, 'twinstep.mjs');
   if (existsSync(program) && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) return { program, made: false };
@@ -65,7 +67,7 @@ export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> 
       legalComments: 'none',
       banner: { js: BANNER },
       define: { TWINSTEP_VERSION: JSON.stringify(packageVersion()) },
-      plugins: [nativeAddons(work)],
+      plugins: [nativeAddons(work, options.addons === undefined ? undefined : { of: ROOT, from: options.addons })],
       logLevel: 'silent',
     });
     if (existsSync(join(web, 'index.html'))) await buildWeb(web, join(work, 'web'));
@@ -80,13 +82,14 @@ export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> 
 }
 
 /** Everything that can change a byte of the result. */
-function inputsHash(entry: string, web: string): string {
+function inputsHash(entry: string, web: string, instead?: string): string {
   const code = ['appliance', 'drivers', 'hwqual/burn-in', 'hwqual/checks', 'hwqual/profiles', 'hwqual/qualify', 'image/bundle'].flatMap(
     (folder) => sourceFiles(join(ROOT, folder), /\.(tsx?|css|html|svg|png|ico|json)$/),
   );
-  const addons = existsSync(join(ROOT, 'drivers'))
+  const own = existsSync(join(ROOT, 'drivers'))
     ? readdirSync(join(ROOT, 'drivers')).flatMap((driver) => sourceFiles(join(ROOT, 'drivers', driver, 'native/build'), /\.node$/))
     : [];
+  const addons = instead === undefined ? own : globSync('**/*.node', { cwd: instead }).map((file) => join(instead, file));
   const outside = [entry, ...sourceFiles(web, /./)].filter((file) => !code.includes(file));
   return hashOfFiles([...code, ...addons, ...outside, join(ROOT, 'package.json'), join(ROOT, 'package-lock.json')], ROOT);
 }

@@ -11,6 +11,7 @@ import { mustRun } from '../engine/run-program.ts';
 
 const HERE = import.meta.dirname;
 export const TOOLS_FOLDER = join(HERE, 'tools');
+export const COMPILER_FOLDER = join(HERE, 'compiler');
 /** What decides what is in the root. */
 const IDENTITY = ['packages.lock', '../engine/excludes.txt', 'excludes.txt'];
 
@@ -21,10 +22,11 @@ export function lockedPackages(of: string = HERE): LockedPackage[] {
   return parseLock(readFileSync(join(of, 'packages.lock'), 'utf8'));
 }
 
-/** Fetches what the cache lacks of both locks. Throws, naming packages and remedy. */
+/** Fetches what the cache lacks of all locks. Throws, naming packages and remedy. */
 export async function fetchAll(signal: AbortSignal, say: Say): Promise<void> {
   const debs = join(cacheDirectory(), 'debs');
-  const { fetched } = await fetchPackages([...lockedPackages(), ...lockedPackages(TOOLS_FOLDER)], debs, signal).catch((error: unknown) => {
+  const wanted = [HERE, TOOLS_FOLDER, COMPILER_FOLDER].flatMap(lockedPackages);
+  const { fetched } = await fetchPackages(wanted, debs, signal).catch((error: unknown) => {
     if (signal.aborted || !(error instanceof Error)) throw error;
     throw new Error(`${error.message}\n  For the packages of the image: node image/disk/build.ts --refresh-lock`);
   });
@@ -56,7 +58,7 @@ export async function baseRoot(options: { work: string; anew: boolean; signal: A
 /** What killed builds left in the cache; builds that run are left alone. Their names end in `work-PID-` and six letters. */
 export async function removeLeftovers(): Promise<void> {
   for (const name of readdirSync(cacheDirectory())) {
-    const pid = /^(?:image|root)-(?:.*-)?work-(\d+)-\w{6}$/.exec(name)?.[1];
+    const pid = /^(?:image|root|addons)-(?:.*-)?work-(\d+)-\w{6}$/.exec(name)?.[1];
     if (pid !== undefined && !existsSync(`/proc/${pid}`)) await removeTree(join(cacheDirectory(), name));
   }
 }
@@ -66,9 +68,12 @@ async function removeTree(directory: string): Promise<void> {
   await mustRun('rm', ['--recursive', '--force', '--one-file-system', directory]);
 }
 
-/** Unpacks the tools' packages into `target`; nothing of them is run as part of installing. */
-export async function unpackTools(target: string): Promise<void> {
+/** Unpacks the tools' packages into `target`. */
+export const unpackTools = (target: string): Promise<void> => unpack(TOOLS_FOLDER, target);
+
+/** Unpacks the packages of a folder's lock into `target`; nothing of them is run as part of installing. */
+export async function unpack(folder: string, target: string): Promise<void> {
   mkdirSync(target, { recursive: true });
-  for (const locked of lockedPackages(TOOLS_FOLDER))
+  for (const locked of lockedPackages(folder))
     await mustRun('dpkg-deb', ['--extract', join(cacheDirectory(), 'debs', cachedName(locked)), target]);
 }

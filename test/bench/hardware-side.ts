@@ -36,7 +36,7 @@ const settled = (): Promise<void> => new Promise((resolve) => setTimeout(resolve
 async function slice(watched: boolean, seconds: number): Promise<Slice> {
   const watch = new HardwareWatch({
     script: new URL('./hardware-side-worker.ts', import.meta.url),
-    setup: watched ? { bmc: '/dev/ipmi0', copy: '', nics: [] } : null,
+    setup: watched ? { bmc: '/dev/ipmi0', copy: '', nics: [], stateDir: '' } : null,
     onFaults: () => undefined,
     now: () => performance.now(),
   });

@@ -1,14 +1,11 @@
 // A lost CoServer is replaced, with real processes: the one that stays runs the product (its workload switched off: no engine), the new one its first
 // start, on cables between two namespaces. Then the new one runs the product, and at last the old one comes back. Needs root.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import t from 'tap';
 import { hashPassword } from '../../appliance/console/api/index.ts';
-import { oneSnapshot } from '../../appliance/console/cli/local-socket.ts';
 import { type DurableRecord, FRESH_RECORD } from '../../appliance/core/machine.ts';
 import type { Snapshot } from '../../appliance/core/snapshot.ts';
 import { loadConfig, loadPairKey } from '../../appliance/runtime/load-config.ts';
@@ -19,6 +16,7 @@ import type { Role } from '../../appliance/setup/roles.ts';
 import { deriveKey } from '../../appliance/wire/keys.ts';
 import { parseEnrolment } from '../../appliance/witness/enrolment.ts';
 import { enterNamespace, OtherEnd } from '../unit/drivers/ethernet/namespace.ts';
+import { PATIENCE_MS, type Product, Products, until as untilSeen } from './product-process.ts';
 import { cable, inside, type Name, nameNics, Server } from './setup-pair.ts';
 
 // Slow machines: a busy one needs many times what an idle one does.
@@ -26,14 +24,13 @@ t.setTimeout(1_800_000);
 enterNamespace(import.meta.url);
 
 const MAIN = new URL('../../appliance/main.ts', import.meta.url).pathname;
-const PATIENCE_MS = 300_000;
 const PAIR_ID = '3c'.repeat(16);
 const OLD_KEY = 'a7'.repeat(32);
 const root = mkdtempSync(join(tmpdir(), 'twinstep-replacement-'));
 const b = await OtherEnd.open();
-const running = new Set<ChildProcess>();
+const products = new Products(b, MAIN);
 t.teardown(async () => {
-  for (const child of running) child.kill('SIGKILL');
+  products.kill();
   b.close();
   rmSync(root, { recursive: true, force: true });
 });
@@ -88,40 +85,10 @@ function ownsGeneration(folder: string, more: Partial<DurableRecord>): void {
   writeFileSync(join(folder, 'state/state/record'), Buffer.concat([slot, slot]), { mode: 0o600 });
 }
 
-interface Product {
-  child: ChildProcess;
-  said: () => string;
-  ended: Promise<number | null>;
-}
+const product = (name: Name, folder: string): Product => products.start(name, 'run', '--config', join(folder, 'state/config.yaml'));
 
-function twinstep(name: Name, ...args: string[]): Product {
-  const command = [process.execPath, '--no-warnings', MAIN, ...args];
-  const [file = '', rest] = name === 'A' ? [command[0], command.slice(1)] : b.command(...command);
-  const child = spawn('setpriv', ['--pdeathsig=SIGKILL', file, ...rest], { stdio: ['pipe', 'pipe', 'pipe'] });
-  running.add(child);
-  let said = '';
-  for (const output of [child.stdout, child.stderr])
-    output?.setEncoding('utf8').on('data', (text: string) => {
-      said += text;
-    });
-  const ended = once(child, 'exit').then(([code]) => {
-    running.delete(child);
-    return code as number | null;
-  });
-  return { child, said: () => said, ended };
-}
-
-const product = (name: Name, folder: string): Product => twinstep(name, 'run', '--config', join(folder, 'state/config.yaml'));
-
-/** Waits for a picture that fits. */
-async function until(what: string, folder: string, { said }: Product, fits: (s: Snapshot) => boolean): Promise<Snapshot> {
-  for (const end = Date.now() + PATIENCE_MS; ; ) {
-    const picture = await oneSnapshot(join(folder, 'run/console.sock')).catch(() => null);
-    if (picture && fits(picture)) return picture;
-    if (Date.now() > end) throw new Error(`${what}: ${JSON.stringify(picture?.attention)} ${JSON.stringify(picture?.links)}\n${said()}`);
-    await pause(200);
-  }
-}
+const until = (what: string, folder: string, product: Product, fits: (s: Snapshot) => boolean): Promise<Snapshot> =>
+  untilSeen(what, join(folder, 'run/console.sock'), product, fits);
 
 async function says({ said, child }: Product, pattern: RegExp): Promise<RegExpExecArray> {
   for (const end = Date.now() + PATIENCE_MS; ; ) {
@@ -157,7 +124,7 @@ t.test('a server from its box takes the place of the lost one', async (t) => {
   await fresh.at(/First start: cables.*\[ok\] Link 1.*\[ok\] Link 2/, '\r');
   await fresh.until(/its administrator says so there: on its console, "Accept a replacement"/);
 
-  const untyped = twinstep('A', 'pair', 'replace', '--socket', socket);
+  const untyped = products.start('A', 'pair', 'replace', '--socket', socket);
   t.equal(await untyped.ended, 1);
   t.match(untyped.said(), /needs the word 'off'.*must be off and stay away/);
   const agree = async (replace: Product): Promise<string> => {
@@ -168,7 +135,7 @@ t.test('a server from its box takes the place of the lost one', async (t) => {
     return code;
   };
   // Given up after the codes were agreed on, and begun anew.
-  const first = twinstep('A', 'pair', 'replace', '--typed', 'off', '--socket', socket);
+  const first = products.start('A', 'pair', 'replace', '--typed', 'off', '--socket', socket);
   const code = await agree(first);
   await fresh.until(/Fingerprint of the key/);
   await says(first, /The new key is agreed/);
@@ -176,7 +143,7 @@ t.test('a server from its box takes the place of the lost one', async (t) => {
   t.equal(await first.ended, 1, first.said());
   await until('it may be asked again', stays, a, accepts);
   t.notOk(existsSync(join(stays, 'state/state/pair.key.replacement')), 'nothing is left of it');
-  const replace = twinstep('A', 'pair', 'replace', '--typed', 'off', '--socket', socket);
+  const replace = products.start('A', 'pair', 'replace', '--typed', 'off', '--socket', socket);
   await says(replace, /may take the place of CoServer B/);
   fresh.type('y\r');
   t.not(await agree(replace), code, 'another key, another code');
@@ -210,7 +177,7 @@ t.test('a server from its box takes the place of the lost one', async (t) => {
   for (const log of [a.said(), fresh.log, replace.said()])
     for (const secret of [OLD_KEY, newKey, 'old-bmc', 'new-bmc', 'argon2id']) t.notOk(log.includes(secret), 'no secret in a log');
 
-  const enrolment = twinstep('A', 'witness-key', '--socket', socket);
+  const enrolment = products.start('A', 'witness-key', '--socket', socket);
   t.equal(await enrolment.ended, 0, enrolment.said());
   t.strictSame(parseEnrolment(enrolment.said()).key, deriveKey(Buffer.from(newKey, 'hex'), 'witness'), 'for the witness, of the new key');
   t.notOk(a.said().includes(deriveKey(Buffer.from(newKey, 'hex'), 'witness').toString('hex')), 'in no log');
@@ -265,7 +232,7 @@ t.test('it was CoServer A that was lost; nobody is asked before the window is op
   await fresh.at(/network ports.*1 port1.*link 2.*2 port2.*link 1/, '\x1b[6~');
   await fresh.at(/First start: cables/, '\r');
   await fresh.until(/its administrator says so there/);
-  const replace = twinstep('B', 'pair', 'replace', '--typed', 'off', '--socket', socket);
+  const replace = products.start('B', 'pair', 'replace', '--typed', 'off', '--socket', socket);
   const code = (await says(replace, /The same code on the new server's screen\? (\d{6})/))[1] ?? '';
   await fresh.until(new RegExp(`shows the code ${code}`));
   replace.child.stdin?.write('yes\n');

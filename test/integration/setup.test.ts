@@ -84,9 +84,10 @@ t.test('cables: right, crossed, swapped, looped', async (t) => {
   await onA.until(/Port 2 and port 3 of this server are connected to each other/);
   await onB.until(/Port 2 \(link 2\) has no carrier/);
   onA.type('\r');
-  await onA.until(/Not yet: Port 2 and port 3/);
+  await onA.until(/Not yet: put right what is marked/);
   cable(b, STRAIGHT);
   await onA.until(/\[ok\] Link 2: port 2 here is connected to port 2 there\./);
+  t.notMatch(onA.text(), /Not yet/);
   t.notMatch(onA.text(), /\[!!\]/);
   await end(onA, onB);
 });

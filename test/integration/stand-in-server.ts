@@ -147,7 +147,9 @@ export class StandInServer {
       everyMs: READ_MS,
       read: async () => ({ source: 'sensors', sensors: await session.sensorReadings() }),
     };
-    const thread = runHardwareWorker({ bmc: '', copy: '', nics: [] }, port1, [sensors], () => Promise.reject(new Error('no server')));
+    const thread = runHardwareWorker({ bmc: '', copy: '', nics: [], stateDir: '' }, port1, [sensors], () =>
+      Promise.reject(new Error('no server')),
+    );
     const caller = new Caller<HardwareCommands, HardwareEvents>('hardware', port2);
     caller.on('faults', ({ faults }) => feed({ kind: 'faultsObserved', at: at(), faults }));
     const latest = { latest: await caller.call('status', {}) };

@@ -21,7 +21,7 @@ export function passwordHashProblem(passwordHash: string): string | null {
 export type PasswordCheck = 'right' | 'wrong' | 'busy';
 
 export class PasswordVerifier {
-  readonly #hash: string;
+  #hash: string;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
@@ -30,6 +30,11 @@ export class PasswordVerifier {
     const problem = passwordHashProblem(passwordHash);
     if (problem !== null) throw new Error(`console.passwordHash ${problem}: make one anew and put it into the configuration`);
     this.#hash = passwordHash;
+  }
+
+  /** Another one from now on. Throws as the constructor does. */
+  change(passwordHash: string): void {
+    this.#hash = new PasswordVerifier(passwordHash).#hash;
   }
 
   /** No password was set: nobody can sign in. */

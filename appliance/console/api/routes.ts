@@ -6,18 +6,21 @@
 //                             typed: the word that an action needs which can lose data; 422 without it
 //   POST /api/points/:verb    {"name": "..."}: restore points; answered when it is done
 //   /api/update ...           update-routes.ts
+//   /api/settings ...         settings-routes.ts
 //   POST /api/lab/:action     {"target": "A"} in the lab only
 //   POST /api/login, /api/logout (TLS only)
 // Against cross-site requests: SameSite=Strict, JSON only, a header that no foreign page can send without asking first, and Origin.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { PointVerb } from '../../core/restore-points.ts';
 import { whyNotTyped } from '../action-views.ts';
+import type { SettingsRequest } from '../settings-state.ts';
 import { LAB_TARGETS, type Lab } from './lab.ts';
 import type { LiveHub } from './live.ts';
 import { LoginLimiter } from './login-limiter.ts';
 import { PASSWORD_MAX_CHARS, type PasswordVerifier } from './password.ts';
 import { SECURITY_HEADERS } from './security-headers.ts';
 import { cookieValue, SESSION_MS, type Sessions } from './sessions.ts';
+import { registerSettings } from './settings-routes.ts';
 import type { ActionArgs, ActionRequest, PointRequest, RequestAnswer, SnapshotSource } from './types.ts';
 import { registerUpdate, type UpdateRequest } from './update-routes.ts';
 
@@ -29,6 +32,7 @@ export interface RouteOptions extends SnapshotSource {
   request: ActionRequest;
   points: PointRequest | undefined;
   updates: UpdateRequest | undefined;
+  settings: SettingsRequest | undefined;
   qualification: (() => object | null) | undefined;
   lab: Lab | undefined;
   log: (line: string) => void;
@@ -104,6 +108,11 @@ export function registerRoutes(app: FastifyInstance, options: RouteOptions): voi
   );
   registerPoints(app, options);
   registerUpdate(app, options.updates, (request) => from(request, signIn !== null));
+  registerSettings(app, options.settings, {
+    via: signIn ? 'web' : 'local',
+    asker: (request) => ({ by: from(request, signIn !== null), session: signIn ? token(request, signIn.cookieName) : '' }),
+    log: options.log,
+  });
   registerLab(app, options);
   if (signIn) registerSignIn(app, options, signIn);
 }

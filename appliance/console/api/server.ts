@@ -7,6 +7,7 @@ import type { Server } from 'node:net';
 import { join } from 'node:path';
 import fastifyStatic from '@fastify/static';
 import { type FastifyInstance, type FastifyServerFactoryHandler, fastify } from 'fastify';
+import type { SettingsRequest } from '../settings-state.ts';
 import type { Lab } from './lab.ts';
 import { LiveHub } from './live.ts';
 import { PasswordVerifier } from './password.ts';
@@ -32,6 +33,8 @@ export interface ConsoleServerOptions extends SnapshotSource {
   points?: PointRequest;
   /** Missing: this server was not started from an image. */
   updates?: UpdateRequest;
+  /** Missing: nothing can be changed here. */
+  settings?: SettingsRequest;
   /** What is known of the two servers' hardware, JSON. Missing or null: nobody asks. */
   qualification?: () => object | null;
   config: {
@@ -56,6 +59,8 @@ export interface ConsoleServerOptions extends SnapshotSource {
 export interface ConsoleServer {
   /** 'https://10.0.0.1:8443', or null without a TLS console. */
   url: string | null;
+  /** From now on; all sessions but this one end. */
+  setPassword(hash: string, session: string): void;
   close(): Promise<void>;
 }
 
@@ -70,6 +75,7 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
     request: options.request,
     points: options.points,
     updates: options.updates,
+    settings: options.settings,
     qualification: options.qualification,
     lab: options.lab,
     log: options.log ?? (() => {}),
@@ -85,9 +91,14 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
     await local.ready();
     const removeName = await listenOnUnixSocket(local.server, config.socketPath);
     closers.push(() => closeServer(local).then(removeName));
-    if (config.port === 0) return { url: null, close };
+    if (config.port === 0) return { url: null, setPassword: () => {}, close };
 
     const password = new PasswordVerifier(config.passwordHash);
+    const sessions = new Sessions(nowMs);
+    const setPassword = (hash: string, session: string): void => {
+      password.change(hash);
+      sessions.closeOthers(session);
+    };
     const remote = bare((handler) =>
       createHttpsServer(
         { ...options.tls, minVersion: 'TLSv1.2', handshakeTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: CHECK_INTERVAL_MS },
@@ -97,7 +108,7 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
     closers.push(() => closeServer(remote));
     // Both consoles of a pair may be reached through one name with two ports, and cookies know no ports: each has its own name.
     const cookieName = `__Host-twinstep-${options.snapshot().coServer}`;
-    registerRoutes(remote, { ...shared, signIn: { sessions: new Sessions(nowMs), password, cookieName, nowMs } });
+    registerRoutes(remote, { ...shared, signIn: { sessions, password, cookieName, nowMs } });
     await access(join(options.webRoot, 'index.html')).catch(() => {
       throw new Error(`console: there is no index.html in ${options.webRoot}: build the page first (npm run build)`);
     });
@@ -108,7 +119,8 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
     });
     await remote.ready();
     await listenOnAddress(remote.server, config.address, config.port);
-    return { url: `https://${config.address.includes(':') ? `[${config.address}]` : config.address}:${config.port}`, close };
+    const host = config.address.includes(':') ? `[${config.address}]` : config.address;
+    return { url: `https://${host}:${config.port}`, setPassword, close };
   } catch (error) {
     await close();
     throw error;

@@ -33,6 +33,12 @@ export class Sessions {
     return at !== undefined && at > this.#nowMs();
   }
 
+  /** Everybody signs in anew but this one; ''. */
+  closeOthers(token: string): void {
+    const kept = digest(token);
+    for (const key of [...this.#expiresAt.keys()]) if (key !== kept) this.#expiresAt.delete(key);
+  }
+
   close(token: string): void {
     this.#expiresAt.delete(digest(token));
   }

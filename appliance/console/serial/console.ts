@@ -7,9 +7,12 @@ import { LoginLimiter } from '../api/login-limiter.ts';
 import { PasswordVerifier } from '../api/password.ts';
 import type { ActionRequest, RequestAnswer, SnapshotSource } from '../api/types.ts';
 import { type ConsoleModel, consoleModel } from '../model.ts';
-import { type Dialog, freshDialog, onAnswered, onKey, onTime, onVerified } from './dialog.ts';
+import { SETTINGS_NOT_ASKED, type SettingsRequest, settingsState } from '../settings-state.ts';
+import type { SettingForm } from '../settings-views.ts';
+import { type Dialog, type Duty, freshDialog, onAnswered, onChanged, onKey, onRefused, onRenewed, onTime, onVerified } from './dialog.ts';
 import { frame, PAGE_ROWS } from './frame.ts';
 import { keyDecoder } from './keys.ts';
+import type { RecoveryKeys } from './recovery-dialog.ts';
 import { changes, type Grid, gridOf } from './screen.ts';
 import { SoftwareDesk, type SoftwareSource } from './software-desk.ts';
 
@@ -22,7 +25,7 @@ const REPAINT_MS = 15_000;
 /** A line that was blocked for so long was not being read: whoever reads now sees fragments. */
 const BLOCKED_REPAINT_MS = 2_000;
 
-/** By whom it was asked for, as it is recorded. */
+/** By whom it was asked for, as it is recorded; and whose session it is. */
 const SERIAL = 'the serial console';
 
 export interface SerialConsoleOptions extends SnapshotSource {
@@ -31,6 +34,10 @@ export interface SerialConsoleOptions extends SnapshotSource {
   request: ActionRequest;
   /** Missing: this server was not started from an image. */
   updates?: SoftwareSource;
+  /** Missing: nothing can be changed here. */
+  settings?: SettingsRequest;
+  /** Missing: the state of this server is not encrypted. */
+  recoveryKeys?: RecoveryKeys;
   /** argon2id, PHC string; '': no actions. */
   passwordHash: string;
   log?: (line: string) => void;
@@ -39,16 +46,19 @@ export interface SerialConsoleOptions extends SnapshotSource {
 }
 
 export interface SerialConsole {
+  /** From now on; who is signed in is signed out, unless it was asked for here. */
+  setPassword(hash: string, session: string): void;
   close(): void;
 }
 
 export function startSerialConsole(options: SerialConsoleOptions): SerialConsole {
-  const { stream, request } = options;
+  const { stream, request, recoveryKeys } = options;
   const nowMs = options.nowMs ?? (() => performance.now());
   const password = new PasswordVerifier(options.passwordHash);
   const limiter = new LoginLimiter();
   const software = new SoftwareDesk(options.updates, nowMs);
-  const model = (): ConsoleModel => consoleModel(options.snapshot(), software.state);
+  const model = (): ConsoleModel =>
+    consoleModel(options.snapshot(), software.state, dialog.page === 'settings' ? settingsState(options.settings) : SETTINGS_NOT_ASKED);
   const decode = keyDecoder();
   let dialog: Dialog = freshDialog(nowMs());
   let shown: Grid | null = null;
@@ -65,10 +75,13 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
     if (closed) return;
     const now = nowMs();
     drawnAt = now;
+    const before = dialog.mode.kind;
     dialog = onTime(dialog, now);
+    // Nobody has said that the new key is written down.
+    if (before === 'recovery' && dialog.mode.kind !== 'recovery') run(recoveryKeys?.drop() ?? Promise.resolve());
     if (blockedSince === null) {
       if (dialog.page === 'software') software.look(() => soon(DRAW_INTERVAL_MS));
-      const picture = frame(model(), dialog);
+      const picture = frame(model(), dialog, recoveryKeys !== undefined);
       dialog = { ...dialog, scroll: picture.scroll };
       const wanted = gridOf(picture.lines);
       if (now >= repaintAt) {
@@ -122,6 +135,58 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
     const told = answer.accepted ? 'Accepted: the events page says what happens.' : `Refused: ${answer.reason}`;
     dialog = onAnswered(dialog, told, shownOf(answer));
   };
+  const change = async (form: SettingForm): Promise<void> => {
+    const { group, values, canAccept } = form;
+    if (!options.settings) return;
+    const how = { via: 'serial', by: SERIAL, session: SERIAL, isAccepted: canAccept } as const;
+    const answer = await options.settings.change(group.name, values, how);
+    options.log?.(`serial console: setting ${group.name}: ${answer.accepted ? 'changed' : `refused: ${answer.reason}`}`);
+    dialog = answer.accepted
+      ? onChanged(dialog, `${answer.detail?.['text'] ?? 'Changed.'}`)
+      : onRefused(dialog, form, answer.reason, answer.canForce === true);
+  };
+  const renew = async (oldKey: string): Promise<void> => {
+    const recoveryKey = (await recoveryKeys?.begin(oldKey)) ?? null;
+    options.log?.(`serial console: a new recovery key: ${recoveryKey === null ? 'refused: the old one is another' : 'made'}`);
+    dialog = onRenewed(dialog, recoveryKey);
+    // Whoever asked has gone.
+    if (recoveryKey !== null && dialog.mode.kind !== 'recovery') await recoveryKeys?.drop();
+  };
+  const settle = async (isKept: boolean): Promise<void> => {
+    await (isKept ? recoveryKeys?.keep() : recoveryKeys?.drop());
+    options.log?.(`serial console: the new recovery key ${isKept ? 'counts, the old one no longer' : 'is given up, the old one counts'}`);
+    dialog = onAnswered(
+      dialog,
+      isKept ? 'The new recovery key counts; the old one opens nothing any more.' : 'The old recovery key still counts.',
+    );
+  };
+  const obey = (duty: Duty): void => {
+    switch (duty.kind) {
+      case 'redraw':
+        repaint();
+        return;
+      case 'verify':
+        run(verify(duty.password));
+        return;
+      case 'ask':
+        run(ask(duty.action, duty.typed));
+        return;
+      case 'change':
+        run(change(duty.form));
+        return;
+      case 'renew':
+        run(renew(duty.oldKey));
+        return;
+      case 'keepKey':
+        run(settle(true));
+        return;
+      case 'dropKey':
+        run(settle(false));
+        return;
+      default:
+        duty satisfies never;
+    }
+  };
   const run = (work: Promise<void>): void => {
     work
       .catch((error: Error) => {
@@ -132,13 +197,11 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
   };
 
   const onData = (bytes: Buffer): void => {
-    const choices = model();
+    const choices = { ...model(), hasRecoveryKey: recoveryKeys !== undefined };
     for (const key of decode(bytes)) {
       const step = onKey(dialog, key, choices, PAGE_ROWS, nowMs());
       dialog = step.dialog;
-      if (step.duty?.kind === 'redraw') repaint();
-      else if (step.duty?.kind === 'verify') run(verify(step.duty.password));
-      else if (step.duty?.kind === 'ask') run(ask(step.duty.action, step.duty.typed));
+      if (step.duty) obey(step.duty);
     }
     soon(KEY_INTERVAL_MS);
   };
@@ -174,5 +237,10 @@ export function startSerialConsole(options: SerialConsoleOptions): SerialConsole
   stream.on('reopened', onReopened);
   stream.on('close', close);
   draw();
-  return { close };
+  const setPassword = (hash: string, session: string): void => {
+    password.change(hash);
+    if (session !== SERIAL) dialog = freshDialog(nowMs());
+    soon(KEY_INTERVAL_MS);
+  };
+  return { setPassword, close };
 }

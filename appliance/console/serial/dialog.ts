@@ -1,8 +1,11 @@
 // What the serial console is doing, as a pure state: which page, how far scrolled, whether a password is being typed, what is asked.
 // Keys come in, what must be done (verify, ask) comes out; time comes in as an argument.
 import type { ActionModel, ConsoleModel } from '../model.ts';
+import { formOf, refusedForm, type SettingForm } from '../settings-views.ts';
+import { formKey } from './form-keys.ts';
 import type { Key } from './keys.ts';
 import { actionsOn, evidencedEvents, PAGES, type Page } from './pages.ts';
+import { onRecoveryKey, type RecoveryDuty, type RecoveryStep } from './recovery-dialog.ts';
 
 /** An operator who walked away is signed out. */
 export const IDLE_SIGN_OUT_MS = 5 * 60_000;
@@ -16,8 +19,12 @@ export type Mode =
   | { kind: 'confirm'; action: ActionModel }
   /** An action that can lose data: its word is being typed. */
   | { kind: 'word'; action: ActionModel; word: string; typed: string }
+  /** A setting is being typed. */
+  | { kind: 'form'; form: SettingForm }
   /** What an answer brought, until a key is pressed. */
-  | { kind: 'shown'; text: string }
+  | { kind: 'shown'; text: string; isSecret: boolean }
+  /** A new recovery key is being made. */
+  | { kind: 'recovery'; step: RecoveryStep }
   /** A password is being verified or an action asked for. */
   | { kind: 'waiting' };
 
@@ -32,7 +39,12 @@ export interface Dialog {
   message: string;
 }
 
-export type Duty = { kind: 'verify'; password: string } | { kind: 'ask'; action: string; typed: string } | { kind: 'redraw' };
+export type Duty =
+  | { kind: 'verify'; password: string }
+  | { kind: 'ask'; action: string; typed: string }
+  | { kind: 'change'; form: SettingForm }
+  | { kind: 'redraw' }
+  | RecoveryDuty;
 
 export interface Step {
   dialog: Dialog;
@@ -50,7 +62,10 @@ export const freshDialog = (now: number): Dialog => ({
 });
 
 /** What keys can choose from. */
-export type Choices = Pick<ConsoleModel, 'actions' | 'software' | 'incidents' | 'events'>;
+export type Choices = Pick<ConsoleModel, 'actions' | 'software' | 'settings' | 'incidents' | 'events'> & {
+  /** The state of this server is encrypted. */
+  hasRecoveryKey: boolean;
+};
 
 export function onKey(d: Dialog, key: Key, choices: Choices, pageRows: number, now: number): Step {
   const dialog: Dialog = { ...onTime(d, now), lastKeyAt: now };
@@ -61,11 +76,19 @@ export function onKey(d: Dialog, key: Key, choices: Choices, pageRows: number, n
     case 'password':
       return passwordKey(dialog, dialog.mode.typed, key);
     case 'actions':
-      return actionKey({ ...dialog, message: '' }, dialog.mode, key, actionsOn(dialog.page, choices), pageRows);
+      if (mayRenew(dialog, choices) && isLetter(key, 'r'))
+        return stay({ ...dialog, mode: { kind: 'recovery', step: { at: 'old', typed: '' } }, scroll: 0, message: '' });
+      return actionKey({ ...dialog, message: '' }, dialog.mode, key, choices, pageRows);
     case 'confirm':
       return isLetter(key, 'y') ? ask(dialog, dialog.mode.action, '') : stay({ ...dialog, mode: ACTIONS, message: 'Not asked.' });
     case 'word':
       return wordKey(dialog, dialog.mode, key);
+    case 'form':
+      return onForm(dialog, dialog.mode.form, key);
+    case 'recovery': {
+      const { step, message, duty } = onRecoveryKey(dialog.mode.step, key);
+      return { dialog: { ...dialog, mode: step === null ? ACTIONS : { kind: 'recovery', step }, message }, duty };
+    }
     case 'shown':
       return stay({ ...dialog, mode: ACTIONS });
     case 'waiting':
@@ -75,7 +98,25 @@ export function onKey(d: Dialog, key: Key, choices: Choices, pageRows: number, n
   }
 }
 
+function onForm(dialog: Dialog, form: SettingForm, key: Key): Step {
+  const step = formKey(form, key);
+  switch (step.kind) {
+    case 'stay':
+      return stay({ ...dialog, mode: { kind: 'form', form: step.form }, message: '' });
+    case 'leave':
+      return stay({ ...dialog, mode: ACTIONS, message: 'Nothing was changed.' });
+    case 'ask':
+      return { dialog: { ...dialog, mode: { kind: 'waiting' }, message: 'Asked...' }, duty: { kind: 'change', form: step.form } };
+    default:
+      return step satisfies never;
+  }
+}
+
 const ACTIONS: Mode = { kind: 'actions', emergency: false };
+
+/** Beside what this server says of itself. */
+export const mayRenew = (d: Dialog, { hasRecoveryKey }: Pick<Choices, 'hasRecoveryKey'>): boolean =>
+  hasRecoveryKey && d.page === 'hardware';
 
 const ask = (dialog: Dialog, action: ActionModel, typed: string): Step => ({
   dialog: { ...dialog, mode: { kind: 'waiting' }, message: 'Asked...' },
@@ -95,12 +136,33 @@ export function onVerified(d: Dialog, right: boolean, message: string): Dialog {
 
 /** @param show Lines for whoever asked; only while that one is signed in. */
 export function onAnswered(d: Dialog, message: string, show = ''): Dialog {
-  if (show !== '' && d.signedIn) return { ...d, mode: { kind: 'shown', text: show }, scroll: 0, message: '' };
+  if (show !== '' && d.signedIn) return { ...d, mode: { kind: 'shown', text: show, isSecret: true }, scroll: 0, message: '' };
   return { ...d, mode: d.signedIn ? ACTIONS : { kind: 'view' }, scroll: 0, message };
 }
 
+/** What came of a change, in sentences. */
+export function onChanged(d: Dialog, text: string): Dialog {
+  return d.signedIn ? { ...d, mode: { kind: 'shown', text, isSecret: false }, scroll: 0, message: '' } : onAnswered(d, 'Changed.');
+}
+
+/** Refused: it is typed on, or accepted with what stands against it. */
+export function onRefused(d: Dialog, form: SettingForm, reason: string, canAccept: boolean): Dialog {
+  return d.signedIn
+    ? { ...d, mode: { kind: 'form', form: refusedForm(form, reason, canAccept) }, scroll: 0, message: '' }
+    : onAnswered(d, reason);
+}
+
+/** @param recoveryKey The new one; null: the old one was wrong. Shown only to who is still signed in. */
+export function onRenewed(d: Dialog, recoveryKey: string | null): Dialog {
+  if (!d.signedIn || d.mode.kind !== 'recovery') return d;
+  return recoveryKey === null
+    ? { ...d, mode: { kind: 'recovery', step: { at: 'old', typed: '' } }, message: 'That is not the recovery key of this server.' }
+    : { ...d, mode: { kind: 'recovery', step: { at: 'shown', recoveryKey, typed: '' } }, message: '' };
+}
+
 function viewKey(dialog: Dialog, key: Key, choices: Choices, pageRows: number): Step {
-  const page = key.kind === 'byte' ? PAGES[key.byte - 0x31] : undefined;
+  // 1 to 9, then 0.
+  const page = key.kind === 'byte' && key.byte >= 0x30 && key.byte <= 0x39 ? PAGES[(key.byte - 0x31 + 10) % 10] : undefined;
   if (page) return stay({ ...dialog, page, evidence: null, scroll: 0 });
   const unfolds = dialog.page === 'incidents' ? choices.incidents : dialog.page === 'events' ? evidencedEvents(choices.events) : null;
   if (key.kind === 'enter' && unfolds) {
@@ -135,19 +197,15 @@ function passwordKey(dialog: Dialog, typed: readonly number[], key: Key): Step {
   }
 }
 
-function actionKey(
-  dialog: Dialog,
-  mode: Extract<Mode, { kind: 'actions' }>,
-  key: Key,
-  actions: readonly ActionModel[],
-  pageRows: number,
-): Step {
+function actionKey(dialog: Dialog, mode: Extract<Mode, { kind: 'actions' }>, key: Key, choices: Choices, pageRows: number): Step {
   if (isLetter(key, 'q')) return stay({ ...dialog, signedIn: false, mode: { kind: 'view' }, scroll: 0, message: 'Signed out.' });
   if (key.kind === 'escape' || key.kind === 'cancel' || key.kind === 'enter') return stay({ ...dialog, mode: { kind: 'view' }, scroll: 0 });
   if (isLetter(key, 'e')) return stay({ ...dialog, mode: { ...mode, emergency: !mode.emergency } });
   const number = key.kind === 'byte' ? key.byte - 0x30 : 0;
-  const action = actions.find((a) => a.number === number);
+  const action = actionsOn(dialog.page, choices).find((a) => a.number === number);
   if (!action) return stay(scrolled(dialog, key, pageRows));
+  const group = dialog.page === 'settings' ? choices.settings.groups.find((g) => g.name === action.name) : undefined;
+  if (group) return stay({ ...dialog, mode: { kind: 'form', form: formOf(group) }, scroll: 0 });
   if (action.typed) return stay({ ...dialog, mode: { kind: 'word', action, word: action.typed.word, typed: '' }, scroll: 0 });
   return stay({ ...dialog, mode: { kind: 'confirm', action } });
 }

@@ -22,9 +22,21 @@ import {
 } from './layout.ts';
 import { incidentLines, lockstepBriefLines, modeLines } from './lockstep-pages.ts';
 import { pointLines } from './point-pages.ts';
+import { settingsLines } from './settings-pages.ts';
 import { softwareLines } from './software-pages.ts';
 
-export const PAGES = ['overview', 'events', 'takeover', 'figures', 'mode', 'incidents', 'points', 'hardware', 'software'] as const;
+export const PAGES = [
+  'overview',
+  'events',
+  'takeover',
+  'figures',
+  'mode',
+  'incidents',
+  'points',
+  'hardware',
+  'software',
+  'settings',
+] as const;
 export type Page = (typeof PAGES)[number];
 
 /** `evidence`: the incident or the event that is unfolded on its page. */
@@ -48,6 +60,8 @@ export function pageLines(page: Page, m: ConsoleModel, width: number, evidence: 
       return hardwareLines(m, width);
     case 'software':
       return softwareLines(m, width);
+    case 'settings':
+      return settingsLines(m.settings, width);
     default:
       throw new Error(`unknown page ${String(page satisfies never)}`);
   }
@@ -261,9 +275,9 @@ function diskLines({ disk }: ConsoleModel, width: number): Line[] {
   ];
 }
 
-/** Those that are asked for on this page: the software's are no part of the pair's. */
-export const actionsOn = (page: Page, m: Pick<ConsoleModel, 'actions' | 'software'>): readonly ActionModel[] =>
-  page === 'software' ? m.software.actions : m.actions;
+/** Those that are asked for on this page: the software's and the settings' are no part of the pair's. */
+export const actionsOn = (page: Page, m: Pick<ConsoleModel, 'actions' | 'software' | 'settings'>): readonly ActionModel[] =>
+  page === 'software' ? m.software.actions : page === 'settings' ? m.settings.actions : m.actions;
 
 export function actionLines(actions: readonly ActionModel[], width: number, emergency = false): Line[] {
   // What is possible now comes first: it is what the screen has room for.

@@ -14,7 +14,9 @@ import { Login } from './login.tsx';
 import { Pair } from './pair.tsx';
 import { type AskButtonProps, Card, Facts, Mark } from './parts.tsx';
 import { Points } from './points.tsx';
+import { Settings } from './settings.tsx';
 import { Software } from './software.tsx';
+import { type SettingsOfServer, useSettings } from './use-settings.ts';
 import { type Update, useUpdate } from './use-update.ts';
 
 const NOTICE_MS = 8_000;
@@ -25,6 +27,7 @@ function App(): JSX.Element {
   const [held, setHeld] = useState<HeldSample[]>([]);
   const [session, setSession] = useState(0);
   const update = useUpdate(connection.kind === 'live');
+  const settings = useSettings(connection.kind === 'live');
   useEffect(() => {
     const abort = new AbortController();
     const onPicture = (next: Picture): void => {
@@ -44,19 +47,20 @@ function App(): JSX.Element {
         <p role="status">{connection.kind === 'lost' ? `${connection.reason} Trying again …` : 'Connecting …'}</p>
       </main>
     );
-  const model = consoleModel(picture.snapshot, update.state);
-  return <Console model={model} update={update} picture={picture} connection={connection} held={held} />;
+  const model = consoleModel(picture.snapshot, update.state, settings.state);
+  return <Console model={model} update={update} settings={settings} picture={picture} connection={connection} held={held} />;
 }
 
 interface ConsoleProps {
   model: ConsoleModel;
   update: Update;
+  settings: SettingsOfServer;
   picture: Picture;
   connection: ConnectionState;
   held: readonly HeldSample[];
 }
 
-function Console({ model, update, picture, connection, held }: ConsoleProps): JSX.Element {
+function Console({ model, update, settings, picture, connection, held }: ConsoleProps): JSX.Element {
   const [notice, setNotice] = useState<{ text: string; refused: boolean } | null>(null);
   const onAnswer: AskButtonProps['onAnswer'] = (label, refusal) =>
     setNotice(refusal === null ? { text: `${label}: accepted.`, refused: false } : { text: `${label}: ${refusal}`, refused: true });
@@ -112,6 +116,7 @@ function Console({ model, update, picture, connection, held }: ConsoleProps): JS
         </div>
         <Hardware hardware={model.hardware} />
         <Software software={model.software} update={update} onAnswer={onAnswer} />
+        <Settings settings={model.settings} server={settings} />
         <Figures model={model} held={held} />
         <Consoles model={model} />
       </main>

@@ -13,6 +13,7 @@ export type ComponentKind =
   | 'pcie'
   | 'bmc'
   | 'clock'
+  | 'state'
   | 'monitoring';
 
 export interface CatalogueEntry {
@@ -214,6 +215,14 @@ export const CATALOGUE = {
     'none',
     "The kernel does not trust the processor's clock any more",
     'Update the BIOS; if it stays, replace the board.',
+  ),
+  stateFull: entry(
+    'state',
+    'warning',
+    'none',
+    'The state partition is full, or nearly',
+    'Remove restore points. If there are none, install this server anew (erase) on a larger disk: its partner has all of the guest. Until then the guest goes on; logs, restore points and answers are not kept.',
+    BY_VERDICT,
   ),
   sourceUnreadable: entry(
     'monitoring',

@@ -14,6 +14,7 @@ import { diagnoseMemory, FRESH_MEMORY } from './memory.ts';
 import { diagnoseNics, FRESH_NICS } from './nics.ts';
 import { diagnosePcie, FRESH_PCIE } from './pcie.ts';
 import { diagnoseProcessor, FRESH_PROCESSOR } from './processor.ts';
+import { diagnoseRoom, FRESH_ROOM } from './room.ts';
 import { diagnoseSensors, FRESH_SENSORS } from './sensors.ts';
 import { diagnoseSmart, FRESH_SMART } from './smart.ts';
 import type { Fault, Finding, Reading, ReadingSource } from './types.ts';
@@ -34,6 +35,7 @@ const FRESH = {
   disks: FRESH_DISK_LATENCY,
   diskErrors: FRESH_DISK_ERRORS,
   cpu: FRESH_PROCESSOR,
+  room: FRESH_ROOM,
 };
 
 interface Said {
@@ -165,6 +167,10 @@ function diagnose(ledger: Ledger, r: Reading, at: number): { source: ReadingSour
       const d = diagnoseProcessor(m.cpu, r.cpu, at);
       return { source: r.source, findings: d.findings, memories: { ...m, cpu: d.memory } };
     }
+    case 'room': {
+      const d = diagnoseRoom(m.room, r.room);
+      return { source: r.source, findings: d.findings, memories: { ...m, room: d.memory } };
+    }
     case 'unreadable': {
       const isBmc = r.of === 'sensors' || r.of === 'sel';
       const finding: Finding = isBmc
@@ -189,6 +195,7 @@ const SOURCE_WORDS: Record<ReadingSource, string> = {
   disks: 'disk latency',
   diskErrors: "the kernel's log of disks",
   cpu: 'the processor',
+  room: 'the room on the state partition',
 };
 
 /** What is raised only: a first sign is not confirmed by silence. */

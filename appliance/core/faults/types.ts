@@ -21,10 +21,22 @@ export type Reading =
   /** What the kernel logged since the last reading: requests of disks that failed, and file systems that met errors. */
   | { source: 'diskErrors'; errors: readonly DiskErrorReading[]; fileSystems: readonly FileSystemReading[] }
   | { source: 'cpu'; cpu: CpuReading }
+  | { source: 'room'; room: RoomReading }
   /** The source itself could not be read: BMC absent or hung, smartctl missing or printing garbage. */
   | { source: 'unreadable'; of: ReadingSource; reason: string };
 
-export type ReadingSource = 'sensors' | 'sel' | 'smart' | 'memory' | 'machineChecks' | 'pcie' | 'nics' | 'disks' | 'diskErrors' | 'cpu';
+export type ReadingSource =
+  | 'sensors'
+  | 'sel'
+  | 'smart'
+  | 'memory'
+  | 'machineChecks'
+  | 'pcie'
+  | 'nics'
+  | 'disks'
+  | 'diskErrors'
+  | 'cpu'
+  | 'room';
 
 export type SensorKind = 'temperature' | 'voltage' | 'current' | 'fan' | 'powerSupply' | 'processor' | 'memory' | 'drive' | 'other';
 
@@ -179,6 +191,13 @@ export interface CpuReading {
   throttled: number | null;
   /** "tsc": what the kernel takes the time from. '' where not known. */
   clocksource: string;
+}
+
+/** Of the file system with this CoServer's state. */
+export interface RoomReading {
+  folder: string;
+  freeMiB: number;
+  totalMiB: number;
 }
 
 /** What a diagnosis holds to be true now. The same code at the same place is the same fault. */

@@ -121,8 +121,9 @@ export class ProbeQuestion {
 
   // --- answers ---
 
-  /** It answers an earlier question, or was asked before the first look at the clock was over. */
+  /** It answers an earlier question, or was asked before the first look at the clock was over: a slow replica answers all of its askings at once. */
   isStale(answer: ProbeAnswer): boolean {
+    if (this.#second === 'waits') return true;
     // ARP and neighbour discovery have no number, but say which address it is about.
     if (answer.ask === null) return !answer.content.endsWith(this.target.toString('hex'));
     return ((this.#lastAsk - answer.ask) & 0xffff) > this.#lastAsk - this.#firstAsk;

@@ -1,8 +1,9 @@
 // This server can no longer be trusted with its work (row 17): its engine and this process end at once, and the reason stays on the
 // disk. Whoever keeps the process running may start it again: what it may do then its durable record says, as after any crash, and the
 // partner has gone on meanwhile.
-import { open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { putWhole } from '../../../drivers/files/index.ts';
 import { endProcess } from '../end-process.ts';
 import { log } from '../log.ts';
 import type { Parts } from './parts.ts';
@@ -28,7 +29,7 @@ export async function endServer(
   // The engine first: nothing it computes counts any more. Output was frozen before this was ordered.
   await p.engine.kill().catch((e: Error) => log('warning', `the engine was not ended: ${e.message}`));
   const ended: EndedItself = { reason, generation: p.state().record.generation };
-  await writeDurably(join(p.config.stateDir, FILE), `${JSON.stringify(ended)}\n`).catch((e: Error) =>
+  await putWhole(join(p.config.stateDir, FILE), `${JSON.stringify(ended)}\n`).catch((e: Error) =>
     log('warning', `the reason was not written: ${e.message}`),
   );
   log('fatal', `this server ends itself: ${reason}`);
@@ -50,18 +51,4 @@ export async function takeEndedItself(stateDir: string): Promise<EndedItself | n
     // Written by a server with bad memory.
   }
   return { reason: 'its words about it cannot be read', generation: 0 };
-}
-
-async function writeDurably(path: string, text: string): Promise<void> {
-  const part = `${path}.part`;
-  const file = await open(part, 'w', 0o600);
-  try {
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(part, path);
-  const folder = await open(dirname(path), 'r');
-  await folder.sync().finally(() => folder.close());
 }

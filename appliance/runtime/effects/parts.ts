@@ -23,7 +23,7 @@ export interface Parts {
   workers: Workers;
   engine: Engine;
   records: RecordStore;
-  witness: WitnessClient;
+  witness: Pick<WitnessClient, 'claim'>;
   history: History;
   incidents: Incidents;
   trigger: CheckpointTrigger;

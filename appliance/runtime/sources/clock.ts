@@ -1,6 +1,7 @@
 // The wall clock against the monotonic one. Nothing here decides on the wall clock: what consoles and histories show is dated by it, so
 // an operator is told when it jumps, and when the machine's time service says that it is no longer synchronised.
 import { existsSync } from 'node:fs';
+import type { History } from '../history.ts';
 
 /** A time service that slews changes at most 0.1 s in this time; what is more was a step. */
 const LOOK_EVERY_MS = 1_000;
@@ -78,4 +79,13 @@ export class ClockSource {
     const timer = setInterval(() => this.look(), LOOK_EVERY_MS);
     return () => clearInterval(timer);
   }
+}
+
+const SYNCHRONISED = "This CoServer's clock is synchronised again.";
+const LOST = "This CoServer's clock is no longer synchronised: the times that the consoles show may be wrong. Nothing is decided on it.";
+
+/** Tells the history. Answers what ends it. */
+export function followClock(history: Pick<History, 'add'>, jumped: (byMs: number) => void): () => void {
+  const synchronised = (is: boolean) => history.add({ severity: is ? 'info' : 'warning', row: '30', text: is ? SYNCHRONISED : LOST });
+  return new ClockSource({ jumped, synchronised }).start();
 }

@@ -1,5 +1,5 @@
 // The control stream: each CoServer tells the other what it is (PartnerStatus), at every change and as a reminder, and what
-// was found broken (incidents), and what its server is made of (facts).
+// was found broken (incidents), what its server is made of (facts), and which settings it wants both to have.
 import { setTrafficClass } from '../../../drivers/ethernet/index.ts';
 import { type Channel, PairChannel } from '../../../drivers/link/index.ts';
 import type { PartnerStatus } from '../../core/machine.ts';
@@ -7,6 +7,7 @@ import { type ChannelSetup, STREAM_PORTS, STREAM_PRIORITIES } from '../../wire/c
 import { deriveKey } from '../../wire/keys.ts';
 import { CONTROL_MESSAGE_MAX_BYTES, type FactsMessage, parseFactsMessage } from '../../wire/partner-facts.ts';
 import { type IncidentMessage, parseIncidentMessage } from '../../wire/partner-incident.ts';
+import { parseSettingsMessage, type SettingsMessage } from '../../wire/partner-settings.ts';
 import { parsePartnerStatus } from '../../wire/partner-status.ts';
 
 const REMIND_EVERY_MS = 500;
@@ -31,6 +32,7 @@ export class ControlStream {
       incident: (m: IncidentMessage) => void;
       /** What it throws is a message that cannot be understood. */
       facts: (m: FactsMessage) => void;
+      settings: (m: SettingsMessage) => void;
       problem: (text: string) => void;
     },
   ) {
@@ -47,8 +49,10 @@ export class ControlStream {
         const said: unknown = JSON.parse(message.toString('utf8'));
         const incident = parseIncidentMessage(said);
         const facts = incident ? null : parseFactsMessage(said);
+        const settings = incident || facts ? null : parseSettingsMessage(said);
         if (incident) on.incident(incident);
         else if (facts) on.facts(facts);
+        else if (settings) on.settings(settings);
         else on.status(parsePartnerStatus(said));
       } catch (e) {
         this.#tellSeldom('misunderstood', () =>

@@ -55,7 +55,7 @@ export interface ManagementCounters {
 }
 
 export class ManagementPath {
-  readonly #setup: ManagementPathSetup;
+  #setup: ManagementPathSetup;
   readonly #key: Buffer;
   readonly #incarnation = randomBytes(8).toString('hex');
   readonly counters: ManagementCounters = { sent: 0, accepted: 0, malformed: 0, otherVersion: 0, forged: 0, replayed: 0, unproven: 0 };
@@ -100,6 +100,13 @@ export class ManagementPath {
   setAlone(alone: boolean): void {
     if (this.#alone === alone) return;
     this.#alone = alone;
+    this.#send();
+  }
+
+  /** The partner is reached there from now on. Nothing where there is no such path. */
+  moveTo(peer: string): void {
+    if (this.#setup.peer === '') return;
+    this.#setup = { ...this.#setup, peer };
     this.#send();
   }
 

@@ -1,7 +1,9 @@
 // Is the UPS of this CoServer on battery, and how long yet? What is told is what changed.
 //
 // A UPS that was on battery and then is not heard any more counts as low: its network or its upsd went first, and the battery is what is next.
-import type { UpsReading } from '../../../drivers/ups/index.ts';
+import { readUps, type UpsReading } from '../../../drivers/ups/index.ts';
+import type { CoServerConfig } from '../../config.ts';
+import type { History } from '../history.ts';
 
 const EVERY_MS = 5_000;
 const EVERY_ON_BATTERY_MS = 2_000;
@@ -72,4 +74,14 @@ export class UpsWatch {
     this.#known = { onBattery, low };
     this.#setup.onObserved(onBattery, low);
   }
+}
+
+/** The one that is configured. */
+export function watchUps(ups: CoServerConfig['ups'], history: Pick<History, 'add'>, onObserved: UpsWatchSetup['onObserved']): UpsWatch {
+  return new UpsWatch({
+    read: ups.address === '' ? null : () => readUps(ups),
+    onObserved,
+    tell: (severity, text) => history.add({ severity, row: null, text }),
+    now: () => performance.now(),
+  });
 }

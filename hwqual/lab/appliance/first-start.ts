@@ -6,7 +6,7 @@ import { LabError } from '../lab-error.ts';
 import type { ApplianceMachine, Port } from './machine.ts';
 
 /** Emulation on a busy machine: nothing is concluded from time. */
-const PATIENCE_S = 900;
+export const PATIENCE_S = 900;
 export const FIRST_PAGE = /First start: which server is this/;
 
 const seconds = (s: number) => `${s.toFixed(1)} s`;
@@ -48,18 +48,34 @@ export async function unattended(name: CoServerName, machine: ApplianceMachine, 
 const consoleOf = (name: CoServerName): RegExp => new RegExp(`TWINSTEP CoServer ${name} `);
 
 /** Somebody at both serial lines. Throws when a screen does not come. */
-export async function byHand(machines: Readonly<Record<CoServerName, ApplianceMachine>>, say: (line: string) => void): Promise<void> {
-  const names = ['A', 'B'] as const;
-  const password = randomBytes(12).toString('hex');
-  const at = async (name: CoServerName, pattern: RegExp, text: string): Promise<void> => {
-    await machines[name].untilScreen(pattern, PATIENCE_S);
-    machines[name].type(text);
-  };
+export async function byHand(machines: Machines, say: (line: string) => void): Promise<void> {
+  const at = answering(machines);
   for (const name of names) say(`  ${name} ${seconds(await machines[name].untilScreen(FIRST_PAGE, PATIENCE_S))}  the first screen`);
   for (const name of names) {
     machines[name].type(`${name.toLowerCase()}\r`);
     await at(name, /network ports.*< link 1 >.*< link 2 >.*< guest network >.*< management >/, '\r\r\r\r');
   }
+  await fromCablesOn(machines, say);
+}
+
+type Machines = Readonly<Record<CoServerName, ApplianceMachine>>;
+const names = ['A', 'B'] as const;
+
+const answering =
+  (machines: Machines) =>
+  async (name: CoServerName, pattern: RegExp, text: string): Promise<void> => {
+    await machines[name].untilScreen(pattern, PATIENCE_S);
+    machines[name].type(text);
+  };
+
+/** Both show their cables, which are right. `atGuest`: before the guest's page is answered. Without a comparison nobody waits for it. */
+export async function fromCablesOn(
+  machines: Machines,
+  say: (line: string) => void,
+  { isCompared = true, atGuest = async () => undefined }: { isCompared?: boolean; atGuest?: (name: CoServerName) => Promise<void> } = {},
+): Promise<void> {
+  const password = randomBytes(12).toString('hex');
+  const at = answering(machines);
   for (const name of names) await at(name, /\[ok\] Link 1.*\[ok\] Link 2/, '\r');
   const codes: string[] = [];
   for (const name of names) {
@@ -74,7 +90,8 @@ export async function byHand(machines: Readonly<Record<CoServerName, ApplianceMa
     machines[name].type('\r');
   }
   for (const name of names) {
-    say(`  ${name} ${seconds(await machines[name].untilScreen(/are the two alike.*(qualif|lockstep|compared)/, PATIENCE_S))}  compared`);
+    const page = isCompared ? /are the two alike.*(qualif|lockstep|compared)/ : /are the two alike/;
+    say(`  ${name} ${seconds(await machines[name].untilScreen(page, PATIENCE_S))}  ${isCompared ? 'compared' : 'not compared yet'}`);
     machines[name].type('\r');
     await at(name, /network of the operators/, `${addressOf(name)}\r\r`);
     if (name === 'A') {
@@ -86,6 +103,8 @@ export async function byHand(machines: Readonly<Record<CoServerName, ApplianceMa
       await at(name, /As on the other server < yes >/, '\r');
     }
     await at(name, /First start: clock/, '\r');
+    await machines[name].untilScreen(/the guest and its disk.*room for/, PATIENCE_S);
+    await atGuest(name);
     await at(name, /the guest and its disk.*room for/, '\r\r\r\r\x7f\x7f\x7f\x7f64\r\r');
     await at(name, /First start: summary.*address 192/, '\r');
   }

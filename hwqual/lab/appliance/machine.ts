@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync, createWriteStream, existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { LabError } from '../lab-error.ts';
 import { Terminal } from './terminal.ts';
 
@@ -12,6 +13,9 @@ const MAX_SERIAL_CHARACTERS = 1 << 20;
  * chance. One CPU: two that wait for each other cost more than they give.
  */
 export const EMULATION_WORDS = 'mitigations=off no_timer_check nowatchdog rcupdate.rcu_cpu_stall_suppress=1';
+/** A screen is drawn in one go, twice a second at most. */
+const DRAWN_MS = 300;
+const DRAWN_WITHIN_MS = 10_000;
 const LIBRARIES = 'usr/lib/x86_64-linux-gnu';
 
 /** What a tale may add to the plain server. */
@@ -24,6 +28,8 @@ export interface MachineExtras {
   tpm?: string;
   /** Its network ports in order; none without it. */
   ports?: readonly Port[];
+  /** A second disk, raw. */
+  guestDisk?: string;
   /** One NIC, whose `guestPort` answers at `port` of this machine's loopback; nothing else leads out or in. */
   network?: { port: number; guestPort: number; mac: string };
 }
@@ -43,12 +49,8 @@ export interface ApplianceOptions extends MachineExtras {
   given?: Record<string, string>;
 }
 
-/** One end of a cable: two sockets that send to each other. */
-export interface Port {
-  mac: string;
-  own: string;
-  other: string;
-}
+/** One end of a cable: two sockets that send to each other; or one that leads to a patch panel (`patch-panel.ts`), a port of the loopback. */
+export type Port = { mac: string } & ({ own: string; other: string } | { panel: number });
 
 export interface ApplianceMachine {
   /** Everything on the serial line so far. */
@@ -59,6 +61,8 @@ export interface ApplianceMachine {
   screen(): string[];
   /** As `until`, for the screen as one line with single blanks. */
   untilScreen(pattern: RegExp, timeoutS: number): Promise<number>;
+  /** Nothing has come for a moment: what is on the screen is whole. A screen that never rests is taken as it is. */
+  untilDrawn(): Promise<void>;
   /** Somebody types on the serial line. */
   type(text: string): void;
   /** What comes from now on is all that `serial` and `until` see. */
@@ -72,7 +76,7 @@ export interface ApplianceMachine {
 }
 
 export function startAppliance(options: ApplianceOptions): ApplianceMachine {
-  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, log, medium, secureBoot = false, tpm } = options;
+  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, log, medium, secureBoot = false, tpm, guestDisk } = options;
   const firmware = join(tools, 'usr/share/OVMF');
   if (!existsSync(firmware)) throw new LabError(`there is no ${firmware}`, 'npm run image');
   const variables = join(directory, 'variables.fd');
@@ -95,6 +99,9 @@ export function startAppliance(options: ApplianceOptions): ApplianceMachine {
       ...(secureBoot ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),
       ...['-drive', `if=pflash,format=raw,file=${variables}`],
       ...['-drive', `if=none,id=disk,format=raw,discard=unmap,file=${disk}`, '-device', 'nvme,drive=disk,serial=system,bootindex=2'],
+      ...(guestDisk === undefined
+        ? []
+        : ['-drive', `if=none,id=guest,format=raw,file=${guestDisk}`, '-device', 'nvme,drive=guest,serial=guest']),
       ...mediumArguments(medium),
       ...(tpm === undefined
         ? []
@@ -117,10 +124,15 @@ function nicArguments({ ports = [], network }: MachineExtras): string[] {
     ];
   }
   if (ports.length === 0) return ['-nic', 'none'];
-  return ports.flatMap(({ mac, own, other }, i) => [
-    ...['-netdev', `dgram,id=port${i},local.type=unix,local.path=${own},remote.type=unix,remote.path=${other}`],
-    ...['-device', `virtio-net-pci,netdev=port${i},mac=${mac},romfile=`],
+  return ports.flatMap((port, i) => [
+    ...['-netdev', `dgram,id=port${i},${wires(port)}`],
+    ...['-device', `virtio-net-pci,netdev=port${i},mac=${port.mac},romfile=`],
   ]);
+}
+
+function wires(port: Port): string {
+  if (!('panel' in port)) return `local.type=unix,local.path=${port.own},remote.type=unix,remote.path=${port.other}`;
+  return `local.type=inet,local.host=127.0.0.1,local.port=0,remote.type=inet,remote.host=127.0.0.1,remote.port=${port.panel}`;
 }
 
 function mediumArguments(medium: MachineExtras['medium']): string[] {
@@ -142,6 +154,7 @@ function follow(child: ChildProcess): ApplianceMachine {
   const startedAt = performance.now();
   let said = '';
   const terminal = new Terminal();
+  let saidAt = performance.now();
   let complaint = '';
   let looks: (() => void)[] = [];
   const look = () => {
@@ -150,6 +163,7 @@ function follow(child: ChildProcess): ApplianceMachine {
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
     said = (said + text).slice(-MAX_SERIAL_CHARACTERS);
     terminal.write(text);
+    saidAt = performance.now();
     look();
   });
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -188,6 +202,10 @@ function follow(child: ChildProcess): ApplianceMachine {
     until: (pattern, timeoutS) => when(pattern, timeoutS, () => said),
     screen: () => terminal.rows(),
     untilScreen: (pattern, timeoutS) => when(pattern, timeoutS, () => terminal.text()),
+    untilDrawn: async () => {
+      for (const until = performance.now() + DRAWN_WITHIN_MS; performance.now() < until && performance.now() - saidAt < DRAWN_MS; )
+        await delay(DRAWN_MS);
+    },
     type: (text) => {
       child.stdin?.write(text, 'latin1');
     },

@@ -1,4 +1,4 @@
-// What the tale of two appliances measured and kept: figures in the order in which they came, and beside them screens of the serial console and
+// What a tale of appliances measured and kept: figures in the order in which they came, and beside them screens of the serial console and
 // pictures of the web console. Written anew after each figure: a tale that fails leaves what it had.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,10 +18,13 @@ export class PairReport {
   readonly #startedAt = new Date();
   readonly #files: { name: string; what: string }[] = [];
   readonly #say: (line: string) => void;
+  readonly #name: string;
   part = '';
 
-  constructor(folder: string, say: (line: string) => void) {
+  /** @param name Of its files: `pair.md`, `pair.json`. */
+  constructor(folder: string, say: (line: string) => void, name = 'pair') {
     this.folder = folder;
+    this.#name = name;
     this.#say = say;
     mkdirSync(folder, { recursive: true });
   }
@@ -60,8 +63,8 @@ export class PairReport {
     const { figures, notes } = this;
     const files = this.#files;
     const startedAt = this.#startedAt.toISOString();
-    writeFileSync(join(this.folder, 'pair.json'), `${JSON.stringify({ startedAt, figures, notes, files }, null, 2)}\n`);
-    writeFileSync(join(this.folder, 'pair.md'), reportText(startedAt, figures, notes, files));
+    writeFileSync(join(this.folder, `${this.#name}.json`), `${JSON.stringify({ startedAt, figures, notes, files }, null, 2)}\n`);
+    writeFileSync(join(this.folder, `${this.#name}.md`), reportText(startedAt, figures, notes, files));
   }
 }
 
@@ -76,7 +79,7 @@ export function reportText(
   return [
     '# Two appliances',
     '',
-    `Begun ${startedAt}. Both are emulated (QEMU without KVM, OVMF, one CPU each) on one machine, and so is the guest inside them.`,
+    `Begun ${startedAt}. Both are emulated (QEMU without KVM, OVMF, one CPU each) on one machine, and so is a guest inside them.`,
     '',
     '| part | what | |',
     '| ---- | ---- | ---: |',

@@ -29,20 +29,31 @@ export interface PairUpdateParts {
   patienceS: number;
 }
 
-interface Looked {
+export interface Looked {
   version: string;
   trial: unknown;
-  pair: { target: string; state: string; text: string } | null;
+  engine: string;
+  pair: { target: string; state: string; text: string; asksRestartGuest: boolean } | null;
 }
 
-type Both = Record<CoServerName, Looked | null>;
+export type Both = Record<CoServerName, Looked | null>;
+
+/** An update that goes on, and its client. */
+export interface Followed {
+  consoles: Record<CoServerName, WebConsole>;
+  /** Looks at both consoles and writes a record, again and again. Throws when the guest was started more often than `mayStart` times since it began. */
+  until(what: string, isSo: (both: Both) => boolean | Promise<boolean>, mayStart?: number): Promise<Both>;
+  /** The end: whole, and started exactly so often. */
+  isWhole(starts: number): Promise<void>;
+}
 
 export async function updatePair(parts: PairUpdateParts): Promise<void> {
   const { report, built, tools, key } = parts;
   report.begin(`the pair is updated to ${NEW}`);
-  const ended = await begin(parts, NEW, updateOf(otherVersion(built, NEW, tools), key));
-  const both = await ended((b) => CO_SERVERS.every((name) => b[name]?.version === NEW && b[name].trial === null && isOver(b[name], NEW)));
+  const followed = await begin(parts, NEW, updateOf(otherVersion(built, NEW, tools), key));
+  const both = await followed.until('both run it', (b) => CO_SERVERS.every((name) => runs(b[name], NEW) && isOver(b[name], NEW)));
   if (both.A?.pair?.state !== 'done') throw new LabError(`the update ended otherwise: ${both.A?.pair?.text ?? 'nothing is told of it'}`);
+  await followed.isWhole(0);
 }
 
 /** The one that tries it first finds its root damaged, goes back by itself, and both stop. */
@@ -50,17 +61,24 @@ export async function leavePair(parts: PairUpdateParts): Promise<void> {
   const { report, built, tools, key } = parts;
   report.begin(`an update to ${BAD} that does not start`);
   const bad = otherVersion(built, BAD, tools);
-  const ended = await begin(parts, BAD, updateOf(bad, key, damaged(bad.slot)));
-  const both = await ended((b) => CO_SERVERS.every((name) => b[name]?.version === NEW && isOver(b[name], BAD)));
+  const followed = await begin(parts, BAD, updateOf(bad, key, damaged(bad.slot)));
+  const both = await followed.until('both have stopped', (b) =>
+    CO_SERVERS.every((name) => b[name]?.version === NEW && isOver(b[name], BAD)),
+  );
   for (const name of CO_SERVERS)
     if (both[name]?.pair?.state !== 'stopped')
       throw new LabError(`${name} did not stop: ${both[name]?.pair?.text ?? 'nothing is told of it'}`);
+  await followed.isWhole(0);
 }
 
-const isOver = (side: Looked | null, target: string) =>
+export const isOver = (side: Looked | null, target: string): boolean =>
   side?.pair?.target === target && (side.pair.state === 'done' || side.pair.state === 'stopped');
 
-async function begin({ twins, report, append, patienceS }: PairUpdateParts, target: string, update: Buffer) {
+/** Found healthy. */
+export const runs = (side: Looked | null, version: string): boolean => side?.version === version && side.trial === null;
+
+/** Uploads it on A, and asks there for the update of both; nobody has said that the guest may be restarted. */
+export async function begin({ twins, report, append, patienceS }: PairUpdateParts, target: string, update: Buffer): Promise<Followed> {
   const { password } = twins.secrets;
   const open = (name: CoServerName, answerTimeoutMs?: number) =>
     new WebConsole(WEB_PORT, password, { host: ADDRESSES.management[name], ...(answerTimeoutMs === undefined ? {} : { answerTimeoutMs }) });
@@ -76,28 +94,43 @@ async function begin({ twins, report, append, patienceS }: PairUpdateParts, targ
   if (begun.status !== 200) throw new LabError(`the update of the pair does not begin: ${JSON.stringify(begun.body)}`);
 
   const consoles = { A: open('A', LOOK_TIMEOUT_MS), B: open('B', LOOK_TIMEOUT_MS) };
-  return async (isEnd: (both: Both) => boolean): Promise<Both> => {
-    const told = new Set<string>();
-    for (;;) {
-      const [A, B] = await Promise.all([look(consoles.A), look(consoles.B)]);
-      const both = { A, B };
-      for (const name of CO_SERVERS) {
-        // Progress in figures is not told each time.
-        const text = both[name]?.pair?.text ?? '';
-        const kind = text.replace(/\d+(\.\d+)?/g, '#');
-        if (text !== '' && !told.has(`${name} ${kind}`)) report.note(`${since().toFixed(0)} s, ${name}: ${text}`);
-        told.add(`${name} ${kind}`);
+  const told = new Set<string>();
+  let starts = before.starts;
+  const record = async (mayStart: number): Promise<TinyStatus> => {
+    const now = await append(1);
+    if (now.starts !== starts) report.note(`${since().toFixed(0)} s: the guest was started; it has all ${now.records} records`);
+    starts = now.starts;
+    if (starts - before.starts > mayStart)
+      throw new LabError(`the guest was started ${starts - before.starts} times meanwhile, not ${mayStart}`);
+    return now;
+  };
+  return {
+    consoles,
+    until: async (what, isSo, mayStart = 0) => {
+      const deadline = performance.now() + patienceS * 1000;
+      for (;;) {
+        const [A, B] = await Promise.all([look(consoles.A), look(consoles.B)]);
+        const both = { A, B };
+        for (const name of CO_SERVERS) {
+          // Progress in figures is not told each time.
+          const text = both[name]?.pair?.text ?? '';
+          const kind = text.replace(/\d+(\.\d+)?/g, '#');
+          if (text !== '' && !told.has(`${name} ${kind}`)) report.note(`${since().toFixed(0)} s, ${name}: ${text}`);
+          told.add(`${name} ${kind}`);
+        }
+        await record(mayStart);
+        if (await isSo(both)) return both;
+        if (performance.now() > deadline) throw new LabError(`${what}: not within ${patienceS} s: ${JSON.stringify(both)}`);
       }
-      const now = await append(1);
-      if (now.starts !== before.starts) throw new LabError(`the guest was started ${now.starts - before.starts} times meanwhile`);
-      if (isEnd(both)) {
-        await twins.until('the pair is whole', (pictures) => (isDuplex(pictures) ? true : null), patienceS);
-        report.figure(`the update to ${target} is over, and the pair is whole`, since());
-        report.note(`the guest ran on; it has all ${now.records} records`);
-        return both;
-      }
-      if (since() > patienceS) throw new LabError(`the update to ${target} is not over after ${patienceS} s: ${JSON.stringify(both)}`);
-    }
+    },
+    isWhole: async (mayStart) => {
+      await twins.until('the pair is whole', (pictures) => (isDuplex(pictures) ? true : null), patienceS);
+      report.figure(`the update to ${target} is over, and the pair is whole`, since());
+      const now = await record(mayStart);
+      const times = now.starts - before.starts;
+      if (times !== mayStart) throw new LabError(`the guest was started ${times} times, not ${mayStart}`);
+      report.note(`the guest was started ${times} times meanwhile; it has all ${now.records} records`);
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 // The tales of two appliances. `pair`: both boot the built image for the first time and take their answers from a stick, their operator compares
 // the code on both serial consoles and confirms it, they qualify, run a guest at level 3, lose the server that runs it by its BMC, go on, and join
-// again. `levels`: the same with a configuration that they are given, and once more at level 2. `rolling`: an update goes over both. Figures, screens and pictures go into the report.
+// again. `levels`: the same with a configuration that they are given, and once more at level 2. `rolling`: an update goes over both; `engines`: one with
+// another engine. Figures, screens and pictures go into the report.
 import type { KeyObject } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,9 +15,11 @@ import { insideRack } from '../machines/enter.ts';
 import { Rack } from '../machines/rack.ts';
 import { type MachinesSettings, machinesSettings } from '../machines/settings.ts';
 import { ADDRESSES, CO_SERVERS, partnerOf } from '../settings.ts';
+import { nextEngine, versionWithEngine } from './other-engine.ts';
 import type { Level } from './pair-configuration.ts';
+import { changeEngine } from './pair-engines.ts';
 import { PairReport } from './pair-report.ts';
-import { leavePair, updatePair } from './pair-update.ts';
+import { leavePair, type PairUpdateParts, updatePair } from './pair-update.ts';
 import type { Stage } from './stage.ts';
 import { Twins } from './twins.ts';
 import { signingKey } from './update-tale.ts';
@@ -96,6 +99,19 @@ export const rollingTale = async (stage: Stage): Promise<void> => {
     await tale.pair();
     await tale.qualify();
     await tale.update(key);
+  });
+};
+
+export const enginesTale = async (stage: Stage): Promise<void> => {
+  const key = signingKey(stage.options);
+  // Before there are machines that want the processors.
+  const update = await versionWithEngine(stage.built, { ...stage, version: '50.0.0', engine: nextEngine() });
+  await tell(stage, 'configuration', async (tale) => {
+    await tale.powerOn();
+    await tale.pair();
+    await tale.qualify();
+    await tale.engines(key, update);
+    await tale.protect(3);
   });
 };
 
@@ -242,7 +258,7 @@ class PairTale {
     );
     this.#report.figure('paired and qualified, since power on', this.#twins.sincePowerOnS('A'));
     for (const name of CO_SERVERS) {
-      await persons[name].typesUntil('8', /\[8 hardware\]/, PATIENCE_S, AGAIN_S);
+      await persons[name].typesUntil('8', /\[8 hw\]/, PATIENCE_S, AGAIN_S);
       this.#keepScreen(`qualified-${name}`, name, 'with the verdict of the qualification');
       persons[name].type('1');
     }
@@ -288,15 +304,32 @@ class PairTale {
 
   /** A version that works goes over both; one that does not is left by both. The guest runs on. */
   async update(key: KeyObject): Promise<void> {
-    const twins = this.#twins;
-    await twins.until('the pair is whole', (both) => (isDuplex(both) ? true : null), PATIENCE_S);
-    const { built, tools } = this.#world;
-    const parts = { twins, report: this.#report, built, tools, key, append: (count: number) => this.#append(count), patienceS: PATIENCE_S };
+    const parts = await this.#updates(key);
     await updatePair(parts);
     for (const name of CO_SERVERS) this.#keepScreen(`updated-${name}`, name, 'after the update');
     await this.#webPicture('A', 'web-updated', 'after the update');
     await leavePair(parts);
     await this.#webPicture('A', 'web-given-up', 'after an update that was given up');
+  }
+
+  /** A version with another engine goes over both, once the operator has said that the guest may be restarted. */
+  async engines(key: KeyObject, version: Version): Promise<void> {
+    const parts = await this.#updates(key);
+    await changeEngine({
+      ...parts,
+      version,
+      keep: (file, what) => {
+        for (const name of CO_SERVERS) this.#keepScreen(`${file}-${name}`, name, what);
+      },
+    });
+    await this.#webPicture('A', 'web-engines', 'after the update');
+  }
+
+  async #updates(key: KeyObject): Promise<PairUpdateParts> {
+    const { built, tools } = this.#world;
+    await this.#twins.until('the pair is whole', (both) => (isDuplex(both) ? true : null), PATIENCE_S);
+    const append = (count: number) => this.#append(count);
+    return { twins: this.#twins, report: this.#report, built, tools, key, append, patienceS: PATIENCE_S };
   }
 
   /** Both are switched off, the one without the guest first, and are told the other level. */

@@ -48,7 +48,7 @@ export async function secureBootTale(stage: Stage): Promise<void> {
 }
 
 /** Under Secure Boot the stub takes no words from the machine; what emulation needs comes as an addon that is signed as all else. */
-function filesOf({ tools, built }: Stage, program: Buffer, secureBoot: SecureBoot): FatFile[] {
+export function filesOf({ tools, built }: Stage, program: Buffer, secureBoot: SecureBoot): FatFile[] {
   const stub = readFileSync(join(tools, 'usr/lib/systemd/boot/efi/addonx64.efi.stub'));
   const addon = addSections(stub, [{ name: '.cmdline', data: Buffer.from(EMULATION_WORDS) }]);
   return [

@@ -12,9 +12,9 @@ import { mustNot, type Stage, WAITS, type Where, watch } from './stage.ts';
 import { startTpm } from './tpm.ts';
 
 const PATIENCE_S = 1800;
-const QUESTION = /First start: encryption/;
-const LOCKED = /The state is locked/;
-const RECOVERY_KEY = /([0-9a-z]{4}(?:-[0-9a-z]{4}){7})/;
+export const QUESTION = /First start: encryption/;
+export const LOCKED = /The state is locked/;
+export const RECOVERY_KEY = /([0-9a-z]{4}(?:-[0-9a-z]{4}){7})/;
 /** Of log/init.log on the state partition: written at every start, long before anything is shown. */
 const KNOWN = 'boot: version ';
 /** Of the header of an encrypted one. */
@@ -99,7 +99,7 @@ async function byAnswerFile(stage: Stage): Promise<void> {
   );
 }
 
-const sees = async (stage: Stage, machine: ApplianceMachine, pattern: RegExp, meaning: string): Promise<void> =>
+export const sees = async (stage: Stage, machine: ApplianceMachine, pattern: RegExp, meaning: string): Promise<void> =>
   stage.say(`  ${(await machine.untilScreen(pattern, PATIENCE_S)).toFixed(1)} s  ${meaning}`);
 
 function opensByItself(stage: Stage, where: Where, tpm: string): Promise<void> {

@@ -57,8 +57,8 @@ export function signingKey({ key }: StageOptions): KeyObject {
 
 /** As `npm run image:sign` makes it. `slot`: what is sent, and signed, in the place of the one that the program of the boot vouches for. */
 export function updateOf(v: Version, key: KeyObject, slot = v.slot): Buffer {
-  const { version, program } = v;
-  const made = manifestFor({ version, engine: engineVersion(), minimumFrom: '0.0.0', program, slot: v.slot });
+  const { version, program, engine = engineVersion() } = v;
+  const made = manifestFor({ version, engine, minimumFrom: '0.0.0', program, slot: v.slot });
   const sha256 = createHash('sha256').update(slot).digest('hex');
   const manifest = encodeManifest({ ...made, slot: { bytes: slot.length, sha256 } });
   return Buffer.concat([encodeHead(manifest, sign(null, manifest, key)), program, slot]);

@@ -13,6 +13,8 @@ export interface Version {
   program: Buffer;
   /** The squashfs and its hash tree. */
   slot: Buffer;
+  /** Of QEMU in it; left out: the image's. */
+  engine?: string;
 }
 
 export function builtVersion(folder: string): Version {
@@ -25,8 +27,8 @@ export function builtVersion(folder: string): Version {
   return { version, program: file('efi'), slot: file('slot') };
 }
 
-/** The same files under another version's name: hashes with another salt, so its root hash is another one. */
-export function otherVersion(built: Version, version: string, tools: string): Version {
+/** The same files under another version's name: hashes with another salt, so its root hash is another one. `squashfs`: other files. */
+export function otherVersion(built: Version, version: string, tools: string, squashfs?: Buffer): Version {
   const sections = new Map(readSections(built.program).map(({ name, data }) => [name, data]));
   const section = (name: string) => {
     const data = sections.get(name);
@@ -34,7 +36,7 @@ export function otherVersion(built: Version, version: string, tools: string): Ve
     return data;
   };
   const blocks = /twinstep\.blocks=(\d+)/.exec(section('.cmdline').toString())?.[1] ?? '';
-  const data = built.slot.subarray(0, Number(blocks) * 4096);
+  const data = squashfs ?? built.slot.subarray(0, Number(blocks) * 4096);
   const salt = Buffer.from(version.padEnd(32)).toString('hex');
   const { tree, rootHash, dataBlocks } = hashTree(data, salt);
   const kernel = { version: section('.uname').toString(), data: section('.linux') };

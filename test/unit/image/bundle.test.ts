@@ -76,3 +76,29 @@ t.test('an addon that is not built is named, and what was there stays', async (t
   t.strictSame(contents(options.outDirectory), before);
   t.strictSame(readdirSync(source).sort(), ['build', 'main.ts', 'node_modules', 'out'], 'nothing half built is left');
 });
+
+t.test("addons of another compiler are taken in the place of this machine's", async (t) => {
+  const source = sourceFolder();
+  const addons = join(source, 'other');
+  const place = 'node_modules/raw-socket/build/Release';
+  mkdirSync(join(addons, place), { recursive: true });
+  writeFileSync(join(addons, place, 'raw.node'), 'made elsewhere');
+  const options = { entry: join(source, 'main.ts'), web: join(source, 'no-web'), outDirectory: join(source, 'out') };
+  await buildBundle(options);
+  t.ok((await buildBundle({ ...options, addons })).made, 'that is another bundle');
+  const native = Object.entries(contents(join(options.outDirectory, 'native'))).filter(([name]) => /^\/(raw|own)-/.test(name));
+  t.equal(native.length, 2, 'and the one that is not there stays as it was');
+  t.equal(native.find(([name]) => name.startsWith('/raw-'))?.[1], 'made elsewhere');
+  t.not(native.find(([name]) => name.startsWith('/own-'))?.[1], 'made elsewhere');
+});
+
+t.test('the product says nothing of the folder it was built in: the image is the same from any', async (t) => {
+  const out = mkdtempSync(join(tmpdir(), 'su-product-'));
+  t.teardown(() => rmSync(out, { recursive: true, force: true }));
+  const { program } = await buildBundle({ outDirectory: join(out, 'dist') });
+  const lines = readFileSync(program, 'utf8').split('\n');
+  t.strictSame(
+    lines.filter((line) => line.includes(`${ROOT}/`)),
+    [],
+  );
+});

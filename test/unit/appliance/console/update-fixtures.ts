@@ -53,7 +53,7 @@ export const stopped = (): UpdatePicture =>
     pair: {
       target: '1.2.0',
       state: 'stopped',
-      text: 'Version 1.2.0 did not become healthy on the other CoServer, which is back on 1.0.0.',
+      text: 'Version 1.2.0 did not become healthy on CoServer B, which is back on 1.0.0.',
       mayRestartGuest: false,
       asksRestartGuest: false,
       sent: null,

@@ -28,6 +28,12 @@ t.test('both versions side by side, from the update itself or from what is heard
   t.match(m, { tone: 'good', word: 'version 1.0.0', whyNoUpload: '' });
   t.match(factsOf(m, 'A'), { Runs: 'info: 1.0.0, from slot a', State: 'good: found healthy', 'Next start': 'info: 1.0.0 again' });
   t.match(factsOf(m, 'B'), { Runs: 'info: 1.0.0' });
+  t.notOk('Engine' in factsOf(m, 'A') || 'Engine' in factsOf(m, 'B'), 'a version that does not tell of its engine');
+  const partner = { version: '1.0.0', onTrial: false, received: null, givenUp: null, engine: '11.1.3' };
+  const alike = model(running({ engine: '11.1.3', partner }));
+  t.strictSame([factsOf(alike, 'A')['Engine'], factsOf(alike, 'B')['Engine']], ['info: QEMU 11.1.3', 'info: QEMU 11.1.3']);
+  const differ = model(running({ engine: '11.1.4', partner }));
+  t.strictSame([factsOf(differ, 'A')['Engine'], factsOf(differ, 'B')['Engine']], ['warning: QEMU 11.1.4', 'warning: QEMU 11.1.3']);
   const given = model(running({ partner: { version: '0.9.0', onTrial: true, received: '1.0.0', givenUp: '0.8.0' } }));
   t.match(given, { tone: 'warning', sentence: /this one 1\.0\.0, the other one 0\.9\.0/ });
   t.match(factsOf(given, 'B'), { Runs: 'warning: 0.9.0', State: 'warning: on trial', Received: 'info: 1.0.0', 'Given up': /0\.8\.0/ });
@@ -78,7 +84,24 @@ t.test('the pair: start, progress, a decision, an end', async (t) => {
   t.strictSame(possible(asking()), ['allow-guest-restart', 'stop-pair-update', 'restart-server']);
   t.equal(a.tone, 'info', 'no start before the next is told while versions differ on purpose');
   t.match(model(stopped()).pair, { tone: 'warning', title: /has stopped/ });
-  t.match(model(stopped()).actions[0], { name: 'update-pair', label: 'Update the pair to 1.2.0', allowed: true });
+  t.match(model(stopped()).actions[0], {
+    name: 'update-pair',
+    allowed: false,
+    reason: /given up on the other CoServer: upload a corrected version/,
+  });
+  const first = (change: Partial<UpdatePicture>) =>
+    model({ ...stopped(), partner: { version: '1.0.0', onTrial: false, received: null, givenUp: null }, ...change }).actions[0];
+  t.match(first({}), { name: 'update-pair', label: 'Update the pair to 1.2.0', allowed: true });
+  t.match(
+    first({ version: '1.2.0', next: '1.2.0', received: null }),
+    { label: 'Update the pair to 1.2.0', allowed: true },
+    'the one that follows has still to',
+  );
+  t.match(
+    first({ received: null, next: '1.0.0', version: '1.0.0' }),
+    { allowed: false, reason: 'upload an update first' },
+    'given up here',
+  );
   for (const { name } of [...s.actions, ...a.actions]) t.ok(UPDATE_VERBS[name], `${name} can be asked for`);
 });
 

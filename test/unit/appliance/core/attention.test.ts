@@ -1,7 +1,7 @@
 // What the operator reads when something needs him, made of states that the core itself reached.
 import t from 'tap';
 import { arbiterView } from '../../../../appliance/core/arbiter-view.ts';
-import { attentionOf } from '../../../../appliance/core/attention.ts';
+import { attentionOf, sameName } from '../../../../appliance/core/attention.ts';
 import {
   type DurableRecord,
   type Event,
@@ -243,5 +243,23 @@ t.test('blocks in quarantine: which, what the guest gets, and what can be done',
   t.match(attentionOf(one)[0]?.ways[0], { text: /restore it from the guest's backup/, action: null });
   const four = duplexWith({ quarantined: [4096, 8192, 12288, 16384] });
   t.match(attentionOf(four), [{ title: /^4 blocks of the disk are not served.* The first is at byte 4096$/ }]);
+  t.end();
+});
+
+t.test('two servers with one identity: named until the partner is heard', (t) => {
+  const link = (frames: number, isUp = false) => ({ isUp, frames });
+  t.match(sameName('A', [link(12), link(3)]), [
+    {
+      kind: 'network',
+      severity: 'critical',
+      title: 'Another server has the identity of this one',
+      sentence: /^Over link 1 and link 2 comes what CoServer A of this same pair sends/,
+      endsWhen: ['CoServer B is heard'],
+      ways: [{ text: /^Switch the copy off/, action: null }],
+    },
+  ]);
+  t.match(sameName('B', [link(0), link(1)]), [{ sentence: /^Over link 2 comes what CoServer B/ }]);
+  t.strictSame(sameName('A', [link(0), link(0)]), []);
+  t.strictSame(sameName('A', [link(12), link(0, true)]), [], 'they were before');
   t.end();
 });

@@ -103,7 +103,13 @@ t.test('without a pass of both there is no joining at level 3; level 2 needs non
     qualification: { verdict: 'refused', sentence: 'BIOS 1.2 here, 1.3 there' },
   });
   t.match(refused.texts, [/do not qualify for lockstep: BIOS 1\.2 here, 1\.3 there/]);
+  t.strictSame(refused.rows, ['- critical']);
   t.notOk(joins(refused.state));
+  const engines = { verdict: 'refused', sentence: 'QEMU 11.1.3 on A, 11.1.4 on B' } as const;
+  const level2 = feed(running({ level: 2, partner: { ...ready, level: 2 } }), { kind: 'qualificationJudged', qualification: engines });
+  t.match(level2.texts, [/do not qualify for lockstep, which protection level 2 does not need: QEMU 11\.1\.3 on A/]);
+  t.strictSame(level2.rows.slice(0, 1), ['- info']);
+  t.equal(level2.state.phase.kind, 'resyncing');
   const passed = feed(refused.state, { kind: 'qualificationJudged', qualification: { verdict: 'passed', sentence: '31 items the same' } });
   t.equal(passed.state.phase.kind, 'resyncing');
   t.ok(joins(running({ mustQualify: false })));

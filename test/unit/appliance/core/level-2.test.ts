@@ -73,7 +73,7 @@ t.test('two that are configured for different levels do not join, say so once, a
   t.equal(first.state.phase.kind, 'running');
   t.match(
     first.commands.find((c) => c.kind === 'record'),
-    { text: /configured for protection level 3, this CoServer for 2.*Set workload\.level to the same in both/ },
+    { text: /configured for protection level 3, this CoServer for 2.*[Ss]et workload\.level to the same in both/ },
   );
   t.same(names(step(first.state, { at: 50, kind: 'tick' }).commands), [], 'once');
   t.equal(step(first.state, says({ ...other, level: 2, revision: 101 })).state.phase.kind, 'resyncing');

@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { type Ended, withKeyFiles } from '../../../../appliance/encryption/cryptsetup.ts';
+import { withKeyFiles } from '../../../../appliance/encryption/cryptsetup.ts';
 import { encryptionProblem, encryptionText, stateEncryption } from '../../../../appliance/encryption/facts.ts';
 import { decodeToken, encodeToken } from '../../../../appliance/encryption/luks.ts';
 import {
@@ -17,55 +17,11 @@ import {
   type VolumeParts,
 } from '../../../../appliance/encryption/volume.ts';
 import { EMPTY_PASSWORD, encodeCommand, pcrExtend } from '../../../../drivers/tpm/codec.ts';
-import { openTpm, TpmError } from '../../../../drivers/tpm/index.ts';
+import { extendPcr, openTpm, TpmError } from '../../../../drivers/tpm/index.ts';
 import { powerOn } from '../../drivers/tpm/lab-tpm.ts';
+import { Partition } from './partition.ts';
 
 const DEVICE = '/dev/sdz4';
-
-/** A partition with key slots as cryptsetup keeps them, in memory. */
-class Partition {
-  readonly told: string[][] = [];
-  readonly slots = new Map<string, string>();
-  token: string | null = null;
-  isOpen = false;
-  /** Of a word of the command line: it fails. */
-  failsAt = '';
-
-  run = async (args: readonly string[], input = ''): Promise<Ended> => {
-    this.told.push([...args]);
-    const option = (name: string): string => args[args.indexOf(name) + 1] ?? '';
-    const key = args.includes('--key-file') ? readFileSync(option('--key-file'), 'latin1') : '';
-    if (this.failsAt !== '' && args.includes(this.failsAt)) return { code: 1, said: '', complaint: 'Device is broken.' };
-    const isRight = [...this.slots.values()].includes(key);
-    const done: Ended = { code: 0, said: '', complaint: '' };
-    switch (args[0]) {
-      case 'luksFormat':
-        this.slots.clear();
-        this.slots.set(option('--key-slot'), key);
-        return done;
-      case 'luksAddKey': {
-        if (!isRight) return { ...done, code: 2 };
-        if (this.slots.has(option('--key-slot'))) return { ...done, code: 1, complaint: 'Key slot is full.' };
-        this.slots.set(option('--key-slot'), readFileSync(args.at(-1) ?? '', 'latin1'));
-        return done;
-      }
-      case 'luksKillSlot':
-        return { ...done, code: isRight && this.slots.delete(args.at(-1) ?? '') ? 0 : 1 };
-      case 'open':
-        if (!isRight) return { ...done, code: 2, complaint: 'No key available with this passphrase.' };
-        this.isOpen = true;
-        return done;
-      case 'token':
-        if (args[1] === 'import') this.token = this.token === null ? input : 'two of them';
-        if (args[1] === 'remove') this.token = null;
-        return this.token === null && args[1] === 'export'
-          ? { ...done, code: 1 }
-          : { ...done, said: args[1] === 'export' ? (this.token ?? '') : '' };
-      default:
-        return { ...done, code: 1, complaint: `unknown ${args[0]}` };
-    }
-  };
-}
 
 function server(t: Test) {
   const folder = mkdtempSync(join(tmpdir(), 'twinstep-volume-'));
@@ -126,6 +82,27 @@ t.test('made, opened, moved to another board, sealed anew', async (t) => {
   t.strictSame(readdirSync(keyFolder), []);
 });
 
+/** Sealed, then this register becomes another one; answers why it is not opened. */
+async function extended(t: Test, register: number): Promise<string | null> {
+  const folder = mkdtempSync(join(tmpdir(), 'twinstep-volume-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const { partition } = server(t);
+  const tpm = await powerOn(folder);
+  if (tpm === null) throw new Error('swtpm is missing: sh image/setup/setup.sh prepare test');
+  const parts: VolumeParts = {
+    device: DEVICE,
+    tpm: async () => ({ ...tpm, close: async () => undefined }),
+    cryptsetup: partition.run,
+    discard: async () => undefined,
+    keyFolder: folder,
+  };
+  await makeVolume(parts);
+  await extendPcr(tpm, register, CLOSING);
+  const why = await openByTpm(parts);
+  await tpm.close();
+  return why;
+}
+
 t.test('closed, the register gives the key to nobody until the next start', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'twinstep-volume-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
@@ -142,6 +119,8 @@ t.test('closed, the register gives the key to nobody until the next start', asyn
   };
   await makeVolume(parts);
   t.equal(await openByTpm(parts), null);
+  const opened = await extended(t, 7);
+  t.match(opened, /^Secure Boot is not what it was when the key was sealed: .*\(PCR 7\)$/);
   await closeRegister(tpm);
   t.match(await openByTpm(parts), /is not what it was when the key was sealed/);
   await close();

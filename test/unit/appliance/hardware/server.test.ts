@@ -54,7 +54,7 @@ t.test('the thread reads it once and offers it; where that fails it is not there
     let times = 0;
     const caller = new Caller<HardwareCommands, HardwareEvents>('hardware', port1);
     const worker = runHardwareWorker(
-      { bmc: '', copy: '/nowhere', nics: [] },
+      { bmc: '', copy: '/nowhere', nics: [], stateDir: '' },
       port2,
       [
         {

@@ -5,6 +5,7 @@ import type { Reading } from '../../../../appliance/core/faults/types.ts';
 import type { HardwareCommands, HardwareEvents } from '../../../../appliance/hardware/api.ts';
 import { bmcReaders } from '../../../../appliance/hardware/bmc-readers.ts';
 import { Absent, type Reader } from '../../../../appliance/hardware/reader.ts';
+import { roomReader } from '../../../../appliance/hardware/room-reader.ts';
 import { runHardwareWorker } from '../../../../appliance/hardware/worker.ts';
 import { Caller } from '../../../../appliance/wire/rpc.ts';
 import { FakeIpmiDevice } from '../../../../drivers/ipmi/fake-local.ts';
@@ -23,7 +24,7 @@ function run(t: Test, readers: Reader[]) {
     news.push(faults.map((f) => `${f.code} ${f.where}: ${f.detail}`.trim()));
     heard?.();
   });
-  const worker = runHardwareWorker({ bmc: '', copy: '/nowhere', nics: [] }, port2, readers);
+  const worker = runHardwareWorker({ bmc: '', copy: '/nowhere', nics: [], stateDir: '' }, port2, readers);
   t.teardown(async () => {
     await worker.stop();
     port1.close();
@@ -103,4 +104,19 @@ t.test('no BMC: the sentence says what to load', async (t) => {
     bmcReaders('/dev/ipmi0', (path) => openLocalIpmi(path, { native: device })).map((r) => ({ ...r, everyMs: 1 })),
   );
   t.match(await next(), [/^bmcSilent : .*\/dev\/ipmi0.*ipmi_devintf/]);
+});
+
+t.test('the room of the state partition', async (t) => {
+  const { caller } = run(t, [{ ...roomReader('/proc'), everyMs: 1 }]);
+  await t.resolveMatch(roomReader(t.testdir()).read(), { source: 'room', room: { freeMiB: Number, totalMiB: Number } });
+  // A file system without room: proc.
+  for (;;) {
+    const { faults } = await caller.call('status', {});
+    if (faults.length === 0) await setImmediate();
+    else {
+      t.match(faults, [{ code: 'stateFull', where: '/proc', detail: '0 of 0 MiB are left' }]);
+      break;
+    }
+  }
+  await t.rejects(roomReader('').read(), { message: 'no state is kept' });
 });

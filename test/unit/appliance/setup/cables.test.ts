@@ -92,6 +92,13 @@ t.test('a switch in between', async (t) => {
   t.match(told([...RIGHT, heard(4, 4), heard(4, 3)]).at(-1), 'note: Port 4 (management) hears 2 ports: it is connected to a switch.');
 });
 
+t.test('a cable that was moved', async (t) => {
+  const before = { ...heard(2, 1), atMs: NOW - 1_600 };
+  const now = { ...heard(2, 2), sinceMs: NOW - 1_300 };
+  t.match(told([heard(1, 1), before, now])[1], /^good: Link 2/, 'who was there before is forgotten');
+  t.match(told([heard(1, 1), before, { ...now, sinceMs: NOW - 10_000 }])[1], /switch/, 'both spoke at once');
+});
+
 t.test('nothing', async (t) => {
   t.match(told([heard(1, 1), { ...heard(2, 2), atMs: NOW - 3_001 }]), [
     /^good/,

@@ -162,7 +162,10 @@ t.test('crossed cables stand in the way until they are right, or a person says s
   t.match(a.text(), /Crossed: port 1 here is connected to port 2 there \(link 1 here, link 2 there\)/);
   a.type('\r');
   t.equal(page(a), 'cables');
-  t.match(a.state.message, /^Not yet: Crossed/);
+  t.match(a.state.message, /^Not yet: put right what is marked \[!!\], or answer 'Go on with them as they are' with yes\.$/);
+  look(a, b, CABLES);
+  t.equal(a.state.message, '', 'put right: nothing is said of it any more');
+  look(a, b, crossed);
   a.type('y\r');
   t.equal(page(a), 'pairing', 'a person may');
   a.type('\x03');

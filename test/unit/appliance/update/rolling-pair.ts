@@ -11,6 +11,8 @@ export interface PairOptions {
   bad?: readonly number[];
   /** The new version brings another engine. */
   newEngine?: boolean;
+  /** It brings another microcode: found only while it runs. */
+  newMicrocode?: boolean;
   level?: 2 | 3;
   mayRestartGuest?: boolean;
   rule: (p: RollingPicture) => RollingOrder;
@@ -47,7 +49,7 @@ export class RollingPair {
   readonly #log: string[] = [];
 
   constructor(options: PairOptions) {
-    this.o = { bad: [], newEngine: false, level: 3, mayRestartGuest: true, ...options };
+    this.o = { bad: [], newEngine: false, newMicrocode: false, level: 3, mayRestartGuest: true, ...options };
     const { level, mayRestartGuest, newEngine } = this.o;
     const wish: PairWish = {
       number: 1,
@@ -90,9 +92,10 @@ export class RollingPair {
     const me = this.servers[i];
     const { seen, wish } = me;
     const common = {
+      coServer: i === 0 ? ('A' as const) : ('B' as const),
       me: sideOf(me),
       level: this.o.level,
-      whyNotLockstep: null,
+      whyNotLockstep: this.#isRefused ? 'microcode: 1 on A, 2 on B' : null,
       hasWatchdog: true,
       mayRestartGuest: wish?.mayRestartGuest ?? false,
     };
@@ -132,6 +135,7 @@ export class RollingPair {
         if (partner.isOrdered) this.fail('both restart at once');
         if (me.received !== NEW) this.fail('starts again for nothing');
         me.left = 3;
+        me.nextLevel = order.level;
         this.#down(i, true);
         return;
       case 'restartProcess':
@@ -257,7 +261,9 @@ export class RollingPair {
   #join(): void {
     const [a, b] = this.servers;
     if (a.state !== 'up' || b.state !== 'up' || a.level !== b.level) return;
-    if (a.level === 3 && a.engine !== b.engine) return;
+    // After a loss of power it may come to that for a moment, and qualification refuses it.
+    if (a.level === 3 && a.engine !== b.engine && this.faults === 0) this.fail('two engines at level 3');
+    if (a.level === 3 && (a.engine !== b.engine || this.#isRefused)) return;
     const joining = this.servers.find((s) => s.role === 'none');
     if (joining) {
       joining.role = 'secondary';
@@ -265,6 +271,10 @@ export class RollingPair {
     }
     if (!this.isDuplex) this.#say(0, 'the pair is duplex');
     this.isDuplex = true;
+  }
+
+  get #isRefused(): boolean {
+    return this.o.newMicrocode && this.servers[0].version !== this.servers[1].version;
   }
 
   #say(i: number, text: string): void {

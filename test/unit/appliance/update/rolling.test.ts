@@ -75,6 +75,10 @@ t.test('another engine: level 2 while they differ, one restart of the guest, and
     if (versions(pair) !== `${NEW},${NEW}` || pair.guestRestarts !== 1 || pair.servers.some((s) => s.level !== 3)) pair.fail('otherwise');
   });
   prove({ newEngine: true, faults: 6 }, () => {});
+  prove({ newMicrocode: true }, (pair) => {
+    if (versions(pair) !== `${NEW},${NEW}` || pair.guestRestarts !== 1 || pair.servers.some((s) => s.level !== 3)) pair.fail('otherwise');
+  });
+  prove({ newMicrocode: true, faults: 6 }, () => {});
   prove({ level: 2 }, (pair) => {
     if (versions(pair) !== `${NEW},${NEW}` || pair.guestRestarts !== 1) pair.fail('otherwise');
   });
@@ -120,12 +124,19 @@ const MUTANTS: Record<string, { run: Run; rule: (p: RollingPicture) => RollingOr
     rule: (p) => rollingOrder({ ...p, partnerSilentMs: 0 }),
   },
   'both processes change their level at once': {
-    run: { newEngine: true },
+    run: { newMicrocode: true },
     rule: (p) =>
       rollingOrder({
         ...p,
-        me: { ...p.me, role: p.me.level === 3 && p.partner?.level === 3 && p.me.engine !== p.partner.engine ? 'none' : p.me.role },
+        me: { ...p.me, role: p.me.level === 3 && p.partner?.level === 3 && p.whyNotLockstep !== null ? 'none' : p.me.role },
       }),
+  },
+  'starts the new engine at level 3': {
+    run: { newEngine: true },
+    rule: (p) => {
+      const order = rollingOrder(p);
+      return order.kind === 'restartSelf' ? { ...order, level: 3 } : order;
+    },
   },
   'restarts the guest without the word': {
     run: { level: 2, mayRestartGuest: false },
@@ -166,6 +177,7 @@ const side = (change: Partial<RollingSide> = {}): RollingSide => ({
 });
 const seen = (change: Partial<RollingPicture> = {}) =>
   rollingOrder({
+    coServer: 'B',
     target: NEW,
     engine: '11.1.3',
     level: 3,
@@ -182,7 +194,11 @@ const seen = (change: Partial<RollingPicture> = {}) =>
   });
 
 t.test('each order, with the reason that the console shows', async (t) => {
-  t.match(seen(), { kind: 'restartSelf', text: /starts again with 1\.1\.0; the workload goes on on the other one/ });
+  t.match(seen(), { kind: 'restartSelf', level: 3, text: /starts again with 1\.1\.0; the workload goes on on the other one/ });
+  const engine = { engine: '12.0.0', mayRestartGuest: true };
+  t.match(seen(engine), { kind: 'restartSelf', level: 2 }, 'an engine that is another one than the partner has');
+  const follows = { ...engine, me: side({ level: 2 }), partner: side({ role: 'primary', version: NEW, engine: '12.0.0', level: 2 }) };
+  t.match(seen(follows), { kind: 'restartSelf', level: 3 }, 'the same one as the partner has by now');
   t.match(seen({ isDuplex: false }), { kind: 'wait', text: /either server may fail/ });
   t.match(seen({ partnerKnows: false }), { kind: 'wait', text: /is being told/ });
   t.match(seen({ me: side({ received: null }) }), { kind: 'wait', text: /on its way to this CoServer/ });
@@ -206,12 +222,20 @@ t.test('each order, with the reason that the console shows', async (t) => {
   t.match(seen({ partner: null, partnerSilentMs: RETURN_MS }), { kind: 'stop', text: /not come back for 60 minutes/ });
   t.match(seen({ partner: side({ givenUp: NEW, role: 'primary' }) }), {
     kind: 'stop',
-    text: /other CoServer, which is back on 1\.0\.0\. The update is over/,
+    text: /healthy on CoServer A, which is back on 1\.0\.0\. The update is over/,
   });
   t.match(seen({ me: side({ givenUp: NEW }), partner: side({ version: NEW, role: 'primary' }) }), {
     kind: 'stop',
-    text: /two versions now.*rollback/,
+    text: /healthy on CoServer B, which.*two versions now.*rollback/,
   });
+  // It ends the update on both, and is read on both.
+  const ends = [
+    { partner: null, partnerSilentMs: RETURN_MS },
+    { ...microcode, hasWatchdog: false },
+    { me: side({ givenUp: NEW }) },
+    { partner: side({ version: '2.0.0' }) },
+  ];
+  for (const change of ends) t.notMatch(seen(change).text, /this CoServer|the other|here/i);
   t.match(seen({ me: side({ version: NEW }), partner: side({ version: '2.0.0' }) }), { kind: 'stop', text: /newer than/ });
   t.match(seen({ me: side({ version: NEW }), partner: side({ version: NEW, role: 'primary' }) }), { kind: 'done' });
 });

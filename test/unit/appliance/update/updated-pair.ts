@@ -30,6 +30,8 @@ export class UpdatedPair {
   /** The pair is not duplex, whatever else is so. */
   isBroken = false;
   afterActivate = () => {};
+  /** While what was activated is put back: the disk takes its time. */
+  duringHold: () => Promise<void> = async () => {};
 
   constructor(versions: readonly Version[], folder: string, options: SideOptions = {}) {
     this.options = { level: 3, engineOf: () => '11.1.3', bad: {}, rateBytesPerS: 1 << 30, ...options };
@@ -121,6 +123,11 @@ class Side {
       const version = await activate();
       this.#pair.afterActivate();
       return version;
+    };
+    const hold = store.hold.bind(store);
+    store.hold = async () => {
+      await hold();
+      await this.#pair.duringHold();
     };
     this.updater = new PairUpdater({
       coServer: this.name,

@@ -1,6 +1,17 @@
 // A state partition without room, at the start of the appliance: what may go, what may not, and what is said. The shell is the appliance's.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -49,4 +60,35 @@ t.test('that is not enough: the partition is named, and the remedy', async (t) =
     /the state partition \(\/dev\/nvme0n1p4\) is full: 120 KiB are left\..*Remove restore points.*install this server anew \(erase\)/,
   );
   t.ok(left.includes('disks/guest'));
+});
+
+t.test('a log that has grown long goes on in its place, under the process that has it open', async (t) => {
+  const log = mkdtempSync(join(tmpdir(), 'twinstep-log-'));
+  t.teardown(() => rmSync(log, { recursive: true, force: true }));
+  const keep = (words = '') =>
+    execFileSync(join(engineRootPath(), 'usr/bin/busybox'), [
+      'sh',
+      '-c',
+      `log=$1; . "$2"; max_log_kib=64; ${words} keep_log_short`,
+      'sh',
+      log,
+      SCRIPT,
+    ]);
+  const file = join(log, 'twinstep.log');
+  keep();
+  t.notOk(existsSync(file), 'there is none yet');
+  const product = openSync(file, 'a');
+  t.teardown(() => closeSync(product));
+  writeSync(product, 'a'.repeat(60 * 1024));
+  keep();
+  t.notOk(existsSync(`${file}.1`), 'short enough');
+  writeSync(product, 'b'.repeat(60 * 1024));
+  keep();
+  t.equal(readFileSync(`${file}.1`).length, 120 * 1024);
+  writeSync(product, 'goes on');
+  t.equal(readFileSync(file, 'utf8'), 'goes on');
+  appendFileSync(file, 'c'.repeat(80 * 1024));
+  keep('cp() { echo half >"$2"; return 1; };');
+  t.notOk(existsSync(`${file}.1`), 'no room for two: the older one goes');
+  t.equal(readFileSync(file, 'utf8'), '');
 });

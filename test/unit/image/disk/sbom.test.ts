@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { lockedPackages, TOOLS_FOLDER } from '../../../../image/disk/base-root.ts';
+import { COMPILER_FOLDER, lockedPackages, TOOLS_FOLDER } from '../../../../image/disk/base-root.ts';
 import { commandLine } from '../../../../image/disk/boot-files.ts';
 import { makeSbom } from '../../../../image/disk/sbom.ts';
 import { parseLock } from '../../../../image/engine/lock.ts';
@@ -16,8 +16,14 @@ t.test('what was tested is what is shipped: packages of the engine root have the
   t.ok(shipped.has('qemu-system-x86'));
 });
 
+t.test('addons are compiled for the C library that is in the image', async (t) => {
+  const shipped = new Map(lockedPackages().map((p) => [p.name, p.sha256]));
+  const compiler = lockedPackages(COMPILER_FOLDER);
+  for (const name of ['libc6', 'libstdc++6', 'libgcc-s1']) t.equal(compiler.find((p) => p.name === name)?.sha256, shipped.get(name), name);
+});
+
 t.test('what is asked for is in the locks', async (t) => {
-  for (const folder of [join(ROOT, 'image/disk'), TOOLS_FOLDER]) {
+  for (const folder of [join(ROOT, 'image/disk'), TOOLS_FOLDER, COMPILER_FOLDER]) {
     const locked = new Set(lockedPackages(folder).map((p) => p.name));
     for (const name of wantedPackages(folder)) t.ok(locked.has(name), name);
   }

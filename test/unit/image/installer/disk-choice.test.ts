@@ -1,4 +1,5 @@
 // Which disks are offered, and in which words.
+import { writeFileSync } from 'node:fs';
 import t from 'tap';
 import { encodeGpt } from '../../../../image/disk/gpt.ts';
 import { diskLayout } from '../../../../image/disk/layout.ts';
@@ -102,7 +103,16 @@ t.test('a state that is encrypted is known by its first bytes', async (t) => {
   const head = Buffer.alloc(MIB);
   encodeGpt([esp, slots.a, slots.b, state], diskId, diskSectors + 2048).front.copy(head);
   const folder = t.testdir({ disk: head, disk4: Buffer.from('LUKS\xba\xbe\0\x02', 'latin1') });
-  t.match(await contentOf(`${folder}/disk`), { kind: 'partitions', twinstep: { state: { kind: 'encrypted' } } });
+  t.match(await contentOf(`${folder}/disk`), { kind: 'partitions', twinstep: { stateVersion: null, state: { kind: 'encrypted' } } });
+  // cryptsetup 2.6.1: config --label twinstep-state --subsystem twinstep-version=1.4.2
+  const header = Buffer.alloc(512);
+  header.write('LUKS\xba\xbe\0\x02', 0, 'latin1');
+  header.write('twinstep-version=1.4.2', 208, 'latin1');
+  writeFileSync(`${folder}/disk4`, header);
+  t.match(await contentOf(`${folder}/disk`), { twinstep: { stateVersion: '1.4.2', state: { kind: 'encrypted' } } });
+  header.write('twinstep-version=one\0\0', 208, 'latin1');
+  writeFileSync(`${folder}/disk4`, header);
+  t.match(await contentOf(`${folder}/disk`), { twinstep: { stateVersion: null, state: { kind: 'encrypted' } } });
 });
 
 t.test('names: of partitions, of programs, of pairs', async (t) => {

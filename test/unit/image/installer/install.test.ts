@@ -47,6 +47,9 @@ function range(path: string, offset: number, bytes: number): Buffer {
   return data;
 }
 
+// File systems are made and copied, on a machine that may have other work.
+t.setTimeout(120_000);
+
 t.test("erased: the disk is what the image is, but for its table's size; what is behind the slots is nobody's", async (t) => {
   const path = usedDisk(t);
   const plan = installPlan({ diskBytes: DISK_BYTES, keep: false, slot: SLOT, files: FILES });

@@ -15,6 +15,7 @@ import {
   startConsoleServer,
 } from '../../../../../appliance/console/api/index.ts';
 import type { UpdateRequest } from '../../../../../appliance/console/api/update-routes.ts';
+import type { SettingsRequest } from '../../../../../appliance/console/settings-state.ts';
 import type { Snapshot } from '../../../../../appliance/core/snapshot.ts';
 import { duplex } from '../fixtures.ts';
 
@@ -53,6 +54,7 @@ export interface HarnessOptions {
   answer?: RequestAnswer;
   first?: Snapshot;
   updates?: UpdateRequest;
+  settings?: SettingsRequest;
 }
 
 export async function harness(options: HarnessOptions = {}): Promise<Harness> {
@@ -81,6 +83,7 @@ export async function harness(options: HarnessOptions = {}): Promise<Harness> {
       return options.answer ?? { accepted: true };
     },
     ...(options.updates ? { updates: options.updates } : {}),
+    ...(options.settings ? { settings: options.settings } : {}),
     config: { port, address: '127.0.0.1', passwordHash: options.passwordHash ?? passwordHash, socketPath },
     tls: await consoleCertificate({ stateDir: join(directory, 'state'), coServer: 'A', names: ['127.0.0.1'] }),
     webRoot,

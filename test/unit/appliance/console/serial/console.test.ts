@@ -4,10 +4,12 @@ import { type ActionModel, consoleModel } from '../../../../../appliance/console
 import { freshDialog, IDLE_SIGN_OUT_MS, onKey, onTime } from '../../../../../appliance/console/serial/dialog.ts';
 import { startSerialConsole } from '../../../../../appliance/console/serial/index.ts';
 import { keyDecoder } from '../../../../../appliance/console/serial/keys.ts';
+import type { RecoveryKeys } from '../../../../../appliance/console/serial/recovery-dialog.ts';
 import type { SoftwareSource } from '../../../../../appliance/console/serial/software-desk.ts';
 import type { Snapshot } from '../../../../../appliance/core/snapshot.ts';
 import { duplex, holding, takeoverJustHappened } from '../fixtures.ts';
 import { lockstep, unfit } from '../lockstep-fixtures.ts';
+import { FakeSettings } from '../settings-fixtures.ts';
 import { asking, onTrial, uploaded } from '../update-fixtures.ts';
 import { FakeLine } from './terminal.ts';
 
@@ -16,7 +18,13 @@ t.setTimeout(120_000);
 
 const passwordHash = await hashPassword('käse 7');
 
-function start(first: Snapshot = duplex(), updates?: SoftwareSource, answer: RequestAnswer = { accepted: false, reason: 'B is busy.' }) {
+function start(
+  first: Snapshot = duplex(),
+  updates?: SoftwareSource,
+  answer: RequestAnswer = { accepted: false, reason: 'B is busy.' },
+  settings?: FakeSettings,
+  recoveryKeys?: RecoveryKeys,
+) {
   const line = new FakeLine();
   let current = first;
   let offsetMs = 0;
@@ -37,6 +45,8 @@ function start(first: Snapshot = duplex(), updates?: SoftwareSource, answer: Req
       return answer;
     },
     ...(updates ? { updates } : {}),
+    ...(settings ? { settings } : {}),
+    ...(recoveryKeys ? { recoveryKeys } : {}),
     passwordHash,
     log: (text) => log.push(text),
     nowMs: () => performance.now() + offsetMs,
@@ -121,6 +131,43 @@ t.test('the page of the mode names the numbers of its actions', async (t) => {
   c.line.type('y');
   await c.line.shows('Refused: B is busy.');
   t.strictSame(c.asked, ['pin-passive']);
+});
+
+t.test('a new recovery key: the old one is typed, the new one shown once, its end typed', async (t) => {
+  const [old, fresh] = ['old key', 'abcd-2345-abcd-2345-abcd-2345-abcd-wxyz'];
+  const asked: string[] = [];
+  const keys: RecoveryKeys = {
+    begin: async (key) => (key === old ? fresh : null),
+    keep: async () => void asked.push('keep'),
+    drop: async () => void asked.push('drop'),
+  };
+  const c = start(duplex(), undefined, undefined, undefined, keys);
+  t.teardown(() => c.serial.close());
+  await c.line.shows('DUPLEX');
+  c.line.type('akäse 7\r');
+  await c.line.shows('Actions: press the number');
+  t.notMatch(c.line.terminal.text(), /recovery key/);
+  c.line.type('r\r8a');
+  await c.line.shows('r: a new recovery key for the encrypted state of this server');
+  c.line.type('rwrong\r');
+  await c.line.shows('That is not the recovery key of this server.');
+  c.line.type(`${old}\r`);
+  await c.line.shows(fresh);
+  c.line.type('zzzz\r');
+  await c.line.shows('Write all of it down first');
+  c.line.type('WXYZ\r');
+  await c.line.shows('The new recovery key counts; the old one opens nothing any more.');
+  t.notMatch(c.line.terminal.text(), /abcd-2345/);
+  c.line.type(`r${old}\r`);
+  await c.line.shows(fresh);
+  c.line.type('\x03');
+  await c.line.shows('The old recovery key still counts.');
+  c.line.type(`r${old}\r`);
+  await c.line.shows(fresh);
+  c.sleep(IDLE_SIGN_OUT_MS);
+  await c.line.shows('Signed out');
+  t.strictSame(asked, ['keep', 'drop', 'drop'], 'nobody has written it down: it is given up');
+  t.notOk(c.log.some((line) => line.includes(fresh) || line.includes(old)));
 });
 
 t.test('looking is free, asking needs the password', async (t) => {
@@ -381,10 +428,80 @@ t.test('nobody presses a key: signed out, and a half typed password is forgotten
   const late = onKey(
     { ...signedIn, mode: { kind: 'confirm', action: actions[0] as ActionModel } },
     { kind: 'byte', byte: 0x79 },
-    { actions, software: consoleModel(duplex()).software, incidents: [], events: [] },
+    {
+      actions,
+      software: consoleModel(duplex()).software,
+      settings: consoleModel(duplex()).settings,
+      incidents: [],
+      events: [],
+      hasRecoveryKey: false,
+    },
     20,
     IDLE_SIGN_OUT_MS + 1,
   );
   t.equal(late.duty, null, 'a y that comes too late asks for nothing');
   t.match(onTime({ ...freshDialog(0), mode: { kind: 'password', typed: [1, 2] } }, IDLE_SIGN_OUT_MS), { mode: { kind: 'view' } });
+});
+
+t.test('a setting: typed field by field, refused, accepted with what stands against it; a new password signs others out', async (t) => {
+  const fake = new FakeSettings();
+  const c = start(duplex(), undefined, undefined, fake);
+  t.teardown(() => c.serial.close());
+  await c.line.shows('DUPLEX');
+  c.line.type('0');
+  await c.line.shows(/192\.0\.2\.21\/24, router 192\.0\.2\.1[\s\S]*To change one: press a/);
+  c.line.type('a');
+  await c.line.shows('Password: _');
+  c.line.type('käse 7\r');
+  await c.line.shows(/ 2 {3}Address in the network of the operators/);
+  c.line.type('2');
+  await c.line.shows('Address of this server: 192.0.2.21/24_');
+  c.line.type('\x7f\x7f\x7f\x7f31/24\r');
+  await c.line.shows('Router (may be empty): 192.0.2.1_');
+  c.line.type('\r');
+  await c.line.shows('Change it? y');
+  fake.answers = [
+    { accepted: false, reason: 'That address is taken.' },
+    { accepted: false, reason: 'The guest stands still.', canForce: true },
+  ];
+  c.line.type('y');
+  await c.line.shows(/\[!!\] That address is taken\.[\s\S]*Address of this server: 192\.0\.2\.231\/24_/);
+  c.line.type('\r\ry');
+  await c.line.shows(/\[!!\] The guest stands still\.[\s\S]*Do it all the same\? y/);
+  c.line.type('y');
+  await c.line.shows('Written.');
+  t.strictSame(
+    fake.asked.map((a) => [a.name, a.values, a.how.via, a.how.isAccepted]),
+    [false, false, true].map((isAccepted) => ['management', { address: '192.0.2.231/24', gateway: '192.0.2.1' }, 'serial', isAccepted]),
+  );
+  c.line.type(' ');
+  await c.line.shows('Actions: press the number');
+  c.line.type('3');
+  await c.line.shows('Its address: 192.0.2.12_');
+  c.line.type('\r\rhush\r');
+  await c.line.shows('Its cipher suite: < 17 >   space: another one');
+  c.line.type(' ');
+  await c.line.shows('< 3 (older BMCs) >');
+  c.line.type('\ry');
+  await c.line.shows('Written.');
+  t.match(fake.asked.at(-1)?.values, { password: 'hush', cipherSuite: '3', username: 'twinstep' });
+  c.line.type(' ');
+  await c.line.shows('Actions: press the number');
+  c.line.type('1');
+  await c.line.shows('The present password: _');
+  c.line.type('abc\x03');
+  await c.line.shows('Nothing was changed.');
+  t.equal(fake.asked.length, 4, 'given up');
+  t.notMatch(c.log.join(), /hush|abc/);
+  const other = await hashPassword('another one');
+  c.serial.setPassword(other, 'the serial console');
+  await c.line.shows('Actions: press the number');
+  c.serial.setPassword(other, 'of a browser');
+  await c.line.shows('[1 pair]');
+  c.line.type('a');
+  await c.line.shows('Password: _');
+  c.line.type('käse 7\r');
+  await c.line.shows('Wrong password.');
+  c.line.type('aanother one\r');
+  await c.line.shows('Actions: press the number');
 });

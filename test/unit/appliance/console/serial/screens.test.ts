@@ -8,9 +8,11 @@ import { frame } from '../../../../../appliance/console/serial/frame.ts';
 import { ascii, columnChart, hanging, lineText, progressBar, timeBar, wrap } from '../../../../../appliance/console/serial/layout.ts';
 import { PAGES, type Page } from '../../../../../appliance/console/serial/pages.ts';
 import { changes, gridOf } from '../../../../../appliance/console/serial/screen.ts';
+import { formOf, refusedForm } from '../../../../../appliance/console/settings-views.ts';
 import { FIXTURES as PASSIVE_FIXTURES } from '../fixtures.ts';
 import { HARDWARE_FIXTURES } from '../hardware-fixtures.ts';
 import { LOCKSTEP_FIXTURES, unfit } from '../lockstep-fixtures.ts';
+import { settings } from '../settings-fixtures.ts';
 import { asking, known, onTrial, sending, stopped } from '../update-fixtures.ts';
 import { Terminal } from './terminal.ts';
 
@@ -66,6 +68,44 @@ t.test('golden screens of the software', async (t) => {
     const path = new URL(`golden/${name}-software.txt`, import.meta.url);
     if (process.env.UPDATE_GOLDEN) await writeFile(path, terminal.text());
     t.equal(terminal.text(), await readFile(path, 'utf8'), name);
+  }
+});
+
+t.test('golden screens of the settings', async (t) => {
+  const picture = settings({
+    whyNotWitness: 'CoServer B is not heard: both change their witness together, or each could be granted by another one.',
+  });
+  const model = consoleModel(FIXTURES.duplex?.() ?? unfit(), undefined, { kind: 'known', picture });
+  const [password, , fence] = picture.groups;
+  if (!password || !fence) throw new Error('groups');
+  const page = { ...freshDialog(0), page: 'settings' as const };
+  const signedIn = { ...page, signedIn: true };
+  const typed = { ...formOf(password), at: 1, values: { old: 'lamp-river-cheese', new: 'bottle', again: '' } };
+  const refused = refusedForm(
+    { ...formOf(fence), at: fence.fields.length },
+    'The BMC at 192.0.2.13 does not answer so: no answer within 5 s. The guest runs here alone, so the guest stands still for some seconds while this process starts again: wait until the pair is duplex.',
+    true,
+  );
+  for (const [name, dialog] of Object.entries({
+    settings: page,
+    actions: { ...signedIn, mode: { kind: 'actions', emergency: false } as const },
+    form: { ...signedIn, mode: { kind: 'form', form: typed } as const },
+    refused: { ...signedIn, mode: { kind: 'form', form: refused } as const },
+    told: {
+      ...signedIn,
+      mode: {
+        kind: 'shown',
+        isSecret: false,
+        text: 'Written. The web console is at https://192.0.2.31/ in a moment. Sign in there.',
+      } as const,
+    },
+  })) {
+    const terminal = new Terminal();
+    terminal.write(changes(null, gridOf(frame(model, dialog).lines)));
+    const path = new URL(`golden/settings-${name}.txt`, import.meta.url);
+    if (process.env.UPDATE_GOLDEN) await writeFile(path, terminal.text());
+    t.equal(terminal.text(), await readFile(path, 'utf8'), name);
+    t.notMatch(terminal.text(), /lamp|bottle/, 'no secret on the screen');
   }
 });
 

@@ -5,6 +5,7 @@ import { diagnoseMemory, FRESH_MEMORY } from '../../../../../appliance/core/faul
 import { diagnoseNics, FRESH_NICS } from '../../../../../appliance/core/faults/nics.ts';
 import { diagnosePcie, FRESH_PCIE } from '../../../../../appliance/core/faults/pcie.ts';
 import { diagnoseProcessor, FRESH_PROCESSOR } from '../../../../../appliance/core/faults/processor.ts';
+import { diagnoseRoom, FRESH_ROOM } from '../../../../../appliance/core/faults/room.ts';
 import { diagnoseSensors, FRESH_SENSORS } from '../../../../../appliance/core/faults/sensors.ts';
 import { diagnoseSmart, FRESH_SMART } from '../../../../../appliance/core/faults/smart.ts';
 import type { Diagnosis, SelReading } from '../../../../../appliance/core/faults/types.ts';
@@ -225,4 +226,18 @@ t.test('the processor: throttled, and its clock no longer trusted', async (t) =>
     ]),
     [],
   );
+});
+
+t.test('the state partition: full, and with clearly more room again', async (t) => {
+  const room = (freeMiB: number) => ({ folder: '/var/lib/twinstep', freeMiB, totalMiB: 2016.4 });
+  const found = (...life: number[]) =>
+    last(
+      FRESH_ROOM,
+      diagnoseRoom,
+      life.map((free, i) => [i, room(free)] as const),
+    );
+  t.strictSame(found(32), []);
+  t.strictSame(found(0.3), ['stateFull /var/lib/twinstep: 0 of 2016 MiB are left']);
+  t.match(found(31.9, 47), [/^stateFull .*47 of/], 'a little more is not enough');
+  t.strictSame(found(31.9, 48), []);
 });

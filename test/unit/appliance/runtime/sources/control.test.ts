@@ -18,7 +18,13 @@ t.test('what is not understood is told once, and the rest is heard', { timeout: 
   const links = [{ localAddress: a, remoteAddress: b }];
   const control = new ControlStream(
     { stream: 'control', side: 'A', links, pairKey },
-    { status: () => undefined, incident: () => understood(), facts: () => undefined, problem: (text) => problems.push(text) },
+    {
+      status: () => undefined,
+      incident: () => understood(),
+      settings: () => undefined,
+      facts: () => undefined,
+      problem: (text) => problems.push(text),
+    },
   );
   t.teardown(() => control.close());
   const partner = new PairChannel({
@@ -41,7 +47,7 @@ t.test('what a server is made of is told when it is known, and again to a partne
   const stream = (side: 'A' | 'B', own: string, other: string, heard: (m: FactsMessage) => void, problem: (text: string) => void) =>
     new ControlStream(
       { stream: 'control', side, links: [{ localAddress: own, remoteAddress: other }], pairKey },
-      { status: () => undefined, incident: () => undefined, facts: heard, problem },
+      { status: () => undefined, incident: () => undefined, settings: () => undefined, facts: heard, problem },
     );
   const listen = () => {
     const problems: string[] = [];
@@ -75,7 +81,7 @@ t.test('a message that is too long is not read', { timeout: 60_000 }, async (t) 
   let heard = 0;
   const control = new ControlStream(
     { stream: 'control', side: 'A', links: [{ localAddress: a, remoteAddress: b }], pairKey },
-    { status: () => undefined, incident: () => undefined, facts: () => heard++, problem: resolve },
+    { status: () => undefined, incident: () => undefined, settings: () => undefined, facts: () => heard++, problem: resolve },
   );
   t.teardown(() => control.close());
   const partner = new PairChannel({
@@ -86,7 +92,7 @@ t.test('a message that is too long is not read', { timeout: 60_000 }, async (t) 
   });
   t.teardown(() => partner.close());
   const server = { long: 'x'.repeat(CONTROL_MESSAGE_MAX_BYTES) };
-  partner.send(Buffer.from(JSON.stringify({ facts: { schema: 1, incarnation: 'one', server } })));
+  partner.send(Buffer.from(JSON.stringify({ settings: () => undefined, facts: { schema: 1, incarnation: 'one', server } })));
   t.match(await promise, /a message of 65\d{3} bytes/);
   t.equal(heard, 0);
   t.throws(() => encodeFacts({ incarnation: 'one', server }), /the partner reads 65536/, 'and it is not sent by ours');

@@ -2,9 +2,26 @@
 # is lost by it: what the product has to keep is written in place, and its log goes on when there is room again.
 # A start compiles some MiB, and setting up writes less than one.
 least_free_kib=16384
+# The product's log, and the one before it: both together at most twice that.
+max_log_kib=65536
+look_at_log_s=600
 
 free_kib() {
   df -Pk "$state" 2>/dev/null | { while read -r _ _ _ kib _; do last=$kib; done; echo "$last"; }
+}
+
+# In its place: the product that writes it has it open, for years.
+keep_log_short() {
+  [ "$(du -k "$log/twinstep.log" 2>/dev/null | cut -f1)" -gt $max_log_kib ] 2>/dev/null || return 0
+  cp "$log/twinstep.log" "$log/twinstep.log.1" 2>/dev/null || rm -f "$log/twinstep.log.1"
+  : >"$log/twinstep.log"
+}
+
+follow_log() {
+  while :; do
+    keep_log_short
+    sleep $look_at_log_s
+  done
 }
 
 make_room() {

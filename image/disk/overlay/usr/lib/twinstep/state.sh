@@ -7,6 +7,8 @@ state_number=4
 mapped=/dev/mapper/twinstep-state
 tpm=/dev/tpmrm0
 encryption=/run/twinstep/state-encryption
+# The partition below, where it is encrypted.
+encrypted_device=/run/twinstep/state-device
 # PCR 15, closed once the state partition is decided: TPM2_PCR_Extend, as bytes (appliance/encryption/volume.ts).
 closing='\200\002\000\000\000\101\000\000\001\202\000\000\000\017\000\000\000\011\100\000\000\011\000\000\000\000\000\000\000\000\001\000\013\042\351\201\371\331\174\352\262\130\207\006\346\122\137\173\360\154\342\110\262\060\307\362\222\232\306\065\171\222\342\240\344'
 
@@ -37,6 +39,7 @@ make_state() { # a partition that is called twinstep-state-new already; none: it
     case $? in
       0) ;;
       10)
+        echo "$file_system" >$encrypted_device
         file_system=$mapped
         echo tpm2 >$encryption
         ;;
@@ -64,6 +67,7 @@ unlock() {
     10) echo recoveryKey >$encryption ;;
     *) return 1 ;;
   esac
+  echo "$file_system" >$encrypted_device
   file_system=$mapped
 }
 
