@@ -4,11 +4,11 @@
 //
 // Every page may be gone back to. Pairing comes early: what follows is told to one server and taken over by the other. With an answer file
 // the pages answer themselves, by the same rules, until one cannot: there it stops, says why, and a person may go on.
-import type { Key } from '../console/serial/keys.ts';
 import { answerProblem, firstProblem, parseCidr, parseClock, passwordProblem, QUESTIONS, type Question, SHARED } from './answers.ts';
-import { CODE_FIELD, diskOf, type Field, fieldsOf, PORT_FIELD, USE_WORD } from './fields.ts';
+import { CODE_FIELD, diskOf, fieldsOf, USE_WORD } from './fields.ts';
+import { formInput, type Input, keyInput, roleOf, withinFields } from './input.ts';
 import { planFiles } from './plan.ts';
-import { ROLE_TEXT, ROLES, type Role, type Roles, roleProblem } from './roles.ts';
+import { ROLE_TEXT, type Role, type Roles, roleProblem } from './roles.ts';
 import {
   answersOf,
   cablingOf,
@@ -21,15 +21,17 @@ import {
   type SetupStep,
 } from './state.ts';
 
-/** Longer ones are mistakes of a pasted text. */
-const TEXT_MAX_CHARS = 256;
 /** Asked where the other server runs already and is to know them. */
 const OWN_BMC: readonly Question[] = ['bmc.address', 'bmc.username', 'bmc.password', 'bmc.cipherSuite'];
 
 export function setupStep(state: SetupState, event: SetupEvent, facts: SetupFacts): SetupStep {
   switch (event.kind) {
     case 'key':
-      return onKey(state, event.key, facts);
+      if (event.key.kind === 'redraw') return stay(state, { kind: 'redraw' });
+      return isWaiting(state) ? stay(state) : onInput(keyInput(state, event.key, facts), facts);
+    case 'form':
+      // Of a page that has been left meanwhile: not for this one.
+      return isWaiting(state) || event.form.page !== state.page ? stay(state) : onInput(formInput(state, event.form, facts), facts);
     case 'looked':
       return state.isAgreed ? write(state, facts) : byItself(withoutOld(withinFields(state, facts), facts), facts);
     case 'file':
@@ -58,74 +60,31 @@ export function setupStep(state: SetupState, event: SetupEvent, facts: SetupFact
 const stay = (state: SetupState, ...duties: SetupDuty[]): SetupStep => ({ state, duties });
 const say = (state: SetupState, message: string): SetupStep => stay({ ...state, message });
 
-/** Fields come and go with what is around. */
-function withinFields(state: SetupState, facts: SetupFacts): SetupState {
-  const last = Math.max(0, fieldsOf(state, facts).length - 1);
-  return state.cursor > last ? { ...state, cursor: last } : state;
-}
-
 function turn(state: SetupState, by: 1 | -1): SetupState {
   const page = PAGES[PAGES.indexOf(state.page) + by] ?? state.page;
   // From the last page nothing leads back: what is written counts.
   return state.page === 'done' ? state : { ...state, page, cursor: 0, message: '', typed: {}, isAgreed: false };
 }
 
-// ---- keys ----------------------------------------------------------------------------------------------------------------------
+// ---- what a person does --------------------------------------------------------------------------------------------------------
 
-function onKey(before: SetupState, key: Key, facts: SetupFacts): SetupStep {
-  if (key.kind === 'redraw') return stay(before, { kind: 'redraw' });
-  if (before.busy !== null || before.page === 'done') return stay(before);
-  const state = withinFields({ ...before, message: '' }, facts);
-  const fields = fieldsOf(state, facts);
-  const field = fields[state.cursor];
-  switch (key.kind) {
-    case 'enter':
-      return state.cursor < fields.length - 1 ? stay({ ...state, cursor: state.cursor + 1 }) : advance(state, facts);
-    case 'cancel':
-    case 'escape':
+const isWaiting = (state: SetupState): boolean => state.busy !== null || state.page === 'done';
+
+function onInput({ state, turn: way }: Input, facts: SetupFacts): SetupStep {
+  switch (way) {
+    case 'stay':
+      return stay(state);
+    case 'on':
+      return advance(state, facts);
+    case 'back':
       return stay(turn(withoutFile(state), -1));
-    case 'move':
-      if (key.by === 'page') return key.direction === -1 ? stay(turn(withoutFile(state), -1)) : advance(state, facts);
-      return stay({ ...state, cursor: Math.max(0, Math.min(fields.length - 1, state.cursor + key.direction)) });
-    case 'backspace':
-      return field && field.kind !== 'choice' ? put(state, field, field.value.slice(0, -1), facts) : stay(state);
-    case 'byte':
-      return field ? typed(state, field, String.fromCharCode(key.byte), facts) : stay(state);
     default:
-      throw new Error(`unknown key ${String(key satisfies never)}`);
+      return way satisfies never;
   }
 }
 
 /** A person who goes back wants to answer by hand. */
 const withoutFile = (state: SetupState): SetupState => ({ ...state, file: null });
-
-function typed(state: SetupState, field: Field, char: string, facts: SetupFacts): SetupStep {
-  if (field.kind !== 'choice') {
-    if (char < ' ' || char > '~') return say(state, 'Only the letters, digits and signs of ASCII can be typed here.');
-    return field.value.length < TEXT_MAX_CHARS ? put(state, field, field.value + char, facts) : stay(state);
-  }
-  const at = field.choices.findIndex((c) => c.value === field.value);
-  const wanted = char === ' ' ? field.choices[(at + 1) % field.choices.length] : byLetter(field, char, at);
-  return wanted ? put(state, field, wanted.value, facts) : stay(state);
-}
-
-/** The next choice that begins so; 'coserver b' by its last letter. */
-function byLetter(field: Field, char: string, at: number) {
-  const letter = char.toLowerCase();
-  const begins = (value: string): boolean => value.toLowerCase().startsWith(letter);
-  return field.choices
-    .map((_, i) => field.choices[(at + 1 + i) % field.choices.length])
-    .find((c) => c && (begins(c.value) || begins(c.text)));
-}
-
-function put(state: SetupState, field: Field, value: string, facts: SetupFacts): SetupStep {
-  if (field.id.startsWith(PORT_FIELD))
-    return stay({ ...state, roles: { ...cablingOf(state, facts).roles, [field.id.slice(PORT_FIELD.length)]: roleOf(value) } });
-  if (field.question !== null) return stay({ ...state, values: { ...state.values, [field.question]: value } });
-  return stay({ ...state, typed: { ...state.typed, [field.id]: value } });
-}
-
-const roleOf = (text: string): Role => ROLES.find((r) => r === text) ?? 'none';
 
 // ---- forward -------------------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 // What each page says beside its fields: as short as somebody needs who stands before a rack with a telephone. Pure.
-import { ascii, BLANK, bold, hanging, type Line, pad, plain, wrap } from '../console/serial/layout.ts';
-import { COLUMNS } from '../console/serial/screen.ts';
 import { isConfigured } from './beacon.ts';
+import { type Block, PORTS_SHOWN, text, wrong } from './blocks.ts';
 import type { Finding, PortState } from './cables.ts';
 import { differences } from './dialogue.ts';
 import { diskOf, fieldsOf } from './fields.ts';
@@ -25,19 +24,14 @@ export const TITLES: Readonly<Record<Page, string>> = {
 
 /** Findings, and what differs: the first ones are what somebody has to act on. */
 const ITEMS_MAX = 6;
-/** Rows of ports that have room beside what is said; the rest comes when the cursor goes there. */
-const PORTS_SHOWN = 12;
 
-export interface PageLines {
+export interface PageBlocks {
   /** Before the fields, and after them. */
-  above: Line[];
-  below: Line[];
+  above: Block[];
+  below: Block[];
 }
 
-const text = (...paragraphs: string[]): Line[] =>
-  paragraphs.flatMap((p, i) => [...(i === 0 ? [] : [BLANK]), ...wrap(p, COLUMNS - 2).map((row) => plain(` ${row}`))]);
-
-export function pageLines(state: SetupState, facts: SetupFacts): PageLines {
+export function pageBlocks(state: SetupState, facts: SetupFacts): PageBlocks {
   switch (state.page) {
     case 'server':
       return {
@@ -45,7 +39,7 @@ export function pageLines(state: SetupState, facts: SetupFacts): PageLines {
           'Welcome. Two servers become one that does not stop when either of them does. A few questions on each of them, some minutes in all; nothing is kept before the summary.',
           'One of the two is CoServer A, the other one CoServer B. Which is which does not matter later: put the letter on its front.',
         ),
-        below: partnerLines(facts),
+        below: partnerBlocks(facts),
       };
     case 'ports':
       return portsPage(state, facts);
@@ -106,7 +100,7 @@ export function pageLines(state: SetupState, facts: SetupFacts): PageLines {
 
 export const clockText = (ms: number): string => new Date(ms).toISOString().slice(0, 16).replace('T', ' ');
 
-function partnerLines(facts: SetupFacts): Line[] {
+function partnerBlocks(facts: SetupFacts): Block[] {
   const heard = facts.heard.find((h) => h.beacon.identity !== facts.identity && facts.nowMs - h.atMs < 3_000);
   if (!heard) return text('No other server is heard yet. Start its setup when you like: the two find each other on their cables.');
   const { coServer, stage } = heard.beacon;
@@ -125,31 +119,23 @@ function speedText({ speedMbps, carrier }: NicFact): string {
   return speedMbps >= 1000 ? `${speedMbps / 1000} Gbit` : `${speedMbps} Mbit`;
 }
 
-function portsPage(state: SetupState, facts: SetupFacts): PageLines {
-  const { roles } = cablingOf(state, facts);
+function portsPage(state: SetupState, facts: SetupFacts): PageBlocks {
   const fields = fieldsOf(state, facts);
-  const from = Math.max(0, Math.min(state.cursor - 1, facts.nics.length - PORTS_SHOWN));
-  const rows = facts.nics.slice(from, from + PORTS_SHOWN).map((nic, at): Line => {
-    const i = from + at;
-    const isHere = i === state.cursor;
-    const value = `< ${ROLE_TEXT[roles[nic.mac] ?? 'none']} >`;
-    const place = [nic.name, nic.driver ?? '-', nic.mac, speedText(nic), nic.bus ?? '-'];
-    const [name = '', driver = '', mac = '', speed = '', bus = ''] = place.map(ascii);
-    return [
-      { text: pad(`${isHere ? '>' : ' '}${String(nic.number).padStart(2)} `, 4), style: isHere ? 'bold' : 'plain' },
-      { text: `${pad(name, 9)} ${pad(driver, 7)} ${pad(mac, 17)} ${pad(speed, 9)}${pad(bus, 12)} `, style: 'plain' },
-      { text: pad(value, 17), style: isHere ? 'reverse' : 'plain' },
-    ];
-  });
-  const warning = roleWarning(facts.nics, roles);
+  const rows = facts.nics.map((nic, i) => ({
+    number: nic.number,
+    cells: [nic.name, nic.driver ?? '-', nic.mac, speedText(nic), nic.bus ?? '-'] as const,
+    use: ROLE_TEXT[cablingOf(state, facts).roles[nic.mac] ?? 'none'],
+    fieldId: fields[i]?.id ?? '',
+  }));
+  const warning = roleWarning(facts.nics, cablingOf(state, facts).roles);
   return {
     above: [
       ...text(
         "Each port has one use. Two direct cables are the links between the servers; the guest's network leads to its clients, management to the operators. Cables that are heard are proposed.",
       ),
-      BLANK,
-      bold(`  # ${pad('name', 9)} ${pad('driver', 7)} ${pad('MAC address', 17)} ${pad('cable', 9)}${pad('place', 12)} use`),
-      ...(rows.length > 0 ? rows : text('No network port was found: this server needs four, and two at least besides the links.')),
+      { kind: 'gap' },
+      { kind: 'ports', rows, at: state.cursor },
+      ...(rows.length > 0 ? [] : text('No network port was found: this server needs four, and two at least besides the links.')),
     ],
     below: warning !== null && fields.length > 0 ? text(warning) : [],
   };
@@ -172,18 +158,21 @@ function stateText(state: PortState): string {
   }
 }
 
-const MARKS: Readonly<Record<Finding['kind'], string>> = { good: '[ok] ', note: '[  ] ', wrong: '[!!] ' };
+const CABLE_COLUMNS = [
+  { title: '#', width: 3 },
+  { title: 'name', width: 11 },
+  { title: 'use', width: 15 },
+  { title: 'connected to', width: 47 },
+];
 
-function cablesPage(state: SetupState, facts: SetupFacts): PageLines {
+function cablesPage(state: SetupState, facts: SetupFacts): PageBlocks {
   const { roles, cables } = cablingOf(state, facts);
   // Those with a use first, where not all have room.
   const order = (nic: NicFact): number => ((roles[nic.mac] ?? 'none') === 'none' ? 1 : 0);
   const nics = facts.nics.length > PORTS_SHOWN ? [...facts.nics].sort((a, b) => order(a) - order(b)) : facts.nics;
   const rows = nics.slice(0, PORTS_SHOWN - 2).map((nic) => {
     const found = cables.ports.find((p) => p.number === nic.number);
-    return plain(
-      `   ${pad(`${nic.number}`, 3)}${pad(ascii(nic.name), 11)}${pad(ROLE_TEXT[roles[nic.mac] ?? 'none'], 15)}${found ? stateText(found.state) : ''}`,
-    );
+    return [`${nic.number}`, nic.name, ROLE_TEXT[roles[nic.mac] ?? 'none'], found ? stateText(found.state) : ''];
   });
   const rank: readonly Finding['kind'][] = ['wrong', 'good', 'note'];
   const findings = [...cables.findings].sort((a, b) => rank.indexOf(a.kind) - rank.indexOf(b.kind));
@@ -191,14 +180,11 @@ function cablesPage(state: SetupState, facts: SetupFacts): PageLines {
   return {
     above: [
       ...text('Both servers speak on every port, four times a second: plug and look. Nothing else is touched.'),
-      BLANK,
-      bold('   #  name       use            connected to'),
-      ...rows,
+      { kind: 'gap' },
+      { kind: 'table', columns: CABLE_COLUMNS, rows },
     ],
     below: [
-      ...findings
-        .slice(0, ITEMS_MAX)
-        .flatMap((f) => hanging(` ${MARKS[f.kind]}`, f.text, COLUMNS - 1, f.kind === 'wrong' ? 'bold' : 'plain')),
+      ...findings.slice(0, ITEMS_MAX).map((f): Block => ({ kind: 'finding', tone: f.kind, text: f.text })),
       ...(left > 0 ? text(`... and ${left} more.`) : []),
     ],
   };
@@ -216,7 +202,7 @@ function inSetup(sentence: string): string {
     .replace(/run 'twinstep pair --again' (there|here)( to make a new one)?/, "answer 'Pair anew' with yes $1");
 }
 
-function pairingPage({ pairing, partner }: SetupFacts, isClosed: boolean): PageLines {
+function pairingPage({ pairing, partner }: SetupFacts, isClosed: boolean): PageBlocks {
   // It runs, and its operator has not said yet that somebody may take its partner's place.
   if (isClosed && pairing?.phase !== 'paired')
     return {
@@ -224,28 +210,29 @@ function pairingPage({ pairing, partner }: SetupFacts, isClosed: boolean): PageL
         'The other CoServer runs, without its partner. If this server is to take the place of that partner, its administrator says so there: on its console, "Accept a replacement". The old server must be off.',
         'Then both show the same six digits.',
       ),
-      below: pairing?.trouble ? hanging(' [!!] ', inSetup(pairing.trouble), COLUMNS - 1, 'bold') : [],
+      below: pairing?.trouble ? [wrong(inSetup(pairing.trouble))] : [],
     };
   if (!pairing)
     return { above: text('The other server is looked for on the links. Start its setup, and go on there to this page.'), below: [] };
   const isKnown = partner?.handOver ? text('The other CoServer runs: what it knows of the pair is taken over.') : [];
-  const code = pairing.code === null ? [] : [BLANK, bold(`      ${pairing.code.slice(0, 3)} ${pairing.code.slice(3)}`)];
+  const code: Block[] =
+    pairing.code === null ? [] : [{ kind: 'gap' }, { kind: 'code', text: `${pairing.code.slice(0, 3)} ${pairing.code.slice(3)}` }];
   return {
     above: [
       ...text(
         'The two servers make a key that only they have. Nobody stands between them if both screens show the same six digits: look at both, or let somebody read them to you.',
       ),
       ...code,
-      BLANK,
+      { kind: 'gap' },
       ...text(inSetup(pairing.sentence)),
       ...(pairing.fingerprint ? text(`Fingerprint of the key: ${pairing.fingerprint}`) : []),
       ...isKnown,
     ],
-    below: pairing.trouble === '' ? [] : hanging(' [!!] ', inSetup(pairing.trouble), COLUMNS - 1, 'bold'),
+    below: pairing.trouble === '' ? [] : [wrong(inSetup(pairing.trouble))],
   };
 }
 
-function qualificationPage({ qualification, partner }: SetupFacts): PageLines {
+function qualificationPage({ qualification, partner }: SetupFacts): PageBlocks {
   if (!qualification) {
     const what = partner
       ? 'This server is being read; a small guest is started to try its processor.'
@@ -257,11 +244,8 @@ function qualificationPage({ qualification, partner }: SetupFacts): PageLines {
   return {
     above: [
       ...text(qualification.sentence),
-      BLANK,
-      ...shown.flatMap(({ item, a, b, rule }) => [
-        ...hanging(' [!!] ', `${item}: A ${a}, B ${b}`, COLUMNS - 1, 'bold'),
-        ...hanging('      ', rule, COLUMNS - 1).slice(0, 2),
-      ]),
+      { kind: 'gap' },
+      ...shown.flatMap(({ item, a, b, rule }): Block[] => [wrong(`${item}: A ${a}, B ${b}`), { kind: 'rule', text: rule }]),
       ...(left > 0 ? text(`... and ${left} more, on the console of the pair.`) : []),
     ],
     below:
@@ -275,44 +259,27 @@ function qualificationPage({ qualification, partner }: SetupFacts): PageLines {
 
 // ---- the guest, the summary ----------------------------------------------------------------------------------------------------
 
-function guestPage(state: SetupState, facts: SetupFacts): PageLines {
+function guestPage(state: SetupState, facts: SetupFacts): PageBlocks {
   const answers = answersOf(state, facts);
   const disk = diskOf(facts, answers['guest.disk']);
   return {
     above: text(
       'The virtual server. Each of the two servers holds a whole copy of its disk. What is asked here is the same on both: the second one takes it over.',
     ),
-    below: disk
-      ? [
-          ...text(`${disk.text}: room for ${disk.mib} MiB.`),
-          ...(disk.holds === '' ? [] : hanging(' [!!] ', disk.holds, COLUMNS - 1, 'bold')),
-        ]
-      : [],
+    below: disk ? [...text(`${disk.text}: room for ${disk.mib} MiB.`), ...(disk.holds === '' ? [] : [wrong(disk.holds)])] : [],
   };
 }
 
 /** What the guest boots from comes with an answer file, or by a stick whenever the product starts. */
-function missingLines({ missing, machine }: SetupFacts): Line[] {
-  const slow = machine.kvm
-    ? []
-    : hanging(
-        ' [!!] ',
-        "No /dev/kvm: the guest would be emulated, many times slower. Switch virtualisation on in this server's BIOS.",
-        COLUMNS - 1,
-        'bold',
-      );
-  return [...slow, ...filesMissing(missing)];
-}
-
-function filesMissing(missing: readonly string[]): Line[] {
-  return missing.length === 0
-    ? []
-    : hanging(
-        ' [!!] ',
-        `Not there yet: ${missing.join(', ')}. A stick with the label TWINSTEP brings them in its folder guest.`,
-        COLUMNS - 1,
-        'bold',
-      );
+function missingBlocks({ missing, machine }: SetupFacts): Block[] {
+  return [
+    ...(machine.kvm
+      ? []
+      : [wrong("No /dev/kvm: the guest would be emulated, many times slower. Switch virtualisation on in this server's BIOS.")]),
+    ...(missing.length === 0
+      ? []
+      : [wrong(`Not there yet: ${missing.join(', ')}. A stick with the label TWINSTEP brings them in its folder guest.`)]),
+  ];
 }
 
 function readiness(other: SetupFacts['partner']): string {
@@ -321,34 +288,34 @@ function readiness(other: SetupFacts['partner']): string {
   return other?.isReady ? 'The other server is ready.' : 'The other server is not ready yet: both start together.';
 }
 
-function summaryPage(state: SetupState, facts: SetupFacts): PageLines {
+function summaryPage(state: SetupState, facts: SetupFacts): PageBlocks {
   const a = answersOf(state, facts);
   const { roles } = cablingOf(state, facts);
   const ports = facts.nics
     .filter((n) => (roles[n.mac] ?? 'none') !== 'none')
     .map((n) => `${ROLE_TEXT[roles[n.mac] ?? 'none']}: ${n.number} (${n.name})`);
-  const row = (label: string, value: string): Line[] => hanging(` ${pad(label, 18)}`, value === '' ? 'none' : value, COLUMNS - 1);
+  const row = (label: string, value: string): Block => ({ kind: 'fact', label, value });
   const other = facts.partner;
   const different = differences(state, facts);
   return {
     above: [
-      ...row('This server', `CoServer ${a.coServer}, address ${a['management.address']}, router ${a['management.gateway'] || 'none'}`),
-      ...row(
+      row('This server', `CoServer ${a.coServer}, address ${a['management.address']}, router ${a['management.gateway'] || 'none'}`),
+      row(
         'The other one',
         other ? `CoServer ${other.coServer}, address ${other.managementAddress || 'not said yet'}` : 'has not said anything yet',
       ),
-      ...row('Ports', ports.join(', ')),
-      ...row('Paired', facts.pairing?.fingerprint ? `yes, key ${facts.pairing.fingerprint}` : 'no'),
-      ...row('Witness', `${a['witness.address']} port ${a['witness.port']}`),
-      ...row("The other's BMC", a['fence.address']),
-      ...row('Password', a.password === '' ? 'none yet' : 'set'),
-      ...row('Guest', `${a['guest.name']}: level ${a['guest.level']}, ${a['guest.memoryMiB']} MiB, processors: ${a['guest.cpus']}`),
-      ...row('Its disk', `${a['guest.diskMiB']} MiB on ${a['guest.disk']}`),
-      ...row('It boots', `${a['guest.kernel']}, ${a['guest.initrd']}`),
+      row('Ports', ports.join(', ')),
+      row('Paired', facts.pairing?.fingerprint ? `yes, key ${facts.pairing.fingerprint}` : 'no'),
+      row('Witness', `${a['witness.address']} port ${a['witness.port']}`),
+      row("The other's BMC", a['fence.address']),
+      row('Password', a.password === '' ? 'none yet' : 'set'),
+      row('Guest', `${a['guest.name']}: level ${a['guest.level']}, ${a['guest.memoryMiB']} MiB, processors: ${a['guest.cpus']}`),
+      row('Its disk', `${a['guest.diskMiB']} MiB on ${a['guest.disk']}`),
+      row('It boots', `${a['guest.kernel']}, ${a['guest.initrd']}`),
     ],
     below: [
-      ...different.flatMap((d) => hanging(' [!!] ', `${d.question}: '${d.here}' here, '${d.there}' there`, COLUMNS - 1, 'bold')),
-      ...missingLines(facts),
+      ...different.map((d) => wrong(`${d.question}: '${d.here}' here, '${d.there}' there`)),
+      ...missingBlocks(facts),
       ...text(readiness(other)),
       ...(state.isAgreed && other?.isReady !== true && !other?.handOver ? text('Enter once more writes without waiting for it.') : []),
     ],

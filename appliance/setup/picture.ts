@@ -1,8 +1,9 @@
 // One whole screen of the dialogue, 80 x 24: title, page, message, keys. Pure. What every page says beside its fields is in `pages.ts`.
 import { ascii, BLANK, type Line, pad, plain, wrap } from '../console/serial/layout.ts';
 import { COLUMNS, ROWS } from '../console/serial/screen.ts';
+import { linesOf } from './blocks.ts';
 import { type Field, fieldsOf } from './fields.ts';
-import { pageLines, TITLES } from './pages.ts';
+import { pageBlocks, TITLES } from './pages.ts';
 import { PAGES, type SetupFacts, type SetupState } from './state.ts';
 
 /** Between the title and what is below: two rows of message, one of keys. */
@@ -14,7 +15,8 @@ const VALUE_COLUMNS = 40;
 
 export function setupPicture(state: SetupState, facts: SetupFacts): Line[] {
   const fields = fieldsOf(state, facts);
-  const { above, below } = pageLines(state, facts);
+  const page = pageBlocks(state, facts);
+  const [above, below] = [linesOf(page.above), linesOf(page.below)];
   // Ports have their fields inside their table.
   const asked = state.page === 'ports' ? [] : fields.map((field, i) => fieldLine(field, i === state.cursor));
   const fixed = [...above, ...(asked.length > 0 ? [BLANK, ...asked] : [])];

@@ -119,8 +119,18 @@ export interface SetupState {
   file: FileAnswers | null;
 }
 
+/** What a browser's page sends. */
+export interface SetupForm {
+  /** Of a page that is no longer there nothing counts. */
+  page: Page;
+  /** By id of the field; only what was changed. */
+  values: Readonly<Record<string, string>>;
+  turn: 'stay' | 'on' | 'back';
+}
+
 export type SetupEvent =
   | { kind: 'key'; key: Key }
+  | { kind: 'form'; form: SetupForm }
   /** Something around has changed. */
   | { kind: 'looked' }
   | { kind: 'file'; file: FileAnswers }
