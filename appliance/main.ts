@@ -1,6 +1,7 @@
 // The one bundled process: `twinstep run` is a CoServer, `twinstep witness` the third voice, `twinstep pair` makes the pair's key,
 // `twinstep status` asks the local process. Worker threads start the same file with a role.
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { isMainThread, type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { Command } from 'commander';
 import { type BurnInRole, runBurnInCommand, runBurnInWorker } from '../hwqual/burn-in/index.ts';
@@ -140,7 +141,8 @@ async function main(): Promise<void> {
   addOwn(program, 'setup', 'the first start: asks what this server has to know, on its consoles', (args) => {
     // On its consoles: this server only waits to be set up.
     if (args.includes('--console')) markWaitingHealthy();
-    return runSetup(args, { version: version(), qualify: QUALIFY, log: (line) => log('info', line), signal: stopSignal(), ...IO });
+    const webRoot = fileURLToPath(new URL('./setup', import.meta.url));
+    return runSetup(args, { version: version(), webRoot, qualify: QUALIFY, log: (line) => log('info', line), signal: stopSignal(), ...IO });
   });
   addOwn(program, 'state', "the state partition's encryption, before it is mounted: run by the appliance's init", (args) =>
     runState(args, { version: version(), log: (line) => log('info', line), ...IO }),

@@ -9,12 +9,15 @@ import type { QualifyDoor } from './hardware-reading.ts';
 import type { Machine } from './plan.ts';
 import { SetupHost } from './setup-host.ts';
 import { startSetupScreen } from './setup-screen.ts';
+import { WebAccessHost, webPlaceOf } from './web-access.ts';
 
 /** A person drops a file and looks at the screen. */
 const LOOK_EVERY_MS = 1_000;
 
 export interface SetupParts {
   version: string;
+  /** Directory of the browser's page. */
+  webRoot: string;
   qualify: QualifyDoor;
   log: (line: string) => void;
   signal: AbortSignal;
@@ -29,6 +32,7 @@ interface Options {
   nics?: string;
   answers?: string;
   identity?: string;
+  web?: string;
 }
 
 /** `argv`: what follows `setup`. Answers the exit code: 0 there is a configuration, 1 it was ended before, 2 wrong arguments. */
@@ -40,6 +44,7 @@ export async function runSetup(argv: readonly string[], parts: SetupParts): Prom
     .option('--run <folder>', 'sockets', '/run/twinstep')
     .option('--nics <names>', 'use these network ports only, separated by commas')
     .option('--answers <file>', 'an answer file, beside those that are found')
+    .option('--web <where>', "in a browser, too: 'dhcp' for every port that is given an address, or ADDRESS:PORT")
     .option('--identity <hex>', 'for tests: 32 hexadecimal digits')
     .allowExcessArguments(false);
   const code = parseArguments(command, argv, parts);
@@ -47,6 +52,11 @@ export async function runSetup(argv: readonly string[], parts: SetupParts): Prom
   const options = command.opts<Options>();
   if (options.identity !== undefined && !/^[0-9a-f]{32}$/.test(options.identity)) {
     parts.stderr.write('twinstep setup: --identity needs 32 hexadecimal digits\n');
+    return 2;
+  }
+  const place = options.web === undefined ? null : webPlaceOf(options.web);
+  if (place === undefined) {
+    parts.stderr.write(`twinstep setup: --web needs 'dhcp' or ADDRESS:PORT, not '${options.web}'\n`);
     return 2;
   }
   mkdirSync(options.run, { recursive: true, mode: 0o700 });
@@ -62,6 +72,8 @@ export async function runSetup(argv: readonly string[], parts: SetupParts): Prom
     ...(options.identity ? { identity: options.identity } : {}),
   });
   await host.start();
+  const web = place && new WebAccessHost({ host, place, webRoot: parts.webRoot, runFolder: options.run, log: parts.log });
+  await web?.start();
   const screens = options.console.map((path) => {
     const line = openSerialPort({ path, log: parts.log });
     const screen = startSetupScreen(
@@ -85,6 +97,7 @@ export async function runSetup(argv: readonly string[], parts: SetupParts): Prom
     });
     line.destroy();
   }
+  await web?.close();
   host.close();
   return isConfigured ? 0 : 1;
 }

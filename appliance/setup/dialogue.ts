@@ -149,7 +149,7 @@ function checked(state: SetupState, facts: SetupFacts, questions: readonly Quest
   return say({ ...state, cursor: Math.max(0, at) }, found.problem);
 }
 
-const CABLES_WRONG = "Not yet: put right what is marked [!!], or answer 'Go on with them as they are' with yes.";
+const CABLES_WRONG = "Not yet: put right what is marked, or answer 'Go on with them as they are' with yes.";
 
 const areCablesWrong = (state: SetupState, facts: SetupFacts): boolean =>
   cablingOf(state, facts).cables.findings.some((f) => f.kind === 'wrong');
@@ -174,7 +174,7 @@ function pairingDone(state: SetupState, facts: SetupFacts): SetupStep {
     return said === 'yes'
       ? stay({ ...state, typed: {} }, { kind: 'confirm', code: pairing.code })
       : stay({ ...state, typed: {} }, { kind: 'differ' });
-  if (pairing?.phase === 'code') return say(state, 'Look at the other console, then answer: space changes the answer.');
+  if (pairing?.phase === 'code') return say(state, "Look at the other server's screen, then answer.");
   return say(state, pairing?.sentence ?? 'No other server is heard yet: start its setup too.');
 }
 

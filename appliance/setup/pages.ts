@@ -24,6 +24,8 @@ export const TITLES: Readonly<Record<Page, string>> = {
 
 /** Findings, and what differs: the first ones are what somebody has to act on. */
 const ITEMS_MAX = 6;
+/** Of addresses in as many networks. */
+const URLS_SHOWN = 3;
 
 export interface PageBlocks {
   /** Before the fields, and after them. */
@@ -39,7 +41,7 @@ export function pageBlocks(state: SetupState, facts: SetupFacts): PageBlocks {
           'Welcome. Two servers become one that does not stop when either of them does. A few questions on each of them, some minutes in all; nothing is kept before the summary.',
           'One of the two is CoServer A, the other one CoServer B. Which is which does not matter later: put the letter on its front.',
         ),
-        below: partnerBlocks(facts),
+        below: [...partnerBlocks(facts), ...webBlocks(facts)],
       };
     case 'ports':
       return portsPage(state, facts);
@@ -69,7 +71,7 @@ export function pageBlocks(state: SetupState, facts: SetupFacts): PageBlocks {
     case 'password':
       return {
         above: text(
-          'The password of the administrator: for the web console, and for actions on this screen. There is no other way in, and none to look it up: keep it well.',
+          'The password of the administrator: for the web console, and for actions on this server's screen. There is no other way in, and none to look it up: keep it well.',
         ),
         below: state.values.password ? text('A password is set. Leave both empty to keep it.') : [],
       };
@@ -89,7 +91,7 @@ export function pageBlocks(state: SetupState, facts: SetupFacts): PageBlocks {
       return {
         above: text(
           'The answers are written. This CoServer starts now, by itself, and so it does after every power-on.',
-          `From then on: https://${answersOf(state, facts)['management.address'].split('/')[0]}/ and, on this line, the console of the pair. The browser warns once: compare the fingerprint that the console shows.`,
+          `From then on: https://${answersOf(state, facts)['management.address'].split('/')[0]}/ and, on its serial line and its screen, the console of the pair. The browser warns once: compare the fingerprint that the console shows.`,
         ),
         below: [],
       };
@@ -109,6 +111,18 @@ function partnerBlocks(facts: SetupFacts): Block[] {
       `CoServer ${coServer} of a pair is heard on port ${heard.port}: it runs, without its partner. This server can take that one's place as CoServer ${coServer === 'A' ? 'B' : 'A'}.`,
     );
   return text(`Another server is heard on port ${heard.port}: ${coServer ? `CoServer ${coServer}` : 'it has no letter yet'}.`);
+}
+
+function webBlocks({ web }: SetupFacts): Block[] {
+  if (!web) return [];
+  if (web.urls.length === 0)
+    return [{ kind: 'gap' }, ...text('These pages are in a browser, too, as soon as a DHCP server gives one of the ports an address.')];
+  return [
+    { kind: 'gap' },
+    ...text(
+      `Or in a browser: ${web.urls.slice(0, URLS_SHOWN).join(' or ')}, with the code ${web.code}. It warns once; the certificate's fingerprint must be ${web.fingerprint}.`,
+    ),
+  ];
 }
 
 // ---- ports and cables ----------------------------------------------------------------------------------------------------------
@@ -317,7 +331,7 @@ function summaryPage(state: SetupState, facts: SetupFacts): PageBlocks {
       ...different.map((d) => wrong(`${d.question}: '${d.here}' here, '${d.there}' there`)),
       ...missingBlocks(facts),
       ...text(readiness(other)),
-      ...(state.isAgreed && other?.isReady !== true && !other?.handOver ? text('Enter once more writes without waiting for it.') : []),
+      ...(state.isAgreed && other?.isReady !== true && !other?.handOver ? text('Agree once more to write without waiting for it.') : []),
     ],
   };
 }

@@ -37,7 +37,8 @@ function cut(lines: Line[], rows: number): Line[] {
   return rows < 2 ? [] : [...lines.slice(0, rows - 1), plain(`      ... and ${lines.length - rows + 1} rows more`)];
 }
 
-function messageOf(state: SetupState): string {
+/** What is to be read now; '': nothing. */
+export function messageOf(state: SetupState): string {
   switch (state.busy) {
     case null:
       return state.message;
@@ -84,10 +85,12 @@ function valueText(field: Field, isHere: boolean): string {
   }
 }
 
+export const goOnText = (page: SetupState['page']): string => (page === 'summary' ? 'write and start' : 'go on');
+
 function keysOf(state: SetupState, fields: readonly Field[]): string {
   if (state.page === 'done') return ' Nothing more to do here';
   const isLast = state.cursor >= fields.length - 1;
-  const enter = !isLast ? 'Enter: next' : state.page === 'summary' ? 'Enter: write and start' : 'Enter: go on';
+  const enter = isLast ? `Enter: ${goOnText(state.page)}` : 'Enter: next';
   const choice = fields[state.cursor]?.kind === 'choice' ? '   Space: change' : '';
   const move = fields.length > 1 ? '   Up/Down: move' : '';
   const back = state.page === 'server' ? '' : '   Ctrl-C: back';

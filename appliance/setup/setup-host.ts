@@ -22,6 +22,7 @@ import { PartnerLine } from './partner-line.ts';
 import { setupPicture } from './picture.ts';
 import type { Machine } from './plan.ts';
 import { SetupPorts } from './ports.ts';
+import type { NicFact } from './roles.ts';
 import { setClock } from './set-clock.ts';
 import { SetupPairing } from './setup-pairing.ts';
 import {
@@ -31,10 +32,13 @@ import {
   type SetupDuty,
   type SetupEvent,
   type SetupFacts,
+  type SetupForm,
   type SetupState,
   setupStart,
   sideOf,
+  type WebAccess,
 } from './state.ts';
+import { type SetupView, setupView } from './web-view.ts';
 import { WriteError, writeFiles } from './write-files.ts';
 
 /** A beacon on every port: soon for people, nothing for a link. */
@@ -108,6 +112,7 @@ export class SetupHost {
       disks: [],
       missing: [],
       machine,
+      web: null,
       stateFolder,
       runFolder,
     };
@@ -127,12 +132,35 @@ export class SetupHost {
     return setupPicture(this.#state, this.#facts);
   }
 
-  onChange(listener: () => void): void {
+  /** Answers how to stop listening. */
+  onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   }
 
   keys(keys: readonly Key[]): void {
     for (const key of keys) this.#feed({ kind: 'key', key });
+  }
+
+  /** What a browser's page shows. */
+  view(): SetupView {
+    return setupView(this.#state, this.#facts);
+  }
+
+  /** False: the page that was filled in is no longer the one that is asked. */
+  form(form: SetupForm): boolean {
+    if (form.page !== this.#state.page) return false;
+    this.#feed({ kind: 'form', form });
+    return true;
+  }
+
+  nics(): readonly NicFact[] {
+    return this.#facts.nics;
+  }
+
+  setWeb(web: WebAccess): void {
+    this.#facts = { ...this.#facts, web };
+    this.#changed();
   }
 
   /** It has written the configuration itself, or is about to. */

@@ -57,6 +57,15 @@ export interface PartnerFacts {
   bmc: { address: string; username: string; password: string; cipherSuite: 3 | 17 } | null;
 }
 
+/** Where a browser reaches the first start, and what it is let in by: said on the consoles only. */
+export interface WebAccess {
+  /** 'https://192.0.2.77/': one for each address; empty: no port has one yet. */
+  urls: readonly string[];
+  code: string;
+  /** SHA-256 of its certificate, 'AB:CD:...'. */
+  fingerprint: string;
+}
+
 /** What is around: read anew whenever something changes. */
 export interface SetupFacts {
   version: string;
@@ -77,6 +86,8 @@ export interface SetupFacts {
   /** Paths of what the guest boots from that are not there. */
   missing: readonly string[];
   machine: Machine;
+  /** Null: consoles only. */
+  web: WebAccess | null;
   stateFolder: string;
   runFolder: string;
 }

@@ -1,11 +1,14 @@
 // Makes the program that a CoServer runs: dist/twinstep.mjs (one file, also the code of every worker thread), dist/native/ (addons)
-// and dist/web/ (the browser's part of the console). Built beside its final place and renamed; the same sources give the same bytes,
+// and dist/web/, dist/setup/ (the browser's parts of the console and of the first start). Built beside its final place and renamed; the same sources give the same bytes,
 // so nothing is built when the sources are those of the bundle that is there.
 import { copyFileSync, existsSync, globSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hashOfFiles, sourceFiles } from '../setup/inputs.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
+
+/** Folders of the browser's parts, and where they come to. */
+export const PAGES = { web: join(ROOT, 'appliance/console/web'), setup: join(ROOT, 'appliance/setup/web') };
 
 /** The bundle is an ES module; what it contains is partly CommonJS and asks for `require`, `__filename` and `__dirname`. */
 const BANNER = [
@@ -20,7 +23,7 @@ const BANNER = [
 export interface BundleOptions {
   /** Program's entry. Default: appliance/main.ts. */
   entry?: string;
-  /** Folder of the browser's part. Default: appliance/console/web; passed over when there is none. */
+  /** Folder of a browser's part, to come to `web`. Default: those of console and first start; passed over when there is none. */
   web?: string;
   /** Where to put the result; what was there is replaced. Default: dist. */
   outDirectory?: string;
@@ -41,9 +44,9 @@ function packageVersion(): string {
 /** Throws with esbuild's own message, which names file and line. */
 export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> {
   const entry = options.entry ?? join(ROOT, 'appliance/main.ts');
-  const web = options.web ?? join(ROOT, 'appliance/console/web');
+  const pages = options.web === undefined ? PAGES : { web: options.web };
   const out = options.outDirectory ?? join(ROOT, 'dist');
-  const inputs = inputsHash(entry, web, options.addons);
+  const inputs = inputsHash(entry, Object.values(pages), options.addons);
   const stamp = join(out, '.inputs');
   const program = join(out, 'twinstep.mjs');
   if (existsSync(program) && existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) return { program, made: false };
@@ -70,7 +73,8 @@ export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> 
       plugins: [nativeAddons(work, options.addons === undefined ? undefined : { of: ROOT, from: options.addons })],
       logLevel: 'silent',
     });
-    if (existsSync(join(web, 'index.html'))) await buildWeb(web, join(work, 'web'));
+    for (const [name, source] of Object.entries(pages))
+      if (existsSync(join(source, 'index.html'))) await buildPage(source, join(work, name));
     writeFileSync(join(work, 'package.json'), '{"type":"module"}\n');
     writeFileSync(join(work, '.inputs'), inputs);
     replaceDirectory(work, out);
@@ -82,7 +86,7 @@ export async function buildBundle(options: BundleOptions = {}): Promise<Bundle> 
 }
 
 /** Everything that can change a byte of the result. */
-function inputsHash(entry: string, web: string, instead?: string): string {
+function inputsHash(entry: string, pages: readonly string[], instead?: string): string {
   const code = ['appliance', 'drivers', 'hwqual/burn-in', 'hwqual/checks', 'hwqual/profiles', 'hwqual/qualify', 'image/bundle'].flatMap(
     (folder) => sourceFiles(join(ROOT, folder), /\.(tsx?|css|html|svg|png|ico|json)$/),
   );
@@ -90,12 +94,12 @@ function inputsHash(entry: string, web: string, instead?: string): string {
     ? readdirSync(join(ROOT, 'drivers')).flatMap((driver) => sourceFiles(join(ROOT, 'drivers', driver, 'native/build'), /\.node$/))
     : [];
   const addons = instead === undefined ? own : globSync('**/*.node', { cwd: instead }).map((file) => join(instead, file));
-  const outside = [entry, ...sourceFiles(web, /./)].filter((file) => !code.includes(file));
+  const outside = [entry, ...pages.flatMap((page) => sourceFiles(page, /./))].filter((file) => !code.includes(file));
   return hashOfFiles([...code, ...addons, ...outside, join(ROOT, 'package.json'), join(ROOT, 'package-lock.json')], ROOT);
 }
 
-/** The page works without a network beside the appliance: everything is in these files. */
-async function buildWeb(source: string, target: string): Promise<void> {
+/** It works without a network beside the appliance: everything is in these files. */
+export async function buildPage(source: string, target: string): Promise<void> {
   const { build } = await import('esbuild');
   const script = ['app.tsx', 'main.tsx', 'index.tsx'].find((name) => existsSync(join(source, name)));
   if (!script) throw new Error(`${source} has an index.html but none of app.tsx, main.tsx, index.tsx`);
@@ -116,6 +120,8 @@ async function buildWeb(source: string, target: string): Promise<void> {
     legalComments: 'none',
     logLevel: 'silent',
   });
+  // One icon for all.
+  copyFileSync(join(PAGES.web, 'icon.svg'), join(target, 'icon.svg'));
   const plain = readdirSync(source).filter((name) => /\.(html|svg|png|ico|webmanifest)$/.test(name));
   for (const name of plain) copyFileSync(join(source, name), join(target, name));
 }

@@ -1,8 +1,7 @@
 // The page as it is built for the product, and a real browser to look at it.
-import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build } from 'esbuild';
 import { type BrowserContext, chromium } from 'playwright-core';
+import { buildPage as buildFrom, PAGES } from '../../image/bundle/build.ts';
 
 export const CHROMIUM = '/usr/bin/chromium';
 const FLAGS = [
@@ -15,26 +14,11 @@ const FLAGS = [
   '--disable-component-update',
   '--disable-sync',
 ];
-const WEB = join(import.meta.dirname, '../../appliance/console/web');
 
-/** Answers the folder that the console's server serves. */
-export async function buildPage(directory: string): Promise<string> {
-  const webRoot = join(directory, 'web');
-  await build({
-    absWorkingDir: join(WEB, '../../..'),
-    entryPoints: [
-      { in: join(WEB, 'app.tsx'), out: 'app' },
-      { in: join(WEB, 'style.css'), out: 'style' },
-    ],
-    outdir: webRoot,
-    bundle: true,
-    platform: 'browser',
-    format: 'esm',
-    jsx: 'automatic',
-    jsxImportSource: 'preact',
-    logLevel: 'error',
-  });
-  for (const name of ['index.html', 'icon.svg']) await copyFile(join(WEB, name), join(webRoot, name));
+/** Answers the folder that a server of pages serves. */
+export async function buildPage(directory: string, page: keyof typeof PAGES = 'web'): Promise<string> {
+  const webRoot = join(directory, page);
+  await buildFrom(PAGES[page], webRoot);
   return webRoot;
 }
 

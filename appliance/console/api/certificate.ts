@@ -37,7 +37,12 @@ export async function consoleCertificate(options: CertificateOptions): Promise<C
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
   await mkdir(options.stateDir, { recursive: true, mode: 0o700 });
-  await writeAside(path, makeCertificate(options));
+  const { coServer, names } = options;
+  const { key, cert } = selfSigned({
+    commonName: `Twinstep CoServer ${coServer}`,
+    names: [`twinstep-${coServer.toLowerCase()}`, ...names],
+  });
+  await writeAside(path, `${key}${cert}`);
   return readCertificate(path);
 }
 
@@ -51,21 +56,27 @@ async function readCertificate(path: string): Promise<ConsoleCertificate> {
   return { key, cert, fingerprint: new X509Certificate(cert).fingerprint256 };
 }
 
-function makeCertificate({ coServer, names }: CertificateOptions): string {
+/** Kept nowhere. */
+export function newCertificate(of: { commonName: string; names: string[] }): ConsoleCertificate {
+  const { key, cert } = selfSigned(of);
+  return { key, cert, fingerprint: new X509Certificate(cert).fingerprint256 };
+}
+
+function selfSigned({ commonName, names }: { commonName: string; names: string[] }): { key: string; cert: string } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const now = Date.now();
   const notAfter = new Date(now);
   notAfter.setUTCFullYear(notAfter.getUTCFullYear() + VALID_YEARS);
   const certificate = selfSignedCertificate({
-    commonName: `Twinstep CoServer ${coServer}`,
-    names: [`twinstep-${coServer.toLowerCase()}`, ...names],
+    commonName,
+    names,
     serial: randomBytes(16),
     notBefore: new Date(now - BACKDATED_MS),
     notAfter,
     publicKey: publicKey.export({ type: 'spki', format: 'der' }),
     sign: (bytes) => sign('sha256', bytes, privateKey),
   });
-  return `${privateKey.export({ type: 'pkcs8', format: 'pem' })}${pem('CERTIFICATE', certificate)}`;
+  return { key: `${privateKey.export({ type: 'pkcs8', format: 'pem' })}`, cert: pem('CERTIFICATE', certificate) };
 }
 
 async function writeAside(path: string, text: string): Promise<void> {

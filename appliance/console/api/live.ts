@@ -3,7 +3,6 @@
 // not drained nothing is queued for it, so that it costs one snapshot of memory however long it sleeps.
 import type { ServerResponse } from 'node:http';
 import { encodeEvent } from './event-stream.ts';
-import type { SnapshotSource } from './types.ts';
 
 /** Faster than an eye follows, and a bound on what a storm of changes costs. */
 export const LIVE_MIN_INTERVAL_MS = 200;
@@ -20,7 +19,11 @@ interface Client {
   allowed: () => boolean;
 }
 
-export interface LiveOptions extends SnapshotSource {
+/** A picture is anything that JSON can say. */
+export interface LiveOptions {
+  snapshot: () => object;
+  /** Answers how to stop listening. */
+  onChange: (listener: () => void) => () => void;
   nowMs: () => number;
   minIntervalMs?: number;
 }

@@ -21,6 +21,7 @@ export function passwordHashProblem(passwordHash: string): string | null {
 export type PasswordCheck = 'right' | 'wrong' | 'busy';
 
 export class PasswordVerifier {
+  readonly word = 'password';
   #hash: string;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;

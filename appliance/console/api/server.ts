@@ -1,12 +1,5 @@
 // The console's server: HTTPS on the management address for operators, and the same API on a local Unix socket for the command line.
 // Both are closed together; nothing here decides anything about the pair.
-import { access } from 'node:fs/promises';
-import { createServer as createHttpServer } from 'node:http';
-import { createServer as createHttpsServer } from 'node:https';
-import type { Server } from 'node:net';
-import { join } from 'node:path';
-import fastifyStatic from '@fastify/static';
-import { type FastifyInstance, type FastifyServerFactoryHandler, fastify } from 'fastify';
 import type { SettingsRequest } from '../settings-state.ts';
 import type { Lab } from './lab.ts';
 import { LiveHub } from './live.ts';
@@ -16,16 +9,7 @@ import { Sessions } from './sessions.ts';
 import type { ActionRequest, PointRequest, SnapshotSource } from './types.ts';
 import { listenOnUnixSocket } from './unix-listener.ts';
 import type { UpdateRequest } from './update-routes.ts';
-
-/** An action and its arguments; a password. */
-const BODY_LIMIT_BYTES = 8 * 1024;
-/** A whole request must have come by then: slow senders must not hold sockets. */
-const REQUEST_TIMEOUT_MS = 10_000;
-const KEEP_ALIVE_TIMEOUT_MS = 10_000;
-/** How often slow senders are looked for. */
-const CHECK_INTERVAL_MS = 2_000;
-/** Live clients, their pages' other requests, and room. */
-const CONNECTIONS_MAX = 128;
+import { closeServer, listenOnAddress, plainServer, servePage, tlsServer } from './web-server.ts';
 
 export interface ConsoleServerOptions extends SnapshotSource {
   request: ActionRequest;
@@ -86,7 +70,7 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
     await Promise.all(closers.map((closer) => closer()));
   };
   try {
-    const local = bare((handler) => createHttpServer(handler));
+    const local = plainServer();
     registerRoutes(local, { ...shared, signIn: null });
     await local.ready();
     const removeName = await listenOnUnixSocket(local.server, config.socketPath);
@@ -99,24 +83,12 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
       password.change(hash);
       sessions.closeOthers(session);
     };
-    const remote = bare((handler) =>
-      createHttpsServer(
-        { ...options.tls, minVersion: 'TLSv1.2', handshakeTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: CHECK_INTERVAL_MS },
-        handler,
-      ),
-    );
+    const remote = tlsServer(options.tls);
     closers.push(() => closeServer(remote));
     // Both consoles of a pair may be reached through one name with two ports, and cookies know no ports: each has its own name.
     const cookieName = `__Host-twinstep-${options.snapshot().coServer}`;
     registerRoutes(remote, { ...shared, signIn: { sessions, password, cookieName, nowMs } });
-    await access(join(options.webRoot, 'index.html')).catch(() => {
-      throw new Error(`console: there is no index.html in ${options.webRoot}: build the page first (npm run build)`);
-    });
-    await remote.register(fastifyStatic, {
-      root: options.webRoot,
-      cacheControl: false,
-      setHeaders: (reply) => reply.header('cache-control', 'no-cache'),
-    });
+    await servePage(remote, options.webRoot);
     await remote.ready();
     await listenOnAddress(remote.server, config.address, config.port);
     const host = config.address.includes(':') ? `[${config.address}]` : config.address;
@@ -124,51 +96,5 @@ export async function startConsoleServer(options: ConsoleServerOptions): Promise
   } catch (error) {
     await close();
     throw error;
-  }
-}
-
-function bare(serverOf: (handler: FastifyServerFactoryHandler) => ReturnType<typeof createHttpServer>): FastifyInstance {
-  return fastify({
-    bodyLimit: BODY_LIMIT_BYTES,
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false } },
-    serverFactory: (handler) => {
-      const server = serverOf(handler);
-      server.requestTimeout = REQUEST_TIMEOUT_MS;
-      server.headersTimeout = REQUEST_TIMEOUT_MS;
-      server.keepAliveTimeout = KEEP_ALIVE_TIMEOUT_MS;
-      server.maxConnections = CONNECTIONS_MAX;
-      return server;
-    },
-  });
-}
-
-/** The framework closes only what it opened itself. */
-async function closeServer(app: FastifyInstance): Promise<void> {
-  const { server } = app;
-  if (server.listening) {
-    const closed = new Promise((resolve) => server.close(resolve));
-    server.closeAllConnections();
-    await closed;
-  }
-  await app.close();
-}
-
-function listenOnAddress(server: Server, address: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(listenError(error, address, port)));
-    server.listen({ host: address, port }, resolve);
-  });
-}
-
-function listenError(error: NodeJS.ErrnoException, address: string, port: number): Error {
-  switch (error.code) {
-    case 'EADDRINUSE':
-      return new Error(`console: port ${port} on ${address} is used by another program: stop it or set console.port`);
-    case 'EADDRNOTAVAIL':
-      return new Error(`console: this machine has no address ${address}: set management.address to one of its addresses`);
-    case 'EACCES':
-      return new Error(`console: port ${port} may not be opened: run as root or set console.port above 1023`);
-    default:
-      return error;
   }
 }

@@ -15,19 +15,19 @@ export type ConnectionState =
   /** No session, or it ended: the login page. */
   | { kind: 'signedOut' };
 
-export interface Picture {
-  snapshot: Snapshot;
+export interface Picture<T = Snapshot> {
+  snapshot: T;
   /** performance.now() of its arrival: the server's clock may differ from the browser's. */
   arrivedAt: number;
 }
 
-export interface ConnectionEvents {
-  picture: (picture: Picture) => void;
+export interface ConnectionEvents<T = Snapshot> {
+  picture: (picture: Picture<T>) => void;
   state: (state: ConnectionState) => void;
 }
 
 /** Runs until `signal` aborts or the session ends. */
-export async function followServer(events: ConnectionEvents, signal: AbortSignal): Promise<void> {
+export async function followServer<T = Snapshot>(events: ConnectionEvents<T>, signal: AbortSignal): Promise<void> {
   events.state({ kind: 'connecting' });
   while (!signal.aborted) {
     const result = await followOnce(events, signal);
@@ -38,8 +38,8 @@ export async function followServer(events: ConnectionEvents, signal: AbortSignal
   }
 }
 
-async function followOnce(
-  events: ConnectionEvents,
+async function followOnce<T>(
+  events: ConnectionEvents<T>,
   signal: AbortSignal,
 ): Promise<Exclude<ConnectionState, { kind: 'connecting' | 'live' }>> {
   const silence = new AbortController();
@@ -60,7 +60,7 @@ async function followOnce(
       for (const event of decode(value)) {
         if (event.event === 'signed-out') return { kind: 'signedOut' };
         if (event.event !== 'snapshot') continue;
-        events.picture({ snapshot: JSON.parse(event.data) as Snapshot, arrivedAt: performance.now() });
+        events.picture({ snapshot: JSON.parse(event.data) as T, arrivedAt: performance.now() });
         events.state({ kind: 'live' });
       }
     }

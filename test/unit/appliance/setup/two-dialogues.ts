@@ -58,6 +58,7 @@ export class Dialogue {
       disks: [{ path: '/var/lib/twinstep/disks/guest', text: 'A file on the system disk', mib: 20_000, holds: '' }],
       missing: [],
       machine: { kvm: true, watchdog: '/dev/watchdog', bmc: '/dev/ipmi0', serial: '/dev/ttyS0' },
+      web: null,
       stateFolder: '/var/lib/twinstep',
       runFolder: '/run/twinstep',
     };
