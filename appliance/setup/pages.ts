@@ -71,7 +71,7 @@ export function pageBlocks(state: SetupState, facts: SetupFacts): PageBlocks {
     case 'password':
       return {
         above: text(
-          'The password of the administrator: for the web console, and for actions on this server's screen. There is no other way in, and none to look it up: keep it well.',
+          "The password of the administrator: for the web console, and for actions on this server's screen. There is no other way in, and none to look it up: keep it well.",
         ),
         below: state.values.password ? text('A password is set. Leave both empty to keep it.') : [],
       };

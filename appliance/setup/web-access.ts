@@ -32,7 +32,9 @@ export class WebAccessHost {
   readonly #options: WebAccessOptions;
   readonly #clients = new Map<string, DhcpClient>();
   readonly #leases = new Map<string, DhcpLease>();
+  readonly #ending = new Map<string, Promise<void>>();
   #web: SetupWeb | null = null;
+  #isClosed = false;
   #stopLooking: () => void = () => undefined;
 
   constructor(options: WebAccessOptions) {
@@ -56,27 +58,47 @@ export class WebAccessHost {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#stopLooking();
-    await Promise.all([this.#web?.close(), ...[...this.#clients.values()].map((client) => client.close())]);
+    await Promise.all([this.#web?.close(), ...[...this.#clients.keys()].map((nic) => this.#giveBack(nic))]);
   }
 
-  /** A port that loses its cable keeps what it has: the cable may be moved, and is asked about anew by then. */
+  /** A cable that was pulled may be plugged into another network: what was given in the one does not count in the other. */
   #look(): void {
-    const { host, runFolder, log } = this.#options;
-    for (const { name, carrier } of host.nics()) {
-      if (!carrier || this.#clients.has(name)) continue;
-      const onLease = (lease: DhcpLease | null): void => {
-        if (lease) this.#leases.set(name, lease);
-        else this.#leases.delete(name);
-        this.#tell();
-      };
-      this.#clients.set(name, startDhcp({ nic: name, folder: runFolder, log, onLease }));
-    }
+    const nics = this.#options.host.nics();
+    for (const { name, carrier } of nics) if (carrier && !this.#clients.has(name)) this.#ask(name);
+    for (const name of this.#clients.keys()) if (!nics.some((n) => n.name === name && n.carrier)) void this.#giveBack(name);
+  }
+
+  #ask(nic: string): void {
+    const { runFolder, log } = this.#options;
+    const onLease = (lease: DhcpLease | null): void => {
+      if (lease) this.#leases.set(nic, lease);
+      else this.#leases.delete(nic);
+      this.#tell();
+    };
+    this.#clients.set(nic, startDhcp({ nic, folder: runFolder, log, onLease }));
+  }
+
+  /** Once at a time: the port is asked for anew only when nothing of this one is left on it. */
+  #giveBack(nic: string): Promise<void> {
+    const running = this.#ending.get(nic);
+    if (running) return running;
+    this.#leases.delete(nic);
+    const end = (this.#clients.get(nic)?.close() ?? Promise.resolve()).then(() => {
+      this.#ending.delete(nic);
+      this.#clients.delete(nic);
+      if (!this.#isClosed) this.#look();
+    });
+    this.#ending.set(nic, end);
+    // Whoever is told looks at once.
+    this.#tell();
+    return end;
   }
 
   #tell(): void {
     const { host, place } = this.#options;
-    if (!this.#web) return;
+    if (!this.#web || this.#isClosed) return;
     const { code, fingerprint } = this.#web;
     const urls = place.fixed
       ? [`https://${place.fixed.address}:${place.fixed.port}/`]

@@ -1,81 +1,26 @@
 // The driver with busybox's real udhcpc against busybox's udhcpd behind a cable: another network namespace. Needs root, and busybox from
 // the engine's root.
-import { type ChildProcess, spawnSync } from 'node:child_process';
 import { EventEmitter, once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { type DhcpLease, type DhcpOptions, startDhcp } from '../../drivers/dhcp/index.ts';
-import { engineRootPath } from '../../image/engine/engine-root.ts';
 import { enterNamespace, ip, OtherEnd } from '../unit/drivers/ethernet/namespace.ts';
+import { BUSYBOX, DhcpServer, until, whyNoDhcp } from './dhcp-server.ts';
 
 // Slow machines: a busy one needs many times what an idle one does.
 t.setTimeout(900_000);
 
-const BUSYBOX = join(process.env.TWINSTEP_ENGINE_ROOT ?? engineRootPath(), 'usr/bin/busybox');
-const why = !existsSync(BUSYBOX) ? `${BUSYBOX} is missing: npm start makes it` : process.getuid?.() !== 0 ? 'needs root' : false;
+const why = whyNoDhcp();
 if (why === false) enterNamespace(import.meta.url);
 
 const LEASE_S = 20;
 const PATIENCE_MS = 120_000;
 
-async function until(what: string, look: () => boolean | Promise<boolean>): Promise<void> {
-  const end = performance.now() + PATIENCE_MS;
-  while (!(await look())) {
-    if (performance.now() > end) throw new Error(`not within ${PATIENCE_MS} ms: ${what}`);
-    await pause(100);
-  }
-}
-
 const addressesOf = (nic: string): string[] => [...ip('-4', 'addr', 'show', 'dev', nic).matchAll(/inet (\S+)/g)].map((m) => m[1] ?? '');
 const routesOf = (nic: string): string => ip('route', 'show', 'default', 'dev', nic).trim();
 const secondsLeft = (nic: string): number => Number(/valid_lft (\d+)sec/.exec(ip('-4', 'addr', 'show', 'dev', nic))?.[1] ?? 0);
-
-/** A DHCP server, and what it has noted. */
-class Server {
-  readonly #folder: string;
-  readonly #child: ChildProcess;
-
-  private constructor(other: OtherEnd, folder: string) {
-    this.#folder = folder;
-    this.#child = other.spawn('setpriv', '--pdeathsig=SIGKILL', BUSYBOX, 'udhcpd', '-f', '-a', '50', join(folder, 'udhcpd.conf'));
-  }
-
-  /** Hands out one address. Resolves when it listens. */
-  static async start(other: OtherEnd, nic: string, address: string, options: readonly string[]): Promise<Server> {
-    const folder = mkdtempSync(join(tmpdir(), 'twinstep-udhcpd-'));
-    const lines = [
-      ...[`start ${address}`, `end ${address}`, `interface ${nic}`, 'min_lease 10', 'max_leases 1'],
-      ...[`pidfile ${folder}/pid`, `lease_file ${folder}/leases`, ...options.map((option) => `option ${option}`), ''],
-    ];
-    writeFileSync(join(folder, 'leases'), '');
-    writeFileSync(join(folder, 'udhcpd.conf'), lines.join('\n'));
-    const listening = () => other.run('cat', '/proc/self/net/udp').split(':0043 ').length;
-    const before = listening();
-    const server = new Server(other, folder);
-    await until('the server listens', () => listening() > before);
-    return server;
-  }
-
-  /** What busybox makes of its notes: MAC, address, host name, "expired" or a time. */
-  notes(): string {
-    // It writes them down when it is asked to.
-    this.#child.kill('SIGUSR1');
-    // Half written, it is complained about, and read again later.
-    return spawnSync(BUSYBOX, ['dumpleases', '-r', '-f', join(this.#folder, 'leases')], { encoding: 'utf8' }).stdout;
-  }
-
-  async close(): Promise<void> {
-    if (this.#child.exitCode === null && this.#child.signalCode === null) {
-      const ended = once(this.#child, 'exit');
-      this.#child.kill('SIGKILL');
-      await ended;
-    }
-    rmSync(this.#folder, { recursive: true, force: true });
-  }
-}
 
 /** Cables `nic` to `far`, which has this address. */
 function cable(t: Test, other: OtherEnd, nic: string, far: string, address: string): void {
@@ -137,7 +82,7 @@ function processesOf(folder: string): string[] {
 t.test('a lease: on the port, renewed, given back', { skip: why }, async (t) => {
   const other = await otherEnd(t);
   cable(t, other, 'lan0', 'far0', '10.9.1.1/24');
-  const server = await Server.start(other, 'far0', '10.9.1.50', ['subnet 255.255.255.0', 'router 10.9.1.1', `lease ${LEASE_S}`]);
+  const server = await DhcpServer.start(other, 'far0', '10.9.1.50', ['subnet 255.255.255.0', 'router 10.9.1.1', `lease ${LEASE_S}`]);
   t.teardown(() => server.close());
   let settings = 0;
   const { dhcp, folder, leases, log, arrived } = client(t, 'lan0', {
@@ -170,7 +115,7 @@ t.test('the server is gone: the lease runs out, and with the server comes again'
   const other = await otherEnd(t);
   cable(t, other, 'lan0', 'far0', '10.9.1.1/24');
   const options = ['subnet 255.255.255.0', 'router 10.9.1.1', `lease ${LEASE_S}`];
-  const first = await Server.start(other, 'far0', '10.9.1.50', options);
+  const first = await DhcpServer.start(other, 'far0', '10.9.1.50', options);
   t.teardown(() => first.close());
   const { leases, arrived } = client(t, 'lan0');
   await arrived('lease', 1);
@@ -178,7 +123,7 @@ t.test('the server is gone: the lease runs out, and with the server comes again'
   await arrived('lease', 2);
   t.equal(leases[1], null);
   t.same([addressesOf('lan0'), routesOf('lan0')], [[], '']);
-  const second = await Server.start(other, 'far0', '10.9.1.60', options);
+  const second = await DhcpServer.start(other, 'far0', '10.9.1.60', options);
   t.teardown(() => second.close());
   await arrived('lease', 3);
   t.match(leases[2], { address: '10.9.1.60' });
@@ -192,7 +137,7 @@ t.test('two ports at once, and one folder', { skip: why }, async (t) => {
   const ports = [1, 2].map((n) => ({ nic: `lan${n}`, far: `far${n}`, network: `10.9.${n}` }));
   for (const { nic, far, network } of ports) cable(t, other, nic, far, `${network}.1/24`);
   for (const { far, network } of ports) {
-    const server = await Server.start(other, far, `${network}.50`, ['subnet 255.255.255.0', `router ${network}.1`, 'lease 600']);
+    const server = await DhcpServer.start(other, far, `${network}.50`, ['subnet 255.255.255.0', `router ${network}.1`, 'lease 600']);
     t.teardown(() => server.close());
   }
   const clients = ports.map(({ nic }) => client(t, nic, { folder }));
@@ -231,7 +176,7 @@ t.test('nobody answers: no lease, and nothing on the port', { skip: why }, async
 t.test('a router outside of the network: the address without a route', { skip: why }, async (t) => {
   const other = await otherEnd(t);
   cable(t, other, 'lan0', 'far0', '10.9.1.1/24');
-  const server = await Server.start(other, 'far0', '10.9.1.50', ['subnet 255.255.255.0', 'router 192.0.2.1', 'lease 600']);
+  const server = await DhcpServer.start(other, 'far0', '10.9.1.50', ['subnet 255.255.255.0', 'router 192.0.2.1', 'lease 600']);
   t.teardown(() => server.close());
   const { leases, log, arrived } = client(t, 'lan0');
   await arrived('lease', 1);
@@ -248,7 +193,7 @@ t.test("an address of the pair's links, a mask of nothing: refused, nothing on t
     await t.test(`${offered} ${mask}`, async (t) => {
       const other = await otherEnd(t);
       cable(t, other, 'lan0', 'far0', own);
-      const server = await Server.start(other, 'far0', offered, [`subnet ${mask}`, 'lease 600']);
+      const server = await DhcpServer.start(other, 'far0', offered, [`subnet ${mask}`, 'lease 600']);
       t.teardown(() => server.close());
       const { dhcp, leases, log, arrived } = client(t, 'lan0');
       await arrived('log', 1);

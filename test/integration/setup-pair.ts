@@ -3,6 +3,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { engineProgram } from '../../hwqual/lab/network.ts';
+import { engineRootPath } from '../../image/engine/engine-root.ts';
 import { Terminal } from '../unit/appliance/console/serial/terminal.ts';
 import { ip, type OtherEnd } from '../unit/drivers/ethernet/namespace.ts';
 
@@ -93,19 +95,29 @@ export class Server {
     });
   }
 
-  static async start(name: Name, folder: string, b: OtherEnd, ...more: string[]): Promise<Server> {
+  static async start(
+    name: Name,
+    folder: string,
+    b: OtherEnd,
+    { program = MAIN, more = [] }: { program?: string; more?: readonly string[] } = {},
+  ): Promise<Server> {
     const state = join(folder, 'state');
     mkdirSync(state, { recursive: true });
     const line = join(folder, 'serial');
-    const pty = spawn('setpriv', ['--pdeathsig=SIGKILL', 'socat', `PTY,link=${line},raw,echo=0,wait-slave`, 'STDIO'], {
+    const [loader, args] = engineProgram(process.env.TWINSTEP_ENGINE_ROOT ?? engineRootPath(), 'usr/bin/socat');
+    const pty = spawn('setpriv', ['--pdeathsig=SIGKILL', loader, ...args, `PTY,link=${line},raw,echo=0,wait-slave`, 'STDIO'], {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
-    while (!existsSync(line)) await new Promise((resolve) => setTimeout(resolve, 10));
+    while (!existsSync(line)) {
+      if (pty.exitCode !== null || pty.signalCode !== null)
+        throw new Error(`no serial line: socat ended with ${pty.exitCode ?? pty.signalCode}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
     const nics = PORTS.map((n) => `port${n}`).join(',');
     const command = [
       process.execPath,
       '--no-warnings',
-      MAIN,
+      program,
       'setup',
       '--state',
       state,

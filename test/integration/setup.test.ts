@@ -31,7 +31,7 @@ const STRAIGHT = [
 ] as const;
 
 async function start(name: Name, ...more: string[]): Promise<Server> {
-  const server = await Server.start(name, join(root, `${name}-${servers.length}`), b, ...more);
+  const server = await Server.start(name, join(root, `${name}-${servers.length}`), b, { more });
   servers.push(server);
   return server;
 }
