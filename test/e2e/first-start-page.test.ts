@@ -1,7 +1,6 @@
 // The first start of two servers in a real browser, a window for each: from the code on the screen to what is written. The dialogues, pages, server and
 // browser are real; ports, pairing and the other server's words are those of the unit tests.
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
@@ -10,6 +9,7 @@ import { parseConfig } from '../../appliance/runtime/load-config.ts';
 import type { SetupForm, WebAccess } from '../../appliance/setup/state.ts';
 import { WebAccessHost } from '../../appliance/setup/web-access.ts';
 import { setupView } from '../../appliance/setup/web-view.ts';
+import { freePort } from '../unit/appliance/console/api/harness.ts';
 import { Dialogue, look } from '../unit/appliance/setup/two-dialogues.ts';
 import { buildPage, CHROMIUM, openBrowser, STICKS_OUT } from './browser.ts';
 
@@ -60,15 +60,6 @@ class Host {
   changed(): void {
     for (const listener of this.#listeners) listener();
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port is free');
-  return address.port;
 }
 
 t.test('first start', { skip: existsSync(CHROMIUM) ? false : `${CHROMIUM} is not installed`, timeout: 240_000 }, async (t) => {

@@ -8,7 +8,7 @@ import { unpackTools } from '../../../image/disk/base-root.ts';
 import { espFiles } from '../../../image/disk/boot-files.ts';
 import { LabError, messageOf } from '../lab-error.ts';
 import { REPOSITORY } from '../prepare.ts';
-
+import { browserTale } from './browser-tale.ts';
 import { answersTale, serialTale } from './first-start-tales.ts';
 import { installTale } from './install-tale.ts';
 import { loaderTale } from './loader-tale.ts';
@@ -77,6 +77,7 @@ const TALES: Record<string, Tale> = {
   },
   answers: answersTale,
   serial: serialTale,
+  browser: browserTale,
   install: installTale,
   'secure-boot': secureBootTale,
   loader: loaderTale,

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { CoServerName } from '../../../appliance/core/snapshot.ts';
 import { espFiles } from '../../../image/disk/boot-files.ts';
 import { answersFor, byHand, portsOf, unattended } from './first-start.ts';
-import type { ApplianceMachine } from './machine.ts';
+import type { ApplianceMachine, MachineExtras } from './machine.ts';
 import type { Stage, Tale } from './stage.ts';
 
 export const answersTale: Tale = async (stage) => {
@@ -26,10 +26,11 @@ export const serialTale: Tale = async (stage) => {
 };
 
 /** Two machines with cables between them, from an empty disk on; both until both are through. */
-async function bootTwo(
+export async function bootTwo(
   stage: Stage,
   given: (name: CoServerName) => Record<string, string>,
   tale: (machines: Readonly<Record<CoServerName, ApplianceMachine>>) => Promise<void>,
+  more: (name: CoServerName) => MachineExtras = () => ({}),
 ): Promise<void> {
   const { built, tools } = stage;
   const content = { files: espFiles(tools, [built]), slots: { a: built.slot } };
@@ -37,9 +38,10 @@ async function bootTwo(
   await stage.boot(
     a,
     given('A'),
-    (A) => stage.boot(b, given('B'), (B) => tale({ A, B }), { ports: portsOf('B', b.directory, a.directory) }),
+    (A) => stage.boot(b, given('B'), (B) => tale({ A, B }), { ports: portsOf('B', b.directory, a.directory), ...more('B') }),
     {
       ports: portsOf('A', a.directory, b.directory),
+      ...more('A'),
     },
   );
 }

@@ -45,7 +45,7 @@ export async function unattended(name: CoServerName, machine: ApplianceMachine, 
     say(`  ${name} ${seconds(await machine.untilScreen(pattern, PATIENCE_S))}  ${meaning}`);
 }
 
-const consoleOf = (name: CoServerName): RegExp => new RegExp(`TWINSTEP CoServer ${name} `);
+export const consoleOf = (name: CoServerName): RegExp => new RegExp(`TWINSTEP CoServer ${name} `);
 
 /** Somebody at both serial lines. Throws when a screen does not come. */
 export async function byHand(machines: Machines, say: (line: string) => void): Promise<void> {

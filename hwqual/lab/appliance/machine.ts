@@ -30,8 +30,8 @@ export interface MachineExtras {
   ports?: readonly Port[];
   /** A second disk, raw. */
   guestDisk?: string;
-  /** One NIC, whose `guestPort` answers at `port` of this machine's loopback; nothing else leads out or in. */
-  network?: { port: number; guestPort: number; mac: string };
+  /** One more NIC, whose `guestPort` answers at `port` of this machine's loopback; nothing else leads out or in. `address` is what DHCP gives there. */
+  network?: { port: number; guestPort: number; mac: string; address?: string };
 }
 
 export interface ApplianceOptions extends MachineExtras {
@@ -116,18 +116,18 @@ export function startAppliance(options: ApplianceOptions): ApplianceMachine {
 }
 
 function nicArguments({ ports = [], network }: MachineExtras): string[] {
-  if (network) {
-    const { port, guestPort, mac } = network;
-    return [
-      ...['-netdev', `user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:${port}-10.0.2.15:${guestPort}`],
-      ...['-device', `virtio-net-pci,netdev=net,mac=${mac},romfile=`],
-    ];
-  }
-  if (ports.length === 0) return ['-nic', 'none'];
-  return ports.flatMap((port, i) => [
+  if (ports.length === 0 && !network) return ['-nic', 'none'];
+  const cabled = ports.flatMap((port, i) => [
     ...['-netdev', `dgram,id=port${i},${wires(port)}`],
     ...['-device', `virtio-net-pci,netdev=port${i},mac=${port.mac},romfile=`],
   ]);
+  if (!network) return cabled;
+  const { port, guestPort, mac, address = '10.0.2.15' } = network;
+  return [
+    ...cabled,
+    ...['-netdev', `user,id=net,restrict=on,dhcpstart=${address},hostfwd=tcp:127.0.0.1:${port}-${address}:${guestPort}`],
+    ...['-device', `virtio-net-pci,netdev=net,mac=${mac},romfile=`],
+  ];
 }
 
 function wires(port: Port): string {

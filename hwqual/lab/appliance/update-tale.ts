@@ -1,7 +1,6 @@
 // An update as an operator does it: uploaded on the web console, tried at the next start, found healthy; then one that never becomes healthy and is left
 // by itself; then power failures at random moments of an update.
 import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import { createServer } from 'node:net';
 import { stringify } from 'yaml';
 import { encodeHead, encodeManifest } from '../../../appliance/update/format.ts';
 import { espFiles } from '../../../image/disk/boot-files.ts';
@@ -11,6 +10,7 @@ import { engineVersion } from '../../../image/sign/sign.ts';
 import { coServerConfig, makeSecrets } from '../configuration.ts';
 import { LabError } from '../lab-error.ts';
 import { seededDice } from '../power-loss.ts';
+import { freePort } from './free-port.ts';
 import type { ApplianceMachine } from './machine.ts';
 import type { Stage, StageOptions } from './stage.ts';
 import { otherVersion, type Version } from './versions.ts';
@@ -194,12 +194,3 @@ function must(is: boolean, what: string): void {
 }
 
 const at = (machine: ApplianceMachine) => `${machine.seconds().toFixed(1)} s`;
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new LabError('no port is free');
-  return address.port;
-}

@@ -1,13 +1,6 @@
 // The web console as an operator's browser shows it: signs in, and takes pictures of the page. Runs where the appliances' management network is.
-import { existsSync } from 'node:fs';
-import { type BrowserContext, chromium, type Page } from 'playwright-core';
-import { LabError } from '../lab-error.ts';
-
-const CHROMIUM = '/usr/bin/chromium';
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-sync'];
-/** An emulated server with a browser beside it on the same cores. */
-const PATIENCE_MS = 180_000;
-const WINDOW = { width: 1280, height: 900 };
+import type { BrowserContext, Page } from 'playwright-core';
+import { openBrowser, PATIENCE_MS } from './browser.ts';
 
 export class WebPage {
   readonly #context: BrowserContext;
@@ -20,18 +13,9 @@ export class WebPage {
 
   /** `profile`: an empty folder for the browser. Resolves when the pair's page is there. */
   static async signIn(profile: string, url: string, password: string): Promise<WebPage> {
-    if (!existsSync(CHROMIUM)) throw new LabError(`there is no ${CHROMIUM} for pictures of the web console`, 'apt-get install chromium');
-    const context = await chromium.launchPersistentContext(profile, {
-      executablePath: CHROMIUM,
-      headless: true,
-      // The appliance's own: compared on the serial console.
-      ignoreHTTPSErrors: true,
-      args: FLAGS,
-      viewport: WINDOW,
-    });
+    const context = await openBrowser(profile);
     try {
       const page = context.pages()[0] ?? (await context.newPage());
-      page.setDefaultTimeout(PATIENCE_MS);
       await page.goto(url, { timeout: PATIENCE_MS });
       await page.fill('input[type=password]', password);
       await page.keyboard.press('Enter');
