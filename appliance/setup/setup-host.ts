@@ -2,17 +2,12 @@
 // does what that asks for.
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { hasTpm2 } from '../../drivers/tpm/index.ts';
 import { hashPassword } from '../console/api/index.ts';
 import type { Key } from '../console/serial/keys.ts';
 import type { Line } from '../console/serial/layout.ts';
-import { encryptionProblem, stateEncryption } from '../encryption/facts.ts';
-import { readAnswerFile } from './answer-file.ts';
-import type { Question } from './answers.ts';
+import { AnswerSearch } from './answer-search.ts';
 import { type Beacon, NO_IDENTITY, type Stage } from './beacon.ts';
-import { copyBeside } from './copy-beside.ts';
 import { setupStep } from './dialogue.ts';
-import { type FoundAnswers, findAnswers } from './find-answers.ts';
 import { findDisks } from './find-disks.ts';
 import { findNics } from './find-nics.ts';
 import { parseHandOver } from './hand-over.ts';
@@ -75,16 +70,14 @@ export class SetupHost {
   readonly #pairing: SetupPairing;
   readonly #partner: PartnerLine;
   readonly #hardware: HardwareReading;
+  readonly #answers: AnswerSearch;
   readonly #listeners = new Set<() => void>();
   #state: SetupState = setupStart();
   #facts: SetupFacts;
   #tick = 0;
   #sequence = 0;
   #anotherTicks = 0;
-  #answersText = '';
   #isLooking = false;
-  /** A slow stick is read once at a time. */
-  #isReadingAnswers = false;
   #timer: NodeJS.Timeout | undefined;
   #resolve: () => void = () => undefined;
   /** The configuration is in place, and the other server knows what it has to. */
@@ -98,6 +91,7 @@ export class SetupHost {
     this.#pairing = new SetupPairing(`${stateFolder}/state/pair.key`, () => this.#look());
     this.#partner = new PartnerLine(this.#identity, (value) => parseHandOver(value, configNow(this.#state, this.#facts, NO_IDENTITY)));
     this.#hardware = new HardwareReading(options.qualify, options.log, () => this.#look());
+    this.#answers = new AnswerSearch(options);
     this.#facts = {
       version,
       identity: this.#identity,
@@ -273,47 +267,10 @@ export class SetupHost {
   // ---- the answer file ---------------------------------------------------------------------------------------------------------
 
   async #lookForAnswers(): Promise<void> {
-    if (this.#state.page === 'done' || this.#isReadingAnswers) return;
-    this.#isReadingAnswers = true;
-    try {
-      await findAnswers(this.#options.answers, `${this.#options.runFolder}/stick`, (found) => this.#readAnswers(found));
-    } catch (error) {
-      const { message } = error as Error;
-      if (this.#answersText === message) return;
-      this.#answersText = message;
-      this.#options.log(`answer file: ${message}`);
-      this.#complain(message);
-    } finally {
-      this.#isReadingAnswers = false;
-    }
-  }
-
-  async #readAnswers({ from, text, pathOf }: FoundAnswers): Promise<void> {
-    if (text === this.#answersText) return;
-    this.#answersText = text;
-    const reading = readAnswerFile(text);
-    if (reading.kind === 'wrong') {
-      for (const problem of reading.problems) this.#options.log(`${from}: ${problem}`);
-      const more = reading.problems.length > 1 ? ` (and ${reading.problems.length - 1} more)` : '';
-      this.#complain(`${from}: ${reading.problems[0]}${more}`);
-      return;
-    }
-    const { file } = reading;
-    const unmet = encryptionProblem(file.stateEncryption, stateEncryption(), await hasTpm2());
-    if (unmet !== null) {
-      this.#options.log(`${from}: ${unmet}`);
-      this.#complain(unmet);
-      return;
-    }
-    const answers = { ...file.answers };
-    for (const [question, name] of Object.entries(file.copies)) {
-      const target = `${this.#options.stateFolder}/guest/${question.split('.')[1]}`;
-      await copyBeside(pathOf(name), target);
-      this.#options.log(`${from}: ${name} is ${target} now`);
-      answers[question as Question] = target;
-    }
-    this.#options.log(`answers from ${from}`);
-    this.#feed({ kind: 'file', file: { ...file, answers } });
+    if (this.#state.page === 'done') return;
+    const found = await this.#answers.look();
+    if (found?.kind === 'file') this.#feed({ kind: 'file', file: found.file });
+    else if (found) this.#complain(found.problem);
   }
 
   #complain(message: string): void {
