@@ -60,7 +60,8 @@ export class WebAccessHost {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#stopLooking();
-    await Promise.all([this.#web?.close(), ...[...this.#clients.keys()].map((nic) => this.#giveBack(nic))]);
+    await this.#web?.close();
+    await Promise.all([...this.#clients.keys()].map((nic) => this.#giveBack(nic)));
   }
 
   /** A cable that was pulled may be plugged into another network: what was given in the one does not count in the other. */

@@ -62,9 +62,10 @@ export async function startSetupWeb({ host, address, port, webRoot, log }: Setup
   return {
     code,
     fingerprint: tls.fingerprint,
-    close: () => {
-      live.close();
-      return closeServer(app);
+    close: async () => {
+      // That all is written is the last thing that a page shows.
+      await live.farewell();
+      await closeServer(app);
     },
   };
 }

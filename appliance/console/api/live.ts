@@ -12,6 +12,9 @@ export const LIVE_CLIENTS_MAX = 32;
 /** A client that takes nothing for so long is gone or hostile. */
 export const LIVE_STALLED_MS = 30_000;
 
+/** A client that takes nothing does not hold up the end. */
+const FAREWELL_MS = 1_000;
+
 interface Client {
   response: ServerResponse;
   /** Its socket has not drained. */
@@ -62,6 +65,19 @@ export class LiveHub {
     this.#render();
     this.#send(client);
     this.#schedule(LIVE_MAX_INTERVAL_MS);
+  }
+
+  /** The last picture to all, and then the end. Resolves when it has left, or soon after. */
+  async farewell(): Promise<void> {
+    this.#render();
+    const gone = [...this.#clients].map(({ response, allowed }) => {
+      const finished = new Promise((resolve) => response.once('finish', resolve).once('close', resolve));
+      response.end(allowed() ? this.#text : encodeEvent('signed-out', '{}'));
+      return finished;
+    });
+    const late = AbortSignal.timeout(FAREWELL_MS);
+    await Promise.race([Promise.all(gone), new Promise((resolve) => late.addEventListener('abort', resolve))]);
+    this.close();
   }
 
   close(): void {
