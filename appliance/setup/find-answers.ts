@@ -1,12 +1,16 @@
-// Where an answer file may come from: a file that was named, the host of a virtual machine (fw_cfg), or a partition with the label TWINSTEP on a
-// disk that was plugged in. Looked for again and again until there is one.
+// Where an answer file may come from: a file that was named, the host of a virtual machine (fw_cfg, SMBIOS), or a partition with the label TWINSTEP
+// on a disk that was plugged in. Looked for again and again until there is one.
 import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { oemStrings } from '../../drivers/inventory/index.ts';
 import { runProgram } from '../console/cli/programs.ts';
 import { ANSWER_FILE_MAX_BYTES } from './answer-file.ts';
 import { labelOf } from './volume-label.ts';
 
 const GIVEN_BY_HOST = '/sys/firmware/qemu_fw_cfg/by_name/opt/org.twinstep/answers/raw';
+const SMBIOS_TABLE = '/sys/firmware/dmi/tables/DMI';
+/** Of the OEM string that has a whole answer file behind it, in base64: a string has no lines. */
+const OEM_PREFIX = 'org.twinstep.answers=';
 export const LABEL = 'TWINSTEP';
 export const ANSWER_FILE = 'twinstep-answers.yaml';
 const GUEST_FOLDER = 'guest';
@@ -26,15 +30,37 @@ export async function findAnswers(file: string | null, mountPoint: string, visit
   if (file && (await stat(file).catch(() => null)))
     return await visit({ from: file, text: await readShort(file), pathOf: (name) => join(dirname(file), name) });
   if (await stat(GIVEN_BY_HOST).catch(() => null))
-    return await visit({
-      from: "the virtual machine's host",
-      text: await readShort(GIVEN_BY_HOST),
-      pathOf: (name) => join(dirname(GIVEN_BY_HOST), '..', name, 'raw'),
-    });
+    return await visit({ from: "the virtual machine's host", text: await readShort(GIVEN_BY_HOST), pathOf: besideGiven });
+  const inSmbios = answersAmong(await smbiosStrings());
+  if (inSmbios !== null) return await visit({ from: "the virtual machine's host (SMBIOS)", text: inSmbios, pathOf: besideGiven });
   for (const device of await partitions()) {
     const type = await typeOf(device).catch(() => null);
     if (type !== null) return await fromDevice(device, type, mountPoint, visit);
   }
+}
+
+const besideGiven = (name: string): string => join(dirname(GIVEN_BY_HOST), '..', name, 'raw');
+
+/** A server without such a table, or with a damaged one, gives none. */
+async function smbiosStrings(): Promise<string[]> {
+  try {
+    return oemStrings(await readFile(SMBIOS_TABLE));
+  } catch {
+    return [];
+  }
+}
+
+/** The answer file in `strings`; null: there is none. Throws with a sentence for one that cannot be read. */
+export function answersAmong(strings: readonly string[]): string | null {
+  const found = strings.find((s) => s.startsWith(OEM_PREFIX))?.slice(OEM_PREFIX.length);
+  if (found === undefined) return null;
+  const bytes = Buffer.from(found, 'base64');
+  // What is no base64 is passed over when it is decoded.
+  if (bytes.toString('base64') !== found)
+    throw new Error(`the SMBIOS string ${OEM_PREFIX} is not followed by base64: base64 -w0 of the answer file`);
+  if (bytes.length > ANSWER_FILE_MAX_BYTES)
+    throw new Error(`the SMBIOS string ${OEM_PREFIX} has more than ${ANSWER_FILE_MAX_BYTES} bytes: it is no answer file`);
+  return bytes.toString('utf8');
 }
 
 /** One that brings a guest only, which the image's init takes, is no mistake. @param names In its top folder. */

@@ -2,7 +2,7 @@ export { decodeInventory, type MachineFiles } from './codec.ts';
 export { decodeCpuinfo } from './cpuinfo.ts';
 export { type InventoryOptions, readInventory } from './device.ts';
 export { parseInventory } from './parse.ts';
-export { decodeEntryPoint, decodeSmbios, type Smbios } from './smbios.ts';
+export { decodeEntryPoint, decodeSmbios, oemStrings, type Smbios } from './smbios.ts';
 export { type MachineSummary, readSummary } from './summary.ts';
 export {
   type ControllerInventory,

@@ -1,7 +1,7 @@
 // SMBIOS tables, as /sys/firmware/dmi/tables has them, decoded as far as qualification looks. Pure.
 //
 // Source: DMTF DSP0134 3.7: 5.2 (entry points), 6.1 (structures and strings), 7.1 BIOS, 7.2 system, 7.3 baseboard, 7.5 processor,
-// 7.17 memory array, 7.18 memory device. A structure may be shorter than the newest version's: what is beyond its length is not known.
+// 7.12 OEM strings, 7.17 memory array, 7.18 memory device. A structure may be shorter than the newest version's: what is beyond its length is not known.
 import { byName, known, positive } from './text.ts';
 import { type DimmInventory, InventoryError } from './types.ts';
 
@@ -52,6 +52,12 @@ export function decodeSmbios(table: Uint8Array, entryPoint: Uint8Array | null): 
     memory: { ...memory(structures), ...(damage === null ? {} : { ecc: null, slots: null, installedBytes: null }) },
     damage,
   };
+}
+
+/** OEM strings (7.12), in order: what a board's maker, or a virtual machine's host, wants to be found. Throws InventoryError as decodeSmbios does. */
+export function oemStrings(table: Uint8Array): string[] {
+  const { structures } = split(Buffer.from(table.buffer, table.byteOffset, table.byteLength));
+  return structures.filter((s) => s.type === 11).flatMap((s) => s.strings);
 }
 
 /** "3.2". Throws InventoryError: no entry point, or its checksum is wrong. */

@@ -7,12 +7,13 @@ import type { ApplianceMachine, MachineExtras } from './machine.ts';
 import type { Stage, Tale } from './stage.ts';
 
 export const answersTale: Tale = async (stage) => {
-  stage.say('two servers with an answer file each, from power-on to a pair');
+  stage.say('two servers with an answer file each (fw_cfg, SMBIOS), from power-on to a pair');
   const secret = randomBytes(16).toString('hex');
   await bootTwo(
     stage,
-    (name) => ({ answers: answersFor(name, secret) }),
+    (name): Record<string, string> => (name === 'A' ? { answers: answersFor('A', secret) } : {}),
     async ({ A, B }) => void (await Promise.all([unattended('A', A, stage.say), unattended('B', B, stage.say)])),
+    (name) => (name === 'B' ? { oemStrings: [`org.twinstep.answers=${Buffer.from(answersFor('B', secret)).toString('base64')}`] } : {}),
   );
 };
 

@@ -28,6 +28,8 @@ export interface MachineExtras {
   tpm?: string;
   /** Its network ports in order; none without it. */
   ports?: readonly Port[];
+  /** OEM strings of its SMBIOS. */
+  oemStrings?: readonly string[];
   /** A second disk, raw. */
   guestDisk?: string;
   /** One more NIC, whose `guestPort` answers at `port` of this machine's loopback; nothing else leads out or in. `address` is what DHCP gives there. */
@@ -76,7 +78,20 @@ export interface ApplianceMachine {
 }
 
 export function startAppliance(options: ApplianceOptions): ApplianceMachine {
-  const { disk, engineRoot, tools, directory, memoryMiB = 2048, given = {}, log, medium, secureBoot = false, tpm, guestDisk } = options;
+  const {
+    disk,
+    engineRoot,
+    tools,
+    directory,
+    memoryMiB = 2048,
+    given = {},
+    log,
+    medium,
+    secureBoot = false,
+    tpm,
+    guestDisk,
+    oemStrings = [],
+  } = options;
   const firmware = join(tools, 'usr/share/OVMF');
   if (!existsSync(firmware)) throw new LabError(`there is no ${firmware}`, 'npm run image');
   const variables = join(directory, 'variables.fd');
@@ -93,7 +108,7 @@ export function startAppliance(options: ApplianceOptions): ApplianceMachine {
       ...['-L', join(engineRoot, 'usr/share/qemu'), '-L', join(engineRoot, 'usr/share/seabios')],
       ...['-machine', secureBoot ? 'q35,smm=on' : 'q35', '-accel', 'tcg,thread=multi'],
       ...['-cpu', 'Skylake-Client,+sha-ni', '-smp', '1', '-m', String(memoryMiB)],
-      ...['-smbios', `type=11,value=io.systemd.stub.kernel-cmdline-extra=${EMULATION_WORDS}`],
+      ...[`io.systemd.stub.kernel-cmdline-extra=${EMULATION_WORDS}`, ...oemStrings].flatMap((s) => ['-smbios', `type=11,value=${s}`]),
       ...['-drive', `if=pflash,format=raw,readonly=on,file=${join(firmware, secureBoot ? 'OVMF_CODE_4M.secboot.fd' : 'OVMF_CODE_4M.fd')}`],
       // Only the firmware itself, in its own mode of the CPU, writes its variables.
       ...(secureBoot ? ['-global', 'driver=cfi.pflash01,property=secure,value=on'] : []),

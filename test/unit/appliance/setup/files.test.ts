@@ -7,10 +7,12 @@ import t from 'tap';
 import { identifyDisk, pairName } from '../../../../appliance/mirror/disk-identity.ts';
 import { encodeMetadataSlot } from '../../../../appliance/mirror/metadata-codec.ts';
 import { contentOf } from '../../../../appliance/setup/disk-content.ts';
-import { findAnswers, whatIsOn } from '../../../../appliance/setup/find-answers.ts';
+import { answersAmong, findAnswers, whatIsOn } from '../../../../appliance/setup/find-answers.ts';
 import { findDisks, otherDisks } from '../../../../appliance/setup/find-disks.ts';
 import { labelOf } from '../../../../appliance/setup/volume-label.ts';
 import { WriteError, writeFiles } from '../../../../appliance/setup/write-files.ts';
+import { smbiosTable } from '../../../../drivers/inventory/fake.ts';
+import { oemStrings } from '../../../../drivers/inventory/index.ts';
 import { fatFileSystem } from '../../../../image/disk/fat.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'twinstep-setup-files-'));
@@ -130,4 +132,15 @@ t.test('a stick with answers, with a guest only, with neither', async (t) => {
   t.equal(whatIsOn(['guest', 'twinstep-answers.yaml']), 'answers');
   t.equal(whatIsOn(['guest', 'photos']), 'guest');
   t.equal(whatIsOn(['photos']), 'neither');
+});
+
+t.test('answers in the SMBIOS of a virtual machine', async (t) => {
+  const text = 'coServer: A\nmanagement:\n  address: 192.0.2.21/24\n';
+  const given = `org.twinstep.answers=${Buffer.from(text).toString('base64')}`;
+  const oem = (...strings: string[]) => ({ type: 11, length: 5, fields: [{ at: 4, bytes: 1, value: strings.length }], strings });
+  t.equal(answersAmong(oemStrings(smbiosTable([oem('io.systemd.stub.kernel-cmdline-extra=quiet'), oem('maker', given)]))), text);
+  t.equal(answersAmong(oemStrings(smbiosTable([oem('maker', 'xorg.twinstep.answers=Y29')]))), null);
+  t.equal(answersAmong([]), null);
+  t.throws(() => answersAmong([`org.twinstep.answers=${text}`]), /is not followed by base64: base64 -w0 of the answer file/);
+  t.throws(() => answersAmong([`org.twinstep.answers=${Buffer.alloc(100_000, 'a').toString('base64')}`]), /more than \d+ bytes/);
 });
