@@ -3,7 +3,7 @@ import type { Block } from './blocks.ts';
 import { type Choice, type Field, fieldsOf } from './fields.ts';
 import { pageBlocks, TITLES } from './pages.ts';
 import { goOnText, messageOf } from './picture.ts';
-import { answersOf, PAGES, type Page, type SetupFacts, type SetupState } from './state.ts';
+import { PAGES, type Page, type SetupFacts, type SetupState } from './state.ts';
 
 export interface ViewField {
   id: string;
@@ -32,8 +32,6 @@ export interface SetupView {
   isBusy: boolean;
   /** What is done when the page is answered. */
   goOn: string;
-  /** Where the console of the pair will be; '': not yet known. */
-  consoleUrl: string;
 }
 
 export function setupView(state: SetupState, facts: SetupFacts): SetupView {
@@ -52,7 +50,6 @@ export function setupView(state: SetupState, facts: SetupFacts): SetupView {
     message: messageOf(state),
     isBusy: state.busy !== null,
     goOn: goOnText(state.page),
-    consoleUrl: state.page === 'done' ? `https://${answersOf(state, facts)['management.address'].split('/')[0]}/` : '',
   };
 }
 

@@ -52,6 +52,11 @@ export function Facts({ facts }: { facts: readonly Fact[] }): JSX.Element {
   );
 }
 
+/** Addresses of consoles can be followed. */
+export function Linked({ text }: { text: string }): JSX.Element {
+  return <>{text.split(/(https:\/\/[\w.:[\]-]+\/)/).map((part, i) => (i % 2 === 1 ? <a href={part}>{part}</a> : part))}</>;
+}
+
 /** How long the second press may take. */
 const CONFIRM_MS = 4_000;
 

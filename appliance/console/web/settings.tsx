@@ -3,7 +3,7 @@ import type { JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { SettingField, SettingGroup } from '../settings-state.ts';
 import type { SettingsModel } from '../settings-views.ts';
-import { Card, Mark } from './parts.tsx';
+import { Card, Linked, Mark } from './parts.tsx';
 import type { SettingsOfServer } from './use-settings.ts';
 
 interface SettingsProps {
@@ -55,11 +55,6 @@ export function Settings({ settings: s, server }: SettingsProps): JSX.Element {
       )}
     </Card>
   );
-}
-
-/** Addresses of consoles can be followed. */
-function Linked({ text }: { text: string }): JSX.Element {
-  return <>{text.split(/(https:\/\/[\w.:[\]-]+\/)/).map((part, i) => (i % 2 === 1 ? <a href={part}>{part}</a> : part))}</>;
 }
 
 interface DialogProps {

@@ -118,11 +118,7 @@ function Page({ view, isLost }: { view: SetupView; isLost: boolean }): JSX.Eleme
           </div>
         )}
         <Said blocks={view.below} fieldAt={inTable} />
-        {isDone ? (
-          <p>
-            The console of this CoServer will be at <a href={view.consoleUrl}>{view.consoleUrl}</a>.
-          </p>
-        ) : (
+        {!isDone && (
           <>
             <p class="told" role="status">
               {refusal || view.message}

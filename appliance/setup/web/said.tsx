@@ -1,7 +1,7 @@
 // What a page says: the same pieces as on a terminal, as a browser shows them.
 import type { JSX } from 'preact';
 import type { Tone } from '../../console/model.ts';
-import { Facts, Mark } from '../../console/web/parts.tsx';
+import { Facts, Linked, Mark } from '../../console/web/parts.tsx';
 import { type Block, PORT_COLUMNS } from '../blocks.ts';
 
 const TONES: Readonly<Record<'good' | 'note' | 'wrong', Tone>> = { good: 'good', note: 'info', wrong: 'warning' };
@@ -35,7 +35,11 @@ function grouped(blocks: readonly Block[]): Group[] {
 function Piece({ block, fieldAt }: { block: Group; fieldAt: (id: string) => JSX.Element | null }): JSX.Element {
   switch (block.kind) {
     case 'text':
-      return <p>{block.text}</p>;
+      return (
+        <p>
+          <Linked text={block.text} />
+        </p>
+      );
     case 'finding':
       return (
         <p class={`finding ${block.tone}`}>

@@ -53,6 +53,7 @@ async function inBrowser(
     for (const name of names) told(name, 'signed in by the code of the serial line, certificate compared');
     await picture('server');
     for (const name of names) await plug(name, pages[name], name === 'A' ? picture : undefined);
+    for (const name of names) await cablesAreRight(pages[name], name === 'A' ? picture : undefined);
     for (const name of names) told(name, 'ports chosen, both links are right');
     const codes = await Promise.all(names.map(async (name) => /\d{3} \d{3}/.exec(await pages[name].says(/^\d{3} \d{3}$/))?.[0]));
     if (codes[0] === undefined || codes[0] !== codes[1]) throw new LabError(`the two pages show the codes ${codes.join(' and ')}`);
@@ -97,6 +98,10 @@ async function plug(name: CoServerName, page: FirstStartPage, picture: Picture):
   for (const [i, use] of uses.entries()) await page.use(i + 1, use);
   await picture?.('ports');
   await page.goOn('Cables');
+}
+
+/** They are right once both have said what their ports are for. */
+async function cablesAreRight(page: FirstStartPage, picture: Picture): Promise<void> {
   for (const link of [1, 2]) await page.says(new RegExp(`Link ${link}: port ${link} here is connected to port ${link} there`));
   await picture?.('cables');
   await page.goOn('Pairing');
