@@ -12,6 +12,7 @@ import { bootTwo } from './first-start-tales.ts';
 import { freePort } from './free-port.ts';
 import type { ApplianceMachine } from './machine.ts';
 import type { Stage, Tale } from './stage.ts';
+import { WebConsole } from './web-console.ts';
 import { WebPage } from './web-page.ts';
 
 /** What DHCP gives, and what is then kept. */
@@ -36,11 +37,10 @@ export const browserTale: Tale = async (stage) => {
   );
 };
 
-async function inBrowser(
-  stage: Stage,
-  machines: Readonly<Record<CoServerName, ApplianceMachine>>,
-  ports: Readonly<Record<CoServerName, number>>,
-): Promise<void> {
+type Machines = Readonly<Record<CoServerName, ApplianceMachine>>;
+type WebPorts = Readonly<Record<CoServerName, number>>;
+
+async function inBrowser(stage: Stage, machines: Machines, ports: WebPorts): Promise<void> {
   const password = randomBytes(12).toString('hex');
   mkdirSync(stage.options.report, { recursive: true });
   const context = await openBrowser(join(stage.work, 'browser'));
@@ -87,6 +87,20 @@ async function inBrowser(
     await page.close();
     stage.say(`  ${name} ${machines[name].seconds().toFixed(1)} s  its web console, at the address that was chosen`);
   }
+  await passwordOfBoth(stage, machines, ports, password);
+}
+
+/** Changed on one, it counts on the other, too. */
+async function passwordOfBoth(stage: Stage, machines: Machines, ports: WebPorts, old: string): Promise<void> {
+  const password = randomBytes(12).toString('hex');
+  const a = new WebConsole(ports.A, old);
+  await a.open(PATIENCE_S);
+  const { status, body } = await a.post('/api/settings/password', { values: { old, new: password, again: password } });
+  if (status !== 200) throw new LabError(`the new password was refused: ${JSON.stringify(body)}`);
+  await new WebConsole(ports.B, password).open(PATIENCE_S);
+  const answer = await new WebConsole(ports.B, old).post('/api/login', { password: old });
+  if (answer.status !== 401) throw new LabError(`the old password counts on B: ${answer.status}`);
+  stage.say(`  B ${machines.B.seconds().toFixed(1)} s  a new password, told to A, lets in on B; the old one does not`);
 }
 
 type Picture = ((what: string) => Promise<void>) | undefined;
