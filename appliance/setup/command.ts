@@ -73,7 +73,6 @@ export async function runSetup(argv: readonly string[], parts: SetupParts): Prom
   });
   await host.start();
   const web = place && new WebAccessHost({ host, place, webRoot: parts.webRoot, runFolder: options.run, log: parts.log });
-  await web?.start();
   const screens = options.console.map((path) => {
     const line = openSerialPort({ path, log: parts.log });
     const screen = startSetupScreen(
@@ -87,6 +86,8 @@ export async function runSetup(argv: readonly string[], parts: SetupParts): Prom
     host.onChange(() => screen.draw());
     return { line, screen };
   });
+  // Whoever stands before the server waits for its screen, not for this.
+  const webStarts = web?.start();
   const isConfigured = await ended(host, join(options.state, 'config.yaml'), parts.signal);
   for (const { line, screen } of screens) {
     screen.close();
@@ -97,6 +98,7 @@ export async function runSetup(argv: readonly string[], parts: SetupParts): Prom
     });
     line.destroy();
   }
+  await webStarts;
   await web?.close();
   host.close();
   return isConfigured ? 0 : 1;
