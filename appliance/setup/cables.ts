@@ -18,6 +18,8 @@ export interface Heard {
   atMs: number;
   /** When this sender was heard here for the first time. */
   sinceMs: number;
+  /** Since when it says the same of what is heard at its end. */
+  saysSinceMs: number;
 }
 
 export type PortState =
@@ -124,7 +126,8 @@ function stateOf(nic: NicFact, heard: readonly Heard[], { here, ownMacs, nowMs }
   const { beacon } = first;
   if (beacon.identity === here.identity && ownMacs.has(first.mac)) return { kind: 'self', port: beacon.port };
   const answers = beacon.heardIdentity === here.identity && beacon.heardPort === nic.number;
-  const isHeardThere = answers ? true : nowMs - first.sinceMs > HEARD_MS ? false : null;
+  // An end that was plugged out for a moment has forgotten, and hears again soon.
+  const isHeardThere = answers ? true : nowMs - first.saysSinceMs > HEARD_MS ? false : null;
   return { kind: 'partner', port: beacon.port, name: beacon.name, role: beacon.role, isHeardThere };
 }
 

@@ -124,6 +124,8 @@ export class SetupPorts {
     const atMs = performance.now();
     const before = this.#heard.get(key);
     if (!before && this.#heard.size >= HEARD_MAX) return;
-    this.#heard.set(key, { port, mac, beacon, atMs, sinceMs: before?.sinceMs ?? atMs });
+    const saysTheSame = before?.beacon.heardIdentity === beacon.heardIdentity && before.beacon.heardPort === beacon.heardPort;
+    const saysSinceMs = saysTheSame ? before.saysSinceMs : atMs;
+    this.#heard.set(key, { port, mac, beacon, atMs, sinceMs: before?.sinceMs ?? atMs, saysSinceMs });
   }
 }

@@ -33,6 +33,7 @@ const heard = (port: number, from: number, more: Partial<Beacon> = {}, mac = mac
   mac,
   atMs: NOW - 100,
   sinceMs: NOW - 10_000,
+  saysSinceMs: NOW - 10_000,
   beacon: {
     identity: THERE,
     coServer: 'B',
@@ -111,7 +112,8 @@ t.test('nothing', async (t) => {
 t.test('one direction', async (t) => {
   const deaf = heard(2, 2, { heardIdentity: NO_IDENTITY, heardPort: 0 });
   t.match(told([heard(1, 1), deaf])[1], /^wrong: Port 2 here hears port 2 there, but is not heard/);
-  t.match(told([heard(1, 1), { ...deaf, sinceMs: NOW - 500 }])[1], /^good/, 'it has only just begun');
+  t.match(told([heard(1, 1), { ...deaf, sinceMs: NOW - 500, saysSinceMs: NOW - 500 }])[1], /^good/, 'it has only just begun');
+  t.match(told([heard(1, 1), { ...deaf, saysSinceMs: NOW - 500 }])[1], /^good/, 'its end was plugged out for a moment');
 });
 
 t.test('servers that are one too many, or two in one', async (t) => {

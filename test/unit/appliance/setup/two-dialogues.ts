@@ -122,6 +122,7 @@ export class Dialogue {
         mac: nic.mac,
         atMs: NOW,
         sinceMs: NOW - 5_000,
+        saysSinceMs: NOW - 5_000,
         beacon: {
           identity: other.identity,
           coServer: other.state.isServerChosen ? sideOf(other.state.values.coServer) : null,
