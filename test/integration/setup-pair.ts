@@ -191,7 +191,7 @@ export class Server {
         if (found) {
           this.seen.push(this.screen().join('\n'));
           done(() => resolve(found));
-        } else if (this.process.exitCode !== null) fail('it has ended');
+        } else if (this.process.exitCode !== null || this.process.signalCode !== null) fail('it has ended');
       };
       this.#looks.push(look);
       look();
